@@ -1,0 +1,57 @@
+package fanout
+
+// queue is a list of operations, oldest first. It is linked both ways because an
+// Undo takes operations out of its middle.
+type queue[P any] struct {
+	first, last *Op[P]
+	len         int
+}
+
+func (q *queue[P]) push(op *Op[P]) {
+	op.prev, op.next = q.last, nil
+	if q.last == nil {
+		q.first = op
+	} else {
+		q.last.next = op
+	}
+	q.last = op
+	q.len++
+}
+
+func (q *queue[P]) remove(op *Op[P]) {
+	if op.prev == nil {
+		q.first = op.next
+	} else {
+		op.prev.next = op.next
+	}
+	if op.next == nil {
+		q.last = op.prev
+	} else {
+		op.next.prev = op.prev
+	}
+	op.prev, op.next = nil, nil
+	q.len--
+}
+
+// wait puts op behind what its sequence already has on the lane.
+func (s *slot[P]) wait(op *Op[P]) {
+	last := &s.waiting
+	for *last != nil {
+		last = &(*last).next
+	}
+	*last = op
+}
+
+// drop adds op to the operations to be settled once no lock is held.
+func drop[P any](op *Op[P], err error, dropped *Op[P]) *Op[P] {
+	op.dropped, op.next = err, dropped
+	return op
+}
+
+func settleDropped[P any](dropped *Op[P]) {
+	for dropped != nil {
+		op := dropped
+		dropped, op.next = op.next, nil
+		op.Owner.Settle(op, op.dropped)
+	}
+}
