@@ -77,11 +77,11 @@ func (r *record) Settle(o *op, dropped error) {
 	r.order = append(r.order, o.Payload)
 }
 
-func (r *record) outcome(id int) (err error, settled bool) {
+func (r *record) outcome(id int) (settled bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	err, settled = r.settled[id]
-	return err, settled
+	return settled, err
 }
 
 func (r *record) count() int {
@@ -207,7 +207,7 @@ func TestLateOperationsAreDroppedUnsent(t *testing.T) {
 		release(nil)
 		assert.Equal(t, [][]int{{0}, {2}}, m.sent())
 		for _, id := range []int{1, 3} {
-			err, _ := r.outcome(id)
+			_, err := r.outcome(id)
 			assert.ErrorIs(t, err, fanout.ErrExpired)
 		}
 	})
@@ -241,7 +241,7 @@ func TestUndoSupersedesWhatIsUnsent(t *testing.T) {
 		undo(g, r, busy, 5)
 
 		for id, want := range map[int]error{1: fanout.ErrSuperseded, 2: fanout.ErrSuperseded, 3: fanout.ErrSuperseded, 4: fanout.ErrNothingSent} {
-			err, settled := r.outcome(id)
+			settled, err := r.outcome(id)
 			assert.True(t, settled, "%d", id)
 			assert.ErrorIs(t, err, want, "%d", id)
 		}
@@ -278,13 +278,13 @@ func TestMasterThatDoesNotAnswerCostsNothing(t *testing.T) {
 		time.Sleep(stall / 4)
 		start := time.Now()
 		submit(g, r, g.NewSequence(), 3, never) // does not
-		err, settled := r.outcome(3)
+		settled, err := r.outcome(3)
 		assert.True(t, settled)
 		assert.ErrorIs(t, err, fanout.ErrNotAnswering)
 		assert.Equal(t, start, time.Now())
 
 		release(errDown)
-		err, _ = r.outcome(2)
+		_, err = r.outcome(2)
 		assert.ErrorIs(t, err, fanout.ErrNotAnswering, "the queue is dropped with the second failure in a row")
 
 		submit(g, r, g.NewSequence(), 4, never)
@@ -317,7 +317,7 @@ func TestStuckCallsAreBoundedAndHoldNobodyUp(t *testing.T) {
 		}
 		submit(g, r, g.NewSequence(), 1000, never)
 		synctest.Wait()
-		err, settled := r.outcome(1000)
+		settled, err := r.outcome(1000)
 		assert.True(t, settled)
 		assert.NoError(t, err)
 	})
@@ -332,7 +332,7 @@ func TestMasterBackBeforeAStuckCallReturns(t *testing.T) {
 		for id := 1; id <= 100; id++ {
 			submit(g, r, g.NewSequence(), id, never)
 			synctest.Wait()
-			err, settled := r.outcome(id)
+			settled, err := r.outcome(id)
 			assert.True(t, settled, "sent though call 0 is still stuck")
 			assert.NoError(t, err)
 		}
@@ -350,7 +350,7 @@ func TestQueueIsBounded(t *testing.T) {
 			submit(g, r, g.NewSequence(), id, never)
 		}
 		assert.Equal(t, 1, r.count())
-		err, _ := r.outcome(1001)
+		_, err := r.outcome(1001)
 		assert.ErrorIs(t, err, fanout.ErrFull)
 		m.answering()
 		release(nil)
@@ -418,7 +418,7 @@ func TestCloseDropsTheQueueAndWaitsForCalls(t *testing.T) {
 		submit(g, r, g.NewSequence(), 3, never)
 		release(nil)
 		for id := 1; id <= 3; id++ {
-			err, settled := r.outcome(id)
+			settled, err := r.outcome(id)
 			assert.True(t, settled, "%d", id)
 			assert.ErrorIs(t, err, fanout.ErrClosed, "%d", id)
 		}

@@ -1,0 +1,94 @@
+//go:build unix
+
+package redisproc_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/quorumlock/redlock/internal/redisproc"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func client(t *testing.T, p *redisproc.Proc) *redis.Client {
+	t.Helper()
+	opts, err := redis.ParseURL(p.URL())
+	require.NoError(t, err)
+	opts.MaxRetries = -1
+	opts.DialerRetries = 1
+	opts.ContextTimeoutEnabled = true
+	c := redis.NewClient(opts)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	return c
+}
+
+// refused tells whether the address refuses connections. It dials by itself: go-redis logs failed dials.
+func refused(addr string) bool {
+	conn, err := net.Dial("tcp", addr)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
+func TestMastersAreIndependent(t *testing.T) {
+	procs := redisproc.Start(t, 3)
+	require.Len(t, procs, 3)
+	for _, p := range procs {
+		ok, err := client(t, p).SetNX(t.Context(), "k", p.Addr(), 0).Result()
+		require.NoError(t, err)
+		require.True(t, ok, "the key was there already: two masters share memory")
+	}
+}
+
+func TestKillThenRestart(t *testing.T) {
+	p := redisproc.Start(t, 1)[0]
+	require.NoError(t, client(t, p).Set(t.Context(), "k", "v", 0).Err())
+
+	require.NoError(t, p.Kill())
+	require.True(t, refused(p.Addr()))
+	require.ErrorIs(t, p.Kill(), os.ErrProcessDone)
+	require.ErrorIs(t, p.Signal(syscall.SIGCONT), os.ErrProcessDone)
+
+	require.NoError(t, p.Restart(false))
+	require.ErrorIs(t, client(t, p).Get(t.Context(), "k").Err(), redis.Nil, "a killed master had saved nothing")
+}
+
+func TestRestartKeepsOrWipes(t *testing.T) {
+	p := redisproc.Start(t, 1)[0]
+	addr := p.Addr()
+	require.NoError(t, client(t, p).Set(t.Context(), "k", "v", 0).Err())
+
+	require.NoError(t, p.Restart(false))
+	require.Equal(t, addr, p.Addr())
+	require.Equal(t, "v", client(t, p).Get(t.Context(), "k").Val())
+
+	require.NoError(t, p.Restart(true))
+	require.Equal(t, addr, p.Addr())
+	require.ErrorIs(t, client(t, p).Get(t.Context(), "k").Err(), redis.Nil)
+}
+
+func TestStoppedMasterHangsUntilContinued(t *testing.T) {
+	p := redisproc.Start(t, 1)[0]
+	c := client(t, p)
+	require.NoError(t, c.Ping(t.Context()).Err())
+
+	require.NoError(t, p.Signal(syscall.SIGSTOP))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, c.Ping(ctx).Err(), os.ErrDeadlineExceeded)
+
+	require.NoError(t, p.Signal(syscall.SIGCONT))
+	require.NoError(t, c.Ping(t.Context()).Err())
+
+	require.NoError(t, p.Signal(syscall.SIGSTOP)) // the cleanup has to cope with this
+}

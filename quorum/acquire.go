@@ -1,0 +1,151 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/quorumlock/redlock/clock"
+)
+
+// TryAcquire makes one attempt to take the lock called name, for ttl, and does
+// not wait for others to release it.
+//
+// name is any non-empty byte string; with Options.Prefix before it, it is the
+// key on the masters. ttl is how long the masters keep the lock unless it is
+// extended or released, cut to whole milliseconds; it must leave some validity
+// after the drift. The lock can be relied on for Validity, which is a little
+// shorter, from before the first request was sent.
+//
+// The error is ErrTaken if so many masters have another's token that no attempt
+// could win, ErrNoQuorum if anything else is why it failed, ErrClosed after
+// Close, and otherwise says what is wrong with the parameters. If ctx ended, the
+// error satisfies errors.Is for its error too. A failed attempt leaves nothing
+// behind: what was, or may have been, granted is released in the background.
+// ctx governs the attempt only, not the lock.
+func (m *Manager) TryAcquire(ctx context.Context, name string, ttl time.Duration, opts ...AcquireOption) (*Lock, error) {
+	a, err := m.acquisition(name, ttl, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.enter(); err != nil {
+		return nil, err
+	}
+	defer m.exit()
+	l, _, err := m.attempt(ctx, a)
+	return l, err
+}
+
+// Acquire takes the lock called name for ttl, and waits for it for as long as
+// ctx lets it. The parameters are TryAcquire's.
+//
+// When ctx ends, the error satisfies errors.Is both for ctx's error and for the
+// reason that the last attempt failed for, ErrTaken or ErrNoQuorum. After Close
+// it is ErrClosed, also for calls that were waiting.
+func (m *Manager) Acquire(ctx context.Context, name string, ttl time.Duration, opts ...AcquireOption) (*Lock, error) {
+	a, err := m.acquisition(name, ttl, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.enter(); err != nil {
+		return nil, err
+	}
+	defer m.exit()
+	return m.acquire(ctx, a)
+}
+
+// acquire makes attempts until one wins, ctx ends, or the Manager is closed.
+func (m *Manager) acquire(ctx context.Context, a acquisition) (*Lock, error) {
+	var last *AttemptError // of the last attempt that ctx did not interrupt
+	for n := 0; ; n++ {
+		l, c, err := m.attempt(ctx, a)
+		if err == nil {
+			return l, nil
+		}
+		var failure *AttemptError
+		if !errors.As(err, &failure) {
+			return nil, err
+		}
+		if last == nil || ctx.Err() == nil {
+			last = failure
+		}
+		if !m.sleep(ctx, backoff(m.opts.MinBackoff, m.opts.MaxBackoff, n, c.token)) {
+			break
+		}
+	}
+	if m.closed.Load() {
+		return nil, ErrClosed
+	}
+	last.reasons = append(last.reasons[:1:1], ended(ctx)...)
+	return nil, last
+}
+
+// sleep waits for d. It returns false at once when ctx ends or the Manager is
+// closed.
+func (m *Manager) sleep(ctx context.Context, d time.Duration) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+	case <-m.done:
+	}
+	return false
+}
+
+// attempt tries once, with a token of its own.
+func (m *Manager) attempt(ctx context.Context, a acquisition) (*Lock, *claim, error) {
+	c, err := m.newClaim(a.name)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := newRound(c.acquireQuestion(a.ttl))
+	if ctx.Err() != nil {
+		return nil, c, r.unsent("acquire", ended(ctx))
+	}
+	c.asked(a.ttl)
+	now := m.opts.Clock.Now
+	start := now() // before anything is sent: the window counts from here
+	until := start.Add(a.window)
+	deadline := min(start.Add(m.opts.AttemptTimeout), until)
+	r.submit(deadline)
+	verdict := r.wait(ctx, start, deadline)
+	if verdict == won && now() < until {
+		return newLock(c, until), c, nil
+	}
+	reason := ErrNoQuorum
+	if verdict == rivalled {
+		reason = ErrTaken
+	}
+	failure := r.failure("acquire", append([]error{reason}, ended(ctx)...)...)
+	c.rollBack(ctx, r, now().Sub(start))
+	return nil, c, failure
+}
+
+// rollBack releases what a failed attempt was granted. It waits for the masters
+// that are known to have granted it, for as long again as the attempt took and a
+// little, so that whoever tries next finds them free. The others are seen to in
+// the background, and so is everything once ctx has ended.
+func (c *claim) rollBack(ctx context.Context, attempt *round, took time.Duration) {
+	granted := attempt.having(Held)
+	released := c.leave(granted)
+	if granted == 0 || ctx.Err() != nil {
+		return
+	}
+	timer := time.NewTimer(took + classifyGrace)
+	defer timer.Stop()
+	select {
+	case <-released.settled:
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// newLock makes the lock that a claim has won.
+func newLock(c *claim, until clock.Instant) *Lock {
+	return &Lock{claim: c, until: until}
+}

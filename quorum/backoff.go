@@ -1,0 +1,23 @@
+package quorum
+
+import (
+	"hash/fnv"
+	"time"
+)
+
+// backoff returns how long to wait after the attempt-th failed attempt, from 0:
+// least doubled with each, at most most, and shortened by up to a half.
+//
+// The share is drawn from the attempt's own token. That is as random as any
+// other source, differs between contenders, and makes a test that replaces the
+// tokens' source replay its pauses too.
+func backoff(least, most time.Duration, attempt int, token string) time.Duration {
+	pause := most
+	if attempt < 32 && least<<attempt>>attempt == least {
+		pause = min(least<<attempt, most)
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(token)) // never fails, see hash.Hash
+	const half = 1 << 32
+	return pause - time.Duration(float64(pause)/2*float64(h.Sum64()>>32)/half)
+}

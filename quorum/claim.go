@@ -1,0 +1,76 @@
+package quorum
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/fanout"
+)
+
+// claim is one ownership token on its way through the masters: an attempt, and
+// the lock that may come of it. A token serves one attempt only. Once a release
+// of it has been sent somewhere it is never counted again, because the release
+// may arrive later than anything.
+type claim struct {
+	manager   *Manager
+	name, key string
+	token     string
+	sequence  *fanout.Sequence[request]
+	doubtful  atomic.Uint64 // bit i: master i may yet carry out a request that puts the token there
+	longest   atomic.Int64  // the longest TTL asked for
+}
+
+func (m *Manager) newClaim(name string) (*claim, error) {
+	token, err := m.tokens.New()
+	if err != nil {
+		return nil, err
+	}
+	return &claim{
+		manager: m, name: name, key: m.opts.Prefix + name, token: token,
+		sequence: m.lanes.NewSequence(),
+	}, nil
+}
+
+// asked notes that a request for the TTL is about to be made.
+func (c *claim) asked(ttl time.Duration) {
+	for {
+		longest := c.longest.Load()
+		if int64(ttl) <= longest || c.longest.CompareAndSwap(longest, int64(ttl)) {
+			return
+		}
+	}
+}
+
+// life is how long a key of the claim can stand from now on, if a request is
+// carried out just now.
+func (c *claim) life() time.Duration {
+	return time.Duration(c.longest.Load()) + c.manager.opts.Drift.Of(time.Duration(c.longest.Load()))
+}
+
+// note draws the consequences of one master's answer that hold whatever the
+// round's verdict is.
+func (c *claim) note(q *request, o Outcome, err, dropped error) {
+	switch q.question.verb {
+	case acquireVerb:
+		if mayBeApplied(o, err) {
+			c.doubtful.Or(1 << q.master)
+		}
+	case leaveVerb:
+		c.manager.ledgers[q.master].settle(debt{claim: c}, q, o, dropped)
+	}
+}
+
+func (c *claim) inDoubt(master int) bool { return c.doubtful.Load()&(1<<master) != 0 }
+
+// leave releases the token on every master: where it was granted, refused, and
+// where nobody knows. Masters that cannot be reached now are owed the release.
+// It runs on no context but the lanes' own. The round's settled channel is
+// closed once the given masters (a bit set) are through.
+func (c *claim) leave(awaited uint64) *round {
+	r := newRound(c.leaveQuestion())
+	r.awaited, r.settled = awaited, make(chan struct{})
+	c.manager.owing.add(len(r.ops))
+	r.submit(clock.Never)
+	return r
+}

@@ -1,0 +1,2 @@
+// Package quorum holds locks across N independent Redis masters.
+package quorum

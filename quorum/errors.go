@@ -1,0 +1,151 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// What an operation failed for. Test for these with errors.Is; the details are
+// in an *AttemptError.
+var (
+	// ErrTaken means that at least N − quorum + 1 masters answered that another
+	// token stands there, so no attempt could win just then. Contenders may have
+	// split the masters among them, so possibly nobody holds the lock.
+	ErrTaken = errors.New("quorum: taken by another")
+
+	// ErrNoQuorum means that too few masters answered as they should have:
+	// some hang, are down, or answered with an error, or the answers came too
+	// late for any validity to be left.
+	ErrNoQuorum = errors.New("quorum: no quorum")
+
+	// ErrLost means that the lock is not held any more: its window closed
+	// before the operation, or a majority of the masters does not know it.
+	ErrLost = errors.New("quorum: lock lost")
+
+	// ErrClosed means that the Manager was closed.
+	ErrClosed = errors.New("quorum: manager closed")
+)
+
+// Outcome is what became of an operation on one master.
+type Outcome uint8
+
+// The outcomes of an operation on one master.
+const (
+	// Unknown: the master has not answered (yet). It may or may not have
+	// carried the operation out.
+	Unknown Outcome = iota
+	// Held: this lock's token stands there.
+	Held
+	// Taken: another token stands there.
+	Taken
+	// Absent: no token stands there.
+	Absent
+	// Refused: the master answered with an error and changed nothing.
+	Refused
+	// Unsent: the operation never left this process.
+	Unsent
+
+	outcomes
+)
+
+// String returns the outcome's name in lower case.
+func (o Outcome) String() string {
+	names := [outcomes]string{"unknown", "held", "taken", "absent", "refused", "unsent"}
+	if o < outcomes {
+		return names[o]
+	}
+	return fmt.Sprintf("Outcome(%d)", uint8(o))
+}
+
+// MasterResult is what one master answered, or failed with.
+type MasterResult struct {
+	Master  string  // its address, without user or password
+	Outcome Outcome // what became of the operation there
+	Err     error   // why, where the outcome is Refused, Unsent or Unknown; may be nil
+}
+
+// AttemptError tells why an operation failed, master by master. It satisfies
+// errors.Is for the sentinel it stands for (ErrTaken, ErrNoQuorum, ErrLost), for
+// the error of the caller's context if that ended the operation, and for
+// the masters' errors, but for no context error that is not the caller's.
+//
+// Its text and its parts hold no password and no full ownership token.
+type AttemptError struct {
+	Op      string         // "acquire", "extend", "release" or "inspect"
+	Name    string         // the lock's name
+	Quorum  int            // how many masters were needed
+	Masters []MasterResult // in the order they were given to New or Open
+
+	reasons []error // the sentinel first, then what else ended the attempt
+}
+
+// Error names the operation, the lock, the reason, and how many masters said
+// what.
+func (e *AttemptError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "quorum: %s %q: ", e.Op, e.Name)
+	for i, reason := range e.reasons {
+		if i > 0 {
+			b.WriteString(": ")
+		}
+		b.WriteString(strings.TrimPrefix(reason.Error(), "quorum: "))
+	}
+	if len(e.Masters) > 0 {
+		fmt.Fprintf(&b, " (quorum %d of %d masters: %s)", e.Quorum, len(e.Masters), e.summary())
+	}
+	return b.String()
+}
+
+// summary lists the outcomes with how often they occurred, and each master's
+// error.
+func (e *AttemptError) summary() string {
+	var parts []string
+	for o := range outcomes {
+		if n := e.Count(o); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %v", n, o))
+		}
+	}
+	for _, m := range e.Masters {
+		if m.Err != nil {
+			parts = append(parts, fmt.Sprintf("%s: %v", m.Master, m.Err))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Count returns how many masters had the outcome o.
+func (e *AttemptError) Count(o Outcome) int {
+	n := 0
+	for _, m := range e.Masters {
+		if m.Outcome == o {
+			n++
+		}
+	}
+	return n
+}
+
+// Unwrap returns the reasons and the masters' errors.
+func (e *AttemptError) Unwrap() []error {
+	errs := append([]error(nil), e.reasons...)
+	for _, m := range e.Masters {
+		if m.Err != nil {
+			errs = append(errs, m.Err)
+		}
+	}
+	return errs
+}
+
+// ended returns the reasons that the end of ctx gives: its error, and its cause
+// where that says more.
+func ended(ctx context.Context) []error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case cause == err: //nolint:errorlint // the very same value, not one that wraps it
+		return []error{err}
+	}
+	return []error{err, cause}
+}

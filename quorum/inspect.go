@@ -1,0 +1,165 @@
+package quorum
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/quorumlock/redlock/token"
+)
+
+// Standing is what the masters say of a lock, taken together.
+type Standing uint8
+
+// The standings of a lock.
+const (
+	// StandingHeld: one token stands on a quorum of masters.
+	StandingHeld Standing = iota + 1
+	// StandingFree: a quorum of masters has no token, so an attempt could win.
+	StandingFree
+	// StandingSplit: nobody has a quorum, and nobody could win one now. Contenders
+	// are at it, or what a dead one left behind has yet to expire.
+	StandingSplit
+)
+
+// String returns "held", "free" or "split".
+func (s Standing) String() string {
+	switch s {
+	case StandingHeld:
+		return "held"
+	case StandingFree:
+		return "free"
+	case StandingSplit:
+		return "split"
+	}
+	return fmt.Sprintf("Standing(%d)", uint8(s))
+}
+
+// Inspection is what the masters said of a lock at about one time. By the time
+// that anybody reads it, it is history.
+type Inspection struct {
+	Name     string
+	Standing Standing
+	Holder   string        // the token that has a quorum; "" if none has
+	TTL      time.Duration // for how long Holder still has one; -1 for ever
+	Masters  []MasterInspection
+}
+
+// MasterInspection is what one master said.
+type MasterInspection struct {
+	Master string        // its address
+	Token  string        // what stands there; "" if nothing does, or Err is set
+	TTL    time.Duration // for how long; -1 for ever
+	Err    error         // why the master did not tell
+}
+
+// String tells the standing and, with the tokens cut short, each master's part.
+func (i *Inspection) String() string {
+	s := fmt.Sprintf("lock %q is %v", i.Name, i.Standing)
+	for _, m := range i.Masters {
+		switch {
+		case m.Err != nil:
+			s += fmt.Sprintf("; %s: %v", m.Master, m.Err)
+		case m.Token == "":
+			s += fmt.Sprintf("; %s: vacant", m.Master)
+		default:
+			s += fmt.Sprintf("; %s: %s for %v", m.Master, token.Abbreviate(m.Token), m.TTL)
+		}
+	}
+	return s
+}
+
+// Inspect asks every master who holds the lock called name, and changes nothing.
+// It waits for all of them, for Options.AttemptTimeout at most. If fewer than a
+// quorum answer, the error is ErrNoQuorum; if ctx ended, it satisfies errors.Is
+// for its error too. After Close it is ErrClosed.
+//
+// It needs no Lock, so it is for operators and their tools. Whether one's own
+// lock is held, its Validity tells.
+func (m *Manager) Inspect(ctx context.Context, name string) (*Inspection, error) {
+	if err := m.checkName(name); err != nil {
+		return nil, fmt.Errorf("quorum: inspect: %w", err)
+	}
+	if err := m.enter(); err != nil {
+		return nil, err
+	}
+	defer m.exit()
+	c := &claim{manager: m, name: name, key: m.opts.Prefix + name, sequence: m.lanes.NewSequence()}
+	r := newRound(c.inspectQuestion())
+	if ctx.Err() != nil {
+		return nil, r.unsent("inspect", ended(ctx))
+	}
+	start := m.opts.Clock.Now()
+	deadline := start.Add(m.opts.AttemptTimeout)
+	r.submit(deadline)
+	r.wait(ctx, start, deadline)
+	inspection, answers := r.inspection()
+	if answers < m.quorum {
+		return nil, r.failure("inspect", append([]error{ErrNoQuorum}, ended(ctx)...)...)
+	}
+	return inspection, nil
+}
+
+// inspection puts the masters' answers together.
+func (r *round) inspection() (i *Inspection, answers int) {
+	i = &Inspection{Name: r.claim.name}
+	results := r.results()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for n, result := range results {
+		part := MasterInspection{Master: result.Master, Err: result.Err}
+		switch q := &r.ops[n].Payload; {
+		case !q.settled || result.Err != nil:
+		case q.outcome == Taken:
+			standing, ms, _ := holding(q.cmd.Val().([]any))
+			part.Token, part.TTL = standing, max(time.Duration(ms)*time.Millisecond, -1)
+			answers++
+		default:
+			answers++
+		}
+		i.Masters = append(i.Masters, part)
+	}
+	i.conclude(r.tally.quorum)
+	return i, answers
+}
+
+// conclude finds the holder, or whether there could be one.
+func (i *Inspection) conclude(quorum int) {
+	tokens := map[string][]time.Duration{}
+	vacant := 0
+	for _, m := range i.Masters {
+		switch {
+		case m.Err != nil:
+		case m.Token == "":
+			vacant++
+		default:
+			tokens[m.Token] = append(tokens[m.Token], m.TTL)
+		}
+	}
+	i.Standing = StandingSplit
+	if vacant >= quorum {
+		i.Standing = StandingFree
+	}
+	for holder, ttls := range tokens {
+		if len(ttls) >= quorum {
+			i.Standing, i.Holder, i.TTL = StandingHeld, holder, quorumTTL(ttls, quorum)
+		}
+	}
+}
+
+// quorumTTL returns for how long at least a quorum of the keys lasts.
+func quorumTTL(ttls []time.Duration, quorum int) time.Duration {
+	longest := make([]time.Duration, 0, len(ttls))
+	for _, ttl := range ttls {
+		if ttl < 0 {
+			ttl = 1<<63 - 1
+		}
+		longest = append(longest, ttl)
+	}
+	slices.Sort(longest)
+	if ttl := longest[len(longest)-quorum]; ttl < 1<<63-1 {
+		return ttl
+	}
+	return -1
+}

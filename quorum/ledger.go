@@ -1,0 +1,238 @@
+package quorum
+
+import (
+	"container/heap"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/fanout"
+)
+
+// ledger holds what one master is owed: releases that could not be delivered,
+// or that found nothing where an earlier request may still be under way. Each is
+// tried again until the key would have expired by itself.
+type ledger struct {
+	manager *Manager
+	master  int
+	limit   int
+	wake    chan struct{}
+
+	mu      sync.Mutex // guards all below
+	debts   debtHeap
+	paying  int  // tries under way
+	dropped int  // keys left to expire: too many of them, or no time
+	closing bool // little time is left
+}
+
+// debt is one token that may stand on the master though its lock is over.
+type debt struct {
+	claim   *claim
+	due     clock.Instant
+	expires clock.Instant // the key is gone by then
+	pause   time.Duration // before the next try; 0 for the first
+}
+
+const (
+	// firstPause is how long after a failed try the next one comes, at first.
+	firstPause = 100 * time.Millisecond
+	// doubtPause is how long after a release that found nothing, while an
+	// earlier request may still be under way, it is tried again: a second, in
+	// which a server that was stopped has read what its sockets held.
+	doubtPause = time.Second
+	// longestPause bounds the doubling of pauses, closingPause that of Close.
+	longestPause = 5 * time.Second
+	closingPause = 20 * time.Millisecond
+	// repayments is how many debts are tried at once.
+	repayments = 256
+)
+
+func newLedger(m *Manager, master int) *ledger {
+	return &ledger{manager: m, master: master, limit: m.opts.MaxDebts, wake: make(chan struct{}, 1)}
+}
+
+// settle draws the consequences of one try to release a claim: nothing more to
+// do, or a debt. Where an earlier request for the claim may still be under way,
+// having found nothing proves nothing.
+func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
+	gone := o == Taken || o == Absent
+	doubt := gone && dropped == nil && !q.released && d.claim.inDoubt(l.master)
+	now := l.manager.opts.Clock.Now()
+	if d.expires == 0 {
+		d.expires = now.Add(d.claim.life())
+	}
+	over := errors.Is(dropped, fanout.ErrSuperseded) || errors.Is(dropped, fanout.ErrClosed) || d.expires <= now
+	hopeless := !gone && l.manager.lanes.NotAnswering(l.master)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if over || gone && (!doubt || l.closing) {
+		l.manager.owing.done(1)
+		return
+	}
+	if l.closing && hopeless {
+		l.giveUp(1)
+		return
+	}
+	d.pause = l.nextPause(d.pause, doubt)
+	d.due = now.Add(d.pause)
+	l.enter(&d)
+}
+
+func (l *ledger) nextPause(last time.Duration, doubt bool) time.Duration {
+	if l.closing {
+		return closingPause
+	}
+	least := firstPause
+	if doubt {
+		least = doubtPause
+	}
+	return max(least, min(2*last, longestPause))
+}
+
+// enter adds a debt. If there are too many, those that expire first are given
+// up, an eighth of them at once.
+func (l *ledger) enter(d *debt) {
+	heap.Push(&l.debts, d)
+	if excess := len(l.debts) - l.limit; excess > 0 {
+		slices.SortFunc(l.debts, func(a, b *debt) int {
+			return int(min(max(a.expires.Sub(b.expires), -1), 1))
+		})
+		n := min(excess+l.limit/8, len(l.debts))
+		l.debts = slices.Delete(l.debts, 0, n)
+		heap.Init(&l.debts)
+		l.giveUp(n)
+	}
+	l.nudge()
+}
+
+// giveUp leaves n keys to expire.
+func (l *ledger) giveUp(n int) {
+	l.dropped += n
+	l.manager.owing.done(n)
+}
+
+// abandoned returns how many keys were left to expire.
+func (l *ledger) abandoned() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dropped
+}
+
+// nudge makes run look at the debts again.
+func (l *ledger) nudge() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// close makes every debt due now.
+func (l *ledger) close() {
+	now := l.manager.opts.Clock.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closing = true
+	for _, d := range l.debts {
+		d.due = now
+	}
+	l.nudge()
+}
+
+// run pays debts when they are due, until stop is closed.
+func (l *ledger) run(stop <-chan struct{}) {
+	timer := time.NewTimer(clock.Never.Sub(0))
+	defer timer.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-l.wake:
+		case <-timer.C:
+		}
+		for _, d := range l.take() {
+			l.pay(d)
+		}
+		timer.Reset(l.untilDue())
+	}
+}
+
+// take returns the debts to be tried now. While the master does not answer, one
+// is enough to find out whether it is back.
+func (l *ledger) take() (due []*debt) {
+	most := repayments
+	if l.manager.lanes.NotAnswering(l.master) {
+		most = 1
+	}
+	now := l.manager.opts.Clock.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.debts) > 0 && l.paying < most && l.debts[0].due <= now {
+		d := heap.Pop(&l.debts).(*debt)
+		if d.expires <= now {
+			l.manager.owing.done(1)
+			continue
+		}
+		l.paying++
+		due = append(due, d)
+	}
+	return due
+}
+
+// untilDue returns how long run may sleep. Tries under way nudge it when they
+// are over.
+func (l *ledger) untilDue() time.Duration {
+	now := l.manager.opts.Clock.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.debts) == 0 || l.paying > 0 {
+		return clock.Never.Sub(0)
+	}
+	return l.debts[0].due.Sub(now)
+}
+
+// payment is one more try to release a claim.
+type payment struct {
+	question question
+	op       operation
+	ledger   *ledger
+	debt     debt
+}
+
+func (l *ledger) pay(d *debt) {
+	p := &payment{question: d.claim.leaveQuestion(), ledger: l, debt: *d}
+	p.op = operation{
+		Payload: request{question: &p.question, master: l.master},
+		Owner:   p, Deadline: time.Duration(d.expires), Undo: true,
+	}
+	l.manager.lanes.SubmitTo(l.master, d.claim.sequence, &p.op)
+}
+
+// Settle enters what was not paid again.
+func (p *payment) Settle(op *operation, dropped error) {
+	o, _ := op.Payload.read(dropped)
+	p.ledger.settle(p.debt, &op.Payload, o, dropped)
+	p.ledger.mu.Lock()
+	defer p.ledger.mu.Unlock()
+	p.ledger.paying--
+	p.ledger.nudge()
+}
+
+// debtHeap has the debt that is due first at index 0.
+type debtHeap []*debt
+
+func (h debtHeap) Len() int           { return len(h) }
+func (h debtHeap) Less(i, j int) bool { return h[i].due < h[j].due }
+func (h debtHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
+// Push is heap.Push's part; see heap.Interface.
+func (h *debtHeap) Push(d any) { *h = append(*h, d.(*debt)) }
+
+// Pop is heap.Pop's part; see heap.Interface.
+func (h *debtHeap) Pop() any {
+	last := (*h)[len(*h)-1]
+	(*h)[len(*h)-1] = nil
+	*h = (*h)[:len(*h)-1]
+	return last
+}

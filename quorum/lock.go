@@ -1,0 +1,219 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/token"
+)
+
+// Lock is one acquisition of a lock. It is never reused for another, and its
+// methods are safe for concurrent use.
+//
+// A Lock ends when it is released, when its window of validity closes, when a
+// majority of the masters turns out not to know it, or when its Manager is
+// closed. It never comes back to life.
+type Lock struct {
+	claim *claim
+
+	mu      sync.Mutex // guards all below up to the blank line
+	until   clock.Instant
+	ended   error         // why it is over; nil while it is held
+	lost    chan struct{} // made by the first call of Lost
+	release *release      // the last call of Release, if any
+
+	look  clock.Instant // when the watch looks at it; guarded by the watch
+	place int           // in the watch's heap; guarded by the watch
+}
+
+// errReleased and errExpired say why a lock is over.
+var (
+	errReleased = errors.New("released")
+	errExpired  = errors.New("validity is over")
+	errDenied   = errors.New("a majority of the masters has another token or none")
+)
+
+// closedChannel is what Lost returns for a lock that is over already.
+var closedChannel = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// Name returns the name that the lock was acquired by.
+func (l *Lock) Name() string { return l.claim.name }
+
+// Token returns the random token that stands on the masters while the lock is
+// held. Whoever knows it can release the lock.
+func (l *Lock) Token() string { return l.claim.token }
+
+// Fence returns the lock's fencing token, and 0 without fencing.
+func (l *Lock) Fence() int64 { return 0 }
+
+// String tells the lock's name, the beginning of its token and what is left of
+// its window.
+func (l *Lock) String() string {
+	return fmt.Sprintf("lock %q (token %s, valid for %v)", l.Name(), token.Abbreviate(l.Token()), l.Validity())
+}
+
+// Validity returns what is left of the time in which the lock can be relied on.
+// It is 0 or negative once that is over, for whatever reason. It asks the clock,
+// not the masters, and is right at once after the process or the machine was
+// asleep.
+func (l *Lock) Validity() time.Duration {
+	now := l.claim.manager.opts.Clock.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over(now) != nil {
+		return min(l.until.Sub(now), 0)
+	}
+	return l.until.Sub(now)
+}
+
+// Lost returns a channel that is closed once the lock can no longer be relied
+// on: when its window closes, before the masters let the key expire; when an
+// Extend learns that a majority does not know it; when it is released; and when
+// the Manager is closed. If the process was stopped or the machine asleep at
+// that time, it is closed within 100 ms of waking up; Validity knows at once.
+func (l *Lock) Lost() <-chan struct{} {
+	now := l.claim.manager.opts.Clock.Now()
+	l.mu.Lock()
+	over := l.over(now)
+	if over == nil && l.lost == nil {
+		l.lost = make(chan struct{})
+	}
+	lost, until := l.lost, l.until
+	l.mu.Unlock()
+	if over != nil {
+		return closedChannel
+	}
+	l.claim.manager.watch.look(l, until)
+	if l.claim.manager.closed.Load() { // the watch may have been emptied just before
+		l.end(ErrClosed)
+	}
+	return lost
+}
+
+// over returns why the lock is over, nil if it is not. The clock decides, not
+// whether anybody has come round to noticing.
+func (l *Lock) over(now clock.Instant) error {
+	switch {
+	case l.ended != nil:
+		return l.ended
+	case l.claim.manager.closed.Load():
+		l.finish(ErrClosed)
+	case now >= l.until:
+		l.finish(errExpired)
+	}
+	return l.ended
+}
+
+// finish ends the lock. The caller holds mu and has seen that it is not over.
+func (l *Lock) finish(why error) {
+	l.ended = why
+	if l.lost != nil {
+		close(l.lost)
+	}
+}
+
+// end ends the lock, if it is not over already.
+func (l *Lock) end(why error) {
+	now := l.claim.manager.opts.Clock.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over(now) == nil {
+		l.finish(why)
+	}
+}
+
+// tick looks at the lock and returns when to look again; a time not in the
+// future means never.
+func (l *Lock) tick(now clock.Instant) clock.Instant {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over(now) != nil {
+		return now
+	}
+	return l.until
+}
+
+// lostError is what an operation on a lock that is over returns.
+func (l *Lock) lostError(op string, why error) error {
+	return &AttemptError{
+		Op: op, Name: l.Name(), Quorum: l.claim.manager.quorum,
+		reasons: []error{ErrLost, why},
+	}
+}
+
+// Extend lets the masters keep the lock for at least ttl from now, and the
+// window of validity last accordingly. It never shortens what there is: the
+// window only ever grows. ttl is as in TryAcquire.
+//
+// A majority must confirm before the present window closes. If it does not
+// answer in time, the error is ErrNoQuorum, the lock is still held for what is
+// left of its window, and Extend may be called again. If the window is over, or a
+// majority answers that it has another token or none, the lock is over and the
+// error is ErrLost. After Close it is ErrClosed. If ctx ended the wait, the
+// error satisfies errors.Is for its error too.
+func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
+	m := l.claim.manager
+	whole, window, err := m.checkTTL(ttl)
+	if err != nil {
+		return fmt.Errorf("quorum: extend %q: %w", l.Name(), err)
+	}
+	if err := m.enter(); err != nil {
+		return err
+	}
+	defer m.exit()
+
+	start := m.opts.Clock.Now() // before anything is sent: the window counts from here
+	l.mu.Lock()
+	over, until := l.over(start), l.until
+	l.mu.Unlock()
+	if over != nil {
+		return l.lostError("extend", over)
+	}
+	r := newRound(l.claim.keepQuestion(whole))
+	if ctx.Err() != nil {
+		return r.unsent("extend", ended(ctx))
+	}
+	l.claim.asked(whole)
+	deadline := min(start.Add(m.opts.AttemptTimeout), until)
+	r.submit(deadline)
+	return l.kept(ctx, r, r.wait(ctx, start, deadline), start.Add(window))
+}
+
+// kept draws the consequences of a keep round: a window until the given time, or
+// an error.
+func (l *Lock) kept(ctx context.Context, r *round, v verdict, until clock.Instant) error {
+	over := l.apply(v, until)
+	switch {
+	case over != nil:
+		if !errors.Is(over, errReleased) {
+			l.claim.leave(0) // some masters may have been told to keep it
+		}
+		return r.failure("extend", ErrLost, over)
+	case v == won:
+		return nil
+	}
+	return r.failure("extend", append([]error{ErrNoQuorum}, ended(ctx)...)...)
+}
+
+// apply moves the window, or ends the lock. It returns why the lock is over.
+func (l *Lock) apply(v verdict, until clock.Instant) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	over := l.over(l.claim.manager.opts.Clock.Now())
+	switch {
+	case over != nil:
+	case v == won:
+		l.until = max(l.until, until)
+	case v == rivalled:
+		l.finish(errDenied)
+	}
+	return l.ended
+}

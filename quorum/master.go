@@ -1,0 +1,104 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/fanout"
+)
+
+type operation = fanout.Op[request]
+
+// master is one of the N independent Redis masters, and how to talk to it.
+type master struct {
+	client   redis.UniversalClient
+	address  string
+	password string
+	timeout  time.Duration
+
+	// legacy is set once the master has refused SET with NX and GET together,
+	// which is how a Redis before 7 answers the first acquire.
+	legacy atomic.Bool
+}
+
+func newMaster(client redis.UniversalClient, index int, timeout time.Duration) *master {
+	m := &master{client: client, address: describe(client, index), timeout: timeout}
+	switch c := client.(type) {
+	case *redis.Client:
+		m.password = c.Options().Password
+	case *redis.ClusterClient:
+		m.password = c.Options().Password
+	}
+	return m
+}
+
+// errNoReply tells a lane that its master did not answer.
+var errNoReply = errors.New("no reply")
+
+// send carries out a lane's batch. Requests that the master did not understand
+// are put again, in another form, before it returns.
+func (m *master) send(ctx context.Context, batch []*operation) error {
+	ctx = clock.WithTimeout(ctx, m.timeout)
+	for pending := batch; len(pending) > 0; pending = m.misunderstood(pending) {
+		if len(pending) == 1 {
+			m.sendOne(ctx, &pending[0].Payload)
+		} else {
+			m.sendPipeline(ctx, pending)
+		}
+	}
+	for _, op := range batch {
+		if op.Payload.answered() {
+			return nil
+		}
+	}
+	return errNoReply
+}
+
+func (m *master) sendOne(ctx context.Context, q *request) {
+	m.choose(q)
+	_ = m.client.Process(ctx, q.command()) // the command keeps its error
+}
+
+func (m *master) sendPipeline(ctx context.Context, batch []*operation) {
+	pipe := m.client.Pipeline()
+	for _, op := range batch {
+		m.choose(&op.Payload)
+		_ = pipe.Process(ctx, op.Payload.command()) // only queues
+	}
+	_, err := pipe.Exec(ctx)
+	var reply redis.Error
+	if err == nil || errors.As(err, &reply) {
+		return
+	}
+	for _, op := range batch {
+		if cmd := op.Payload.cmd; cmd.Err() == nil && cmd.Val() == nil {
+			cmd.SetErr(err)
+		}
+	}
+}
+
+// choose starts a request in the form that the master is known to understand.
+func (m *master) choose(q *request) {
+	if q.form == plainForm && (q.question.verb != acquireVerb || m.legacy.Load()) {
+		q.form = digestForm
+	}
+}
+
+// misunderstood returns the requests of batch that have to be put again.
+func (m *master) misunderstood(batch []*operation) (again []*operation) {
+	for _, op := range batch {
+		plain := op.Payload.form == plainForm
+		if op.Payload.rephrase() {
+			again = append(again, op)
+			if plain {
+				m.legacy.Store(true)
+			}
+		}
+	}
+	return again
+}

@@ -1,0 +1,170 @@
+package quorum
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/quorumlock/redlock/clock"
+)
+
+// Options configures a Manager. The zero value, like a nil *Options, means the
+// defaults. New and Open copy it. A negative or contradictory value is an error,
+// never replaced by something else.
+type Options struct {
+	// Prefix comes before each lock's name in its key on the masters.
+	// Default: none, so that other Redlock clients and this one exclude each
+	// other on the same names.
+	Prefix string
+
+	// Drift is what the masters' clocks may gain on this process's while a TTL
+	// runs out. It is taken off each window of validity.
+	// Default (the zero value): clock.DefaultDrift, 1% of the TTL + 2 ms.
+	Drift clock.Drift
+
+	// AttemptTimeout is how long one attempt waits for the masters it needs,
+	// and how long a call to a master may take before the master counts as not
+	// answering. An attempt never waits for longer than its window of validity.
+	// A master that hangs delays nobody while a majority answers, so this may
+	// be much longer than a round trip. At least 1 ms.
+	// Default: 1 s.
+	AttemptTimeout time.Duration
+
+	// MinBackoff and MaxBackoff bound how long Acquire waits between attempts:
+	// about MinBackoff after the first, twice as long after each further one,
+	// up to MaxBackoff, each shortened at random by up to half.
+	// Default: 16 ms and 512 ms.
+	MinBackoff, MaxBackoff time.Duration
+
+	// MaxDebts is for how many keys per master the Manager remembers that it
+	// has yet to release them there, while the master cannot be reached. Past
+	// that, those that expire soonest are left to do so.
+	// Default: 16384 (about 3 MB per master).
+	MaxDebts int
+
+	// CloseTimeout is the longest that Close takes.
+	// Default: 5 s.
+	CloseTimeout time.Duration
+
+	// Clock tells the time that windows of validity are counted in.
+	// Default: clock.System().
+	Clock clock.Clock
+
+	// Random is where ownership tokens are drawn from, for tests. Two processes
+	// that draw the same tokens can hold the same lock at the same time.
+	// Default: crypto/rand.
+	Random io.Reader
+}
+
+const (
+	defaultAttemptTimeout = time.Second
+	defaultMinBackoff     = 16 * time.Millisecond
+	defaultMaxBackoff     = 512 * time.Millisecond
+	defaultMaxDebts       = 16384
+	defaultCloseTimeout   = 5 * time.Second
+)
+
+// auxiliaryPrefix begins every key that belongs to a lock besides the lock's
+// own.
+const auxiliaryPrefix = "redlock:aux:"
+
+// withDefaults returns a checked copy of o with its zero values filled in.
+func (o *Options) withDefaults() (Options, error) {
+	var filled Options
+	if o != nil {
+		filled = *o
+	}
+	orDefault(&filled.Drift, clock.DefaultDrift)
+	orDefault(&filled.AttemptTimeout, defaultAttemptTimeout)
+	orDefault(&filled.MaxDebts, defaultMaxDebts)
+	orDefault(&filled.CloseTimeout, defaultCloseTimeout)
+	if filled.MinBackoff == 0 {
+		filled.MinBackoff = defaultMinBackoff
+		if filled.MaxBackoff > 0 {
+			filled.MinBackoff = min(filled.MinBackoff, filled.MaxBackoff)
+		}
+	}
+	orDefault(&filled.MaxBackoff, max(defaultMaxBackoff, filled.MinBackoff))
+	if filled.Clock == nil {
+		filled.Clock = clock.System()
+	}
+	return filled, filled.check()
+}
+
+func orDefault[T comparable](value *T, standard T) {
+	var zero T
+	if *value == zero {
+		*value = standard
+	}
+}
+
+// check returns all that is wrong with o.
+func (o *Options) check() error {
+	var errs []error
+	bad := func(when bool, format string, args ...any) {
+		if when {
+			errs = append(errs, fmt.Errorf("quorum: options: "+format, args...))
+		}
+	}
+	if err := o.Drift.Check(); err != nil {
+		bad(true, "%w", err)
+	}
+	bad(o.AttemptTimeout < time.Millisecond, "AttemptTimeout %v is under 1ms", o.AttemptTimeout)
+	bad(o.MinBackoff < 0, "MinBackoff %v is negative", o.MinBackoff)
+	bad(o.MaxBackoff < o.MinBackoff, "MaxBackoff %v is under MinBackoff %v", o.MaxBackoff, o.MinBackoff)
+	bad(o.MaxDebts < 0, "MaxDebts %d is negative", o.MaxDebts)
+	bad(o.CloseTimeout < 0, "CloseTimeout %v is negative", o.CloseTimeout)
+	bad(strings.HasPrefix(o.Prefix, auxiliaryPrefix), "Prefix begins with %q, which is for auxiliary keys", auxiliaryPrefix)
+	return errors.Join(errs...)
+}
+
+// AcquireOption changes one acquisition.
+type AcquireOption func(*acquisition)
+
+// acquisition is what was asked of one TryAcquire or Acquire.
+type acquisition struct {
+	name   string
+	ttl    time.Duration // whole milliseconds
+	window time.Duration // ttl − drift
+}
+
+// acquisition checks what was asked for. TTLs are cut to whole milliseconds,
+// which is what masters count in.
+func (m *Manager) acquisition(name string, ttl time.Duration, opts []AcquireOption) (acquisition, error) {
+	a := acquisition{name: name}
+	if err := m.checkName(name); err != nil {
+		return a, fmt.Errorf("quorum: acquire: %w", err)
+	}
+	var err error
+	if a.ttl, a.window, err = m.checkTTL(ttl); err != nil {
+		return a, fmt.Errorf("quorum: acquire %q: %w", name, err)
+	}
+	for _, opt := range opts {
+		opt(&a)
+	}
+	return a, nil
+}
+
+func (m *Manager) checkName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("empty name")
+	case strings.HasPrefix(m.opts.Prefix+name, auxiliaryPrefix):
+		return fmt.Errorf("name %q begins with %q, which is for auxiliary keys", name, auxiliaryPrefix)
+	}
+	return nil
+}
+
+// checkTTL returns the TTL that masters count and the window it leaves.
+func (m *Manager) checkTTL(ttl time.Duration) (whole, window time.Duration, err error) {
+	if ttl < time.Millisecond {
+		return 0, 0, fmt.Errorf("TTL %v is under 1ms", ttl)
+	}
+	whole = ttl.Truncate(time.Millisecond)
+	if window = m.opts.Drift.Window(whole); window <= 0 {
+		return 0, 0, fmt.Errorf("TTL %v leaves no validity after a drift of %v", ttl, m.opts.Drift.Of(whole))
+	}
+	return whole, window, nil
+}

@@ -1,0 +1,58 @@
+// Package quorumtest embeds Redis masters in a test's process, and breaks them on demand.
+//
+// A [Cluster] is N independent masters, what a quorum of locks is built on. Each [Master] is a
+// miniredis that ages its keys in real time, behind knobs for all that befalls a real server:
+//
+//   - it dies and comes back, with its keys or without: Stop, Restart
+//   - it is suspended, and continues with everything that piled up: Hang, Resume
+//   - the network is slow, or loses requests or replies: DelayRequests, DelayReplies, DropRequests,
+//     DropReplies, CutReplies
+//   - it refuses commands: Fail, FailNext, Full
+//   - its clock is wrong, or runs at another rate: AdvanceClock, SetClockRate
+//   - it is old: LegacySet
+//   - it forgets: FlushAll, Del
+//
+// Knobs combine, take effect for the next request, and can be turned at any time from any goroutine.
+// Get, TTL, Keys and Commands look at what a master holds past all faults, for assertions.
+//
+//	func TestOutlivesAMaster(t *testing.T) {
+//		cluster, err := quorumtest.Start(3)
+//		if err != nil {
+//			t.Fatal(err)
+//		}
+//		defer cluster.Close()
+//
+//		locks, err := quorum.New(cluster.Clients(), nil)
+//		...
+//		cluster.Master(0).Stop()
+//		lock, err := locks.TryAcquire(t.Context(), "nightly-mail", time.Minute)
+//		...
+//	}
+//
+// # Virtual time
+//
+// The masters of [StartInProcess] need no sockets, so they work inside a testing/synctest bubble:
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		cluster, err := quorumtest.StartInProcess(5)
+//		...
+//		defer cluster.Close()
+//		cluster.Master(0).Set("nightly-mail", "somebody", time.Hour)
+//		time.Sleep(time.Hour) // returns at once
+//		cluster.Master(0).Keys() // is empty
+//	})
+//
+// # What differs from a real server
+//
+// Commands are miniredis': a large part of Redis, not all of it, and its Lua prints numbers beyond
+// 10^14 in full where Redis' Lua rounds them. So scripts should be run against a real server too.
+// On top of miniredis, INFO has the sections server (with a run id) and memory, CLIENT SETINFO
+// works, and errors that a script raises have the form of Redis 7. Commands that block, such as
+// BLPOP, are refused. Keys expire to the nanosecond, not on whole milliseconds. Nothing is evicted,
+// and nothing is replicated.
+//
+// A connection that lost a request or a reply stays silent when the fault is over, as if its TCP
+// never tried again. A fault concerns requests one by one; what is lost cannot be chosen by command
+// or key. Of a stopped server's listening socket nothing remains, so a client is refused at once: a
+// master that is cut off without a word is one that hangs.
+package quorumtest

@@ -1,0 +1,78 @@
+package quorumtest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+)
+
+func TestLegacySet(t *testing.T) {
+	m, client := start(t)
+	setNXGet := func() error {
+		return client.Do(t.Context(), "set", "k", "v", "px", 1000, "nx", "get").Err()
+	}
+	inScript := `return redis.call('SET', KEYS[1], 'v', 'NX', 'GET')`
+
+	m.LegacySet(true)
+	require.EqualError(t, setNXGet(), "ERR syntax error")
+	require.ErrorContains(t, client.Eval(t.Context(), inScript, []string{"k"}).Err(), "ERR syntax error")
+	require.Empty(t, m.Keys())
+	require.NoError(t, client.Do(t.Context(), "SET", "NX", "GET", "PX", 1000).Err()) // a key and a value
+	require.NoError(t, client.Do(t.Context(), "SET", "k", "v", "NX").Err())
+	require.NoError(t, client.Do(t.Context(), "SET", "k", "v", "GET").Err())
+	require.Contains(t, client.Info(t.Context(), "server").Val(), "redis_version:6.")
+
+	m.FlushAll()
+	m.LegacySet(false)
+	require.ErrorIs(t, setNXGet(), redis.Nil)
+	requireValue(t, m, "k", "v")
+	require.NotContains(t, client.Info(t.Context(), "server").Val(), "redis_version:6.")
+}
+
+func TestInfo(t *testing.T) {
+	m, client := start(t)
+	want := "run_id:" + m.RunID() + "\r\n"
+	require.Len(t, m.RunID(), 40)
+	require.Contains(t, client.Info(t.Context()).Val(), want)
+	require.Contains(t, client.Info(t.Context(), "server").Val(), want)
+	inScript, err := client.Eval(t.Context(), `return redis.call('INFO', 'server')`, nil).Text()
+	require.NoError(t, err)
+	require.Contains(t, inScript, want)
+	require.Equal(t, "noeviction", client.InfoMap(t.Context(), "memory").Val()["Memory"]["maxmemory_policy"])
+	require.Empty(t, client.Info(t.Context(), "no-such-section").Val())
+}
+
+func TestBlockingCommandsAreRefused(t *testing.T) {
+	_, client := start(t)
+	require.ErrorContains(t, client.BLPop(t.Context(), time.Second, "l").Err(), "no blocking commands")
+	require.NoError(t, client.XAdd(t.Context(), &redis.XAddArgs{Stream: "s", Values: []string{"a", "b"}}).Err())
+	read := &redis.XReadArgs{Streams: []string{"s", "0"}, Block: time.Second}
+	require.ErrorContains(t, client.XRead(t.Context(), read).Err(), "no blocking commands")
+	read.Block = -1
+	require.NoError(t, client.XRead(t.Context(), read).Err())
+}
+
+// What is wanted is the beginning of what Redis 7.0.15 answers, which ends in the script's SHA-1.
+func TestScriptErrorsLookLikeRedis(t *testing.T) {
+	m, client := start(t)
+	m.Set("word", "v", 0)
+	for script, want := range map[string]string{
+		`return redis.call('INCR', 'word')`: "ERR value is not an integer or out of range script: " +
+			"883e20b3bb8d733147d29165d16aba5c1ce16e23, on @user_script:1.",
+		`return redis.call('LPUSH', 'word', 1)`: "WRONGTYPE Operation against a key holding the wrong kind of value script: ",
+		`error('boom')`:                         "ERR user_script:1: boom script: ",
+		`return redis.call('NOSUCH')`:           "ERR Unknown Redis command called from script script: ",
+		`return redis.error_reply('MINE own')`:  "MINE own",
+		`this is no Lua`:                        "ERR Error compiling script (new function): ",
+	} {
+		err := client.Eval(t.Context(), script, nil).Err()
+		require.Error(t, err, script)
+		require.Truef(t, len(err.Error()) >= len(want) && err.Error()[:len(want)] == want,
+			"%s\nhave %s\nwant %s", script, err, want)
+	}
+	text, err := client.Eval(t.Context(), `return '-ERR Error compiling script (new function): :1: x stack traceback: '`, nil).Text()
+	require.NoError(t, err)
+	require.Contains(t, text, "stack traceback")
+}

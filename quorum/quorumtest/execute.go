@@ -1,0 +1,93 @@
+package quorumtest
+
+import (
+	"strings"
+
+	"github.com/alicebob/miniredis/v2/server"
+)
+
+// execution is what the engine knows of the command that it executes.
+type execution struct {
+	peer    *server.Peer // of the client that sent it; what a script calls comes from other peers
+	failure string       // the error that refuses it, or what it writes, if any
+	refused bool         // whether that error was answered
+	wrote   bool         // whether its script has called a command that writes
+}
+
+// execute runs what arrives, until the master is closed.
+func (m *Master) execute() {
+	for m.arrivals.await() {
+		m.engine.exclusively(func() {
+			if r := m.arrivals.take(); r != nil {
+				m.serve(r)
+			}
+		})
+	}
+}
+
+// serve has the engine to itself.
+func (m *Master) serve(r *request) {
+	c := r.conn
+	switch {
+	case r.args == nil:
+		c.leave()
+		m.detach(c)
+	case c.deaf || m.faults.losesRequest(r.args[0]):
+		c.deaf = true
+	default:
+		m.answer(c, r.args)
+	}
+}
+
+// answer executes a command, and sends what the faults let through of its reply.
+func (m *Master) answer(c *conn, args []string) {
+	reply := c.capture(func() { m.engine.run(c, args) })
+	reply = likeRedis(reply, args)
+	switch fate := m.faults.fateOfReply(args[0]); {
+	case fate.lost:
+		c.out.silence()
+	case fate.cut:
+		c.out.finish()
+	default:
+		c.out.put(reply, fate.delay)
+	}
+	if c.peer.Closed() {
+		c.out.finish()
+	}
+}
+
+// run executes a command. Callers hold mu.
+func (e *engine) run(c *conn, args []string) {
+	e.current = execution{peer: c.peer, failure: e.faults.failure()}
+	e.server.Dispatch(c.peer, args)
+	switch {
+	case e.current.refused:
+		e.faults.failed()
+	case !isSetup(args[0]):
+		e.executed++
+	}
+	switch strings.ToUpper(args[0]) {
+	case "SUBSCRIBE", "PSUBSCRIBE":
+		c.subscribed = true
+	}
+}
+
+// intercept sees each command before miniredis does, those that a script calls included, and
+// returns true if it has answered. It runs in the engine's one thread.
+func (e *engine) intercept(p *server.Peer, cmd string, args ...string) bool {
+	return e.refuse(p, cmd, args) || e.emulate(p, cmd, args)
+}
+
+// refuse answers with the error that was set, if a server in that state refuses cmd.
+func (e *engine) refuse(p *server.Peer, cmd string, args []string) bool {
+	x := &e.current
+	inScript := p != x.peer
+	// A script that has written once is never stopped half-way.
+	if x.failure != "" && !x.wrote && e.refuses(x.failure, cmd, args, inScript) {
+		p.WriteError(x.failure)
+		x.refused = true
+		return true
+	}
+	x.wrote = x.wrote || inScript && e.writes(cmd)
+	return false
+}

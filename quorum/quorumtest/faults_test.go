@@ -1,0 +1,177 @@
+package quorumtest_test
+
+import (
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum/quorumtest"
+)
+
+func TestDropRequests(t *testing.T) {
+	m, client := start(t)
+	m.DropRequests(1)
+	requireTimeout(t, client.Set(soon(t), "lost", "v", 0).Err())
+	require.NoError(t, client.Set(t.Context(), "k", "v", 0).Err())
+	require.Equal(t, []string{"k"}, m.Keys())
+}
+
+func TestDropReplies(t *testing.T) {
+	m, client := start(t)
+	m.DropReplies(2)
+	requireTimeout(t, client.Incr(soon(t), "n").Err())
+	requireTimeout(t, client.Incr(soon(t), "n").Err()) // on a new connection, whose set-up passes
+	requireValue(t, m, "n", "2")
+	n, err := client.Incr(t.Context(), "n").Result()
+	require.NoError(t, err)
+	require.EqualValues(t, 3, n)
+}
+
+func TestCutReplies(t *testing.T) {
+	m, client := start(t)
+	m.CutReplies(1)
+	require.ErrorIs(t, client.Incr(t.Context(), "n").Err(), io.EOF)
+	requireValue(t, m, "n", "1") // and was executed when the client read EOF
+	require.NoError(t, client.Incr(t.Context(), "n").Err())
+}
+
+func TestFaultsLastUntilCleared(t *testing.T) {
+	m, client := start(t)
+	m.CutReplies(quorumtest.Always)
+	for range 5 {
+		require.ErrorIs(t, client.Incr(t.Context(), "n").Err(), io.EOF)
+	}
+	m.CutReplies(0)
+	require.NoError(t, client.Incr(t.Context(), "n").Err())
+	m.CutReplies(quorumtest.Always)
+	m.DropReplies(1)
+	requireTimeout(t, client.Incr(soon(t), "n").Err())
+	require.ErrorIs(t, client.Incr(t.Context(), "n").Err(), io.EOF)
+	m.Heal()
+	require.NoError(t, client.Incr(t.Context(), "n").Err())
+	requireValue(t, m, "n", "9")
+}
+
+// What follows a lost request on its connection is lost too, and what follows a lost reply is
+// executed in silence: a client must never read the answer to another question.
+func TestPipelineAfterALoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := startInProcess(t, 1).Master(0)
+		batch := command("INCR", "n") + command("INCR", "n") + command("INCR", "n")
+
+		c := dial(t, m)
+		m.DropReplies(1)
+		sendAll(t, c, batch)
+		requireValueNow(t, m, "n", "3")
+		require.Empty(t, received(t, c))
+
+		c = dial(t, m)
+		m.DropRequests(1)
+		sendAll(t, c, batch)
+		requireValueNow(t, m, "n", "3")
+		require.Empty(t, received(t, c))
+
+		c = dial(t, m)
+		m.CutReplies(1)
+		sendAll(t, c, batch)
+		requireValueNow(t, m, "n", "6")
+		_, err := c.Read(make([]byte, 1))
+		require.ErrorIs(t, err, io.EOF)
+
+		c = dial(t, m)
+		sendAll(t, c, batch)
+		require.Equal(t, ":7\r\n:8\r\n:9\r\n", received(t, c))
+	})
+}
+
+func TestDelays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := startInProcess(t, 1).Master(0)
+		client := m.Client()
+		require.NoError(t, client.Ping(t.Context()).Err())
+		took := func() time.Duration {
+			begin := time.Now()
+			require.NoError(t, client.Incr(t.Context(), "n").Err())
+			return time.Since(begin)
+		}
+		require.Zero(t, took())
+		m.DelayRequests(time.Second, quorumtest.Always)
+		require.Equal(t, time.Second, took())
+		m.DelayReplies(time.Minute, 1)
+		require.Equal(t, 61*time.Second, tookWithPatience(t, m))
+		require.Equal(t, time.Second, took())
+		m.Heal()
+		require.Zero(t, took())
+	})
+}
+
+// tookWithPatience measures one command of a client without a read time-out.
+func tookWithPatience(t *testing.T, m *quorumtest.Master) time.Duration {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: m.Addr(), Dialer: m.Dial, ReadTimeout: -1, Protocol: 2})
+	defer client.Close()
+	conn := client.Conn()
+	defer conn.Close()
+	require.NoError(t, conn.Select(t.Context(), 0).Err()) // opens the connection, and is not counted
+	begin := time.Now()
+	require.NoError(t, conn.Incr(t.Context(), "n").Err())
+	return time.Since(begin)
+}
+
+// A delay is the network's: what is sent together arrives together.
+func TestDelayedPipelineIsLateOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := startInProcess(t, 1).Master(0)
+		c := dial(t, m)
+		m.DelayRequests(time.Second, quorumtest.Always)
+		m.DelayReplies(time.Second, quorumtest.Always)
+		sendAll(t, c, command("INCR", "n")+command("INCR", "n")+command("INCR", "n"))
+		time.Sleep(time.Second)
+		requireValueNow(t, m, "n", "3")
+		require.Empty(t, received(t, c))
+		time.Sleep(time.Second)
+		require.Equal(t, ":1\r\n:2\r\n:3\r\n", received(t, c))
+	})
+}
+
+func TestNothingOvertakesOnAConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := startInProcess(t, 1).Master(0)
+		c := dial(t, m)
+		m.DelayRequests(time.Second, 1)
+		m.DelayReplies(time.Second, 1)
+		sendAll(t, c, command("INCR", "n")+command("INCR", "n"))
+		require.Empty(t, m.Keys())
+		time.Sleep(time.Second)
+		requireValueNow(t, m, "n", "2")
+		require.Empty(t, received(t, c))
+		time.Sleep(time.Second)
+		require.Equal(t, ":1\r\n:2\r\n", received(t, c))
+	})
+}
+
+func TestALateReplyDoesNotKeepAMasterFromClosing(t *testing.T) {
+	m, client := start(t)
+	m.DelayReplies(time.Hour, quorumtest.Always)
+	requireTimeout(t, client.Incr(soon(t), "n").Err())
+	m.DelayRequests(time.Hour, quorumtest.Always)
+	requireTimeout(t, client.Incr(soon(t), "n").Err())
+}
+
+func sendAll(t *testing.T, c io.Writer, s string) {
+	t.Helper()
+	_, err := io.WriteString(c, s)
+	require.NoError(t, err)
+	synctest.Wait()
+}
+
+func requireValueNow(t *testing.T, m *quorumtest.Master, key, value string) {
+	t.Helper()
+	synctest.Wait()
+	v, _ := m.Get(key)
+	require.Equal(t, value, v)
+}

@@ -1,0 +1,57 @@
+package quorumtest
+
+import "strings"
+
+// refuses tells whether a server whose state the error text names refuses cmd. Which commands those
+// are follows the command flags of Redis 7 (write, denyoom, loading).
+func (e *engine) refuses(text, cmd string, args []string, inScript bool) bool {
+	code, _, _ := strings.Cut(text, " ")
+	switch code {
+	case "OOM":
+		return e.writes(cmd) && !frees[cmd]
+	case "READONLY", "NOREPLICAS":
+		return e.writes(cmd)
+	case "MISCONF":
+		return e.writes(cmd) || cmd == "PING"
+	}
+	if inScript {
+		return false // the script itself would have been refused
+	}
+	switch code {
+	case "NOAUTH":
+		return cmd != "AUTH" && cmd != "QUIT"
+	case "LOADING", "MASTERDOWN", "BUSY":
+		return !worksWhileLoading[cmd]
+	default:
+		return !isSetup(cmd) && cmd != "QUIT"
+	}
+}
+
+// writes tells whether cmd is a known command that may change keys.
+func (e *engine) writes(cmd string) bool {
+	return e.server.IsRegisteredCommand(cmd) && !e.server.IsReadOnlyCommand(cmd) && !neutral[cmd]
+}
+
+// neutral are the commands that miniredis does not mark as reading, and that write nothing.
+// Scripts are among them because what they call is looked at by itself.
+var neutral = commands(`AUTH CLIENT CLUSTER COMMAND DISCARD ECHO EVAL EVALSHA EXEC HELLO INFO MEMORY
+	MULTI OBJECT PING PSUBSCRIBE PUBLISH PUBSUB PUNSUBSCRIBE QUIT SCRIPT SELECT SUBSCRIBE TIME
+	UNSUBSCRIBE UNWATCH WAIT WATCH XINFO`)
+
+// frees are the writes that a server without memory left still executes.
+var frees = commands(`DEL DELEX EXPIRE EXPIREAT FLUSHALL FLUSHDB GETDEL GETEX HDEL HPERSIST LMPOP LPOP
+	LREM LTRIM MOVE PERSIST PEXPIRE PEXPIREAT RENAME RENAMENX RPOP SMOVE SPOP SREM SWAPDB UNLINK XACK
+	XAUTOCLAIM XCLAIM XDEL XREADGROUP XTRIM ZMPOP ZPOPMAX ZPOPMIN ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK
+	ZREMRANGEBYSCORE`)
+
+// worksWhileLoading are the commands that need no keys.
+var worksWhileLoading = commands(`AUTH CLIENT COMMAND DISCARD ECHO EXEC HELLO INFO MULTI PSUBSCRIBE PUBLISH
+	PUBSUB PUNSUBSCRIBE QUIT SELECT SUBSCRIBE TIME UNSUBSCRIBE UNWATCH WATCH`)
+
+func commands(names string) map[string]bool {
+	set := map[string]bool{}
+	for _, name := range strings.Fields(names) {
+		set[name] = true
+	}
+	return set
+}

@@ -1,0 +1,48 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/quorumlock/redlock/token"
+)
+
+// masterError is one master's error with nothing in it that must not be shown.
+// It is deaf to context errors: a dial that timed out inside the client matches
+// context.DeadlineExceeded, and a caller whose own context is alive must not be
+// told otherwise.
+type masterError struct {
+	text  string
+	cause error // nil if showing it would undo the redaction
+}
+
+func (e *masterError) Error() string { return e.text }
+
+func (e *masterError) Unwrap() error { return e.cause }
+
+// redact makes a master's error fit to be shown. Masters repeat what they did
+// not understand, ownership token and password included.
+func redact(err error, secrets ...string) error {
+	if err == nil {
+		return nil
+	}
+	text, _, changed := strings.Cut(strings.TrimPrefix(err.Error(), "fanout: "), ", with args beginning with")
+	for i, secret := range secrets {
+		if secret == "" || !strings.Contains(text, secret) {
+			continue
+		}
+		changed = true
+		shown := "[redacted]"
+		if i == 0 { // the ownership token
+			shown = token.Abbreviate(secret)
+		}
+		text = strings.ReplaceAll(text, secret, shown)
+	}
+	shown := &masterError{text: text}
+	isContext := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	if !changed && !isContext {
+		shown.cause = err
+	}
+	return shown
+}

@@ -1,0 +1,114 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+
+	"github.com/quorumlock/redlock/clock"
+)
+
+// release is one call of Release, which others may wait for.
+type release struct {
+	done chan struct{} // closed when err is set
+	err  error
+}
+
+// Release gives the lock up. Its window closes at once, whatever comes of the
+// call; then every master is told to remove the key if it still has this lock's
+// token. It returns nil once a majority no longer has it. Masters that cannot be
+// reached are told again in the background until the key would have expired.
+//
+// If the window was over before the call, the error is ErrLost: somebody else
+// may have held the lock meanwhile. Nobody else's key is touched; what is left of
+// this lock's own is removed in the background. If too few masters answer, the
+// error is ErrNoQuorum, and calling Release again asks them again. After Close
+// it is ErrClosed, and the key is left to expire.
+//
+// A second Release of a lock that was released returns nil, so that it can be
+// deferred and called early too.
+//
+// The release is sent on an ended ctx too, and then waits for the masters as
+// with a live one. A ctx that ends while Release waits ends the wait, with an
+// error that satisfies errors.Is for ctx's; the release goes on in the
+// background.
+func (l *Lock) Release(ctx context.Context) error {
+	m := l.claim.manager
+	if err := m.enter(); err != nil {
+		return err
+	}
+	defer m.exit()
+	return l.giveUp(ctx)
+}
+
+// giveUp is Release without regard to whether the Manager is being closed.
+func (l *Lock) giveUp(ctx context.Context) error {
+	if ctx.Err() != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	for {
+		mine, other, over := l.beginRelease()
+		switch {
+		case over != nil:
+			l.claim.leave(0)
+			return l.lostError("release", over)
+		case mine != nil:
+			mine.err = l.askRelease(ctx)
+			close(mine.done)
+			return mine.err
+		}
+		select {
+		case <-other.done:
+			if other.err == nil {
+				return nil
+			}
+			l.retryRelease(other)
+		case <-ctx.Done():
+			return &AttemptError{Op: "release", Name: l.Name(), Quorum: l.claim.manager.quorum,
+				reasons: append([]error{ErrNoQuorum}, ended(ctx)...)}
+		}
+	}
+}
+
+// beginRelease closes the window. It returns the call that is this one's to
+// make, or the one that is already made, or why there is nothing to release.
+func (l *Lock) beginRelease() (mine, other *release, over error) {
+	now := l.claim.manager.opts.Clock.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.release != nil {
+		return nil, l.release, nil
+	}
+	if over := l.over(now); over != nil && !errors.Is(over, errReleased) {
+		return nil, nil, over
+	}
+	if l.ended == nil {
+		l.finish(errReleased)
+	}
+	l.release = &release{done: make(chan struct{})}
+	return l.release, nil, nil
+}
+
+// retryRelease makes room for another call after one that failed.
+func (l *Lock) retryRelease(failed *release) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.release == failed {
+		l.release = nil
+	}
+}
+
+// askRelease tells the masters and waits for a majority.
+func (l *Lock) askRelease(ctx context.Context) error {
+	m := l.claim.manager
+	m.watch.forget(l)
+	start := m.opts.Clock.Now()
+	r := l.claim.leave(0)
+	if r.wait(ctx, start, releaseDeadline(m, start)) == won {
+		return nil
+	}
+	return r.failure("release", append([]error{ErrNoQuorum}, ended(ctx)...)...)
+}
+
+func releaseDeadline(m *Manager, start clock.Instant) clock.Instant {
+	return start.Add(m.opts.AttemptTimeout)
+}

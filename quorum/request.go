@@ -1,0 +1,198 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/quorumlock/redlock/internal/fanout"
+)
+
+// form is how a request is put to a master. A master that does not understand
+// one is asked in the next.
+type form uint8
+
+const (
+	plainForm  form = iota // acquire only: one SET
+	digestForm             // EVALSHA
+	sourceForm             // EVAL
+)
+
+// request is a question to one master: the payload of a lane's operation. Its
+// lane owns it until it is settled, whoever asked from then on.
+type request struct {
+	question *question
+	master   int
+	form     form
+	cmd      *redis.Cmd
+
+	outcome  Outcome // Unknown until settled
+	settled  bool
+	released bool // leave: the token stood there, and is gone by this request
+	err      error
+}
+
+// command returns what to send to a master in the request's present form.
+func (q *request) command() *redis.Cmd {
+	q.cmd = redis.NewCmd(context.Background(), q.question.in(q.form)...)
+	return q.cmd
+}
+
+// rephrase tells whether the master did not understand the request as it was put
+// and changed nothing, and puts it in the next form if so.
+func (q *request) rephrase() bool {
+	err := q.cmd.Err()
+	switch {
+	case err == nil:
+		return false
+	case q.form == plainForm && q.question.verb == acquireVerb && redis.HasErrorPrefix(err, "syntax error"):
+		q.form = digestForm
+	case q.form == digestForm && redis.HasErrorPrefix(err, "NOSCRIPT"):
+		q.form = sourceForm
+	default:
+		return false
+	}
+	return true
+}
+
+// answered tells whether the master replied to the request at all.
+func (q *request) answered() bool {
+	err := q.cmd.Err()
+	var reply redis.Error
+	return err == nil && q.cmd.Val() != nil || errors.As(err, &reply)
+}
+
+// read turns what became of the request into an outcome. What was never sent
+// stands nowhere.
+func (q *request) read(dropped error) (Outcome, error) {
+	switch {
+	case errors.Is(dropped, fanout.ErrNothingSent):
+		return Absent, nil
+	case dropped != nil:
+		return Unsent, dropped
+	}
+	return q.readReply(q.cmd.Result())
+}
+
+func (q *request) readReply(reply any, err error) (Outcome, error) {
+	var answer redis.Error
+	switch {
+	case errors.Is(err, redis.Nil):
+		return q.readNil()
+	case errors.As(err, &answer):
+		return Refused, err
+	case err != nil:
+		return Unknown, err
+	case reply == nil: // nothing was read, though no error says so
+		return Unknown, errors.New("no reply")
+	}
+	switch reply := reply.(type) {
+	case string:
+		if q.question.verb == acquireVerb {
+			return q.readToken(reply)
+		}
+	case int64:
+		if q.question.verb == keepVerb || q.question.verb == leaveVerb {
+			return q.readCode(reply)
+		}
+	case []any:
+		if q.question.verb == inspectVerb {
+			return q.readHolding(reply)
+		}
+	}
+	return unexpected(reply)
+}
+
+func unexpected(reply any) (Outcome, error) {
+	return Refused, fmt.Errorf("unexpected reply of type %T", reply)
+}
+
+// readNil: to SET NX GET, nil says that nothing stood there, so the token does
+// now.
+func (q *request) readNil() (Outcome, error) {
+	switch q.question.verb {
+	case acquireVerb:
+		return Held, nil
+	case inspectVerb:
+		return Absent, nil
+	}
+	return unexpected(nil)
+}
+
+// readToken: the own token stands there already only if the client repeated the
+// request, because no other request carries it. The window counts from before
+// the first of them.
+func (q *request) readToken(standing string) (Outcome, error) {
+	if standing == q.question.claim.token {
+		return Held, nil
+	}
+	return Taken, nil
+}
+
+// readCode reads the reply of keep and leave.
+func (q *request) readCode(code int64) (Outcome, error) {
+	switch code {
+	case 1:
+		if q.question.verb == leaveVerb {
+			q.released = true
+			return Absent, nil
+		}
+		return Held, nil
+	case 0:
+		return Absent, nil
+	case -1:
+		return Taken, nil
+	}
+	return unexpected(code)
+}
+
+// readHolding reads inspect's {token, milliseconds left}. The parts stay in cmd.
+func (q *request) readHolding(parts []any) (Outcome, error) {
+	if _, _, ok := holding(parts); !ok {
+		return unexpected(parts)
+	}
+	return Taken, nil
+}
+
+func holding(parts []any) (standing string, ms int64, ok bool) {
+	if len(parts) != 2 {
+		return "", 0, false
+	}
+	standing, ok1 := parts[0].(string)
+	ms, ok2 := parts[1].(int64)
+	return standing, ms, ok1 && ok2
+}
+
+// mayBeApplied tells whether a request that got no vote may still have been
+// carried out, or may yet be: without an answer, and with those error replies
+// that clients repeat a request after, whose earlier try may have been applied.
+func mayBeApplied(o Outcome, err error) bool {
+	if o == Unknown {
+		return true
+	}
+	return o == Refused && (redis.IsLoadingError(err) || redis.IsReadOnlyError(err) ||
+		redis.IsClusterDownError(err) || redis.IsTryAgainError(err) ||
+		redis.IsMasterDownError(err) || redis.IsMaxClientsError(err))
+}
+
+// describe names a master in errors: by its address, never with its
+// credentials.
+func describe(client redis.UniversalClient, index int) string {
+	switch c := client.(type) {
+	case *redis.Client:
+		if addr := c.Options().Addr; addr != sentinelAddr {
+			return addr
+		}
+		return fmt.Sprintf("master %d (by Sentinel)", index)
+	case *redis.ClusterClient:
+		return "cluster " + strings.Join(c.Options().Addrs, ",")
+	}
+	return fmt.Sprintf("master %d", index)
+}
+
+// sentinelAddr is what go-redis has for an address where Sentinel tells the real
+// one.
+const sentinelAddr = "FailoverClient"

@@ -1,0 +1,164 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/quorumlock/redlock/clock"
+)
+
+// round is one question put to every master at once, and the count of the
+// answers.
+type round struct {
+	question
+	ops []operation
+
+	mu      sync.Mutex // guards all below and the outcomes of ops
+	tally   tally
+	verdict verdict
+	changed chan struct{} // gets a value when verdict changes
+	awaited uint64        // bit i: settled waits for master i
+	settled chan struct{} // closed once no master is awaited any more; nil if nobody asks
+}
+
+func newRound(q question) *round {
+	m := q.claim.manager
+	return &round{
+		question: q,
+		ops:      make([]operation, len(m.masters)),
+		tally:    tally{masters: len(m.masters), quorum: m.quorum},
+		changed:  make(chan struct{}, 2), // doomed, and the final verdict
+	}
+}
+
+// submit hands the question to every lane. It is not sent at or after deadline.
+func (r *round) submit(deadline clock.Instant) {
+	for i := range r.ops {
+		r.prepare(i, deadline)
+	}
+	r.claim.manager.lanes.Submit(r.claim.sequence, r.ops)
+}
+
+func (r *round) prepare(master int, deadline clock.Instant) {
+	r.ops[master] = operation{
+		Payload:  request{question: &r.question, master: master},
+		Owner:    r,
+		Deadline: time.Duration(deadline),
+		Undo:     r.verb == leaveVerb,
+	}
+}
+
+// Settle counts one master's answer.
+func (r *round) Settle(op *operation, dropped error) {
+	q := &op.Payload
+	outcome, err := q.read(dropped)
+	r.claim.note(q, outcome, err, dropped)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q.outcome, q.err, q.settled = outcome, err, true
+	r.tally.add(outcome)
+	if v := r.tally.verdict(r.verb); v != r.verdict && r.verdict <= doomed {
+		r.verdict = v
+		r.changed <- struct{}{} // it has room for each change there can be
+	}
+	if bit := uint64(1) << q.master; r.awaited&bit != 0 {
+		if r.awaited &^= bit; r.awaited == 0 {
+			close(r.settled)
+		}
+	}
+}
+
+func (r *round) current() verdict {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.verdict
+}
+
+// wait returns the verdict, as soon as there is one and at deadline at the
+// latest. It is undecided if ctx or the deadline came first.
+//
+// A round that has failed waits for as long again as it took so far, and a
+// little, to learn which failure it is.
+func (r *round) wait(ctx context.Context, start, deadline clock.Instant) verdict {
+	now := r.claim.manager.opts.Clock.Now
+	timer := time.NewTimer(deadline.Sub(now()))
+	defer timer.Stop()
+	for {
+		select {
+		case <-r.changed:
+		case <-ctx.Done():
+			return r.current()
+		case <-timer.C:
+			if left := deadline.Sub(now()); left > 0 { // the clock decides
+				timer.Reset(left)
+				continue
+			}
+			return r.current()
+		}
+		switch v := r.current(); v {
+		case undecided:
+		case doomed:
+			grace := now().Add(now().Sub(start) + classifyGrace)
+			deadline = min(deadline, grace)
+			timer.Reset(deadline.Sub(now()))
+		default:
+			return v
+		}
+	}
+}
+
+// classifyGrace is the little: a scheduling hiccup or two.
+const classifyGrace = 10 * time.Millisecond
+
+// results returns what each master has answered so far.
+func (r *round) results() []MasterResult {
+	c := r.claim
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	results := make([]MasterResult, len(r.ops))
+	for i := range r.ops {
+		q, m := &r.ops[i].Payload, c.manager.masters[i]
+		results[i] = MasterResult{Master: m.address, Outcome: q.outcome, Err: redact(q.err, c.token, m.password)}
+		if !q.settled {
+			results[i].Err = errNoAnswerYet
+		}
+	}
+	return results
+}
+
+var errNoAnswerYet = errors.New("no answer yet")
+
+// failure makes the error of a round that did not win.
+func (r *round) failure(op string, reasons ...error) *AttemptError {
+	return &AttemptError{
+		Op: op, Name: r.claim.name, Quorum: r.claim.manager.quorum,
+		Masters: r.results(), reasons: reasons,
+	}
+}
+
+// having returns the masters (a bit set) with the given outcome so far.
+func (r *round) having(o Outcome) (masters uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.ops {
+		if q := &r.ops[i].Payload; q.settled && q.outcome == o {
+			masters |= 1 << i
+		}
+	}
+	return masters
+}
+
+// unsent makes the error of a round that was not begun, because ctx had ended.
+func (r *round) unsent(op string, ended []error) *AttemptError {
+	failure := &AttemptError{
+		Op: op, Name: r.claim.name, Quorum: r.claim.manager.quorum,
+		reasons: append([]error{ErrNoQuorum}, ended...),
+	}
+	for _, m := range r.claim.manager.masters {
+		failure.Masters = append(failure.Masters, MasterResult{Master: m.address, Outcome: Unsent})
+	}
+	return failure
+}

@@ -1,0 +1,67 @@
+package quorum
+
+// verdict is what a round's answers amount to so far.
+type verdict uint8
+
+const (
+	undecided verdict = iota
+	// doomed: it has failed, but answers still to come may tell for what.
+	doomed
+	// failed: too few masters, and no rival has a majority.
+	failed
+	// rivalled: so many masters answered that the token does not stand there
+	// that this alone is why it failed.
+	rivalled
+	// won: a quorum answered as hoped for.
+	won
+)
+
+// tally counts a round's answers, one per master.
+type tally struct {
+	masters, quorum int
+	counts          [outcomes]int
+	settled         int
+}
+
+func (t *tally) add(o Outcome) {
+	t.counts[o]++
+	t.settled++
+}
+
+// verdict decides as soon as the answers to come cannot change anything: a
+// quorum answered as hoped for, or cannot any more.
+//
+// For an acquire, good answers are grants and rival ones name another token;
+// N − quorum + 1 of those leave too few masters to win. To keep a lock, good
+// answers confirm the token; a whole quorum must deny it for the lock to be
+// lost, because with fewer nobody else can hold it. To leave, all that matters is
+// that the token stands there no more.
+func (t *tally) verdict(v verb) verdict {
+	good, rival, enough := t.counts[Held], t.counts[Taken], t.masters-t.quorum+1
+	switch v {
+	case keepVerb:
+		rival, enough = t.counts[Taken]+t.counts[Absent], t.quorum
+	case leaveVerb:
+		good, rival, enough = t.counts[Taken]+t.counts[Absent], 0, t.masters+1
+	case inspectVerb:
+		if t.settled < t.masters {
+			return undecided
+		}
+		good, rival, enough = t.counts[Taken]+t.counts[Absent], 0, t.masters+1
+	}
+	return judge(good, rival, enough, t.masters-t.settled, t.quorum)
+}
+
+func judge(good, rival, enough, pending, quorum int) verdict {
+	switch {
+	case good >= quorum:
+		return won
+	case good+pending >= quorum:
+		return undecided
+	case rival >= enough:
+		return rivalled
+	case rival+pending >= enough:
+		return doomed
+	}
+	return failed
+}

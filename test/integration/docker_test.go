@@ -1,0 +1,102 @@
+package integration
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ory/dockertest/v3"
+	dc "github.com/ory/dockertest/v3/docker"
+)
+
+// engine returns the Docker engine with the image of the masters in it. Where there is none the test is skipped, except
+// when REQUIRE_DOCKER=1: then it fails.
+func engine(tb testing.TB) *dockertest.Pool {
+	tb.Helper()
+	pool, err := connect()
+	switch {
+	case err == nil:
+		return pool
+	case os.Getenv("REQUIRE_DOCKER") == "1":
+		tb.Fatalf("REQUIRE_DOCKER=1, but %v", err)
+	default:
+		tb.Skipf("%v (set REQUIRE_DOCKER=1 to fail instead)", err)
+	}
+	return nil
+}
+
+// connect is tried once for all tests: a pull takes its time.
+var connect = sync.OnceValues(func() (*dockertest.Pool, error) {
+	pool, err := dockertest.NewPool("")
+	if err != nil {
+		return nil, fmt.Errorf("no Docker engine: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := pool.Client.PingWithContext(ctx); err != nil {
+		return nil, fmt.Errorf("no Docker engine: %w", err)
+	}
+	if err := provideImage(pool); err != nil {
+		return nil, err
+	}
+	sweep(pool)
+	return pool, nil
+})
+
+// imageName returns the masters' image as repository and tag, from REDIS_IMAGE.
+func imageName() (repository, tag string) {
+	name := cmp.Or(os.Getenv("REDIS_IMAGE"), "redis:8-alpine")
+	// A colon before the last slash belongs to a registry's port.
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		return name[:i], name[i+1:]
+	}
+	return name, "latest"
+}
+
+func provideImage(pool *dockertest.Pool) error {
+	repository, tag := imageName()
+	name := repository + ":" + tag
+	_, err := pool.Client.InspectImage(name)
+	if !errors.Is(err, dc.ErrNoSuchImage) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	pull := dc.PullImageOptions{Repository: repository, Tag: tag, Context: ctx}
+	if err := pool.Client.PullImage(pull, dc.AuthConfiguration{}); err != nil {
+		return fmt.Errorf("no image %s here, and it cannot be pulled (REDIS_IMAGE names another): %w", name, err)
+	}
+	return nil
+}
+
+// sweep removes what earlier runs that crashed left behind. Its errors are dropped: another run may be sweeping too, and
+// what stays behind harms nobody.
+func sweep(pool *dockertest.Pool) {
+	containers, _ := pool.Client.ListContainers(dc.ListContainersOptions{
+		All:     true,
+		Filters: map[string][]string{"label": {untilLabel}},
+	})
+	for _, c := range containers {
+		if abandoned(c.Labels) {
+			_ = removeContainer(pool, c.ID)
+		}
+	}
+	networks, _ := pool.Client.ListNetworks()
+	for _, n := range networks {
+		if abandoned(n.Labels) {
+			_ = pool.Client.RemoveNetwork(n.ID)
+		}
+	}
+}
+
+func abandoned(labels map[string]string) bool {
+	until, err := strconv.ParseInt(labels[untilLabel], 10, 64)
+	return err == nil && time.Now().Unix() > until
+}

@@ -1,0 +1,188 @@
+package integration
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ory/dockertest/v3"
+	dc "github.com/ory/dockertest/v3/docker"
+	"github.com/quorumlock/redlock/internal/freeport"
+	"golang.org/x/sync/errgroup"
+)
+
+// redisPort is the port in the container.
+const redisPort = dc.Port("6379/tcp")
+
+// A MasterOption changes how Start starts its masters.
+type MasterOption func(*masterConfig)
+
+type masterConfig struct{ args []string }
+
+// WithAOF gives the masters an append-only file that is written before each answer, so that they keep their keys when
+// they are killed and started again.
+func WithAOF() MasterOption { return WithArgs("--appendonly", "yes", "--appendfsync", "always") }
+
+// WithArgs adds arguments for redis-server. The last word on a setting counts.
+func WithArgs(args ...string) MasterOption {
+	return func(c *masterConfig) { c.args = append(c.args, args...) }
+}
+
+// Start starts n independent masters for one test, without persistence unless told otherwise, and waits until they
+// answer. They are removed when the test ends.
+func Start(tb testing.TB, n int, opts ...MasterOption) []*Master {
+	tb.Helper()
+	pool := engine(tb)
+	f, err := launch(context.Background(), pool, n, opts...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := f.remove(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return f.masters
+}
+
+// A fleet is some masters and the private network they live on.
+type fleet struct {
+	name    string
+	pool    *dockertest.Pool
+	network *dockertest.Network
+	masters []*Master
+}
+
+// launch starts a fleet, or leaves nothing behind.
+func launch(ctx context.Context, pool *dockertest.Pool, n int, opts ...MasterOption) (*fleet, error) {
+	f := &fleet{
+		name:    "redlock-test-" + strings.ToLower(rand.Text()[:8]),
+		pool:    pool,
+		masters: make([]*Master, n),
+	}
+	if err := f.start(ctx, opts); err != nil {
+		return nil, fmt.Errorf("start %d masters: %w", n, errors.Join(err, f.remove()))
+	}
+	return f, nil
+}
+
+func (f *fleet) start(ctx context.Context, opts []MasterOption) error {
+	var err error
+	f.network, err = f.pool.CreateNetwork(f.name, func(o *dc.CreateNetworkOptions) { o.Labels = labels() })
+	if err != nil {
+		return err
+	}
+	config := masterConfig{args: []string{
+		"redis-server",
+		"--protected-mode", "no", // the published port is on loopback, but what comes through it is not
+		"--save", "",
+		"--appendonly", "no",
+	}}
+	for _, o := range opts {
+		o(&config)
+	}
+	var g errgroup.Group
+	for i := range f.masters {
+		g.Go(func() (err error) {
+			f.masters[i], err = f.startMaster(ctx, i+1, config)
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// startMaster tries another port when somebody else was faster.
+func (f *fleet) startMaster(ctx context.Context, number int, config masterConfig) (*Master, error) {
+	const tries = 5
+	var errs []error
+	for range tries {
+		port, err := freeport.Pick()
+		if err != nil {
+			return nil, err
+		}
+		m := &Master{name: fmt.Sprintf("%s-%d-%d", f.name, number, port), port: port, pool: f.pool, network: f.network}
+		if err = m.create(config); err == nil {
+			return m, m.ready(ctx)
+		}
+		// dockertest forgets a container that could not be started.
+		errs = append(errs, err, removeContainer(f.pool, m.name))
+		if !portConflict(err) {
+			break
+		}
+	}
+	return nil, errors.Join(errs...)
+}
+
+func (m *Master) create(config masterConfig) (err error) {
+	repository, tag := imageName()
+	m.box, err = m.pool.RunWithOptions(&dockertest.RunOptions{
+		Name:         m.name,
+		Repository:   repository,
+		Tag:          tag,
+		Cmd:          config.args,
+		Labels:       labels(),
+		NetworkID:    m.network.Network.ID,
+		ExposedPorts: []string{string(redisPort)},
+		// A fixed port: the engine gives a dynamic one anew at each start and reconnect.
+		PortBindings: map[dc.Port][]dc.PortBinding{
+			redisPort: {{HostIP: "127.0.0.1", HostPort: strconv.Itoa(m.port)}},
+		},
+	}, func(h *dc.HostConfig) {
+		h.NetworkMode = m.network.Network.ID
+		h.PublishAllPorts = false
+		// AutoRemove stays off: a killed master has to be there for Start.
+	})
+	if err == nil {
+		m.expire()
+	}
+	return err
+}
+
+func portConflict(err error) bool {
+	text := err.Error() // the engine tells by words only
+	return strings.Contains(text, "port is already allocated") || strings.Contains(text, "address already in use")
+}
+
+// remove removes the containers with their volumes, then the network.
+func (f *fleet) remove() error {
+	var g errgroup.Group
+	for _, m := range f.masters {
+		if m != nil {
+			g.Go(func() error { return removeContainer(f.pool, m.name) })
+		}
+	}
+	err := g.Wait()
+	if f.network != nil {
+		err = errors.Join(err, f.pool.Client.RemoveNetwork(f.network.Network.ID))
+	}
+	return err
+}
+
+func removeContainer(pool *dockertest.Pool, idOrName string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
+	defer cancel()
+	err := pool.Client.RemoveContainer(dc.RemoveContainerOptions{
+		ID: idOrName, Force: true, RemoveVolumes: true, Context: ctx,
+	})
+	if missing := (*dc.NoSuchContainer)(nil); errors.As(err, &missing) {
+		return nil
+	}
+	return err
+}
+
+// lifetime is how long the engine lets a container run before it ends it by itself. No run of this package is longer.
+const lifetime = 30 * time.Minute
+
+// untilLabel is on everything that the tests create: the Unix time from which on it is nobody's. It tells what a crashed
+// run left behind from what a running one uses.
+const untilLabel = "redlock.integration.until"
+
+func labels() map[string]string {
+	until := time.Now().Add(2 * lifetime)
+	return map[string]string{untilLabel: strconv.FormatInt(until.Unix(), 10)}
+}
