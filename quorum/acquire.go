@@ -86,8 +86,8 @@ func (m *Manager) sleep(ctx context.Context, d time.Duration) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+	timer := m.timer(d)
+	defer m.keep(timer)
 	select {
 	case <-timer.C:
 		return true
@@ -112,7 +112,7 @@ func (m *Manager) attempt(ctx context.Context, a acquisition) (*Lock, *claim, er
 	start := now() // before anything is sent: the window counts from here
 	until := start.Add(a.window)
 	deadline := min(start.Add(m.opts.AttemptTimeout), until)
-	r.submit(deadline)
+	r.submit(start, deadline)
 	verdict := r.wait(ctx, start, deadline)
 	if verdict == won && now() < until {
 		return newLock(c, until), c, nil
@@ -122,7 +122,7 @@ func (m *Manager) attempt(ctx context.Context, a acquisition) (*Lock, *claim, er
 		reason = ErrTaken
 	}
 	failure := r.failure("acquire", append([]error{reason}, ended(ctx)...)...)
-	c.rollBack(ctx, r, now().Sub(start))
+	c.rollBack(ctx, r, start)
 	return nil, c, failure
 }
 
@@ -130,14 +130,15 @@ func (m *Manager) attempt(ctx context.Context, a acquisition) (*Lock, *claim, er
 // that are known to have granted it, for as long again as the attempt took and a
 // little, so that whoever tries next finds them free. The others are seen to in
 // the background, and so is everything once ctx has ended.
-func (c *claim) rollBack(ctx context.Context, attempt *round, took time.Duration) {
+func (c *claim) rollBack(ctx context.Context, attempt *round, start clock.Instant) {
 	granted := attempt.having(Held)
-	released := c.leave(granted)
+	now := c.manager.opts.Clock.Now()
+	released := c.leave(now, granted)
 	if granted == 0 || ctx.Err() != nil {
 		return
 	}
-	timer := time.NewTimer(took + classifyGrace)
-	defer timer.Stop()
+	timer := c.manager.timer(now.Sub(start) + classifyGrace)
+	defer c.manager.keep(timer)
 	select {
 	case <-released.settled:
 	case <-ctx.Done():

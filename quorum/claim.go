@@ -67,10 +67,10 @@ func (c *claim) inDoubt(master int) bool { return c.doubtful.Load()&(1<<master) 
 // where nobody knows. Masters that cannot be reached now are owed the release.
 // It runs on no context but the lanes' own. The round's settled channel is
 // closed once the given masters (a bit set) are through.
-func (c *claim) leave(awaited uint64) *round {
+func (c *claim) leave(now clock.Instant, awaited uint64) *round {
 	r := newRound(c.leaveQuestion())
 	r.awaited, r.settled = awaited, make(chan struct{})
 	c.manager.owing.add(len(r.ops))
-	r.submit(clock.Never)
+	r.submit(now, clock.Never)
 	return r
 }

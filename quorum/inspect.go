@@ -92,7 +92,7 @@ func (m *Manager) Inspect(ctx context.Context, name string) (*Inspection, error)
 	}
 	start := m.opts.Clock.Now()
 	deadline := start.Add(m.opts.AttemptTimeout)
-	r.submit(deadline)
+	r.submit(start, deadline)
 	r.wait(ctx, start, deadline)
 	inspection, answers := r.inspection()
 	if answers < m.quorum {

@@ -59,6 +59,10 @@ func newLedger(m *Manager, master int) *ledger {
 func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
 	gone := o == Taken || o == Absent
 	doubt := gone && dropped == nil && !q.released && d.claim.inDoubt(l.master)
+	if gone && !doubt {
+		l.manager.owing.done(1)
+		return
+	}
 	now := l.manager.opts.Clock.Now()
 	if d.expires == 0 {
 		d.expires = now.Add(d.claim.life())
@@ -67,17 +71,14 @@ func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
 	hopeless := !gone && l.manager.lanes.NotAnswering(l.master)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if over || gone && (!doubt || l.closing) {
+	switch {
+	case over, doubt && l.closing:
 		l.manager.owing.done(1)
-		return
-	}
-	if l.closing && hopeless {
+	case hopeless && l.closing:
 		l.giveUp(1)
-		return
+	default:
+		l.enter(d, l.nextPause(d.pause, doubt), now)
 	}
-	d.pause = l.nextPause(d.pause, doubt)
-	d.due = now.Add(d.pause)
-	l.enter(&d)
 }
 
 func (l *ledger) nextPause(last time.Duration, doubt bool) time.Duration {
@@ -91,10 +92,11 @@ func (l *ledger) nextPause(last time.Duration, doubt bool) time.Duration {
 	return max(least, min(2*last, longestPause))
 }
 
-// enter adds a debt. If there are too many, those that expire first are given
-// up, an eighth of them at once.
-func (l *ledger) enter(d *debt) {
-	heap.Push(&l.debts, d)
+// enter adds a debt that is due after pause. If there are too many, those that
+// expire first are given up, an eighth of them at once.
+func (l *ledger) enter(d debt, pause time.Duration, now clock.Instant) {
+	d.pause, d.due = pause, now.Add(pause)
+	heap.Push(&l.debts, &d)
 	if excess := len(l.debts) - l.limit; excess > 0 {
 		slices.SortFunc(l.debts, func(a, b *debt) int {
 			return int(min(max(a.expires.Sub(b.expires), -1), 1))

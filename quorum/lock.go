@@ -183,7 +183,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	}
 	l.claim.asked(whole)
 	deadline := min(start.Add(m.opts.AttemptTimeout), until)
-	r.submit(deadline)
+	r.submit(start, deadline)
 	return l.kept(ctx, r, r.wait(ctx, start, deadline), start.Add(window))
 }
 
@@ -194,7 +194,7 @@ func (l *Lock) kept(ctx context.Context, r *round, v verdict, until clock.Instan
 	switch {
 	case over != nil:
 		if !errors.Is(over, errReleased) {
-			l.claim.leave(0) // some masters may have been told to keep it
+			l.claim.leave(l.claim.manager.opts.Clock.Now(), 0) // some masters may have been told to keep it
 		}
 		return r.failure("extend", ErrLost, over)
 	case v == won:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,8 @@ type Manager struct {
 	lanes   *fanout.Group[request]
 	ledgers []*ledger // one per master
 	watch   *watch
+
+	timers sync.Pool // of *time.Timer, all stopped
 
 	closed atomic.Bool
 	done   chan struct{}   // closed when Close begins
@@ -206,6 +209,21 @@ func (m *Manager) Close() error {
 	}
 	_ = m.tasks.Wait() // they return no error, and m.stop ends them
 	return errors.Join(errs...)
+}
+
+// timer returns a timer that fires after d; keep takes it back. Every wait needs
+// one, hardly any fires.
+func (m *Manager) timer(d time.Duration) *time.Timer {
+	if t, ok := m.timers.Get().(*time.Timer); ok {
+		t.Reset(d)
+		return t
+	}
+	return time.NewTimer(d)
+}
+
+func (m *Manager) keep(t *time.Timer) {
+	t.Stop() // nothing is left in its channel after this
+	m.timers.Put(t)
 }
 
 // abandoned reports the debts that Close gave up.

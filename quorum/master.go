@@ -3,6 +3,7 @@ package quorum
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -51,10 +52,8 @@ func (m *master) send(ctx context.Context, batch []*operation) error {
 			m.sendPipeline(ctx, pending)
 		}
 	}
-	for _, op := range batch {
-		if op.Payload.answered() {
-			return nil
-		}
+	if slices.ContainsFunc(batch, func(op *operation) bool { return op.Payload.answered() }) {
+		return nil
 	}
 	return errNoReply
 }
@@ -71,8 +70,7 @@ func (m *master) sendPipeline(ctx context.Context, batch []*operation) {
 		_ = pipe.Process(ctx, op.Payload.command()) // only queues
 	}
 	_, err := pipe.Exec(ctx)
-	var reply redis.Error
-	if err == nil || errors.As(err, &reply) {
+	if err == nil || isReply(err) {
 		return
 	}
 	for _, op := range batch {

@@ -46,13 +46,14 @@ func (l *Lock) giveUp(ctx context.Context) error {
 		ctx = context.WithoutCancel(ctx)
 	}
 	for {
-		mine, other, over := l.beginRelease()
+		now := l.claim.manager.opts.Clock.Now()
+		mine, other, over := l.beginRelease(now)
 		switch {
 		case over != nil:
-			l.claim.leave(0)
+			l.claim.leave(now, 0)
 			return l.lostError("release", over)
 		case mine != nil:
-			mine.err = l.askRelease(ctx)
+			mine.err = l.askRelease(ctx, now)
 			close(mine.done)
 			return mine.err
 		}
@@ -71,8 +72,7 @@ func (l *Lock) giveUp(ctx context.Context) error {
 
 // beginRelease closes the window. It returns the call that is this one's to
 // make, or the one that is already made, or why there is nothing to release.
-func (l *Lock) beginRelease() (mine, other *release, over error) {
-	now := l.claim.manager.opts.Clock.Now()
+func (l *Lock) beginRelease(now clock.Instant) (mine, other *release, over error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.release != nil {
@@ -98,17 +98,12 @@ func (l *Lock) retryRelease(failed *release) {
 }
 
 // askRelease tells the masters and waits for a majority.
-func (l *Lock) askRelease(ctx context.Context) error {
+func (l *Lock) askRelease(ctx context.Context, now clock.Instant) error {
 	m := l.claim.manager
 	m.watch.forget(l)
-	start := m.opts.Clock.Now()
-	r := l.claim.leave(0)
-	if r.wait(ctx, start, releaseDeadline(m, start)) == won {
+	r := l.claim.leave(now, 0)
+	if r.wait(ctx, now, now.Add(m.opts.AttemptTimeout)) == won {
 		return nil
 	}
 	return r.failure("release", append([]error{ErrNoQuorum}, ended(ctx)...)...)
-}
-
-func releaseDeadline(m *Manager, start clock.Instant) clock.Instant {
-	return start.Add(m.opts.AttemptTimeout)
 }

@@ -46,7 +46,7 @@ func (q *request) command() *redis.Cmd {
 func (q *request) rephrase() bool {
 	err := q.cmd.Err()
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, redis.Nil): // understood
 		return false
 	case q.form == plainForm && q.question.verb == acquireVerb && redis.HasErrorPrefix(err, "syntax error"):
 		q.form = digestForm
@@ -61,8 +61,16 @@ func (q *request) rephrase() bool {
 // answered tells whether the master replied to the request at all.
 func (q *request) answered() bool {
 	err := q.cmd.Err()
+	return err == nil && q.cmd.Val() != nil || isReply(err)
+}
+
+// isReply tells whether err is what a master replied, nil replies included.
+func isReply(err error) bool {
+	if err == nil || errors.Is(err, redis.Nil) { // spares errors.As its allocation
+		return err != nil
+	}
 	var reply redis.Error
-	return err == nil && q.cmd.Val() != nil || errors.As(err, &reply)
+	return errors.As(err, &reply)
 }
 
 // read turns what became of the request into an outcome. What was never sent
@@ -78,11 +86,10 @@ func (q *request) read(dropped error) (Outcome, error) {
 }
 
 func (q *request) readReply(reply any, err error) (Outcome, error) {
-	var answer redis.Error
 	switch {
 	case errors.Is(err, redis.Nil):
 		return q.readNil()
-	case errors.As(err, &answer):
+	case isReply(err):
 		return Refused, err
 	case err != nil:
 		return Unknown, err

@@ -33,12 +33,13 @@ func newRound(q question) *round {
 	}
 }
 
-// submit hands the question to every lane. It is not sent at or after deadline.
-func (r *round) submit(deadline clock.Instant) {
+// submit hands the question to every lane, now. It is not sent at or after
+// deadline.
+func (r *round) submit(now, deadline clock.Instant) {
 	for i := range r.ops {
 		r.prepare(i, deadline)
 	}
-	r.claim.manager.lanes.Submit(r.claim.sequence, r.ops)
+	r.claim.manager.lanes.Submit(time.Duration(now), r.claim.sequence, r.ops)
 }
 
 func (r *round) prepare(master int, deadline clock.Instant) {
@@ -83,9 +84,10 @@ func (r *round) current() verdict {
 // A round that has failed waits for as long again as it took so far, and a
 // little, to learn which failure it is.
 func (r *round) wait(ctx context.Context, start, deadline clock.Instant) verdict {
-	now := r.claim.manager.opts.Clock.Now
-	timer := time.NewTimer(deadline.Sub(now()))
-	defer timer.Stop()
+	m := r.claim.manager
+	now := m.opts.Clock.Now
+	timer := m.timer(deadline.Sub(start))
+	defer m.keep(timer)
 	for {
 		select {
 		case <-r.changed:

@@ -147,7 +147,7 @@ func TestSubmitReachesEveryLane(t *testing.T) {
 		for i := range ops {
 			ops[i] = op{Payload: 10 + i, Owner: r, Deadline: never}
 		}
-		g.Submit(g.NewSequence(), ops)
+		g.Submit(0, g.NewSequence(), ops)
 		synctest.Wait()
 		assert.Equal(t, map[int]int{0: 10, 1: 11, 2: 12, 3: 13, 4: 14}, got)
 		assert.Equal(t, 5, r.count())

@@ -104,7 +104,7 @@ func (m *Master) accept(l net.Listener) {
 	for {
 		nc, err := l.Accept()
 		if err != nil {
-			return // the listener was closed
+			return // the listener was closed, or the process has no descriptor left
 		}
 		m.attach(nc)
 	}

@@ -3,7 +3,7 @@ package quorumtest
 import "strings"
 
 // refuses tells whether a server whose state the error text names refuses cmd. Which commands those
-// are follows the command flags of Redis 7 (write, denyoom, loading).
+// are follows the command flags of Redis 7 (write, denyoom, loading). inScript is for what a script calls.
 func (e *engine) refuses(text, cmd string, args []string, inScript bool) bool {
 	code, _, _ := strings.Cut(text, " ")
 	switch code {
@@ -12,7 +12,7 @@ func (e *engine) refuses(text, cmd string, args []string, inScript bool) bool {
 	case "READONLY", "NOREPLICAS":
 		return e.writes(cmd)
 	case "MISCONF":
-		return e.writes(cmd) || cmd == "PING"
+		return e.writes(cmd) || cmd == "PING" && !inScript
 	}
 	if inScript {
 		return false // the script itself would have been refused
