@@ -112,7 +112,7 @@ func (r *round) inspection() (i *Inspection, answers int) {
 		switch q := &r.ops[n].Payload; {
 		case !q.settled || result.Err != nil:
 		case q.outcome == Taken:
-			standing, ms, _ := holding(q.cmd.Val().([]any))
+			standing, ms, _ := holding(q.reply.([]any))
 			part.Token, part.TTL = standing, max(time.Duration(ms)*time.Millisecond, -1)
 			answers++
 		default:

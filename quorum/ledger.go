@@ -205,7 +205,7 @@ type payment struct {
 func (l *ledger) pay(d *debt) {
 	p := &payment{question: d.claim.leaveQuestion(), ledger: l, debt: *d}
 	p.op = operation{
-		Payload: request{question: &p.question, master: l.master},
+		Payload: request{question: &p.question, master: uint8(l.master)},
 		Owner:   p, Deadline: time.Duration(d.expires), Undo: true,
 	}
 	l.manager.lanes.SubmitTo(l.master, d.claim.sequence, &p.op)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,7 @@ type master struct {
 	address  string
 	password string
 	timeout  time.Duration
+	commands commands
 
 	// legacy is set once the master has refused SET with NX and GET together,
 	// which is how a Redis before 7 answers the first acquire.
@@ -60,24 +62,46 @@ func (m *master) send(ctx context.Context, batch []*operation) error {
 
 func (m *master) sendOne(ctx context.Context, q *request) {
 	m.choose(q)
-	_ = m.client.Process(ctx, q.command()) // the command keeps its error
+	cmd := redis.NewCmd(context.Background(), q.question.in(q.form)...)
+	_ = m.client.Process(ctx, cmd) // the command keeps its error
+	q.reply, q.replyErr = cmd.Result()
 }
 
 func (m *master) sendPipeline(ctx context.Context, batch []*operation) {
+	cmds := m.commands.take(len(batch))
+	defer m.commands.giveBack(cmds)
 	pipe := m.client.Pipeline()
-	for _, op := range batch {
-		m.choose(&op.Payload)
-		_ = pipe.Process(ctx, op.Payload.command()) // only queues
+	for i, op := range batch {
+		q := &op.Payload
+		m.choose(q)
+		cmds[i] = *redis.NewCmd(context.Background(), q.question.in(q.form)...)
+		_ = pipe.Process(ctx, &cmds[i]) // only queues
 	}
 	_, err := pipe.Exec(ctx)
-	if err == nil || isReply(err) {
-		return
-	}
-	for _, op := range batch {
-		if cmd := op.Payload.cmd; cmd.Err() == nil && cmd.Val() == nil {
-			cmd.SetErr(err)
+	for i, op := range batch {
+		q := &op.Payload
+		q.reply, q.replyErr = cmds[i].Result()
+		if q.replyErr == nil && q.reply == nil {
+			q.replyErr = err
 		}
 	}
+}
+
+// commands keeps the pipelines' commands for the next pipeline: under load they
+// would be a third of all that is allocated. Nothing refers to them once Exec has
+// returned and the replies are copied.
+type commands struct{ pool sync.Pool }
+
+func (c *commands) take(n int) []redis.Cmd {
+	if cmds, ok := c.pool.Get().(*[]redis.Cmd); ok && cap(*cmds) >= n {
+		return (*cmds)[:n]
+	}
+	return make([]redis.Cmd, n, n+n/2)
+}
+
+func (c *commands) giveBack(cmds []redis.Cmd) {
+	clear(cmds) // they hold on to tokens and replies
+	c.pool.Put(&cmds)
 }
 
 // choose starts a request in the form that the master is known to understand.

@@ -1,7 +1,6 @@
 package quorum
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -25,26 +24,20 @@ const (
 // lane owns it until it is settled, whoever asked from then on.
 type request struct {
 	question *question
-	master   int
+	reply    any   // what the master replied
+	replyErr error // or what came instead of a reply
+	err      error // why outcome is what it is
+	master   uint8
 	form     form
-	cmd      *redis.Cmd
-
 	outcome  Outcome // Unknown until settled
 	settled  bool
 	released bool // leave: the token stood there, and is gone by this request
-	err      error
-}
-
-// command returns what to send to a master in the request's present form.
-func (q *request) command() *redis.Cmd {
-	q.cmd = redis.NewCmd(context.Background(), q.question.in(q.form)...)
-	return q.cmd
 }
 
 // rephrase tells whether the master did not understand the request as it was put
 // and changed nothing, and puts it in the next form if so.
 func (q *request) rephrase() bool {
-	err := q.cmd.Err()
+	err := q.replyErr
 	switch {
 	case err == nil, errors.Is(err, redis.Nil): // understood
 		return false
@@ -60,8 +53,7 @@ func (q *request) rephrase() bool {
 
 // answered tells whether the master replied to the request at all.
 func (q *request) answered() bool {
-	err := q.cmd.Err()
-	return err == nil && q.cmd.Val() != nil || isReply(err)
+	return q.replyErr == nil && q.reply != nil || isReply(q.replyErr)
 }
 
 // isReply tells whether err is what a master replied, nil replies included.
@@ -82,10 +74,11 @@ func (q *request) read(dropped error) (Outcome, error) {
 	case dropped != nil:
 		return Unsent, dropped
 	}
-	return q.readReply(q.cmd.Result())
+	return q.readReply()
 }
 
-func (q *request) readReply(reply any, err error) (Outcome, error) {
+func (q *request) readReply() (Outcome, error) {
+	err := q.replyErr
 	switch {
 	case errors.Is(err, redis.Nil):
 		return q.readNil()
@@ -93,10 +86,10 @@ func (q *request) readReply(reply any, err error) (Outcome, error) {
 		return Refused, err
 	case err != nil:
 		return Unknown, err
-	case reply == nil: // nothing was read, though no error says so
+	case q.reply == nil: // nothing was read, though no error says so
 		return Unknown, errors.New("no reply")
 	}
-	switch reply := reply.(type) {
+	switch reply := q.reply.(type) {
 	case string:
 		if q.question.verb == acquireVerb {
 			return q.readToken(reply)
@@ -110,7 +103,7 @@ func (q *request) readReply(reply any, err error) (Outcome, error) {
 			return q.readHolding(reply)
 		}
 	}
-	return unexpected(reply)
+	return unexpected(q.reply)
 }
 
 func unexpected(reply any) (Outcome, error) {
@@ -156,7 +149,8 @@ func (q *request) readCode(code int64) (Outcome, error) {
 	return unexpected(code)
 }
 
-// readHolding reads inspect's {token, milliseconds left}. The parts stay in cmd.
+// readHolding reads inspect's {token, milliseconds left}. The parts stay in
+// reply.
 func (q *request) readHolding(parts []any) (Outcome, error) {
 	if _, _, ok := holding(parts); !ok {
 		return unexpected(parts)

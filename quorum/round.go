@@ -44,7 +44,7 @@ func (r *round) submit(now, deadline clock.Instant) {
 
 func (r *round) prepare(master int, deadline clock.Instant) {
 	r.ops[master] = operation{
-		Payload:  request{question: &r.question, master: master},
+		Payload:  request{question: &r.question, master: uint8(master)},
 		Owner:    r,
 		Deadline: time.Duration(deadline),
 		Undo:     r.verb == leaveVerb,

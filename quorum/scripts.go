@@ -2,6 +2,7 @@ package quorum
 
 import (
 	_ "embed" // the scripts are files of their own, so that they can be read and run as such
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -34,11 +35,11 @@ var (
 
 // byDigest returns the command that runs s on a master that has it.
 func (s *script) byDigest(key string, args ...any) []any {
-	return append([]any{"evalsha", s.digest, 1, key}, args...)
+	return slices.Concat([]any{"evalsha", s.digest, 1, key}, args)
 }
 
 // bySource returns byDigest's command for a master that has forgotten s, or
 // never had it; it has it from then on.
 func (s *script) bySource(byDigest []any) []any {
-	return append([]any{"eval", s.source}, byDigest[2:]...)
+	return slices.Concat([]any{"eval", s.source}, byDigest[2:])
 }

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -148,6 +149,9 @@ func (l *lane[P]) run(ctx context.Context) {
 		}
 		err := l.send(ctx, l.index, batch)
 		l.finish(batch, sent, err)
+		if len(batch) > 1 {
+			runtime.Gosched()
+		}
 		clear(batch)
 	}
 }
