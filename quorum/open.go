@@ -65,7 +65,9 @@ func tune(o *redis.Options, timeout time.Duration) *redis.Options {
 	// serves single commands and pipelines alike.
 	orDefault(&o.PoolSize, pipelines)
 	o.PipelinePoolSize = -1
-	// Nothing that is of no use to a lock on each new connection.
+	// Nothing that is of no use to a lock, on each new connection or, as RESP3's
+	// push messages, before each reply.
+	orDefault(&o.Protocol, 2)
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return o

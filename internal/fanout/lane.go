@@ -150,7 +150,7 @@ func (l *lane[P]) run(ctx context.Context) {
 		err := l.send(ctx, l.index, batch)
 		l.finish(batch, sent, err)
 		if len(batch) > 1 {
-			runtime.Gosched()
+			runtime.Gosched() // under load: lets those just settled join the next batch
 		}
 		clear(batch)
 	}
