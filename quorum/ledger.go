@@ -33,6 +33,7 @@ type debt struct {
 	due     clock.Instant
 	expires clock.Instant // the key is gone by then
 	pause   time.Duration // before the next try; 0 for the first
+	lastTry bool          // the Manager is being closed
 }
 
 const (
@@ -74,9 +75,10 @@ func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
 	switch {
 	case over, doubt && l.closing:
 		l.manager.owing.done(1)
-	case hopeless && l.closing:
+	case hopeless && l.closing && d.lastTry:
 		l.giveUp(1)
 	default:
+		d.lastTry = l.closing
 		l.enter(d, l.nextPause(d.pause, doubt), now)
 	}
 }

@@ -1,0 +1,167 @@
+package quorum_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/quorum/quorumtest"
+)
+
+const (
+	name    = "nightly-mail"
+	ttl     = 10 * time.Second
+	window  = ttl - ttl/100 - 2*time.Millisecond
+	timeout = time.Second // Options.AttemptTimeout's default
+)
+
+// bench is a set of embedded masters and a Manager of locks on them, in a
+// bubble of virtual time.
+type bench struct {
+	*testing.T
+	*quorumtest.Cluster
+	*quorum.Manager
+	clock clock.Clock
+}
+
+// bubble runs a test with n masters on virtual time.
+func bubble(t *testing.T, n int, test func(b *bench)) {
+	t.Helper()
+	bubbleWith(t, n, quorum.Options{}, test)
+}
+
+func bubbleWith(t *testing.T, n int, opts quorum.Options, test func(b *bench)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		cluster, err := quorumtest.StartInProcess(n)
+		require.NoError(t, err)
+		if opts.Clock == nil {
+			opts.Clock = clock.Runtime()
+		}
+		b := &bench{T: t, Cluster: cluster, Manager: newManager(t, cluster, opts), clock: opts.Clock}
+		defer func() {
+			_ = b.Manager.Close() // the test may have done so
+			assert.NoError(t, cluster.Close())
+			time.Sleep(2 * time.Second) // go-redis' pools end a second after they are closed
+		}()
+		test(b)
+	})
+}
+
+func newManager(t *testing.T, cluster *quorumtest.Cluster, opts quorum.Options) *quorum.Manager {
+	t.Helper()
+	m, err := quorum.New(cluster.Clients(), &opts)
+	require.NoError(t, err)
+	return m
+}
+
+// warm makes connections and loads scripts, which tests of single commands would
+// otherwise see.
+func (b *bench) warm(m *quorum.Manager) {
+	b.Helper()
+	l, err := m.TryAcquire(b.Context(), "warm", ttl)
+	require.NoError(b, err)
+	synctest.Wait()
+	require.NoError(b, l.Extend(b.Context(), ttl))
+	require.NoError(b, l.Release(b.Context()))
+	synctest.Wait()
+}
+
+func (b *bench) acquire() *quorum.Lock {
+	b.Helper()
+	l, err := b.TryAcquire(b.Context(), name, ttl)
+	require.NoError(b, err)
+	return l
+}
+
+// standing returns what each master has under the lock's key, "" for nothing.
+func (b *bench) standing() (tokens []string) {
+	for _, m := range b.Masters() {
+		token, _ := m.Get(name)
+		tokens = append(tokens, token)
+	}
+	return tokens
+}
+
+// count returns on how many masters token stands; "" counts the vacant ones.
+func (b *bench) count(token string) int {
+	n := 0
+	for _, t := range b.standing() {
+		if t == token {
+			n++
+		}
+	}
+	return n
+}
+
+// occupy puts another's token on the first n masters.
+func (b *bench) occupy(n int) {
+	for _, m := range b.Masters()[:n] {
+		m.Set(name, "another", time.Hour)
+	}
+}
+
+func (b *bench) hang(n int) {
+	for _, m := range b.Masters()[:n] {
+		m.Hang()
+	}
+}
+
+func (b *bench) resume() {
+	for _, m := range b.Masters() {
+		m.Resume()
+	}
+}
+
+// took returns how long f takes.
+func took(f func()) time.Duration {
+	start := time.Now()
+	f()
+	return time.Since(start)
+}
+
+// closed tells whether the lock's Lost channel is closed by now.
+func closed(l *quorum.Lock) bool {
+	synctest.Wait()
+	select {
+	case <-l.Lost():
+		return true
+	default:
+		return false
+	}
+}
+
+// seeded returns a source of tokens that gives the same ones each time.
+func seeded() *rand.ChaCha8 { return rand.NewChaCha8([32]byte{42}) }
+
+func attemptError(t testing.TB, err error) *quorum.AttemptError {
+	t.Helper()
+	var failure *quorum.AttemptError
+	require.ErrorAs(t, err, &failure)
+	return failure
+}
+
+// ended returns a context that has ended.
+func ended() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+func assertReason(t testing.TB, err, want error) {
+	t.Helper()
+	for _, sentinel := range []error{quorum.ErrTaken, quorum.ErrNoQuorum, quorum.ErrLost, quorum.ErrClosed} {
+		if sentinel == want { //nolint:errorlint // sentinels themselves
+			assert.ErrorIs(t, err, sentinel)
+		} else {
+			assert.NotErrorIs(t, err, sentinel)
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package quorum_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum"
+)
+
+func TestReleaseFreesEveryMaster(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		l := b.acquire()
+		lost := l.Lost()
+		require.NoError(b, l.Release(b.Context()))
+		synctest.Wait()
+		assert.Equal(b, 5, b.count(""))
+		<-lost
+		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
+		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
+		assert.Equal(b, 5, b.count(""))
+		assert.NoError(b, l.Release(b.Context()), "a second release is no error")
+	})
+}
+
+func TestReleaseComparesTheToken(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		l := b.acquire()
+		synctest.Wait()
+		b.occupy(2)
+		require.NoError(b, l.Release(b.Context()))
+		synctest.Wait()
+		assert.Equal(b, 2, b.count("another"))
+		assert.Equal(b, 3, b.count(""))
+	})
+}
+
+// TestReleaseAfterTheWindow: somebody else may have the lock.
+func TestReleaseAfterTheWindow(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		l := b.acquire()
+		time.Sleep(window)
+		b.occupy(2)
+		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
+		synctest.Wait()
+		assert.Equal(b, 2, b.count("another"))
+		assert.Equal(b, 3, b.count(""), "its own keys, which the masters still had, are gone")
+		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
+	})
+}
+
+func TestReleaseOnAnEndedContext(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		l := b.acquire()
+		require.NoError(b, l.Release(ended()))
+		synctest.Wait()
+		assert.Equal(b, 5, b.count(""))
+	})
+}
+
+func TestReleaseGoesOnWhenItsContextEnds(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		l := b.acquire()
+		b.hang(3)
+		ctx, cancel := context.WithTimeout(b.Context(), 50*time.Millisecond)
+		defer cancel()
+		assert.Equal(b, 50*time.Millisecond, took(func() {
+			err := l.Release(ctx)
+			assertReason(b, err, quorum.ErrNoQuorum)
+			assert.ErrorIs(b, err, context.DeadlineExceeded)
+		}))
+		assert.LessOrEqual(b, l.Validity(), time.Duration(0), "the window is closed, whatever comes of it")
+		b.resume()
+		time.Sleep(timeout)
+		assert.Equal(b, 5, b.count(""))
+	})
+}
+
+// TestReleaseWithoutQuorumIsDelivered: it fails, is repeated in the background
+// and can be asked for again.
+func TestReleaseWithoutQuorumIsDelivered(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		l, err := b.TryAcquire(b.Context(), name, time.Minute)
+		require.NoError(b, err)
+		synctest.Wait()
+		for _, m := range b.Masters()[:3] {
+			m.Stop()
+		}
+		assertReason(b, l.Release(b.Context()), quorum.ErrNoQuorum)
+		assertReason(b, l.Release(b.Context()), quorum.ErrNoQuorum)
+		for _, m := range b.Masters()[:3] {
+			require.NoError(b, m.Restart(0))
+		}
+		require.NoError(b, l.Release(b.Context()))
+		time.Sleep(6 * time.Second)
+		assert.Equal(b, 5, b.count(""))
+	})
+}
+
+func TestReleaseCancelsAnUnsentExtend(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.warm(b.Manager)
+		l := b.acquire()
+		synctest.Wait()
+		late := b.Master(2)
+		late.DelayReplies(300*time.Millisecond, 1)
+		executed := late.Commands()
+		require.NoError(b, l.Extend(b.Context(), ttl)) // under way on the late master
+		require.NoError(b, l.Extend(b.Context(), ttl)) // waits there
+		require.NoError(b, l.Release(b.Context()))
+		time.Sleep(time.Second)
+		assert.Equal(b, executed+2, late.Commands(), "one extend and the release")
+		assert.Equal(b, 3, b.count(""))
+	})
+}
+
+func TestConcurrentReleasesAgree(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		l := b.acquire()
+		for _, m := range b.Masters() {
+			m.DelayReplies(20*time.Millisecond, -1)
+		}
+		results := make(chan error, 10)
+		for range cap(results) {
+			go func() { results <- l.Release(context.Background()) }()
+		}
+		for range cap(results) {
+			assert.NoError(b, <-results)
+		}
+		time.Sleep(time.Second)
+		assert.Equal(b, 5, b.count(""))
+	})
+}
+
+func TestCloseEndsLocksAndCalls(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		l, watched := b.acquire(), b.acquire2("watched")
+		lost := watched.Lost()
+		waiting := make(chan error)
+		go func() {
+			_, err := b.Manager.Acquire(context.Background(), name, ttl)
+			waiting <- err
+		}()
+		time.Sleep(time.Second)
+		executed := b.Master(0).Commands()
+		require.NoError(b, b.Manager.Close())
+		<-lost
+		assertReason(b, <-waiting, quorum.ErrClosed)
+		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
+		assert.True(b, closed(l))
+		_, err := b.TryAcquire(b.Context(), name, ttl)
+		assertReason(b, err, quorum.ErrClosed)
+		_, err = b.Manager.Acquire(b.Context(), name, ttl)
+		assertReason(b, err, quorum.ErrClosed)
+		_, err = b.Inspect(b.Context(), name)
+		assertReason(b, err, quorum.ErrClosed)
+		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrClosed)
+		assertReason(b, l.Release(b.Context()), quorum.ErrClosed)
+		assertReason(b, b.Manager.Close(), quorum.ErrClosed)
+		assert.Equal(b, 5, b.count(l.Token()), "locks taken by hand are left to expire")
+		assert.Equal(b, executed, b.Master(0).Commands())
+	})
+}
