@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,7 @@ type claim struct {
 func (m *Manager) newClaim(name string) (*claim, error) {
 	token, err := m.tokens.New()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("quorum: acquire %q: %w", name, err)
 	}
 	return &claim{
 		manager: m, name: name, key: m.opts.Prefix + name, token: token,

@@ -22,30 +22,34 @@ type ledger struct {
 
 	mu      sync.Mutex // guards all below
 	debts   debtHeap
-	paying  int  // tries under way
-	dropped int  // keys left to expire: too many of them, or no time
-	closing bool // little time is left
+	paying  int           // tries under way
+	pause   time.Duration // since the master failed to answer; 0 while it answers
+	retry   clock.Instant // when the pause is over
+	dropped int           // keys left to expire: too many of them, or no time
+	closing bool          // little time is left
 }
 
 // debt is one token that may stand on the master though its lock is over.
 type debt struct {
 	claim   *claim
-	due     clock.Instant
+	due     clock.Instant // not before
 	expires clock.Instant // the key is gone by then
-	pause   time.Duration // before the next try; 0 for the first
+	doubt   time.Duration // the last pause after a release that found nothing
 	lastTry bool          // the Manager is being closed
 }
 
 const (
-	// firstPause is how long after a failed try the next one comes, at first.
-	firstPause = 100 * time.Millisecond
+	// firstPause is how long nothing is tried after the master failed to
+	// answer; it doubles up to longestPause with each further failure.
+	firstPause   = 50 * time.Millisecond
+	longestPause = time.Second
+	// closingPause takes its place while the Manager is being closed.
+	closingPause = 20 * time.Millisecond
 	// doubtPause is how long after a release that found nothing, while an
 	// earlier request may still be under way, it is tried again: a second, in
-	// which a server that was stopped has read what its sockets held.
+	// which a server that was stopped has read what its sockets held. It
+	// doubles each time.
 	doubtPause = time.Second
-	// longestPause bounds the doubling of pauses, closingPause that of Close.
-	longestPause = 5 * time.Second
-	closingPause = 20 * time.Millisecond
 	// repayments is how many debts are tried at once.
 	repayments = 256
 )
@@ -60,7 +64,7 @@ func newLedger(m *Manager, master int) *ledger {
 func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
 	gone := o == Taken || o == Absent
 	doubt := gone && dropped == nil && !q.released && d.claim.inDoubt(l.master)
-	if gone && !doubt {
+	if gone && !doubt && d.expires == 0 { // the first try, as nearly always
 		l.manager.owing.done(1)
 		return
 	}
@@ -68,36 +72,43 @@ func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
 	if d.expires == 0 {
 		d.expires = now.Add(d.claim.life())
 	}
-	over := errors.Is(dropped, fanout.ErrSuperseded) || errors.Is(dropped, fanout.ErrClosed) || d.expires <= now
 	hopeless := !gone && l.manager.lanes.NotAnswering(l.master)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.answered(gone, now)
 	switch {
-	case over, doubt && l.closing:
+	case gone && (!doubt || l.closing), d.expires <= now,
+		errors.Is(dropped, fanout.ErrSuperseded), errors.Is(dropped, fanout.ErrClosed):
 		l.manager.owing.done(1)
 	case hopeless && l.closing && d.lastTry:
 		l.giveUp(1)
+	case doubt:
+		d.doubt = max(doubtPause, 2*d.doubt)
+		l.enter(d, now.Add(d.doubt))
 	default:
 		d.lastTry = l.closing
-		l.enter(d, l.nextPause(d.pause, doubt), now)
+		l.enter(d, now)
 	}
 }
 
-func (l *ledger) nextPause(last time.Duration, doubt bool) time.Duration {
-	if l.closing {
-		return closingPause
+// answered learns from one try whether the master can be told anything. All the
+// tries of one time count as one.
+func (l *ledger) answered(yes bool, now clock.Instant) {
+	switch {
+	case yes:
+		l.pause, l.retry = 0, now
+	case l.closing:
+		l.pause, l.retry = closingPause, now.Add(closingPause)
+	case now >= l.retry:
+		l.pause = min(max(firstPause, 2*l.pause), longestPause)
+		l.retry = now.Add(l.pause)
 	}
-	least := firstPause
-	if doubt {
-		least = doubtPause
-	}
-	return max(least, min(2*last, longestPause))
 }
 
-// enter adds a debt that is due after pause. If there are too many, those that
-// expire first are given up, an eighth of them at once.
-func (l *ledger) enter(d debt, pause time.Duration, now clock.Instant) {
-	d.pause, d.due = pause, now.Add(pause)
+// enter adds a debt. If there are too many, those that expire first are given
+// up, an eighth of them at once.
+func (l *ledger) enter(d debt, due clock.Instant) {
+	d.due = due
 	heap.Push(&l.debts, &d)
 	if excess := len(l.debts) - l.limit; excess > 0 {
 		slices.SortFunc(l.debts, func(a, b *debt) int {
@@ -137,7 +148,7 @@ func (l *ledger) close() {
 	now := l.manager.opts.Clock.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closing = true
+	l.closing, l.retry = true, now
 	for _, d := range l.debts {
 		d.due = now
 	}
@@ -158,21 +169,21 @@ func (l *ledger) run(stop <-chan struct{}) {
 		for _, d := range l.take() {
 			l.pay(d)
 		}
-		timer.Reset(l.untilDue())
+		timer.Reset(l.untilNext())
 	}
 }
 
 // take returns the debts to be tried now. While the master does not answer, one
 // is enough to find out whether it is back.
 func (l *ledger) take() (due []*debt) {
-	most := repayments
-	if l.manager.lanes.NotAnswering(l.master) {
-		most = 1
-	}
 	now := l.manager.opts.Clock.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.debts) > 0 && l.paying < most && l.debts[0].due <= now {
+	most := repayments
+	if l.pause > 0 {
+		most = 1
+	}
+	for len(l.debts) > 0 && l.paying < most && l.next() <= now {
 		d := heap.Pop(&l.debts).(*debt)
 		if d.expires <= now {
 			l.manager.owing.done(1)
@@ -184,16 +195,19 @@ func (l *ledger) take() (due []*debt) {
 	return due
 }
 
-// untilDue returns how long run may sleep. Tries under way nudge it when they
+// next returns when the next debt is to be tried.
+func (l *ledger) next() clock.Instant { return max(l.debts[0].due, l.retry) }
+
+// untilNext returns how long run may sleep. Tries under way nudge it when they
 // are over.
-func (l *ledger) untilDue() time.Duration {
+func (l *ledger) untilNext() time.Duration {
 	now := l.manager.opts.Clock.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.debts) == 0 || l.paying > 0 {
 		return clock.Never.Sub(0)
 	}
-	return l.debts[0].due.Sub(now)
+	return l.next().Sub(now)
 }
 
 // payment is one more try to release a claim.

@@ -115,10 +115,12 @@ func checkMasters(masters []redis.UniversalClient) error {
 		if isNil(client) {
 			return fmt.Errorf("quorum: master %d is nil", i)
 		}
-		if first, dup := clients[client]; dup {
-			return fmt.Errorf("quorum: masters %d and %d are the same client", first, i)
+		if reflect.ValueOf(client).Comparable() { // somebody's wrapper need not be
+			if first, dup := clients[client]; dup {
+				return fmt.Errorf("quorum: masters %d and %d are the same client", first, i)
+			}
+			clients[client] = i
 		}
-		clients[client] = i
 		for _, address := range addressesOf(client) {
 			if first, dup := addresses[address]; dup && first != i {
 				return fmt.Errorf("quorum: masters %d and %d have the same address %s", first, i, address)
@@ -158,6 +160,9 @@ func addressesOf(client redis.UniversalClient) (addresses []string) {
 
 // canonical makes the usual spellings of one address equal.
 func canonical(addr string) string {
+	if strings.HasPrefix(addr, "/") { // a socket's path, where case counts
+		return addr
+	}
 	addr = strings.ToLower(addr)
 	for _, host := range []string{"localhost:", "[::1]:"} {
 		if port, ok := strings.CutPrefix(addr, host); ok {

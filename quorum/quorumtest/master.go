@@ -125,7 +125,7 @@ func (m *Master) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		refused := os.NewSyscallError("connect", syscall.ECONNREFUSED)
 		return nil, &net.OpError{Op: "dial", Net: "pipe", Err: refused}
 	}
-	return theirs, nil
+	return pipe{theirs}, nil
 }
 
 // attach starts to serve a connection, or closes it and returns false if the master is down.
