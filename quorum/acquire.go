@@ -104,6 +104,9 @@ func (m *Manager) attempt(ctx context.Context, a acquisition) (*Lock, *claim, er
 		return nil, nil, err
 	}
 	r := newRound(c.acquireQuestion(a.ttl))
+	if a.seekHolder {
+		r.awaitAll()
+	}
 	if ctx.Err() != nil {
 		return nil, c, r.unsent("acquire", ended(ctx))
 	}
@@ -115,7 +118,7 @@ func (m *Manager) attempt(ctx context.Context, a acquisition) (*Lock, *claim, er
 	r.submit(start, deadline)
 	verdict := r.wait(ctx, start, deadline)
 	if verdict == won && now() < until {
-		return newLock(c, until), c, nil
+		return m.newLock(c, a, start, until), c, nil
 	}
 	reason := ErrNoQuorum
 	if verdict == rivalled {
@@ -123,6 +126,9 @@ func (m *Manager) attempt(ctx context.Context, a acquisition) (*Lock, *claim, er
 	}
 	failure := r.failure("acquire", append([]error{reason}, ended(ctx)...)...)
 	c.rollBack(ctx, r, start)
+	if a.seekHolder {
+		failure.holder = r.holder(ctx, start)
+	}
 	return nil, c, failure
 }
 
@@ -147,6 +153,11 @@ func (c *claim) rollBack(ctx context.Context, attempt *round, start clock.Instan
 }
 
 // newLock makes the lock that a claim has won.
-func newLock(c *claim, until clock.Instant) *Lock {
-	return &Lock{claim: c, until: until}
+func (m *Manager) newLock(c *claim, a acquisition, start, until clock.Instant) *Lock {
+	l := &Lock{claim: c, until: until}
+	if a.renew {
+		l.renewal = newRenewal(c, a, start)
+		m.watch.look(l, l.renewal.next)
+	}
+	return l
 }

@@ -53,7 +53,7 @@ func (c *claim) life() time.Duration {
 // round's verdict is.
 func (c *claim) note(q *request, o Outcome, err, dropped error) {
 	switch q.question.verb {
-	case acquireVerb:
+	case acquireVerb, repairVerb:
 		if mayBeApplied(o, err) {
 			c.doubtful.Or(1 << q.master)
 		}

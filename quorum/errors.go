@@ -79,6 +79,7 @@ type AttemptError struct {
 	Masters []MasterResult // in the order they were given to New or Open
 
 	reasons []error // the sentinel first, then what else ended the attempt
+	holder  string  // the token that a majority has, where that was asked for
 }
 
 // Error names the operation, the lock, the reason, and how many masters said

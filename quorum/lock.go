@@ -2,7 +2,6 @@ package quorum
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -22,20 +21,16 @@ type Lock struct {
 
 	mu      sync.Mutex // guards all below up to the blank line
 	until   clock.Instant
-	ended   error         // why it is over; nil while it is held
-	lost    chan struct{} // made by the first call of Lost
-	release *release      // the last call of Release, if any
+	ended   error                   // why it is over; nil while it is held
+	lost    chan struct{}           // made by the first call of Lost
+	cancel  context.CancelCauseFunc // ends the context made of it; nil if there is none
+	release *release                // the last call of Release, if any
+	repairs repairs
+	renewal *renewal // nil if it is not renewed
 
 	look  clock.Instant // when the watch looks at it; guarded by the watch
 	place int           // in the watch's heap; guarded by the watch
 }
-
-// errReleased and errExpired say why a lock is over.
-var (
-	errReleased = errors.New("released")
-	errExpired  = errors.New("validity is over")
-	errDenied   = errors.New("a majority of the masters has another token or none")
-)
 
 // closedChannel is what Lost returns for a lock that is over already.
 var closedChannel = func() chan struct{} {
@@ -92,9 +87,6 @@ func (l *Lock) Lost() <-chan struct{} {
 		return closedChannel
 	}
 	l.claim.manager.watch.look(l, until)
-	if l.claim.manager.closed.Load() { // the watch may have been emptied just before
-		l.end(ErrClosed)
-	}
 	return lost
 }
 
@@ -105,9 +97,11 @@ func (l *Lock) over(now clock.Instant) error {
 	case l.ended != nil:
 		return l.ended
 	case l.claim.manager.closed.Load():
-		l.finish(ErrClosed)
+		l.finish(errManagerClosed)
 	case now >= l.until:
-		l.finish(errExpired)
+		l.finish(ErrExpired)
+	case l.renewal != nil && now >= l.renewal.limit:
+		l.finish(ErrHoldLimit)
 	}
 	return l.ended
 }
@@ -117,6 +111,9 @@ func (l *Lock) finish(why error) {
 	l.ended = why
 	if l.lost != nil {
 		close(l.lost)
+	}
+	if l.cancel != nil {
+		l.cancel(why) // calls nothing of ours
 	}
 }
 
@@ -130,90 +127,10 @@ func (l *Lock) end(why error) {
 	}
 }
 
-// tick looks at the lock and returns when to look again; a time not in the
-// future means never.
-func (l *Lock) tick(now clock.Instant) clock.Instant {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.over(now) != nil {
-		return now
-	}
-	return l.until
-}
-
 // lostError is what an operation on a lock that is over returns.
 func (l *Lock) lostError(op string, why error) error {
 	return &AttemptError{
 		Op: op, Name: l.Name(), Quorum: l.claim.manager.quorum,
 		reasons: []error{ErrLost, why},
 	}
-}
-
-// Extend lets the masters keep the lock for at least ttl from now, and the
-// window of validity last accordingly. It never shortens what there is: the
-// window only ever grows. ttl is as in TryAcquire.
-//
-// A majority must confirm before the present window closes. If it does not
-// answer in time, the error is ErrNoQuorum, the lock is still held for what is
-// left of its window, and Extend may be called again. If the window is over, or a
-// majority answers that it has another token or none, the lock is over and the
-// error is ErrLost. After Close it is ErrClosed. If ctx ended the wait, the
-// error satisfies errors.Is for its error too.
-func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
-	m := l.claim.manager
-	whole, window, err := m.checkTTL(ttl)
-	if err != nil {
-		return fmt.Errorf("quorum: extend %q: %w", l.Name(), err)
-	}
-	if err := m.enter(); err != nil {
-		return err
-	}
-	defer m.exit()
-
-	start := m.opts.Clock.Now() // before anything is sent: the window counts from here
-	l.mu.Lock()
-	over, until := l.over(start), l.until
-	l.mu.Unlock()
-	if over != nil {
-		return l.lostError("extend", over)
-	}
-	r := newRound(l.claim.keepQuestion(whole))
-	if ctx.Err() != nil {
-		return r.unsent("extend", ended(ctx))
-	}
-	l.claim.asked(whole)
-	deadline := min(start.Add(m.opts.AttemptTimeout), until)
-	r.submit(start, deadline)
-	return l.kept(ctx, r, r.wait(ctx, start, deadline), start.Add(window))
-}
-
-// kept draws the consequences of a keep round: a window until the given time, or
-// an error.
-func (l *Lock) kept(ctx context.Context, r *round, v verdict, until clock.Instant) error {
-	over := l.apply(v, until)
-	switch {
-	case over != nil:
-		if !errors.Is(over, errReleased) {
-			l.claim.leave(l.claim.manager.opts.Clock.Now(), 0) // some masters may have been told to keep it
-		}
-		return r.failure("extend", ErrLost, over)
-	case v == won:
-		return nil
-	}
-	return r.failure("extend", append([]error{ErrNoQuorum}, ended(ctx)...)...)
-}
-
-// apply moves the window, or ends the lock. It returns why the lock is over.
-func (l *Lock) apply(v verdict, until clock.Instant) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	over := l.over(l.claim.manager.opts.Clock.Now())
-	switch {
-	case over != nil:
-	case v == won:
-		l.until = max(l.until, until)
-	case v == rivalled:
-		l.finish(errDenied)
-	}
-	return l.ended
 }

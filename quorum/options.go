@@ -48,6 +48,11 @@ type Options struct {
 	// Default: 5 s.
 	CloseTimeout time.Duration
 
+	// OnceGivesBack makes Once release its period if its function returns an
+	// error or panics, so that another replica, or the next call, can try again.
+	// Default: the period stays taken.
+	OnceGivesBack bool
+
 	// Clock tells the time that windows of validity are counted in.
 	// Default: clock.System().
 	Clock clock.Clock
@@ -128,6 +133,11 @@ type acquisition struct {
 	name   string
 	ttl    time.Duration // whole milliseconds
 	window time.Duration // ttl − drift
+	renew  bool
+	limit  time.Duration // on how long it is renewed; 0 for none
+	err    error         // what is wrong with an option
+
+	seekHolder bool // find out whether one other token has a majority
 }
 
 // acquisition checks what was asked for. TTLs are cut to whole milliseconds,
@@ -143,6 +153,9 @@ func (m *Manager) acquisition(name string, ttl time.Duration, opts []AcquireOpti
 	}
 	for _, opt := range opts {
 		opt(&a)
+	}
+	if a.err != nil {
+		return a, fmt.Errorf("quorum: acquire %q: %w", name, a.err)
 	}
 	return a, nil
 }

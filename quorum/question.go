@@ -8,6 +8,7 @@ type verb uint8
 const (
 	acquireVerb verb = iota
 	keepVerb
+	repairVerb
 	leaveVerb
 	inspectVerb
 )
@@ -30,7 +31,12 @@ func (c *claim) acquireQuestion(ttl time.Duration) question {
 
 func (c *claim) keepQuestion(ttl time.Duration) question {
 	return question{claim: c, verb: keepVerb, script: keepScript,
-		args: keepScript.byDigest(c.key, c.token, ttl.Milliseconds())}
+		args: keepScript.byDigest(c.key, c.token, ttl.Milliseconds(), "0")}
+}
+
+func (c *claim) repairQuestion(ttl time.Duration) question {
+	return question{claim: c, verb: repairVerb, script: keepScript,
+		args: keepScript.byDigest(c.key, c.token, ttl.Milliseconds(), "1")}
 }
 
 func (c *claim) leaveQuestion() question {

@@ -95,7 +95,8 @@ func (q *request) readReply() (Outcome, error) {
 			return q.readToken(reply)
 		}
 	case int64:
-		if q.question.verb == keepVerb || q.question.verb == leaveVerb {
+		switch q.question.verb {
+		case keepVerb, repairVerb, leaveVerb:
 			return q.readCode(reply)
 		}
 	case []any:
@@ -132,7 +133,7 @@ func (q *request) readToken(standing string) (Outcome, error) {
 	return Taken, nil
 }
 
-// readCode reads the reply of keep and leave.
+// readCode reads the reply of keep, repair and leave.
 func (q *request) readCode(code int64) (Outcome, error) {
 	switch code {
 	case 1:

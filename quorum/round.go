@@ -13,7 +13,8 @@ import (
 // answers.
 type round struct {
 	question
-	ops []operation
+	ops     []operation
+	keeping *keeping // a keep round's; nil for others
 
 	mu      sync.Mutex // guards all below and the outcomes of ops
 	tally   tally
@@ -57,19 +58,31 @@ func (r *round) Settle(op *operation, dropped error) {
 	outcome, err := q.read(dropped)
 	r.claim.note(q, outcome, err, dropped)
 
+	decided, verdict := r.count(q, outcome, err)
+	if r.keeping != nil {
+		r.keeping.answered(r, q, decided, verdict)
+	}
+	if decided {
+		r.changed <- struct{}{} // it has room for each change there can be
+	}
+}
+
+// count enters one answer. It returns the verdict, and whether this answer
+// decided it.
+func (r *round) count(q *request, outcome Outcome, err error) (decided bool, v verdict) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	q.outcome, q.err, q.settled = outcome, err, true
 	r.tally.add(outcome)
 	if v := r.tally.verdict(r.verb); v != r.verdict && r.verdict <= doomed {
-		r.verdict = v
-		r.changed <- struct{}{} // it has room for each change there can be
+		r.verdict, decided = v, true
 	}
 	if bit := uint64(1) << q.master; r.awaited&bit != 0 {
 		if r.awaited &^= bit; r.awaited == 0 {
 			close(r.settled)
 		}
 	}
+	return decided, r.verdict
 }
 
 func (r *round) current() verdict {
@@ -163,4 +176,38 @@ func (r *round) unsent(op string, ended []error) *AttemptError {
 		failure.Masters = append(failure.Masters, MasterResult{Master: m.address, Outcome: Unsent})
 	}
 	return failure
+}
+
+// awaitAll makes settled wait for every master. It comes before submit.
+func (r *round) awaitAll() {
+	r.awaited = ^uint64(0) >> (mostMasters - len(r.ops))
+	r.settled = make(chan struct{})
+}
+
+// holder returns the one token, not this claim's, that stands on a majority, and
+// "" if there is none. It waits for the masters that have not answered as wait
+// does for the reason of a failure. It is for an acquire round after awaitAll.
+func (r *round) holder(ctx context.Context, start clock.Instant) string {
+	m := r.claim.manager
+	timer := m.timer(m.opts.Clock.Now().Sub(start) + classifyGrace)
+	defer m.keep(timer)
+	select {
+	case <-r.settled:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	votes := map[string]int{}
+	for i := range r.ops {
+		q := &r.ops[i].Payload
+		if !q.settled || q.outcome != Taken { // until settled, reply is its lane's
+			continue
+		}
+		token, _ := q.reply.(string)
+		if votes[token]++; votes[token] >= m.quorum {
+			return token
+		}
+	}
+	return ""
 }

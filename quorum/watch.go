@@ -27,11 +27,20 @@ const watchTick = 100 * time.Millisecond
 
 func newWatch(c clock.Clock) *watch { return &watch{clock: c, wake: make(chan struct{}, 1)} }
 
-// look has l looked at, at the given time. The earlier of two times counts.
+// look has l looked at, at the given time. The earlier of two times counts. A
+// lock that comes too late, because the watch is closed, ends.
 func (w *watch) look(l *Lock, at clock.Instant) {
+	if !w.add(l, at) {
+		l.end(errManagerClosed)
+	}
+}
+
+func (w *watch) add(l *Lock, at clock.Instant) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
+	case w.closed:
+		return false
 	case l.place == 0:
 		l.look = at
 		heap.Push(&w.locks, l)
@@ -42,6 +51,7 @@ func (w *watch) look(l *Lock, at clock.Instant) {
 	if l.place == 1 {
 		w.nudge()
 	}
+	return true
 }
 
 // forget takes l out of the watch.
@@ -110,7 +120,7 @@ func (w *watch) close() {
 	}
 	w.mu.Unlock()
 	for _, l := range locks {
-		l.end(ErrClosed)
+		l.end(errManagerClosed)
 	}
 }
 

@@ -228,6 +228,20 @@ func TestLateOperationLetsItsSequenceGoOn(t *testing.T) {
 	})
 }
 
+func TestWhatWaitsBehindAStuckCallIsBounded(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, g *group, m *master, r *record) {
+		release := blocking(m)
+		seq := g.NewSequence()
+		for id := range 1000 {
+			submit(g, r, seq, id, time.Duration(id+1)*10*time.Millisecond)
+			time.Sleep(10 * time.Millisecond)
+		}
+		assert.Equal(t, 998, r.count(), "all but the call under way and the one that may still follow")
+		release(nil)
+		assert.Equal(t, 1000, r.count())
+	})
+}
+
 func TestUndoSupersedesWhatIsUnsent(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, g *group, m *master, r *record) {
 		release := blocking(m)

@@ -34,6 +34,7 @@ func (l *lane[P]) submit(s *slot[P], op *Op[P], now time.Duration) {
 	op.seq = s
 	l.mu.Lock()
 	dropped := l.dropExpired(now, nil)
+	dropped = s.dropExpired(now, dropped)
 	if op.Undo {
 		dropped = l.supersede(s, dropped)
 	}

@@ -1,5 +1,7 @@
 package fanout
 
+import "time"
+
 // queue is a list of operations, oldest first. It is linked both ways because an
 // Undo takes operations out of its middle.
 type queue[P any] struct {
@@ -40,6 +42,21 @@ func (s *slot[P]) wait(op *Op[P]) {
 		last = &(*last).next
 	}
 	*last = op
+}
+
+// dropExpired drops what waits in vain, so that a call that is stuck for long does
+// not collect all that is meant to come after it.
+func (s *slot[P]) dropExpired(now time.Duration, dropped *Op[P]) *Op[P] {
+	for link := &s.waiting; *link != nil; {
+		op := *link
+		if op.Deadline > now {
+			link = &op.next
+			continue
+		}
+		*link = op.next
+		dropped = drop(op, ErrExpired, dropped)
+	}
+	return dropped
 }
 
 // drop adds op to the operations to be settled once no lock is held.

@@ -1,0 +1,45 @@
+package quorum
+
+import "context"
+
+// lockContext is a context that ends with a lock. It asks the clock whenever it
+// is asked, so that it tells the truth at once after the process was stopped,
+// before anybody has come round to closing a channel.
+type lockContext struct {
+	context.Context
+	lock *Lock
+}
+
+// context returns a child of parent that ends when l does, with the reason as
+// its cause, and a function that ends it in any case.
+func (l *Lock) context(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(parent)
+	now := l.claim.manager.opts.Clock.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if over := l.over(now); over != nil {
+		cancel(over)
+	}
+	l.cancel = cancel
+	return lockContext{Context: ctx, lock: l}, func() { cancel(nil) }
+}
+
+// Err returns the context's error, after a look at the clock.
+func (c lockContext) Err() error {
+	c.lock.check()
+	return c.Context.Err()
+}
+
+// Value is what context.Cause asks, after a look at the clock.
+func (c lockContext) Value(key any) any {
+	c.lock.check()
+	return c.Context.Value(key)
+}
+
+// check ends the lock if its time is over.
+func (l *Lock) check() {
+	now := l.claim.manager.opts.Clock.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.over(now) // ends it
+}

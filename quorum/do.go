@@ -1,0 +1,50 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Do takes the lock called name, waiting for it as Acquire does, runs fn while it
+// keeps the lock alive, and releases it. name and ttl are TryAcquire's; ttl is
+// how soon others can have the lock after this process has died.
+//
+// The context given to fn ends when ctx does and when the lock is lost, before
+// the masters let the key expire; context.Cause tells which: ErrExpired,
+// ErrDenied, ErrClosed (all of these satisfy errors.Is for ErrLost), or ctx's
+// own cause. fn must then stop at once what it may do only as the lock's holder.
+//
+// Do returns once fn has, with fn's error, the reason if the lock was lost, even
+// if fn returned nil, and the error of a release that too few masters confirmed,
+// joined. If the lock could not be taken, fn is not run and the error is
+// Acquire's. If fn panics, the lock is released and the panic goes on.
+//
+// The caller's goroutine runs fn.
+func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error) (err error) {
+	a, err := m.acquisition(name, ttl, []AcquireOption{AutoRenew(0)})
+	if err != nil {
+		return err
+	}
+	if err := m.enter(); err != nil {
+		return err
+	}
+	defer m.exit()
+	l, err := m.acquire(ctx, a)
+	if err != nil {
+		return err
+	}
+	held, cancel := l.context(ctx)
+	defer cancel()
+	defer func() { err = errors.Join(err, l.giveUp(ctx)) }() // also while fn panics
+	return withCause(ctx, fn(held, l))
+}
+
+// withCause adds to a context error why ctx ended, if it did.
+func withCause(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	if err == nil || cause == nil || errors.Is(err, cause) || !errors.Is(err, ctx.Err()) {
+		return err
+	}
+	return errors.Join(err, cause)
+}

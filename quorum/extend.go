@@ -1,0 +1,115 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quorumlock/redlock/clock"
+)
+
+// Extend lets the masters keep the lock for at least ttl from now, and the
+// window of validity last accordingly. It never shortens what there is: the
+// window only ever grows. ttl is as in TryAcquire.
+//
+// A majority must confirm before the present window closes. If it does not
+// answer in time, the error is ErrNoQuorum, the lock is still held for what is
+// left of its window, and Extend may be called again. If the window is over, or a
+// majority answers that it has another token or none, the lock is over and the
+// error is ErrLost. After Close it is ErrClosed. If ctx ended the wait, the
+// error satisfies errors.Is for its error too.
+//
+// Masters that forgot the lock are given it back once a majority has confirmed.
+func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
+	m := l.claim.manager
+	whole, window, err := m.checkTTL(ttl)
+	if err != nil {
+		return fmt.Errorf("quorum: extend %q: %w", l.Name(), err)
+	}
+	if err := m.enter(); err != nil {
+		return err
+	}
+	defer m.exit()
+
+	start := m.opts.Clock.Now() // before anything is sent: the window counts from here
+	over, until := l.window(start)
+	if over != nil {
+		return l.lostError("extend", over)
+	}
+	r := l.newKeepRound(start, whole, window)
+	if ctx.Err() != nil {
+		return r.unsent("extend", ended(ctx))
+	}
+	deadline := min(start.Add(m.opts.AttemptTimeout), until)
+	r.submit(start, deadline)
+	v := r.wait(ctx, start, deadline)
+	switch over := l.apply(v, r.keeping.until); {
+	case over != nil:
+		return r.failure("extend", ErrLost, over)
+	case v == won:
+		return nil
+	}
+	return r.failure("extend", append([]error{ErrNoQuorum}, ended(ctx)...)...)
+}
+
+// window returns when the lock's window closes, or why it is over.
+func (l *Lock) window(now clock.Instant) (over error, until clock.Instant) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over(now), l.until
+}
+
+// keeping is what a keep round is for.
+type keeping struct {
+	lock    *Lock
+	until   clock.Instant // what the window is to last until
+	expires clock.Instant // when the masters' keys are to expire, at the earliest
+}
+
+func (l *Lock) newKeepRound(start clock.Instant, ttl, window time.Duration) *round {
+	l.claim.asked(ttl)
+	r := newRound(l.claim.keepQuestion(ttl))
+	r.keeping = &keeping{lock: l, until: start.Add(window), expires: start.Add(ttl)}
+	return r
+}
+
+// answered draws the consequences of an answer to a keep round, in the lane that
+// brought it.
+func (k *keeping) answered(r *round, q *request, decided bool, v verdict) {
+	if decided && (v == won || v == rivalled) {
+		k.lock.apply(v, k.until)
+		k.lock.renewed(r)
+	}
+	switch {
+	case v != won:
+	case decided:
+		k.lock.repair(r.having(Absent), k.expires)
+	case q.outcome == Absent: // settled just now, by this very call
+		k.lock.repair(1<<q.master, k.expires)
+	}
+}
+
+// apply moves the window, or ends the lock. It returns why the lock is over.
+// Some masters may have been told to keep a lock that is over by then; they are
+// told to let it go.
+func (l *Lock) apply(v verdict, until clock.Instant) error {
+	now := l.claim.manager.opts.Clock.Now()
+	l.mu.Lock()
+	already := l.ended != nil
+	over := l.over(now)
+	switch {
+	case over != nil:
+	case v == won:
+		l.until = max(l.until, until)
+	case v == rivalled:
+		l.finish(ErrDenied)
+	}
+	over = l.ended
+	l.mu.Unlock()
+	told := v == won || !already
+	if over != nil && told && !errors.Is(over, errReleased) && !errors.Is(over, ErrClosed) {
+		l.claim.leave(now, 0)
+	}
+	return over
+}

@@ -1,0 +1,36 @@
+package quorum
+
+// Why a lock was lost. Each satisfies errors.Is for ErrLost too. They are what
+// context.Cause tells of the context that Do gives to its function, and part of
+// the errors of Do, Extend and Release.
+var (
+	// ErrExpired: the window of validity closed before a quorum confirmed an
+	// extension, or while the process or the machine was asleep.
+	ErrExpired error = &loss{text: "validity is over"}
+
+	// ErrDenied: a majority of the masters answered that another's token, or
+	// none, stands there. It was taken over, or they forgot it.
+	ErrDenied error = &loss{text: "a majority of the masters has another token or none"}
+
+	// ErrHoldLimit: it was held for as long as AutoRenew allowed.
+	ErrHoldLimit error = &loss{text: "held for as long as was allowed"}
+)
+
+// errManagerClosed and errReleased end locks too.
+var (
+	errManagerClosed error = &loss{text: "manager closed", also: ErrClosed}
+	errReleased      error = &loss{text: "released"}
+)
+
+// loss is a way to lose a lock.
+type loss struct {
+	text string
+	also error // a sentinel that it satisfies besides ErrLost; may be nil
+}
+
+func (l *loss) Error() string { return "quorum: lock lost: " + l.text }
+
+// Is makes every loss an ErrLost.
+func (l *loss) Is(target error) bool { return target == ErrLost } //nolint:errorlint // this is what errors.Is asks
+
+func (l *loss) Unwrap() error { return l.also }
