@@ -84,8 +84,8 @@ func (k *keeping) answered(r *round, q *request, decided bool, v verdict) {
 	switch {
 	case v != won:
 	case decided:
-		k.lock.repair(r.having(Absent), k.expires)
-	case q.outcome == Absent: // settled just now, by this very call
+		k.lock.repair(r.having(Absent)|r.having(Taken), k.expires)
+	case q.outcome == Absent || q.outcome == Taken: // settled just now, by this very call
 		k.lock.repair(1<<q.master, k.expires)
 	}
 }

@@ -42,12 +42,12 @@ func (l *Lock) Release(ctx context.Context) error {
 
 // giveUp is Release without regard to whether the Manager is being closed.
 func (l *Lock) giveUp(ctx context.Context) error {
-	if ctx.Err() != nil {
-		ctx = context.WithoutCancel(ctx)
-	}
 	for {
 		now := l.claim.manager.opts.Clock.Now()
 		mine, other, over := l.beginRelease(now)
+		if ctx.Err() != nil { // perhaps only just now, because it ends with the lock
+			ctx = context.WithoutCancel(ctx)
+		}
 		switch {
 		case over != nil:
 			l.claim.leave(now, 0)

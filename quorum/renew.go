@@ -94,16 +94,16 @@ func (l *Lock) renewed(r *round) {
 	}
 }
 
-// tick looks at the lock for the watch, and returns when to look again; a time
-// not in the future means never.
-func (l *Lock) tick(now clock.Instant) clock.Instant {
+// tick looks at the lock for the watch. It returns when to look again, and false
+// if the lock is over.
+func (l *Lock) tick(now clock.Instant) (next clock.Instant, again bool) {
 	l.mu.Lock()
 	over := l.over(now)
 	renew := over == nil && l.renewal != nil && l.renewal.next <= now
 	repair, expires := l.repairs.due(now)
 	l.mu.Unlock()
 	if over != nil {
-		return now
+		return 0, false
 	}
 	if renew {
 		l.renew(now)
@@ -111,7 +111,7 @@ func (l *Lock) tick(now clock.Instant) clock.Instant {
 	if repair != 0 {
 		l.repair(repair, expires)
 	}
-	return l.nextLook()
+	return l.nextLook(), true
 }
 
 // nextLook returns when something about the lock is due.
@@ -122,7 +122,7 @@ func (l *Lock) nextLook() clock.Instant {
 	if n := l.renewal; n != nil {
 		next = min(next, n.next, n.limit)
 	}
-	if l.repairs.missing != 0 {
+	if l.repairs.missing&^l.repairs.asked != 0 {
 		next = min(next, l.repairs.next)
 	}
 	return next

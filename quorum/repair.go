@@ -6,32 +6,41 @@ import (
 	"github.com/quorumlock/redlock/clock"
 )
 
-// repairs is what is known of masters that forgot a lock which a majority has
-// confirmed. The lock's mu guards it.
+// repairs is what is known of masters that do not have a lock which a majority
+// has confirmed. The lock's mu guards it.
 //
 // Without repairs a rolling restart of masters that keep nothing on disk would
 // wear the quorum down, one master after the other. They are made while the
 // window is open only, in the token's sequence, so that a release follows each.
+//
+// A repair never replaces another's token. But such a token may be the part of
+// an attempt that fails and is rolled back at once, of which there are many while
+// others wait for the lock, so the master is asked again.
 type repairs struct {
-	missing uint64        // bit i: master i answered that nothing stands there
+	missing uint64        // bit i: the token does not stand on master i
 	asked   uint64        // bit i: a repair of it is under way
 	next    clock.Instant // when to try again those that are missing
+	pause   time.Duration // since the last try
 	expires clock.Instant // when the confirming masters' keys expire
 }
 
-// repairPause is how long after a repair that did not succeed it is tried again.
-const repairPause = 100 * time.Millisecond
+const (
+	// firstRepairPause is how long after a repair that did not succeed it is
+	// tried again. It doubles up to longestRepairPause.
+	firstRepairPause   = 20 * time.Millisecond
+	longestRepairPause = time.Second
+)
 
 // due returns the masters to be repaired now.
 func (p *repairs) due(now clock.Instant) (masters uint64, expires clock.Instant) {
-	if p.missing == 0 || now < p.next {
+	if now < p.next {
 		return 0, 0
 	}
-	return p.missing, p.expires
+	return p.missing &^ p.asked, p.expires
 }
 
-// repair gives the lock back to masters (a bit set) on which nothing stands, for
-// as long as the others have it.
+// repair gives the lock back to masters (a bit set) that do not have it, for as
+// long as the others do.
 func (l *Lock) repair(masters uint64, expires clock.Instant) {
 	now := l.claim.manager.opts.Clock.Now()
 	l.mu.Lock()
@@ -41,9 +50,7 @@ func (l *Lock) repair(masters uint64, expires clock.Instant) {
 		l.mu.Unlock()
 		return
 	}
-	l.repairs.asked |= masters
-	l.repairs.missing |= masters
-	l.repairs.expires = max(l.repairs.expires, expires)
+	l.repairs.begin(masters, expires)
 	deadline := l.until
 	l.mu.Unlock()
 
@@ -61,6 +68,15 @@ func (l *Lock) repair(masters uint64, expires clock.Instant) {
 	}
 }
 
+func (p *repairs) begin(masters uint64, expires clock.Instant) {
+	if p.missing == 0 {
+		p.pause = 0
+	}
+	p.asked |= masters
+	p.missing |= masters
+	p.expires = max(p.expires, expires)
+}
+
 // repair is one master's.
 type repair struct {
 	lock     *Lock
@@ -76,19 +92,28 @@ func (r *repair) Settle(op *operation, dropped error) {
 	r.lock.repaired(q.master, outcome)
 }
 
+// repaired plans the next try if this one did not succeed.
 func (l *Lock) repaired(master uint8, o Outcome) {
 	now := l.claim.manager.opts.Clock.Now()
 	l.mu.Lock()
-	p := &l.repairs
-	p.asked &^= 1 << master
-	if o == Held || o == Taken {
-		p.missing &^= 1 << master
-	}
-	p.next = now.Add(repairPause)
-	again := p.missing != 0 && l.over(now) == nil
-	next := p.next
+	again := l.repairs.end(master, o, now) && l.over(now) == nil
+	next := l.repairs.next
 	l.mu.Unlock()
 	if again {
 		l.claim.manager.watch.look(l, next)
 	}
+}
+
+// end notes the outcome of one repair, and returns whether some are missing yet.
+func (p *repairs) end(master uint8, o Outcome, now clock.Instant) bool {
+	bit := uint64(1) << master
+	p.asked &^= bit
+	if o == Held {
+		p.missing &^= bit
+	}
+	if now >= p.next {
+		p.pause = min(max(firstRepairPause, 2*p.pause), longestRepairPause)
+		p.next = now.Add(p.pause)
+	}
+	return p.missing != 0
 }

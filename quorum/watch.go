@@ -25,6 +25,10 @@ type watch struct {
 
 const watchTick = 100 * time.Millisecond
 
+// shortestLook keeps a lock whose renewals are slower than its TTL allows for
+// from being looked at all the time.
+const shortestLook = time.Millisecond
+
 func newWatch(c clock.Clock) *watch { return &watch{clock: c, wake: make(chan struct{}, 1)} }
 
 // look has l looked at, at the given time. The earlier of two times counts. A
@@ -83,8 +87,8 @@ func (w *watch) run(stop <-chan struct{}) {
 		}
 		now := w.clock.Now()
 		for _, l := range w.due(now) {
-			if next := l.tick(now); next > now {
-				w.look(l, next)
+			if next, again := l.tick(now); again {
+				w.look(l, max(next, now.Add(shortestLook)))
 			}
 		}
 		timer.Reset(w.untilNext(now))

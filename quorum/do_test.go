@@ -1,0 +1,227 @@
+package quorum_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/quorum"
+)
+
+var errJob = errors.New("job failed")
+
+func TestDoHoldsTheLockWhileItRuns(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		err := b.Do(b.Context(), name, ttl, func(ctx context.Context, l *quorum.Lock) error {
+			for range 10 {
+				time.Sleep(ttl)
+				assert.NoError(b, ctx.Err())
+				assert.Equal(b, 5, b.count(l.Token()))
+			}
+			return errJob
+		})
+		assert.ErrorIs(b, err, errJob)
+		assert.NotErrorIs(b, err, quorum.ErrLost)
+		synctest.Wait()
+		assert.Equal(b, 5, b.count(""))
+	})
+}
+
+func TestDoWaitsItsTurn(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		running, ran := 0, 0
+		done := make(chan error)
+		for range 10 {
+			go func() {
+				done <- b.Do(context.Background(), name, ttl, func(context.Context, *quorum.Lock) error {
+					running++
+					assert.Equal(b, 1, running)
+					time.Sleep(50 * time.Millisecond)
+					running--
+					ran++
+					return nil
+				})
+			}()
+		}
+		for range 10 {
+			assert.NoError(b, <-done)
+		}
+		assert.Equal(b, 10, ran)
+	})
+}
+
+// TestDoTellsWhyItEnded: the cause of fn's context, and Do's error.
+func TestDoTellsWhyItEnded(t *testing.T) {
+	caller := errors.New("deploy")
+	for _, tt := range []struct {
+		how    string
+		end    func(b *bench, cancel context.CancelCauseFunc)
+		want   error
+		lost   bool
+		within time.Duration
+	}{
+		{"expired", func(b *bench, _ context.CancelCauseFunc) { b.hang(3) }, quorum.ErrExpired, true, window},
+		{"taken over", func(b *bench, _ context.CancelCauseFunc) { b.occupy(3) }, quorum.ErrDenied, true, ttl / 3},
+		{"forgotten", func(b *bench, _ context.CancelCauseFunc) {
+			for _, m := range b.Masters()[:3] {
+				m.FlushAll()
+			}
+		}, quorum.ErrDenied, true, ttl / 3},
+		{"closed", func(b *bench, _ context.CancelCauseFunc) { go func() { _ = b.Manager.Close() }() }, quorum.ErrClosed, true, 0},
+		{"caller", func(_ *bench, cancel context.CancelCauseFunc) { cancel(caller) }, caller, false, 0},
+	} {
+		t.Run(tt.how, func(t *testing.T) {
+			for _, result := range []error{nil, errJob, context.Canceled} {
+				bubble(t, 5, func(b *bench) {
+					ctx, cancel := context.WithCancelCause(b.Context())
+					defer cancel(nil)
+					err := b.Do(ctx, name, ttl, func(ctx context.Context, l *quorum.Lock) error {
+						synctest.Wait()
+						tt.end(b, cancel)
+						start := time.Now()
+						<-ctx.Done()
+						assert.LessOrEqual(b, time.Since(start), tt.within)
+						assert.ErrorIs(b, ctx.Err(), context.Canceled)
+						assert.ErrorIs(b, context.Cause(ctx), tt.want)
+						assert.Equal(b, tt.lost, errors.Is(context.Cause(ctx), quorum.ErrLost))
+						assert.Equal(b, tt.lost, l.Validity() <= 0)
+						return result
+					})
+					if result != nil {
+						assert.ErrorIs(b, err, result)
+					}
+					assert.Equal(b, tt.lost, errors.Is(err, quorum.ErrLost), "%v", err)
+					if tt.lost || result == context.Canceled { //nolint:errorlint // a table's value
+						assert.ErrorIs(b, err, tt.want)
+					}
+					for _, other := range []error{quorum.ErrExpired, quorum.ErrDenied, quorum.ErrClosed, quorum.ErrHoldLimit} {
+						if !errors.Is(tt.want, other) {
+							assert.NotErrorIs(b, err, other)
+						}
+					}
+					b.resume()
+					time.Sleep(5 * time.Second)
+					assert.Zero(b, len(b.standing())-b.count("")-b.count("another"), "nothing of its own is left")
+				})
+			}
+		})
+	}
+}
+
+// TestDoTellsOfALossThatFnDidNotNotice: the work was not exclusive to its end.
+func TestDoTellsOfALossThatFnDidNotNotice(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		err := b.Do(b.Context(), name, ttl, func(context.Context, *quorum.Lock) error {
+			b.hang(2)
+			time.Sleep(2 * ttl)
+			b.resume()
+			return nil
+		})
+		assertReason(b, err, quorum.ErrLost)
+		assert.ErrorIs(b, err, quorum.ErrExpired)
+	})
+}
+
+// TestContextTellsTheTruthAtOnce: after the process was stopped, before any
+// timer or channel has caught up.
+func TestContextTellsTheTruthAtOnce(t *testing.T) {
+	fake := &clock.Fake{}
+	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
+		for _, ask := range []func(context.Context) error{
+			context.Context.Err,
+			context.Cause,
+			func(ctx context.Context) error {
+				child, cancel := context.WithTimeout(ctx, time.Hour)
+				defer cancel()
+				return context.Cause(child)
+			},
+		} {
+			err := b.Do(b.Context(), name, ttl, func(ctx context.Context, l *quorum.Lock) error {
+				require.NoError(b, ask(ctx))
+				fake.Advance(2 * ttl)
+				assert.Error(b, ask(ctx))
+				assert.ErrorIs(b, context.Cause(ctx), quorum.ErrExpired)
+				assert.LessOrEqual(b, l.Validity(), time.Duration(0))
+				return nil
+			})
+			assertReason(b, err, quorum.ErrLost)
+		}
+	})
+}
+
+func TestDoReleasesWhenFnPanics(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		assert.PanicsWithValue(b, "oh no", func() {
+			_ = b.Do(b.Context(), name, ttl, func(context.Context, *quorum.Lock) error { panic("oh no") })
+		})
+		synctest.Wait()
+		assert.Equal(b, 5, b.count(""))
+	})
+}
+
+func TestDoReleasesOnAnEndedContext(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		ctx, cancel := context.WithCancel(b.Context())
+		err := b.Do(ctx, name, ttl, func(context.Context, *quorum.Lock) error {
+			cancel()
+			return nil
+		})
+		assert.NoError(b, err, "fn did its work, and the release was confirmed")
+		synctest.Wait()
+		assert.Equal(b, 5, b.count(""))
+	})
+}
+
+func TestDoWithAReleaseInFn(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		assert.NoError(b, b.Do(b.Context(), name, ttl, func(ctx context.Context, l *quorum.Lock) error {
+			err := l.Release(ctx)
+			assert.Error(b, ctx.Err())
+			return err
+		}))
+	})
+}
+
+func TestDoDoesNotRunWithoutTheLock(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.occupy(2)
+		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
+		defer cancel()
+		err := b.Do(ctx, name, ttl, func(context.Context, *quorum.Lock) error {
+			assert.Fail(b, "ran")
+			return nil
+		})
+		assertReason(b, err, quorum.ErrTaken)
+		assert.ErrorIs(b, err, context.DeadlineExceeded)
+		assert.Error(b, b.Do(ctx, "", ttl, nil))
+		require.NoError(b, b.Manager.Close())
+		assertReason(b, b.Do(b.Context(), name, ttl, nil), quorum.ErrClosed)
+	})
+}
+
+// TestCloseLetsDoRelease: fn is told, returns, and the key goes.
+func TestCloseLetsDoRelease(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		started, done := make(chan bool), make(chan error)
+		go func() {
+			done <- b.Do(context.Background(), name, ttl, func(ctx context.Context, _ *quorum.Lock) error {
+				close(started)
+				<-ctx.Done()
+				time.Sleep(time.Second) // tidies up
+				return nil
+			})
+		}()
+		<-started
+		assert.Equal(b, time.Second, took(func() { require.NoError(b, b.Manager.Close()) }))
+		err := <-done
+		assert.ErrorIs(b, err, quorum.ErrClosed)
+		assert.ErrorIs(b, err, quorum.ErrLost)
+		assert.Equal(b, 5, b.count(""))
+	})
+}

@@ -1,0 +1,161 @@
+package quorum_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum"
+)
+
+func nothing(context.Context) error { return nil }
+
+func TestOnceRunsOncePerPeriod(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 5} {
+		bubble(t, n, func(b *bench) {
+			for period := range 3 {
+				for call := range 3 {
+					ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+					require.NoError(b, err)
+					assert.Equal(b, call == 0, ran, "period %d", period)
+				}
+				time.Sleep(time.Hour)
+			}
+		})
+	}
+}
+
+// TestOnceWithManyReplicas: all call at the same instant, and split the vote.
+func TestOnceWithManyReplicas(t *testing.T) {
+	for _, replicas := range []int{2, 5, 20} {
+		for round := range 4 {
+			t.Run(fmt.Sprintf("replicas=%d/round=%d", replicas, round), func(t *testing.T) {
+				bubble(t, 5, func(b *bench) {
+					results := make(chan bool)
+					runs := 0
+					for r := range replicas {
+						m, err := quorum.New(b.Clients(), &quorum.Options{Clock: b.clock})
+						require.NoError(b, err)
+						defer m.Close()
+						// Each is nearer to another master, so they split.
+						go func() {
+							time.Sleep(time.Duration(r%5) * time.Microsecond)
+							ran, err := m.Once(context.Background(), name, time.Hour, func(context.Context) error {
+								runs++
+								return nil
+							})
+							assert.NoError(b, err)
+							results <- ran
+						}()
+					}
+					for i, m := range b.Masters() {
+						m.DelayRequests(time.Duration(i)*time.Microsecond, replicas)
+					}
+					ran := 0
+					for range replicas {
+						if <-results {
+							ran++
+						}
+					}
+					assert.Equal(b, 1, ran)
+					assert.Equal(b, 1, runs)
+				})
+			})
+		}
+	}
+}
+
+// TestOnceRetriesASplitVote: nobody has a majority, and what is in the way
+// expires.
+func TestOnceRetriesASplitVote(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		for i, m := range b.Masters()[:4] {
+			m.Set(name, fmt.Sprint("contender-", i/2), 500*time.Millisecond)
+		}
+		ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+		require.NoError(b, err)
+		assert.True(b, ran)
+	})
+	bubble(t, 5, func(b *bench) {
+		for i, m := range b.Masters()[:4] {
+			m.Set(name, fmt.Sprint("contender-", i/2), time.Hour)
+		}
+		assert.LessOrEqual(b, took(func() {
+			ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+			assert.False(b, ran)
+			assertReason(b, err, quorum.ErrTaken)
+		}), 5*time.Second, "and the retries are bounded")
+	})
+}
+
+// TestOnceIsNotFooledByItself: its own token, of an attempt whose replies were
+// lost, is no other replica.
+func TestOnceIsNotFooledByItself(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.warm(b.Manager)
+		for _, m := range b.Masters() {
+			m.DropReplies(1)
+		}
+		ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+		require.NoError(b, err)
+		assert.True(b, ran)
+	})
+}
+
+func TestOnceGivesUpWithoutAQuorum(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		for _, m := range b.Masters()[:3] {
+			m.Stop()
+		}
+		ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+		assert.False(b, ran)
+		assertReason(b, err, quorum.ErrNoQuorum)
+
+		ctx, cancel := context.WithTimeout(b.Context(), 100*time.Millisecond)
+		defer cancel()
+		assert.Equal(b, 100*time.Millisecond, took(func() {
+			_, err := b.Once(ctx, name, time.Hour, nothing)
+			assert.ErrorIs(b, err, context.DeadlineExceeded)
+			assertReason(b, err, quorum.ErrNoQuorum)
+		}))
+	})
+}
+
+func TestOnceKeepsThePeriodWhateverFnDoes(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		ran, err := b.Once(b.Context(), "fails", time.Hour, func(context.Context) error { return errJob })
+		assert.True(b, ran)
+		assert.ErrorIs(b, err, errJob)
+		assert.PanicsWithValue(b, "oh no", func() {
+			_, _ = b.Once(b.Context(), "panics", time.Hour, func(context.Context) error { panic("oh no") })
+		})
+		synctest.Wait()
+		require.NoError(b, b.Manager.Close())
+		for _, m := range b.Masters() {
+			assert.Equal(b, []string{"fails", "panics"}, m.Keys(), "Close deletes none")
+		}
+	})
+}
+
+func TestOnceGivesBack(t *testing.T) {
+	bubbleWith(t, 3, quorum.Options{OnceGivesBack: true}, func(b *bench) {
+		ran, err := b.Once(b.Context(), name, time.Hour, func(context.Context) error { return errJob })
+		assert.True(b, ran)
+		assert.ErrorIs(b, err, errJob)
+		assert.Panics(b, func() {
+			_, _ = b.Once(b.Context(), name, time.Hour, func(context.Context) error { panic("oh no") })
+		})
+		synctest.Wait()
+		assert.Equal(b, 3, b.count(""))
+		ran, err = b.Once(b.Context(), name, time.Hour, nothing)
+		assert.True(b, ran)
+		assert.NoError(b, err)
+		synctest.Wait()
+		assert.Equal(b, 0, b.count(""), "a success keeps the period")
+	})
+}
