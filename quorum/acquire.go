@@ -117,7 +117,7 @@ func (m *Manager) attempt(ctx context.Context, a acquisition) (*Lock, *claim, er
 	deadline := min(start.Add(m.opts.AttemptTimeout), until)
 	r.submit(start, deadline)
 	verdict := r.wait(ctx, start, deadline)
-	if verdict == won && now() < until {
+	if verdict == won && now() < until && !m.closed.Load() {
 		return m.newLock(c, a, start, until), c, nil
 	}
 	reason := ErrNoQuorum
@@ -125,7 +125,13 @@ func (m *Manager) attempt(ctx context.Context, a acquisition) (*Lock, *claim, er
 		reason = ErrTaken
 	}
 	failure := r.failure("acquire", append([]error{reason}, ended(ctx)...)...)
+	if failure.Count(Taken) > len(m.masters)-m.quorum { // the last of them just now
+		failure.reasons[0] = ErrTaken
+	}
 	c.rollBack(ctx, r, start)
+	if m.closed.Load() {
+		return nil, c, ErrClosed
+	}
 	if a.seekHolder {
 		failure.holder = r.holder(ctx, start)
 	}

@@ -13,7 +13,7 @@ import (
 // tokens' source replay its pauses too.
 func backoff(least, most time.Duration, attempt int, token string) time.Duration {
 	pause := most
-	if attempt < 32 && least<<attempt>>attempt == least {
+	if attempt < 63 && least<<attempt>>attempt == least {
 		pause = min(least<<attempt, most)
 	}
 	h := fnv.New64a()

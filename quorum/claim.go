@@ -18,7 +18,9 @@ type claim struct {
 	name, key string
 	token     string
 	sequence  *fanout.Sequence[request]
+	granted   atomic.Uint64 // bit i: master i has answered that the token stands there
 	doubtful  atomic.Uint64 // bit i: master i may yet carry out a request that puts the token there
+	owed      atomic.Uint64 // bit i: master i's ledger has a debt of this claim
 	longest   atomic.Int64  // the longest TTL asked for
 }
 
@@ -46,21 +48,35 @@ func (c *claim) asked(ttl time.Duration) {
 // life is how long a key of the claim can stand from now on, if a request is
 // carried out just now.
 func (c *claim) life() time.Duration {
-	return time.Duration(c.longest.Load()) + c.manager.opts.Drift.Of(time.Duration(c.longest.Load()))
+	longest := time.Duration(c.longest.Load())
+	return clock.Instant(longest).Add(c.manager.opts.Drift.Of(longest)).Sub(0) // saturated
 }
 
 // note draws the consequences of one master's answer that hold whatever the
 // round's verdict is.
-func (c *claim) note(q *request, o Outcome, err, dropped error) {
+func (c *claim) note(q *request, o Outcome, dropped error) {
 	switch q.question.verb {
 	case acquireVerb, repairVerb:
-		if mayBeApplied(o, err) {
+		switch o {
+		case Held:
+			c.granted.Or(1 << q.master)
+		case Unknown:
 			c.doubtful.Or(1 << q.master)
 		}
 	case leaveVerb:
 		c.manager.ledgers[q.master].settle(debt{claim: c}, q, o, dropped)
 	}
 }
+
+// owe notes a debt. It returns false if there is one already, which serves both.
+func (c *claim) owe(master int) bool {
+	bit := uint64(1) << master
+	return c.owed.Or(bit)&bit == 0
+}
+
+func (c *claim) paid(master int) { c.owed.And(^(uint64(1) << master)) }
+
+func (c *claim) wasGranted(master int) bool { return c.granted.Load()&(1<<master) != 0 }
 
 func (c *claim) inDoubt(master int) bool { return c.doubtful.Load()&(1<<master) != 0 }
 

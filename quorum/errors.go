@@ -87,11 +87,13 @@ type AttemptError struct {
 func (e *AttemptError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "quorum: %s %q: ", e.Op, e.Name)
+	separator := ""
 	for i, reason := range e.reasons {
-		if i > 0 {
-			b.WriteString(": ")
+		if i+1 < len(e.reasons) && strings.HasPrefix(e.reasons[i+1].Error(), reason.Error()+": ") {
+			continue // why a lock was lost tells that it was
 		}
-		b.WriteString(strings.TrimPrefix(reason.Error(), "quorum: "))
+		b.WriteString(separator + strings.TrimPrefix(reason.Error(), "quorum: "))
+		separator = ": "
 	}
 	if len(e.Masters) > 0 {
 		fmt.Fprintf(&b, " (quorum %d of %d masters: %s)", e.Quorum, len(e.Masters), e.summary())

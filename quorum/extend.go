@@ -32,6 +32,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	}
 	defer m.exit()
 
+	l.claim.asked(whole)        // before a release can think that it knows the longest
 	start := m.opts.Clock.Now() // before anything is sent: the window counts from here
 	over, until := l.window(start)
 	if over != nil {
@@ -68,7 +69,6 @@ type keeping struct {
 }
 
 func (l *Lock) newKeepRound(start clock.Instant, ttl, window time.Duration) *round {
-	l.claim.asked(ttl)
 	r := newRound(l.claim.keepQuestion(ttl))
 	r.keeping = &keeping{lock: l, until: start.Add(window), expires: start.Add(ttl)}
 	return r
@@ -109,7 +109,7 @@ func (l *Lock) apply(v verdict, until clock.Instant) error {
 	l.mu.Unlock()
 	told := v == won || !already
 	if over != nil && told && !errors.Is(over, errReleased) && !errors.Is(over, ErrClosed) {
-		l.claim.leave(now, 0)
+		l.letGo(now)
 	}
 	return over
 }

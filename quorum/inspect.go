@@ -3,6 +3,7 @@ package quorum
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -14,8 +15,10 @@ type Standing uint8
 
 // The standings of a lock.
 const (
+	// StandingUnknown: too few masters answered to tell.
+	StandingUnknown Standing = iota
 	// StandingHeld: one token stands on a quorum of masters.
-	StandingHeld Standing = iota + 1
+	StandingHeld
 	// StandingFree: a quorum of masters has no token, so an attempt could win.
 	StandingFree
 	// StandingSplit: nobody has a quorum, and nobody could win one now. Contenders
@@ -23,9 +26,11 @@ const (
 	StandingSplit
 )
 
-// String returns "held", "free" or "split".
+// String returns "unknown", "held", "free" or "split".
 func (s Standing) String() string {
 	switch s {
+	case StandingUnknown:
+		return "unknown"
 	case StandingHeld:
 		return "held"
 	case StandingFree:
@@ -54,6 +59,10 @@ type MasterInspection struct {
 	Err    error         // why the master did not tell
 }
 
+// vacant tells whether nothing stands there. A key with an empty value is in the
+// way like any other, and it has a TTL.
+func (m MasterInspection) vacant() bool { return m.Err == nil && m.Token == "" && m.TTL == 0 }
+
 // String tells the standing and, with the tokens cut short, each master's part.
 func (i *Inspection) String() string {
 	s := fmt.Sprintf("lock %q is %v", i.Name, i.Standing)
@@ -61,8 +70,10 @@ func (i *Inspection) String() string {
 		switch {
 		case m.Err != nil:
 			s += fmt.Sprintf("; %s: %v", m.Master, m.Err)
-		case m.Token == "":
+		case m.vacant():
 			s += fmt.Sprintf("; %s: vacant", m.Master)
+		case m.TTL < 0:
+			s += fmt.Sprintf("; %s: %s for ever", m.Master, token.Abbreviate(m.Token))
 		default:
 			s += fmt.Sprintf("; %s: %s for %v", m.Master, token.Abbreviate(m.Token), m.TTL)
 		}
@@ -113,7 +124,7 @@ func (r *round) inspection() (i *Inspection, answers int) {
 		case !q.settled || result.Err != nil:
 		case q.outcome == Taken:
 			standing, ms, _ := holding(q.reply.([]any))
-			part.Token, part.TTL = standing, max(time.Duration(ms)*time.Millisecond, -1)
+			part.Token, part.TTL = standing, lifetime(ms)
 			answers++
 		default:
 			answers++
@@ -124,22 +135,36 @@ func (r *round) inspection() (i *Inspection, answers int) {
 	return i, answers
 }
 
+// lifetime turns what PTTL says into a Duration: the longest one, if it is more
+// than that, and -1 for ever.
+func lifetime(ms int64) time.Duration {
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	return max(time.Duration(max(min(ms, most), -1))*time.Millisecond, -1)
+}
+
 // conclude finds the holder, or whether there could be one.
 func (i *Inspection) conclude(quorum int) {
 	tokens := map[string][]time.Duration{}
-	vacant := 0
+	vacant, silent := 0, 0
 	for _, m := range i.Masters {
 		switch {
 		case m.Err != nil:
-		case m.Token == "":
+			silent++
+		case m.vacant():
 			vacant++
 		default:
 			tokens[m.Token] = append(tokens[m.Token], m.TTL)
 		}
 	}
-	i.Standing = StandingSplit
-	if vacant >= quorum {
+	most := vacant
+	for _, ttls := range tokens {
+		most = max(most, len(ttls))
+	}
+	switch {
+	case vacant >= quorum:
 		i.Standing = StandingFree
+	case most+silent < quorum:
+		i.Standing = StandingSplit
 	}
 	for holder, ttls := range tokens {
 		if len(ttls) >= quorum {

@@ -20,13 +20,14 @@ type ledger struct {
 	limit   int
 	wake    chan struct{}
 
-	mu      sync.Mutex // guards all below
-	debts   debtHeap
-	paying  int           // tries under way
-	pause   time.Duration // since the master failed to answer; 0 while it answers
-	retry   clock.Instant // when the pause is over
-	dropped int           // keys left to expire: too many of them, or no time
-	closing bool          // little time is left
+	mu        sync.Mutex // guards all below
+	debts     debtHeap
+	paying    int           // tries under way
+	pause     time.Duration // since the master failed to answer; 0 while it answers
+	retry     clock.Instant // when the pause is over
+	abandoned uint64        // keys that were left to expire
+	left      int           // those of them that Close left
+	closing   bool          // little time is left
 }
 
 // debt is one token that may stand on the master though its lock is over.
@@ -35,6 +36,7 @@ type debt struct {
 	due     clock.Instant // not before
 	expires clock.Instant // the key is gone by then
 	doubt   time.Duration // the last pause after a release that found nothing
+	entered bool          // it is, or was, among the ledger's debts
 	lastTry bool          // the Manager is being closed
 }
 
@@ -48,8 +50,9 @@ const (
 	// doubtPause is how long after a release that found nothing, while an
 	// earlier request may still be under way, it is tried again: a second, in
 	// which a server that was stopped has read what its sockets held. It
-	// doubles each time.
-	doubtPause = time.Second
+	// doubles each time, up to longestDoubt; a minute has passed by then.
+	doubtPause   = time.Second
+	longestDoubt = 32 * time.Second
 	// repayments is how many debts are tried at once.
 	repayments = 256
 )
@@ -64,7 +67,8 @@ func newLedger(m *Manager, master int) *ledger {
 func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
 	gone := o == Taken || o == Absent
 	doubt := gone && dropped == nil && !q.released && d.claim.inDoubt(l.master)
-	if gone && !doubt && d.expires == 0 { // the first try, as nearly always
+	stands := !gone && (d.claim.wasGranted(l.master) || d.claim.inDoubt(l.master))
+	if !d.entered && !doubt && !stands { // as nearly always
 		l.manager.owing.done(1)
 		return
 	}
@@ -77,11 +81,21 @@ func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
 	defer l.mu.Unlock()
 	l.answered(gone, now)
 	switch {
-	case gone && (!doubt || l.closing), d.expires <= now,
+	case gone && (!doubt || l.closing || d.doubt >= longestDoubt), d.expires <= now,
 		errors.Is(dropped, fanout.ErrSuperseded), errors.Is(dropped, fanout.ErrClosed):
-		l.manager.owing.done(1)
-	case hopeless && l.closing && d.lastTry:
-		l.giveUp(1)
+		if d.entered {
+			l.strike(d.claim)
+		} else {
+			l.manager.owing.done(1)
+		}
+	case !d.entered && !d.claim.owe(l.master):
+		l.manager.owing.done(1) // there is a debt already
+	case l.closing && d.lastTry:
+		l.giveUp(&d)
+		if hopeless { // for the others too
+			l.giveUp(l.debts...)
+			l.debts = nil
+		}
 	case doubt:
 		d.doubt = max(doubtPause, 2*d.doubt)
 		l.enter(d, now.Add(d.doubt))
@@ -89,6 +103,12 @@ func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
 		d.lastTry = l.closing
 		l.enter(d, now)
 	}
+}
+
+// strike takes a claim off the ledger.
+func (l *ledger) strike(c *claim) {
+	c.paid(l.master)
+	l.manager.owing.done(1)
 }
 
 // answered learns from one try whether the master can be told anything. All the
@@ -108,31 +128,38 @@ func (l *ledger) answered(yes bool, now clock.Instant) {
 // enter adds a debt. If there are too many, those that expire first are given
 // up, an eighth of them at once.
 func (l *ledger) enter(d debt, due clock.Instant) {
-	d.due = due
+	d.due, d.entered = due, true
 	heap.Push(&l.debts, &d)
 	if excess := len(l.debts) - l.limit; excess > 0 {
 		slices.SortFunc(l.debts, func(a, b *debt) int {
 			return int(min(max(a.expires.Sub(b.expires), -1), 1))
 		})
 		n := min(excess+l.limit/8, len(l.debts))
+		l.giveUp(l.debts[:n]...)
 		l.debts = slices.Delete(l.debts, 0, n)
 		heap.Init(&l.debts)
-		l.giveUp(n)
 	}
 	l.nudge()
 }
 
-// giveUp leaves n keys to expire.
-func (l *ledger) giveUp(n int) {
-	l.dropped += n
-	l.manager.owing.done(n)
+// giveUp leaves keys to expire.
+func (l *ledger) giveUp(debts ...*debt) {
+	for _, d := range debts {
+		if d.claim.wasGranted(l.master) {
+			l.abandoned++
+			if l.closing {
+				l.left++
+			}
+		}
+		l.strike(d.claim)
+	}
 }
 
-// abandoned returns how many keys were left to expire.
-func (l *ledger) abandoned() int {
+// leftByClose returns how many keys Close left to expire.
+func (l *ledger) leftByClose() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.dropped
+	return l.left
 }
 
 // nudge makes run look at the debts again.
@@ -169,28 +196,33 @@ func (l *ledger) run(stop <-chan struct{}) {
 		for _, d := range l.take() {
 			l.pay(d)
 		}
-		timer.Reset(l.untilNext())
+		timer.Reset(max(l.untilNext(), shortestTimer))
 	}
 }
 
 // take returns the debts to be tried now. While the master does not answer, one
-// is enough to find out whether it is back.
+// now and then is enough to find out whether it is back, beside those that may be
+// stuck.
 func (l *ledger) take() (due []*debt) {
 	now := l.manager.opts.Clock.Now()
+	silent := l.manager.lanes.NotAnswering(l.master)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	most := repayments
-	if l.pause > 0 {
+	most := repayments - l.paying
+	if silent {
 		most = 1
 	}
-	for len(l.debts) > 0 && l.paying < most && l.next() <= now {
+	for len(l.debts) > 0 && len(due) < most && l.next() <= now {
 		d := heap.Pop(&l.debts).(*debt)
 		if d.expires <= now {
-			l.manager.owing.done(1)
+			l.strike(d.claim)
 			continue
 		}
 		l.paying++
 		due = append(due, d)
+	}
+	if silent && len(due) > 0 {
+		l.retry = now.Add(max(l.pause, firstPause))
 	}
 	return due
 }
@@ -199,15 +231,19 @@ func (l *ledger) take() (due []*debt) {
 func (l *ledger) next() clock.Instant { return max(l.debts[0].due, l.retry) }
 
 // untilNext returns how long run may sleep. Tries under way nudge it when they
-// are over.
+// are over, but one may be stuck while the master answers others.
 func (l *ledger) untilNext() time.Duration {
 	now := l.manager.opts.Clock.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.debts) == 0 || l.paying > 0 {
+	if len(l.debts) == 0 {
 		return clock.Never.Sub(0)
 	}
-	return l.next().Sub(now)
+	wait := l.next().Sub(now)
+	if l.paying > 0 {
+		wait = max(wait, firstPause)
+	}
+	return wait
 }
 
 // payment is one more try to release a claim.

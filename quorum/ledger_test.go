@@ -74,8 +74,11 @@ func TestDebtsAreCapped(t *testing.T) {
 		assert.Less(b, len(left), 300, "those that last longest are paid")
 		assert.Contains(b, left, "lock-0", "those that expire first are left to do so")
 		assert.NotContains(b, left, "lock-299")
-		err := b.Manager.Close()
-		assert.ErrorContains(b, err, "left to expire", "and counted")
+		stats := b.Stats().Masters[1]
+		assert.EqualValues(b, len(left), stats.Abandoned, "and counted")
+		assert.Zero(b, stats.Owed)
+		assert.True(b, stats.Answering)
+		assert.NoError(b, b.Manager.Close(), "that was long ago")
 	})
 }
 
@@ -156,5 +159,137 @@ func TestReleaseIsSentOnlyWhereSomethingWas(t *testing.T) {
 		_, there := b.Master(2).Get(name)
 		assert.False(b, there)
 		assert.Equal(b, 1, b.Master(2).Commands(), "only the first request was ever sent")
+	})
+}
+
+// TestRefusedAcquireOwesNothing: the master has said that it changed nothing.
+func TestRefusedAcquireOwesNothing(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		for _, m := range b.Masters() {
+			m.Fail("NOAUTH Authentication required.")
+		}
+		_, err := b.TryAcquire(b.Context(), name, ttl)
+		assertReason(b, err, quorum.ErrNoQuorum)
+		synctest.Wait()
+		for _, m := range b.Stats().Masters {
+			assert.Zero(b, m.Owed)
+			assert.True(b, m.Answering)
+		}
+		assert.Zero(b, took(func() { assert.NoError(b, b.Manager.Close()) }))
+	})
+}
+
+// TestRepeatedReleaseOwesOnce: one key is one debt, however often it is asked
+// for.
+func TestRepeatedReleaseOwesOnce(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		l, err := b.TryAcquire(b.Context(), name, time.Hour)
+		require.NoError(b, err)
+		synctest.Wait()
+		for _, m := range b.Masters()[:3] {
+			m.Stop()
+		}
+		for range 50 {
+			assertReason(b, l.Release(b.Context()), quorum.ErrNoQuorum)
+			time.Sleep(3 * time.Millisecond)
+		}
+		for _, m := range b.Stats().Masters {
+			assert.LessOrEqual(b, m.Owed, 1)
+		}
+		for _, m := range b.Masters()[:3] {
+			require.NoError(b, m.Restart(0))
+		}
+		time.Sleep(5 * time.Second)
+		assert.Equal(b, 5, b.count(""))
+		assert.NoError(b, b.Manager.Close())
+	})
+}
+
+// TestDebtsArePaidPastAStuckPayment: one try is stuck in a client without
+// deadlines; the master answers all others.
+func TestDebtsArePaidPastAStuckPayment(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		var patient []redis.UniversalClient
+		for _, m := range b.Masters() {
+			opts := m.Options()
+			opts.ContextTimeoutEnabled = false
+			opts.ReadTimeout = time.Minute
+			c := redis.NewClient(opts)
+			defer c.Close()
+			patient = append(patient, c)
+		}
+		m, err := quorum.New(patient, &quorum.Options{Clock: b.clock})
+		require.NoError(b, err)
+		defer m.Close()
+		b.warm(m)
+		var held []*quorum.Lock
+		for i := range 40 {
+			l, err := m.TryAcquire(b.Context(), fmt.Sprint("lock-", i), time.Hour)
+			require.NoError(b, err)
+			held = append(held, l)
+		}
+		synctest.Wait()
+		b.Master(2).Stop()
+		for _, l := range held {
+			require.NoError(b, l.Release(b.Context()))
+		}
+		b.Master(2).DropReplies(1) // the next payment's
+		require.NoError(b, b.Master(2).Restart(0))
+		time.Sleep(10 * time.Second)
+		assert.LessOrEqual(b, len(b.Master(2).Keys()), 1)
+	})
+}
+
+// TestCloseWithManyDebts: a dead master is one answer for all that it is owed.
+func TestCloseWithManyDebts(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		var held []*quorum.Lock
+		for i := range 500 {
+			l, err := b.TryAcquire(b.Context(), fmt.Sprint("lock-", i), time.Hour)
+			require.NoError(b, err)
+			held = append(held, l)
+		}
+		synctest.Wait()
+		b.Master(1).Stop()
+		for _, l := range held {
+			require.NoError(b, l.Release(b.Context()))
+		}
+		assert.Less(b, took(func() { assert.ErrorContains(b, b.Manager.Close(), "500 keys left to expire") }), time.Second)
+	})
+}
+
+// TestTheLongestTTL: its end is in the future, too.
+func TestTheLongestTTL(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		l, err := b.TryAcquire(b.Context(), name, 1<<63-1)
+		require.NoError(b, err)
+		assert.Positive(b, l.Validity())
+		synctest.Wait()
+		b.Master(1).Stop()
+		require.NoError(b, l.Release(b.Context()))
+		require.NoError(b, b.Master(1).Restart(0))
+		time.Sleep(5 * time.Second)
+		assert.Equal(b, 3, b.count(""))
+	})
+}
+
+// TestNoLockIsWonDuringClose: it could not be released any more.
+func TestNoLockIsWonDuringClose(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.warm(b.Manager)
+		for _, m := range b.Masters() {
+			m.DelayReplies(50*time.Millisecond, 1)
+		}
+		result := make(chan error)
+		go func() {
+			_, err := b.TryAcquire(context.Background(), name, ttl)
+			result <- err
+		}()
+		time.Sleep(20 * time.Millisecond)
+		closing := make(chan error)
+		go func() { closing <- b.Manager.Close() }()
+		assertReason(b, <-result, quorum.ErrClosed)
+		assert.NoError(b, <-closing)
+		assert.Equal(b, 3, b.count(""))
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
@@ -18,6 +19,7 @@ import (
 // closed. It never comes back to life.
 type Lock struct {
 	claim *claim
+	gone  atomic.Bool // letGo has been called
 
 	mu      sync.Mutex // guards all below up to the blank line
 	until   clock.Instant

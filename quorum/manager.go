@@ -209,7 +209,7 @@ func (m *Manager) Close() error {
 	for _, client := range m.owned {
 		errs = append(errs, client.Close())
 	}
-	if err := m.lanes.Close(ctx); err != nil {
+	if !m.closeLanes(ctx) {
 		errs = append(errs, errors.New("quorum: close: a client is still busy with a call"))
 	}
 	_ = m.tasks.Wait() // they return no error, and m.stop ends them
@@ -231,11 +231,27 @@ func (m *Manager) keep(t *time.Timer) {
 	m.timers.Put(t)
 }
 
+// closeLanes waits for the calls under way until ctx ends, and for a moment in any
+// case if their clients were closed: they are about to return.
+func (m *Manager) closeLanes(ctx context.Context) bool {
+	if m.lanes.Close(ctx) == nil {
+		return true
+	}
+	if len(m.owned) == 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeMoment)
+	defer cancel()
+	return m.lanes.Close(ctx) == nil
+}
+
+const closeMoment = 100 * time.Millisecond
+
 // abandoned reports the debts that Close gave up.
 func (m *Manager) abandoned() error {
 	n := 0
 	for _, l := range m.ledgers {
-		n += l.abandoned()
+		n += l.leftByClose()
 	}
 	if n == 0 {
 		return nil

@@ -36,6 +36,8 @@ func newMaster(client redis.UniversalClient, index int, timeout time.Duration) *
 		m.password = c.Options().Password
 	case *redis.ClusterClient:
 		m.password = c.Options().Password
+	case *redis.Ring:
+		m.password = c.Options().Password
 	}
 	return m
 }

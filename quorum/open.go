@@ -17,9 +17,9 @@ import (
 // rediss:// for TLS, or unix://user:password@/path?db=n. Settings in its query,
 // such as ?read_timeout=300ms, come before the ones that Open would choose.
 //
-// It makes no connection. It fails if there are no URLs, if one does not parse
-// (the error tells which by its number, and shows nothing of it), if two lead to
-// the same address, or if opts does not fit.
+// It makes no connection. It fails if there are no URLs, if one does not parse or
+// cannot be followed (the error tells which by its number, and shows nothing of
+// it), if two lead to the same address, or if opts does not fit.
 func Open(urls []string, opts *Options) (*Manager, error) {
 	filled, err := opts.withDefaults()
 	if err != nil {
@@ -39,12 +39,27 @@ func Open(urls []string, opts *Options) (*Manager, error) {
 			// The parser's error repeats the URL, password and all.
 			return nil, errors.Join(fmt.Errorf("quorum: the URL of master %d does not parse", i), closeAll())
 		}
+		if !sane(settings) {
+			return nil, errors.Join(fmt.Errorf("quorum: the URL of master %d has a pool setting out of range", i), closeAll())
+		}
 		clients = append(clients, redis.NewClient(tune(settings, filled.AttemptTimeout)))
 	}
 	if err := checkMasters(clients); err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
 	return start(clients, clients, filled), nil
+}
+
+// sane tells whether a client can be made of o. go-redis panics where the size of
+// a pool is negative or huge, and fills a semaphore of that size at once.
+func sane(o *redis.Options) bool {
+	const most = 1 << 16
+	for _, n := range []int{o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns, o.MaxConcurrentDials} {
+		if n < 0 || n > most {
+			return false
+		}
+	}
+	return true
 }
 
 // tune sets a client up for locking, where its URL does not say otherwise.

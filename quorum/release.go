@@ -50,7 +50,7 @@ func (l *Lock) giveUp(ctx context.Context) error {
 		}
 		switch {
 		case over != nil:
-			l.claim.leave(now, 0)
+			l.letGo(now)
 			return l.lostError("release", over)
 		case mine != nil:
 			mine.err = l.askRelease(ctx, now)
@@ -86,6 +86,15 @@ func (l *Lock) beginRelease(now clock.Instant) (mine, other *release, over error
 	}
 	l.release = &release{done: make(chan struct{})}
 	return l.release, nil, nil
+}
+
+// letGo has what the masters still have of a lock that is over removed in the
+// background. Once is enough: nothing follows it, and what does not arrive is
+// owed.
+func (l *Lock) letGo(now clock.Instant) {
+	if !l.gone.Swap(true) {
+		l.claim.leave(now, 0)
+	}
 }
 
 // retryRelease makes room for another call after one that failed.

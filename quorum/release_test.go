@@ -65,6 +65,7 @@ func TestReleaseOnAnEndedContext(t *testing.T) {
 func TestReleaseGoesOnWhenItsContextEnds(t *testing.T) {
 	bubble(t, 5, func(b *bench) {
 		l := b.acquire()
+		synctest.Wait()
 		b.hang(3)
 		ctx, cancel := context.WithTimeout(b.Context(), 50*time.Millisecond)
 		defer cancel()

@@ -87,8 +87,8 @@ type repair struct {
 // Settle notes whether the master has the lock again.
 func (r *repair) Settle(op *operation, dropped error) {
 	q := &op.Payload
-	outcome, err := q.read(dropped)
-	r.lock.claim.note(q, outcome, err, dropped)
+	outcome, _ := q.read(dropped)
+	r.lock.claim.note(q, outcome, dropped)
 	r.lock.repaired(q.master, outcome)
 }
 

@@ -168,18 +168,6 @@ func holding(parts []any) (standing string, ms int64, ok bool) {
 	return standing, ms, ok1 && ok2
 }
 
-// mayBeApplied tells whether a request that got no vote may still have been
-// carried out, or may yet be: without an answer, and with those error replies
-// that clients repeat a request after, whose earlier try may have been applied.
-func mayBeApplied(o Outcome, err error) bool {
-	if o == Unknown {
-		return true
-	}
-	return o == Refused && (redis.IsLoadingError(err) || redis.IsReadOnlyError(err) ||
-		redis.IsClusterDownError(err) || redis.IsTryAgainError(err) ||
-		redis.IsMasterDownError(err) || redis.IsMaxClientsError(err))
-}
-
 // describe names a master in errors: by its address, never with its
 // credentials.
 func describe(client redis.UniversalClient, index int) string {

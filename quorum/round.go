@@ -56,7 +56,7 @@ func (r *round) prepare(master int, deadline clock.Instant) {
 func (r *round) Settle(op *operation, dropped error) {
 	q := &op.Payload
 	outcome, err := q.read(dropped)
-	r.claim.note(q, outcome, err, dropped)
+	r.claim.note(q, outcome, dropped)
 
 	decided, verdict := r.count(q, outcome, err)
 	if r.keeping != nil {
@@ -108,7 +108,7 @@ func (r *round) wait(ctx context.Context, start, deadline clock.Instant) verdict
 			return r.current()
 		case <-timer.C:
 			if left := deadline.Sub(now()); left > 0 { // the clock decides
-				timer.Reset(left)
+				timer.Reset(max(left, shortestTimer))
 				continue
 			}
 			return r.current()
@@ -124,6 +124,10 @@ func (r *round) wait(ctx context.Context, start, deadline clock.Instant) verdict
 		}
 	}
 }
+
+// shortestTimer keeps a wait from spinning where timers and the clock disagree,
+// as with a fake clock.
+const shortestTimer = 100 * time.Microsecond
 
 // classifyGrace is the little: a scheduling hiccup or two.
 const classifyGrace = 10 * time.Millisecond

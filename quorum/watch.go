@@ -91,7 +91,7 @@ func (w *watch) run(stop <-chan struct{}) {
 				w.look(l, max(next, now.Add(shortestLook)))
 			}
 		}
-		timer.Reset(w.untilNext(now))
+		timer.Reset(max(w.untilNext(now), shortestTimer))
 	}
 }
 

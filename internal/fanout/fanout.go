@@ -9,7 +9,8 @@
 //     the call that carried the one before has returned, the client's own
 //     retries and time-outs included. A request that timed out may still be on
 //     its way; a second one sent past it could be executed first. Operations of
-//     different sequences may overtake each other.
+//     different sequences may overtake each other. The owner of the one before
+//     has been told what became of it by then.
 //   - Nothing late. An operation whose deadline has passed is dropped, not sent.
 //   - No waiting for a master that does not answer. Once a call has failed or
 //     stalled, the lane sends one operation at a time to find out whether the
@@ -86,6 +87,7 @@ type slot[P any] struct {
 	active  *Op[P] // queued in the lane, or under way
 	sending bool   // active is under way
 	sent    bool   // some operation of the sequence has been sent
+	undone  bool   // an Undo was submitted: nothing but another is sent any more
 	waiting *Op[P] // what comes after active, linked by next
 }
 
@@ -133,7 +135,10 @@ func (g *Group[P]) Submit(now time.Duration, seq *Sequence[P], ops []Op[P]) {
 //
 // An operation with Undo set undoes the earlier ones of its sequence: those not
 // yet sent are dropped (ErrSuperseded), one that is under way is waited for, and
-// where none was ever sent there is nothing to undo (ErrNothingSent).
+// where none was ever sent there is nothing to undo (ErrNothingSent). It is the
+// sequence's end on that lane: what comes after it is dropped (ErrSuperseded),
+// unless it is another Undo. So it does not matter if somebody who has just
+// decided to send something is overtaken by somebody who undoes it.
 func (g *Group[P]) SubmitTo(lane int, seq *Sequence[P], op *Op[P]) {
 	g.lanes[lane].submit(&seq.slots[lane], op, g.now())
 }

@@ -36,6 +36,7 @@ func (l *lane[P]) submit(s *slot[P], op *Op[P], now time.Duration) {
 	dropped := l.dropExpired(now, nil)
 	dropped = s.dropExpired(now, dropped)
 	if op.Undo {
+		s.undone = true
 		dropped = l.supersede(s, dropped)
 	}
 	if err := l.accept(s, op, now); err != nil {
@@ -52,6 +53,8 @@ func (l *lane[P]) accept(s *slot[P], op *Op[P], now time.Duration) error {
 		return ErrClosed
 	case op.Undo && !s.sent:
 		return ErrNothingSent
+	case s.undone && !op.Undo:
+		return ErrSuperseded
 	case s.active != nil:
 		s.wait(op)
 		return nil
@@ -202,14 +205,12 @@ func (l *lane[P]) fill(batch []*Op[P], now time.Duration, dropped *Op[P]) ([]*Op
 	return batch, dropped
 }
 
-// finish settles a batch that was sent, and lets the next of its sequences come.
+// finish settles a batch that was sent, and then lets the next of its sequences
+// come: whoever judges those by what became of the ones before must know it.
 func (l *lane[P]) finish(batch []*Op[P], sent time.Duration, err error) {
 	now := l.cfg.Now()
 	l.mu.Lock()
 	l.forget(sent)
-	for _, op := range batch {
-		l.advance(op.seq)
-	}
 	dropped := l.judge(err, len(batch), sent, now)
 	if l.queue.len > 0 && l.allowance(now) > 0 {
 		l.wake.Signal()
@@ -219,6 +220,17 @@ func (l *lane[P]) finish(batch []*Op[P], sent time.Duration, err error) {
 	for _, op := range batch {
 		op.Owner.Settle(op, nil)
 	}
+
+	l.mu.Lock()
+	for _, op := range batch {
+		l.advance(op.seq)
+	}
+	dropped = nil
+	if l.closed {
+		dropped = l.dropQueue(ErrClosed)
+	}
+	l.mu.Unlock() // run looks for more at once
+	settleDropped(dropped)
 }
 
 func (l *lane[P]) forget(sent time.Duration) {
@@ -230,8 +242,6 @@ func (l *lane[P]) forget(sent time.Duration) {
 // failure in a row drops the queue: whoever waits there has waited for nothing.
 func (l *lane[P]) judge(err error, size int, sent, now time.Duration) (dropped *Op[P]) {
 	switch {
-	case l.closed:
-		return l.dropQueue(ErrClosed)
 	case err != nil && l.failing:
 		return l.dropQueue(ErrNotAnswering)
 	case err != nil:

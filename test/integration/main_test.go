@@ -7,11 +7,16 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(suite{m}) }
+func TestMain(m *testing.M) {
+	redis.SetLogger(&logging.VoidLogger{}) // it reports each refused dial, and these tests provoke many
+	goleak.VerifyTestMain(suite{m})
+}
 
 // A suite removes the shared masters between the last test and the search for leaked goroutines.
 type suite struct{ m *testing.M }

@@ -129,7 +129,7 @@ func (m *Master) Wipe() error {
 
 // Ping asks the master whether it lives, over a new connection and without a client library's retries, pools and
 // logs, so that the error is the network's own: os.ErrDeadlineExceeded when it hangs for longer than patience,
-// syscall.ECONNREFUSED when nobody listens.
+// syscall.ECONNREFUSED when nobody listens. One that asks for a password lives.
 func (m *Master) Ping(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -149,7 +149,8 @@ func (m *Master) Ping(ctx context.Context, patience time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if reply = strings.TrimSpace(reply); reply != "+PONG" {
+	reply = strings.TrimSpace(reply)
+	if wantsPassword := strings.HasPrefix(reply, "-NOAUTH "); reply != "+PONG" && !wantsPassword {
 		return fmt.Errorf("PING answered with %q", reply)
 	}
 	return nil

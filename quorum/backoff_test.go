@@ -1,0 +1,90 @@
+package quorum_test
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/token"
+)
+
+const day = 24 * time.Hour
+
+// tokens returns n tokens as contenders have them, the same ones each time.
+func tokens(t *testing.T, n int) []string {
+	t.Helper()
+	source := token.NewSource(seeded())
+	all := make([]string, n)
+	for i := range all {
+		var err error
+		all[i], err = source.New()
+		require.NoError(t, err)
+	}
+	return all
+}
+
+// A change of these numbers changes how contenders meet, and what simulations
+// replay.
+func TestBackoffSeries(t *testing.T) {
+	series := func(attempts int, contenders []string) (pauses []string) {
+		for attempt := range attempts {
+			for _, contender := range contenders {
+				pause := quorum.Backoff(16*time.Millisecond, 512*time.Millisecond, attempt, contender)
+				pauses = append(pauses, pause.Round(time.Microsecond).String())
+			}
+		}
+		return pauses
+	}
+	contenders := tokens(t, 6)
+	assert.Equal(t, []string{"8.614ms", "17.229ms", "34.458ms", "68.916ms", "137.832ms", "275.664ms", "275.664ms", "275.664ms"},
+		series(8, contenders[:1]), "one contender's attempts")
+	assert.Equal(t, []string{"8.614ms", "11.996ms", "15.538ms", "15.081ms", "9.251ms", "9.93ms"},
+		series(1, contenders), "first attempts")
+}
+
+func TestBackoffBounds(t *testing.T) {
+	contenders := tokens(t, 3)
+	for _, bounds := range []struct{ least, most time.Duration }{
+		{16 * time.Millisecond, 512 * time.Millisecond},
+		{time.Second, time.Second},
+		{1, 1},
+		{1, math.MaxInt64},
+		{1, day},
+		{3, 1 << 62},
+		{time.Hour, math.MaxInt64},
+		{math.MaxInt64, math.MaxInt64},
+	} {
+		whole := bounds.least // what the pause is before it is shortened
+		for attempt := range 1001 {
+			for _, contender := range contenders {
+				pause := quorum.Backoff(bounds.least, bounds.most, attempt, contender)
+				if pause > whole || pause < whole/2 {
+					t.Fatalf("%v to %v, attempt %d: %v is not within half of %v", bounds.least, bounds.most, attempt, pause, whole)
+				}
+			}
+			if whole > bounds.most/2 {
+				whole = bounds.most
+			} else {
+				whole *= 2
+			}
+		}
+	}
+}
+
+// Contenders that back off by the same amounts meet again and again.
+func TestBackoffSpreads(t *testing.T) {
+	const contenders, buckets = 4000, 10
+	var hits [buckets]int
+	for _, contender := range tokens(t, contenders) {
+		share := float64(quorum.Backoff(day, day, 0, contender)) / float64(day)
+		hits[min(int((share-0.5)*2*buckets), buckets-1)]++
+	}
+	for i, n := range hits {
+		assert.InDelta(t, contenders/buckets, n, contenders/buckets/2, "bucket %d of %v", i, hits)
+	}
+	assert.Equal(t, quorum.Backoff(day, day, 5, "same"), quorum.Backoff(day, day, 5, "same"), "a replay pauses as the first time")
+}

@@ -1,0 +1,402 @@
+package quorum_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/token"
+)
+
+const oom = "OOM command not allowed when used memory > 'maxmemory'."
+
+func TestAttemptErrorTellsWhoSaidWhat(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.occupy(1)
+		b.Master(1).Full()
+		_, err := b.TryAcquire(b.Context(), name, ttl)
+		full := b.Master(1).Addr()
+		require.EqualError(b, err, `quorum: acquire "nightly-mail": no quorum `+
+			`(quorum 2 of 3 masters: 1 held; 1 taken; 1 refused; `+full+`: `+oom+`)`)
+		failure := attemptError(b, err)
+		assert.Equal(b, "acquire", failure.Op)
+		assert.Equal(b, name, failure.Name)
+		assert.Equal(b, 2, failure.Quorum)
+		for i, want := range []quorum.Outcome{quorum.Taken, quorum.Refused, quorum.Held} {
+			got := failure.Masters[i]
+			assert.Equal(b, want, got.Outcome, "in the order of the masters")
+			assert.Equal(b, b.Master(i).Addr(), got.Master)
+			assert.Equal(b, 1, failure.Count(want))
+			assert.Equal(b, want == quorum.Refused, got.Err != nil)
+		}
+		assert.Zero(b, failure.Count(quorum.Unsent))
+	})
+}
+
+func TestAttemptErrorOfEachOperation(t *testing.T) {
+	bubble(t, 1, func(b *bench) {
+		b.warm(b.Manager)
+		l := b.acquire()
+		_, err := b.TryAcquire(b.Context(), "a\"b\n", ttl)
+		require.NoError(b, err)
+		_, err = b.TryAcquire(b.Context(), "a\"b\n", ttl)
+		require.EqualError(b, err, `quorum: acquire "a\"b\n": taken by another (quorum 1 of 1 masters: 1 taken)`)
+
+		b.Master(0).Fail("LOADING soon")
+		tail := " (quorum 1 of 1 masters: 1 refused; " + b.Master(0).Addr() + ": LOADING soon)"
+		err = l.Extend(b.Context(), 2*ttl)
+		require.EqualError(b, err, `quorum: extend "nightly-mail": no quorum`+tail)
+		_, err = b.Inspect(b.Context(), name)
+		require.EqualError(b, err, `quorum: inspect "nightly-mail": no quorum`+tail)
+		err = l.Release(b.Context())
+		require.EqualError(b, err, `quorum: release "nightly-mail": no quorum`+tail)
+		require.EqualError(b, l.Extend(b.Context(), ttl), `quorum: extend "nightly-mail": lock lost: released`)
+		_, err = b.TryAcquire(ended(), name, ttl)
+		require.EqualError(b, err, `quorum: acquire "nightly-mail": no quorum: context canceled (quorum 1 of 1 masters: 1 unsent)`)
+	})
+}
+
+func TestOutcomesHaveNames(t *testing.T) {
+	for o, want := range map[quorum.Outcome]string{
+		quorum.Unknown: "unknown", quorum.Held: "held", quorum.Taken: "taken", quorum.Absent: "absent",
+		quorum.Refused: "refused", quorum.Unsent: "unsent", quorum.Unsent + 1: "Outcome(6)", 255: "Outcome(255)",
+	} {
+		assert.Equal(t, want, o.String())
+	}
+}
+
+func TestSentinels(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.warm(b.Manager)
+		l := b.acquire()
+		_, err := b.TryAcquire(b.Context(), name, ttl)
+		assertReason(b, err, quorum.ErrTaken)
+		b.hang(2)
+		_, err = b.TryAcquire(b.Context(), "other", ttl)
+		assertReason(b, err, quorum.ErrNoQuorum)
+		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrNoQuorum)
+		b.resume()
+		time.Sleep(window)
+		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
+		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
+		require.NoError(b, b.Manager.Close())
+		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrClosed)
+		_, err = b.TryAcquire(b.Context(), name, ttl)
+		assertReason(b, err, quorum.ErrClosed)
+	})
+}
+
+func TestMastersErrorsAreInTheChain(t *testing.T) {
+	for text, is := range map[string]func(error) bool{
+		"READONLY You can't write against a read only replica.":           redis.IsReadOnlyError,
+		"LOADING Redis is loading the dataset in memory":                  redis.IsLoadingError,
+		"MASTERDOWN Link with MASTER is down":                             redis.IsMasterDownError,
+		"CLUSTERDOWN The cluster is down":                                 redis.IsClusterDownError,
+		"NOPERM this user has no permissions to run the 'set' command":    redis.IsPermissionError,
+		"NOAUTH Authentication required.":                                 redis.IsAuthError,
+		"OOM command not allowed when used memory > 'maxmemory'.":         redis.IsOOMError,
+		"EXECABORT Transaction discarded because of previous errors.":     redis.IsExecAbortError,
+		"ERR max number of clients reached":                               redis.IsMaxClientsError,
+		"TRYAGAIN Multiple keys request during rehashing of slot":         redis.IsTryAgainError,
+		"WHATEVER a server that is newer than this client may come up to": func(err error) bool { return redis.HasErrorPrefix(err, "WHATEVER") },
+	} {
+		t.Run(text, func(t *testing.T) {
+			bubble(t, 1, func(b *bench) {
+				b.Master(0).Fail(text)
+				_, err := b.TryAcquire(b.Context(), name, ttl)
+				assertReason(b, err, quorum.ErrNoQuorum)
+				var reply redis.Error
+				require.ErrorAs(b, err, &reply)
+				assert.True(b, is(err), "%v", err)
+				assert.True(b, is(attemptError(b, err).Masters[0].Err), "%v", err)
+				assert.ErrorContains(b, err, text)
+			})
+		})
+	}
+}
+
+func TestRefusedConnectionsAreInTheChain(t *testing.T) {
+	check := func(t *testing.T, m *quorum.Manager) {
+		t.Helper()
+		_, err := m.TryAcquire(t.Context(), name, ttl)
+		assertReason(t, err, quorum.ErrNoQuorum)
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		require.ErrorIs(t, attemptError(t, err).Masters[0].Err, syscall.ECONNREFUSED)
+	}
+	t.Run("New", func(t *testing.T) {
+		bubble(t, 1, func(b *bench) {
+			b.Master(0).Stop()
+			check(b.T, b.Manager)
+		})
+	})
+	t.Run("Open", func(t *testing.T) {
+		c := embedded(t, 1)
+		c.Master(0).Stop()
+		check(t, open(t, quorum.Options{}, c.URLs()...))
+	})
+}
+
+// slow is a network error as a dial has it that a client's own time-out ended.
+var slow = &net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded}
+
+// Masters' time-outs are theirs: a caller whose context is alive is not told
+// that it ended.
+func TestTimeoutsOfMastersAreNotTheCallers(t *testing.T) {
+	for what, change := range map[string]func(*redis.Options){
+		"dial": func(o *redis.Options) {
+			o.Dialer = func(context.Context, string, string) (net.Conn, error) { return nil, slow }
+		},
+		"cancelled dial": func(o *redis.Options) {
+			o.Dialer = func(context.Context, string, string) (net.Conn, error) {
+				return nil, fmt.Errorf("by a proxy: %w", context.Canceled)
+			}
+		},
+		"dial that hangs": func(o *redis.Options) {
+			o.DialTimeout = 10 * time.Millisecond
+			o.Dialer = func(ctx context.Context, _, _ string) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+		},
+		"read":    func(o *redis.Options) { o.ReadTimeout = 10 * time.Millisecond },
+		"attempt": func(*redis.Options) {},
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, 3, func(b *bench) {
+				b.hang(3)
+				opts := b.Master(0).Options()
+				change(opts)
+				client := redis.NewClient(opts)
+				m, err := quorum.New([]redis.UniversalClient{client, b.Clients()[1], b.Clients()[2]}, &quorum.Options{Clock: b.clock})
+				require.NoError(b, err)
+				for _, ctx := range []context.Context{b.Context(), context.Background()} {
+					_, err := m.TryAcquire(ctx, name, ttl)
+					assertReason(b, err, quorum.ErrNoQuorum)
+					assert.NotErrorIs(b, err, context.DeadlineExceeded)
+					assert.NotErrorIs(b, err, context.Canceled)
+					_, err = m.Inspect(ctx, name)
+					assertReason(b, err, quorum.ErrNoQuorum)
+					assert.NotErrorIs(b, err, context.DeadlineExceeded)
+					assert.NotErrorIs(b, err, context.Canceled)
+				}
+				_ = m.Close()
+				time.Sleep(time.Second) // what hangs in the client ends
+				require.NoError(b, client.Close())
+			})
+		})
+	}
+}
+
+func TestTimeoutsAreInTheChain(t *testing.T) {
+	bubble(t, 1, func(b *bench) {
+		b.hang(1)
+		opts := b.Master(0).Options()
+		opts.ReadTimeout = 10 * time.Millisecond
+		client := redis.NewClient(opts)
+		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})
+		require.NoError(b, err)
+		_, err = m.TryAcquire(b.Context(), name, ttl)
+		require.ErrorIs(b, err, os.ErrDeadlineExceeded)
+		var timeout net.Error
+		require.ErrorAs(b, err, &timeout)
+		assert.True(b, timeout.Timeout())
+		_ = m.Close()
+		require.NoError(b, client.Close())
+	})
+}
+
+// operations are all that can fail for want of a quorum.
+func operations(m *quorum.Manager, l *quorum.Lock) map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"try":     func(ctx context.Context) error { _, err := m.TryAcquire(ctx, name, ttl); return err },
+		"acquire": func(ctx context.Context) error { _, err := m.Acquire(ctx, name, ttl); return err },
+		"inspect": func(ctx context.Context) error { _, err := m.Inspect(ctx, name); return err },
+		"extend":  func(ctx context.Context) error { return l.Extend(ctx, ttl) },
+		"release": l.Release,
+	}
+}
+
+func TestEndOfTheCallersContextIsTold(t *testing.T) {
+	const soon = 10 * time.Millisecond
+	why := errors.New("shutting down")
+	cancelled := func(cause error) context.Context {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		time.AfterFunc(soon, func() { cancel(cause) })
+		return ctx
+	}
+	timedOut := func(cause error) context.Context {
+		ctx, cancel := context.WithTimeoutCause(context.Background(), soon, cause)
+		time.AfterFunc(timeout, cancel)
+		return ctx
+	}
+	for what, tt := range map[string]struct {
+		ctx   func(cause error) context.Context
+		cause error
+		want  error
+		text  string
+	}{
+		"deadline":               {timedOut, nil, context.DeadlineExceeded, "no quorum: context deadline exceeded ("},
+		"deadline with a cause":  {timedOut, why, context.DeadlineExceeded, "no quorum: context deadline exceeded: shutting down ("},
+		"cancelled":              {cancelled, nil, context.Canceled, "no quorum: context canceled ("},
+		"cancelled with a cause": {cancelled, why, context.Canceled, "no quorum: context canceled: shutting down ("},
+	} {
+		for op := range operations(nil, nil) {
+			t.Run(what+"/"+op, func(t *testing.T) {
+				bubble(t, 3, func(b *bench) {
+					l := b.acquire()
+					b.hang(2)
+					err := operations(b.Manager, l)[op](tt.ctx(tt.cause))
+					assertReason(b, err, quorum.ErrNoQuorum)
+					for _, end := range []error{context.Canceled, context.DeadlineExceeded} {
+						assert.Equal(b, errors.Is(tt.want, end), errors.Is(err, end), "%v: %v", end, err)
+					}
+					assert.Equal(b, tt.cause != nil, errors.Is(err, why), "%v", err)
+					assert.ErrorContains(b, err, tt.text)
+					b.resume()
+				})
+			})
+		}
+	}
+}
+
+const password = "hunter2-hunter2"
+
+// parrot answers with an error that repeats what it was told.
+func parrot(args []string) string {
+	return "-ERR cannot do " + strings.NewReplacer("\r", "", "\n", " ").Replace(strings.Join(args, " ")) + "\r\n"
+}
+
+// Masters repeat what they did not understand.
+func TestErrorsHideTheToken(t *testing.T) {
+	first, err := token.NewSource(seeded()).New()
+	require.NoError(t, err)
+	answers := map[string]func(args []string) string{
+		"parrot": parrot,
+		"Redis 4": func([]string) string {
+			return "-ERR unknown command `set`, with args beginning with: `k`, `" + first + "`, \r\n"
+		},
+		"Redis 7": func([]string) string {
+			return "-ERR unknown command 'set', with args beginning with: 'k' '" + first[:20] + "\r\n"
+		},
+		"twice":   func([]string) string { return "-WHAT " + first + first + "\r\n" },
+		"nothing": func([]string) string { return "-" + first + "\r\n" },
+	}
+	for what, answer := range answers {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var sane atomic.Bool
+				sane.Store(true)
+				f := newFake(t, func(args []string) string {
+					if sane.Load() || setUp(args) {
+						return behaved(args)
+					}
+					return answer(args)
+				})
+				client := f.client("192.0.2.1:1", nil)
+				m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: clock.Runtime(), Random: seeded()})
+				require.NoError(t, err)
+				l, err := m.TryAcquire(t.Context(), name, ttl)
+				require.NoError(t, err)
+				require.Equal(t, first, l.Token(), "predicted")
+				synctest.Wait()
+				sane.Store(false)
+				err = l.Extend(t.Context(), ttl)
+				assertReason(t, err, quorum.ErrNoQuorum)
+				assertHides(t, err, first)
+				assertHides(t, err, first[:20])
+				err = l.Release(t.Context())
+				assertReason(t, err, quorum.ErrNoQuorum)
+				assertHides(t, err, first)
+				assertHides(t, err, first[:20])
+
+				same, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: clock.Runtime(), Random: seeded()})
+				require.NoError(t, err)
+				_, err = same.TryAcquire(t.Context(), name, ttl)
+				assertReason(t, err, quorum.ErrNoQuorum)
+				assertHides(t, err, first)
+				assertHides(t, err, first[:20])
+				if what == "parrot" {
+					assert.ErrorContains(t, err, "ERR cannot do set "+name+" "+token.Abbreviate(first)+" nx get px 10000")
+				}
+				sane.Store(true)
+				_, _ = m.Close(), same.Close()
+				require.NoError(t, client.Close())
+			})
+		})
+	}
+}
+
+func TestErrorsHideThePassword(t *testing.T) {
+	answers := map[string]func(args []string) string{
+		"parrot": parrot,
+		"Redis 7": func(args []string) string {
+			return "-ERR unknown command '" + args[0] + "', with args beginning with: '" + strings.Join(args[1:], "' '") + "\r\n"
+		},
+		"later": func(args []string) string {
+			if setUp(args) {
+				return behaved(args)
+			}
+			return "-NOAUTH not with " + password + "\r\n"
+		},
+	}
+	for what, answer := range answers {
+		t.Run(what, func(t *testing.T) {
+			f := newFake(t, answer)
+			addr := f.listen(t, "tcp")
+			secret := func(o *redis.Options) { o.Password, o.Username = password, "me" }
+			opened := open(t, quorum.Options{CloseTimeout: time.Millisecond}, "redis://me:"+password+"@"+addr)
+			for kind, client := range map[string]redis.UniversalClient{
+				"single":  f.client("192.0.2.1:1", secret),
+				"cluster": redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, Password: password, MaxRedirects: -1, MaintNotificationsConfig: quiet}),
+				"ring":    redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": addr}, Password: password, MaxRetries: -1}),
+			} {
+				m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{CloseTimeout: time.Millisecond})
+				require.NoError(t, err)
+				for _, m := range []*quorum.Manager{m, opened} {
+					_, err = m.TryAcquire(patiently(t), name, ttl)
+					assertReason(t, err, quorum.ErrNoQuorum)
+					assertHides(t, err, password)
+					_, err = m.Inspect(patiently(t), name)
+					assertReason(t, err, quorum.ErrNoQuorum)
+					assertHides(t, err, password)
+				}
+				_ = m.Close() // what failed may be owed yet
+				require.NoError(t, client.Close(), kind)
+			}
+		})
+	}
+}
+
+func TestLocksAndInspectionsHideTheToken(t *testing.T) {
+	bubbleWith(t, 3, quorum.Options{Random: seeded()}, func(b *bench) {
+		first, err := token.NewSource(seeded()).New()
+		require.NoError(b, err)
+		l := b.acquire()
+		require.Equal(b, first, l.Token(), "predicted")
+		i, err := b.Inspect(b.Context(), name)
+		require.NoError(b, err)
+		require.Equal(b, first, i.Holder)
+		assert.Equal(b, `lock "nightly-mail" (token `+token.Abbreviate(first)+`, valid for 9.898s)`, l.String())
+		for _, thing := range []any{l, i} {
+			for _, format := range []string{"%v", "%+v", "%s", "%q"} {
+				text := fmt.Sprintf(format, thing)
+				assert.NotContains(b, text, first, format)
+				assert.Contains(b, text, name, format)
+			}
+		}
+	})
+}

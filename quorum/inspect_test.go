@@ -1,0 +1,211 @@
+package quorum_test
+
+import (
+	"math"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum"
+)
+
+func TestStandings(t *testing.T) {
+	for what, tt := range map[string]struct {
+		tokens   []string // of each master; "" for none
+		standing quorum.Standing
+		holder   string
+	}{
+		"nobody":                   {[]string{"", "", "", "", ""}, quorum.StandingFree, ""},
+		"everywhere":               {[]string{"a", "a", "a", "a", "a"}, quorum.StandingHeld, "a"},
+		"majority":                 {[]string{"", "a", "a", "", "a"}, quorum.StandingHeld, "a"},
+		"majority and a rival":     {[]string{"b", "a", "a", "c", "a"}, quorum.StandingHeld, "a"},
+		"minority":                 {[]string{"a", "", "", "a", ""}, quorum.StandingFree, ""},
+		"two minorities":           {[]string{"a", "", "b", "", ""}, quorum.StandingFree, ""},
+		"too few left":             {[]string{"a", "a", "b", "", ""}, quorum.StandingSplit, ""},
+		"split":                    {[]string{"a", "a", "b", "b", "c"}, quorum.StandingSplit, ""},
+		"one master":               {[]string{"a"}, quorum.StandingHeld, "a"},
+		"half of an even number":   {[]string{"a", "a", "", ""}, quorum.StandingSplit, ""},
+		"three of four":            {[]string{"a", "", "a", "a"}, quorum.StandingHeld, "a"},
+		"three of four have none":  {[]string{"a", "", "", ""}, quorum.StandingFree, ""},
+		"any bytes may be a token": {[]string{"\x00", "\x00"}, quorum.StandingHeld, "\x00"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, len(tt.tokens), func(b *bench) {
+				for i, token := range tt.tokens {
+					if token != "" {
+						b.Master(i).Set(name, token, time.Minute)
+					}
+				}
+				before := b.standing()
+				i, err := b.Inspect(b.Context(), name)
+				require.NoError(b, err)
+				assert.Equal(b, name, i.Name)
+				assert.Equal(b, tt.standing, i.Standing, "%v", i.Standing)
+				assert.Equal(b, tt.holder, i.Holder)
+				require.Len(b, i.Masters, len(tt.tokens))
+				for n, m := range i.Masters {
+					assert.Equal(b, b.Master(n).Addr(), m.Master)
+					assert.Equal(b, tt.tokens[n], m.Token)
+					assert.NoError(b, m.Err)
+				}
+				assert.Equal(b, before, b.standing(), "nothing changes")
+			})
+		})
+	}
+}
+
+// Somebody may have set the key to nothing. No attempt could win there.
+func TestEmptyTokenIsNotVacant(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.Master(0).Set(name, "", 0)
+		b.Master(1).Set(name, "", ttl)
+		_, err := b.TryAcquire(b.Context(), name, ttl)
+		assertReason(b, err, quorum.ErrTaken)
+		i, err := b.Inspect(b.Context(), name)
+		require.NoError(b, err)
+		assert.NotEqual(b, quorum.StandingFree, i.Standing)
+		assert.NotContains(b, i.String(), b.Master(0).Addr()+": vacant")
+	})
+}
+
+func TestStandingsHaveNames(t *testing.T) {
+	for s, want := range map[quorum.Standing]string{
+		quorum.StandingHeld: "held", quorum.StandingFree: "free", quorum.StandingSplit: "split", quorum.StandingUnknown: "unknown", 200: "Standing(200)",
+	} {
+		assert.Equal(t, want, s.String())
+	}
+}
+
+// The holder is sure to have a quorum only while that many of its keys last.
+func TestInspectionTellsHowLongAQuorumLasts(t *testing.T) {
+	const forever = -1
+	for what, tt := range map[string]struct{ ttls, want []time.Duration }{
+		"same":             {[]time.Duration{ttl, ttl, ttl}, []time.Duration{ttl}},
+		"shortest counts":  {[]time.Duration{3 * ttl, ttl}, []time.Duration{ttl}},
+		"median":           {[]time.Duration{3 * ttl, ttl, 2 * ttl}, []time.Duration{2 * ttl}},
+		"one for ever":     {[]time.Duration{0, ttl, 2 * ttl}, []time.Duration{2 * ttl}},
+		"two for ever":     {[]time.Duration{0, ttl, 0}, []time.Duration{forever}},
+		"for ever":         {[]time.Duration{0}, []time.Duration{forever}},
+		"under a second":   {[]time.Duration{7 * time.Millisecond}, []time.Duration{7 * time.Millisecond}},
+		"half of a minute": {[]time.Duration{30 * time.Second, 30 * time.Second, time.Millisecond}, []time.Duration{30 * time.Second}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, len(tt.ttls), func(b *bench) {
+				for i, ttl := range tt.ttls {
+					b.Master(i).Set(name, "a", ttl)
+				}
+				i, err := b.Inspect(b.Context(), name)
+				require.NoError(b, err)
+				assert.Equal(b, tt.want[0], i.TTL)
+				for n, m := range i.Masters {
+					want := tt.ttls[n]
+					if want == 0 {
+						want = forever
+					}
+					assert.Equal(b, want, m.TTL)
+				}
+			})
+		})
+	}
+}
+
+func TestInspectionText(t *testing.T) {
+	bubble(t, 4, func(b *bench) {
+		b.warm(b.Manager)
+		for i, ttl := range []time.Duration{ttl, 0} {
+			b.Master(i).Set(name, "0123456789abcdefghijkl", ttl)
+		}
+		b.Master(3).Fail("LOADING soon")
+		i, err := b.Inspect(b.Context(), name)
+		require.NoError(b, err)
+		assert.Equal(b, `lock "nightly-mail" is unknown; `+
+			b.Master(0).Addr()+`: 012345… for 10s; `+
+			b.Master(1).Addr()+`: 012345… for ever; `+
+			b.Master(2).Addr()+`: vacant; `+
+			b.Master(3).Addr()+`: LOADING soon`, i.String())
+	})
+}
+
+func TestInspectWaitsForAHungMasterNoLongerThanAnAttempt(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		l := b.acquire()
+		b.hang(1)
+		var i *quorum.Inspection
+		var err error
+		assert.Equal(b, timeout, took(func() { i, err = b.Inspect(b.Context(), name) }))
+		require.NoError(b, err)
+		assert.Equal(b, quorum.StandingHeld, i.Standing)
+		assert.Equal(b, l.Token(), i.Holder)
+		assert.Error(b, i.Masters[0].Err)
+		assert.Empty(b, i.Masters[0].Token)
+		assert.Zero(b, i.Masters[0].TTL)
+		for _, m := range i.Masters[1:] {
+			assert.NoError(b, m.Err)
+		}
+		b.resume()
+	})
+}
+
+func TestInspectIsForTheStandingNotForTheLiving(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.Master(2).Stop()
+		b.Master(0).Set(name, "a", ttl)
+		i, err := b.Inspect(b.Context(), name)
+		require.NoError(b, err)
+		assert.Equal(b, quorum.StandingUnknown, i.Standing, "the third master would tell")
+		require.ErrorIs(b, i.Masters[2].Err, syscall.ECONNREFUSED)
+		b.Master(0).Del(name)
+		i, err = b.Inspect(b.Context(), name)
+		require.NoError(b, err)
+		assert.Equal(b, quorum.StandingFree, i.Standing)
+	})
+}
+
+func TestInspectWithoutQuorum(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.hang(2)
+		var i *quorum.Inspection
+		var err error
+		assert.Equal(b, timeout, took(func() { i, err = b.Inspect(b.Context(), name) }))
+		assert.Nil(b, i)
+		assertReason(b, err, quorum.ErrNoQuorum)
+		assert.Equal(b, 2, attemptError(b, err).Count(quorum.Unknown))
+		assert.Equal(b, 1, attemptError(b, err).Count(quorum.Absent))
+		b.resume()
+	})
+}
+
+func TestInspectOnAnEndedContextAsksNobody(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		_, err := b.Inspect(ended(), name)
+		assertReason(b, err, quorum.ErrNoQuorum)
+		assert.Equal(b, 3, attemptError(b, err).Count(quorum.Unsent))
+		b.untouched()
+		require.NoError(b, b.Manager.Close())
+		_, err = b.Inspect(b.Context(), name)
+		assertReason(b, err, quorum.ErrClosed)
+	})
+}
+
+// Redis takes an expiry of up to 292 million years.
+func TestInspectionOfAKeyThatOutlivesDurations(t *testing.T) {
+	bubble(t, 1, func(b *bench) {
+		f := newFake(b.T, func(args []string) string {
+			if setUp(args) {
+				return behaved(args)
+			}
+			return "*2\r\n$1\r\na\r\n:9223372036854775807\r\n"
+		})
+		client := f.client("192.0.2.1:1", nil)
+		m, err := quorum.New(append(b.Clients()[:0:0], client), &quorum.Options{Clock: b.clock})
+		require.NoError(b, err)
+		i, err := m.Inspect(b.Context(), name)
+		require.NoError(b, err)
+		assert.Equal(b, time.Duration(math.MaxInt64)/time.Millisecond*time.Millisecond, i.TTL.Truncate(time.Millisecond))
+		require.NoError(b, m.Close())
+		require.NoError(b, client.Close())
+	})
+}

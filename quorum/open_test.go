@@ -1,0 +1,340 @@
+package quorum_test
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/quorum/quorumtest"
+)
+
+// patience is what nothing here comes near, unless it is broken: then the test
+// fails instead of hanging.
+const patience = 20 * time.Second
+
+// patiently returns a context that ends when something hangs.
+func patiently(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// open opens a Manager, and closes it when the test ends, if the test has not.
+func open(t *testing.T, opts quorum.Options, urls ...string) *quorum.Manager {
+	t.Helper()
+	m, err := quorum.Open(urls, &opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = m.Close() })
+	return m
+}
+
+// embedded starts masters with sockets.
+func embedded(t *testing.T, n int) *quorumtest.Cluster {
+	t.Helper()
+	c, err := quorumtest.Start(n)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	return c
+}
+
+// before returns the commands that came before the first of a lock.
+func before(commands [][]string) (set []string) {
+	for _, args := range commands {
+		if !setUp(args) {
+			break
+		}
+		set = append(set, strings.Join(args, " "))
+	}
+	return set
+}
+
+func TestOpenTakesWhatAURLSays(t *testing.T) {
+	for what, tt := range map[string]struct {
+		network, url string // %s is the address
+		want         []string
+	}{
+		"plain":        {"tcp", "redis://%s", []string{"hello 2"}},
+		"password":     {"tcp", "redis://:p%%40ss@%s", []string{"hello 2 auth default p@ss", "auth p@ss"}},
+		"user":         {"tcp", "redis://me:p%%40ss@%s", []string{"hello 2 auth me p@ss", "auth me p@ss"}},
+		"database":     {"tcp", "redis://%s/3", []string{"hello 2", "select 3"}},
+		"db":           {"tcp", "redis://%s?db=4", []string{"hello 2", "select 4"}},
+		"client name":  {"tcp", "redis://%s?client_name=me", []string{"hello 2 setname me", "client setname me"}},
+		"protocol":     {"tcp", "redis://%s?protocol=3", []string{"hello 3"}},
+		"TLS":          {"tls", "rediss://%s?skip_verify=true", []string{"hello 2"}},
+		"TLS and user": {"tls", "rediss://me:pass@%s/1?skip_verify=true", []string{"hello 2 auth me pass", "auth me pass", "select 1"}},
+		"socket":       {"unix", "unix://%s", []string{"hello 2"}},
+		"socket, all":  {"unix", "unix://me:pass@%s?db=2", []string{"hello 2 auth me pass", "auth me pass", "select 2"}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			f := newFake(t, nil)
+			var addr string
+			if tt.network == "tls" {
+				addr = f.listenTLS(t)
+			} else {
+				addr = f.listen(t, tt.network)
+			}
+			m := open(t, quorum.Options{}, fmt.Sprintf(tt.url, addr))
+			l, err := m.TryAcquire(patiently(t), name, ttl)
+			require.NoError(t, err)
+			require.NoError(t, l.Release(patiently(t)))
+			assert.Equal(t, tt.want, before(f.sent()), "what sets a connection up, and nothing besides")
+			require.NoError(t, m.Close())
+		})
+	}
+}
+
+func TestOpenVerifiesCertificates(t *testing.T) {
+	f := newFake(t, nil)
+	m := open(t, quorum.Options{}, "rediss://"+f.listenTLS(t))
+	_, err := m.TryAcquire(patiently(t), name, ttl)
+	assertReason(t, err, quorum.ErrNoQuorum)
+	var unknown x509.UnknownAuthorityError
+	require.ErrorAs(t, err, &unknown)
+	assert.Empty(t, f.sent())
+}
+
+// texts returns the text of err and of all that it wraps.
+func texts(err error) []string {
+	all := []string{err.Error()}
+	switch e := err.(type) { //nolint:errorlint // this walks the tree itself
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			all = append(all, texts(inner)...)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			all = append(all, texts(inner)...)
+		}
+	}
+	return all
+}
+
+func assertHides(t *testing.T, err error, secret string) {
+	t.Helper()
+	for _, text := range append(texts(err), fmt.Sprintf("%v %+v %s %q", err, err, err, err)) {
+		assert.NotContains(t, text, secret)
+	}
+}
+
+func TestOpenShowsNothingOfABadURL(t *testing.T) {
+	for what, url := range map[string]string{
+		"empty":            "",
+		"no scheme":        "hunter2",
+		"other scheme":     "hunter2://h",
+		"port":             "redis://:hunter2@h:port",
+		"unescaped":        "redis://me:hunter2/x@h:1",
+		"escape":           "redis://me:hunter2%zz@h:1",
+		"control byte":     "redis://me:hunter2@h:1/\n",
+		"database":         "redis://h/hunter2",
+		"long path":        "redis://h/1/hunter2",
+		"unknown option":   "redis://h?hunter2=1",
+		"bad option":       "redis://h?db=hunter2",
+		"bad time":         "redis://h?read_timeout=hunter2",
+		"bad truth":        "redis://h?pool_fifo=hunter2",
+		"no path":          "unix://hunter2",
+		"IPv6":             "redis://[hunter2",
+		"negative pool":    "redis://hunter2?pool_size=-1",
+		"huge pool":        "redis://hunter2?pool_size=4000000000",
+		"large pool":       "redis://hunter2?pool_size=2000000000",
+		"negative conns":   "redis://hunter2?max_active_conns=-4000000000",
+		"huge idle conns":  "redis://hunter2?max_idle_conns=4000000000",
+		"huge spare conns": "redis://hunter2?min_idle_conns=4000000000",
+	} {
+		t.Run(what, func(t *testing.T) {
+			m, err := quorum.Open([]string{"redis://a", url, "redis://b"}, nil)
+			assert.Nil(t, m)
+			require.Error(t, err)
+			assert.Regexp(t, `^quorum: the URL of master 1 [a-z -]+$`, err.Error())
+			assertHides(t, err, "hunter2")
+			assertReason(t, err, nil)
+		})
+	}
+}
+
+func TestOpenRefusesWhatNewRefuses(t *testing.T) {
+	for text, urls := range map[string][]string{
+		"no masters": nil,
+		"masters 0 and 2 have the same address 127.0.0.1:6379": {"redis://:hunter2@localhost", "redis://h", "redis://:hunter2@127.0.0.1:6379/7"},
+		"masters 0 and 1 have the same address /run/s":         {"unix://me:hunter2@/run/s", "unix:///run/s?db=1"},
+	} {
+		m, err := quorum.Open(urls, nil)
+		assert.Nil(t, m)
+		require.EqualError(t, err, "quorum: "+text)
+		assertHides(t, err, "hunter2")
+	}
+}
+
+// A secret may be anywhere in what somebody takes for a URL.
+func FuzzOpen(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"redis://:", "@h:6379/0"}, {"redis://me:", "@[::1"}, {"rediss://", ":x@h"}, {"unix://u:", "@/s?db=1"},
+		{"redis://h:", "/0"}, {"redis://h/", ""}, {"redis://h?db=", ""}, {"redis://h?", "=1"}, {"", "://h"}, {"", ""},
+		{"redis://h?client_name=", "&pool_size=-1"}, {"redis://h?client_name=", "&pool_size=99999999999"},
+		{"redis://h?pool_size=9&max_active_conns=", ""}, {"redis://h?client_name=", "&protocol=-9&max_retries=-9&dial_timeout=-9s"},
+		{"redis://h?client_name=", "&max_concurrent_dials=-1"}, {"redis://h?client_name=", "&max_concurrent_dials=2000000000"},
+		{"redis://h?client_name=", "&max_idle_conns=-1"}, {"redis://%", "\x00"}, {"unix://", "@/"}, {"redis://h:1?\xff=", "&;;"},
+		{"redis://h?client_name=", "&pipeline_pool_size=-9&pipeline_read_buffer_size=-1"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	const secret = "s3cr3t"
+	f.Fuzz(func(t *testing.T, head, tail string) {
+		if strings.Contains(head+tail, "idle") {
+			t.Skip("connections to spare are made at once, to wherever the URL says")
+		}
+		m, err := quorum.Open([]string{head + secret + tail}, nil)
+		if err == nil {
+			require.NoError(t, m.Close())
+			return
+		}
+		assert.Nil(t, m)
+		assertHides(t, err, secret)
+	})
+}
+
+// The other tests of hung masters have clients from quorumtest.
+func TestOpenedHungMinorityCostsNothing(t *testing.T) {
+	for what, connected := range map[string]bool{"connected before": true, "not connected": false} {
+		t.Run(what, func(t *testing.T) {
+			c := embedded(t, 3)
+			m := open(t, quorum.Options{AttemptTimeout: time.Hour}, c.URLs()...)
+			cycle := func(name string) {
+				l, err := m.TryAcquire(patiently(t), name, ttl)
+				require.NoError(t, err)
+				require.NoError(t, l.Extend(patiently(t), ttl))
+				require.NoError(t, l.Release(patiently(t)))
+			}
+			if connected {
+				cycle("before") // another name: this one's release may be under way yet
+			}
+			c.Master(0).Hang()
+			cycle(name)
+			c.Master(0).Resume()
+			require.NoError(t, m.Close())
+			assert.Empty(t, c.Master(0).Keys())
+		})
+	}
+}
+
+// The URL rules out that the client's own time-out ends the call.
+func TestOpenedCallsEndAtAttemptTimeout(t *testing.T) {
+	for what, deafTo := range map[string]string{"command": "set", "set-up": "hello"} {
+		t.Run(what, func(t *testing.T) {
+			deaf := newFake(t, func(args []string) string {
+				if strings.EqualFold(args[0], deafTo) {
+					return ""
+				}
+				return behaved(args)
+			})
+			f := newFake(t, nil)
+			m := open(t, quorum.Options{AttemptTimeout: 50 * time.Millisecond, CloseTimeout: 100 * time.Millisecond},
+				"redis://"+deaf.listen(t, "tcp")+"?read_timeout=1h", "redis://"+f.listen(t, "tcp"))
+			_, err := m.TryAcquire(patiently(t), name, ttl)
+			assertReason(t, err, quorum.ErrNoQuorum)
+			select {
+			case <-deaf.ended: // the client gave the connection up
+			case <-patiently(t).Done():
+				t.Fatal("the call goes on")
+			}
+		})
+	}
+}
+
+func TestOpenLetsAURLShortenTimeouts(t *testing.T) {
+	deaf := newFake(t, func(args []string) string {
+		if setUp(args) {
+			return behaved(args)
+		}
+		return ""
+	})
+	m := open(t, quorum.Options{AttemptTimeout: time.Hour, CloseTimeout: 100 * time.Millisecond},
+		"redis://"+deaf.listen(t, "tcp")+"?read_timeout=20ms")
+	_, err := m.TryAcquire(patiently(t), name, ttl)
+	assertReason(t, err, quorum.ErrNoQuorum)
+	assert.NotErrorIs(t, err, context.DeadlineExceeded, "it was not the caller who gave up")
+	assert.ErrorContains(t, err, "i/o timeout")
+}
+
+// listener collects what go-redis would write to standard error.
+type listener struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *listener) Printf(_ context.Context, format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, fmt.Sprintf(format, args...))
+}
+
+func (l *listener) heard() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines
+}
+
+// Not parallel: the logger is the whole process'.
+func TestOpenedMasterThatIsDownIsNotLogged(t *testing.T) {
+	c := embedded(t, 3)
+	c.Master(0).Stop()
+	var log listener
+	redis.SetLogger(&log)
+	defer redis.SetLogger(silent{})
+
+	m := open(t, quorum.Options{}, c.URLs()...)
+	for range 5 {
+		l, err := m.TryAcquire(patiently(t), name, ttl)
+		require.NoError(t, err)
+		require.NoError(t, l.Extend(patiently(t), ttl))
+		_, err = m.Inspect(patiently(t), name)
+		require.NoError(t, err)
+		require.NoError(t, l.Release(patiently(t)))
+	}
+	_ = m.Close() // keys that never were may be reported as left on the stopped one
+	assert.Empty(t, log.heard())
+
+	plain := redis.NewClient(&redis.Options{Addr: c.Master(0).Addr(), DialerRetries: 1, MaxRetries: -1})
+	defer func() { _ = plain.Close() }()
+	require.Error(t, plain.Ping(patiently(t)).Err())
+	assert.NotEmpty(t, log.heard(), "go-redis does log")
+}
+
+func TestCloseClosesTheClientsThatOpenMade(t *testing.T) {
+	f := newFake(t, nil)
+	m := open(t, quorum.Options{}, "redis://"+f.listen(t, "tcp"))
+	_, err := m.TryAcquire(patiently(t), name, ttl)
+	require.NoError(t, err)
+	select {
+	case <-f.ended:
+		t.Fatal("closed too early")
+	default:
+	}
+	require.NoError(t, m.Close())
+	select {
+	case <-f.ended:
+	case <-patiently(t).Done():
+		t.Fatal("the connection is still open")
+	}
+	require.ErrorIs(t, m.Close(), quorum.ErrClosed)
+}
+
+func TestCloseLeavesTheCallersClientsOpen(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		l := b.acquire()
+		require.NoError(b, l.Release(b.Context()))
+		require.NoError(b, b.Manager.Close())
+		for _, client := range b.Clients() {
+			assert.NoError(b, client.Ping(b.Context()).Err())
+		}
+	})
+}

@@ -1,0 +1,330 @@
+package quorum_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/quorum"
+)
+
+// untouched checks that no command has reached a master.
+func (b *bench) untouched() {
+	b.Helper()
+	synctest.Wait()
+	for i, m := range b.Masters() {
+		assert.Zero(b, m.Commands(), "master %d", i)
+	}
+}
+
+func TestBadOptionsAreErrors(t *testing.T) {
+	for text, opts := range map[string]quorum.Options{
+		"AttemptTimeout -1s is under 1ms":               {AttemptTimeout: -time.Second},
+		"AttemptTimeout 999.999µs is under 1ms":         {AttemptTimeout: time.Millisecond - 1},
+		"MinBackoff -1ns is negative":                   {MinBackoff: -1},
+		"MaxBackoff -1ns is under MinBackoff 16ms":      {MaxBackoff: -1},
+		"MaxBackoff 1ms is under MinBackoff 2ms":        {MinBackoff: 2 * time.Millisecond, MaxBackoff: time.Millisecond},
+		"MaxDebts -1 is negative":                       {MaxDebts: -1},
+		"CloseTimeout -1ns is negative":                 {CloseTimeout: -1},
+		"drift factor outside [0, 1)":                   {Drift: clock.Drift{Factor: 1}},
+		"drift of a negative fixed part":                {Drift: clock.Drift{Fixed: -1}},
+		`Prefix begins with "redlock:aux:"`:             {Prefix: "redlock:aux:"},
+		`Prefix begins with "redlock:aux:", which is`:   {Prefix: "redlock:aux:of-mine:"},
+		"drift factor outside [0, 1)\nquorum: options:": {Drift: clock.Drift{Factor: math.NaN()}, MaxDebts: -1},
+	} {
+		t.Run(text, func(t *testing.T) {
+			bubble(t, 3, func(b *bench) {
+				m, err := quorum.New(b.Clients(), &opts)
+				assert.Nil(b, m)
+				require.ErrorContains(b, err, "quorum: options: "+text)
+				m, same := quorum.Open(b.URLs(), &opts)
+				assert.Nil(b, m)
+				require.EqualError(b, same, err.Error())
+				assertReason(b, err, nil)
+				b.untouched()
+			})
+		})
+	}
+}
+
+func TestNoOptionsAreTheDefaults(t *testing.T) {
+	for what, opts := range map[string]*quorum.Options{"nil": nil, "zero": {}} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, 3, func(b *bench) {
+				m, err := quorum.New(b.Clients(), opts)
+				require.NoError(b, err)
+				l, err := m.TryAcquire(b.Context(), name, ttl)
+				require.NoError(b, err)
+				assert.GreaterOrEqual(b, b.count(l.Token()), 2, "the name is the key")
+				assert.LessOrEqual(b, l.Validity(), window)
+				assert.Positive(b, l.Validity())
+				require.NoError(b, l.Release(b.Context()))
+				require.NoError(b, m.Close())
+			})
+		})
+	}
+}
+
+func TestOneBoundOfTheBackoffIsEnough(t *testing.T) {
+	for _, opts := range []quorum.Options{{MaxBackoff: 1}, {MinBackoff: time.Hour}} {
+		bubble(t, 1, func(b *bench) {
+			m, err := quorum.New(b.Clients(), &opts)
+			require.NoError(b, err, "the other one's default gives way")
+			require.NoError(b, m.Close())
+		})
+	}
+}
+
+func TestOptionsAndMastersAreCopied(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		opts := &quorum.Options{Prefix: "a:", Clock: b.clock}
+		clients := b.Clients()
+		m, err := quorum.New(clients, opts)
+		require.NoError(b, err)
+		*opts = quorum.Options{Prefix: "b:", AttemptTimeout: -1}
+		clear(clients)
+		l, err := m.TryAcquire(b.Context(), name, ttl)
+		require.NoError(b, err)
+		synctest.Wait()
+		for _, master := range b.Masters() {
+			assert.Equal(b, []string{"a:" + name}, master.Keys())
+		}
+		require.NoError(b, l.Release(b.Context()))
+		require.NoError(b, m.Close())
+	})
+}
+
+// calls are the methods that take a name, a TTL or both.
+var calls = map[string]func(b *bench, name string, ttl time.Duration) error{
+	"TryAcquire": func(b *bench, name string, ttl time.Duration) error {
+		_, err := b.TryAcquire(b.Context(), name, ttl)
+		return err
+	},
+	"Acquire": func(b *bench, name string, ttl time.Duration) error {
+		_, err := b.Acquire(b.Context(), name, ttl)
+		return err
+	},
+	"Inspect": func(b *bench, name string, _ time.Duration) error {
+		_, err := b.Inspect(b.Context(), name)
+		return err
+	},
+}
+
+func TestBadNamesAreErrors(t *testing.T) {
+	for _, tt := range []struct{ prefix, name, text string }{
+		{"", "", "empty name"},
+		{"redlock:", "", "empty name"},
+		{"", "redlock:aux:", "is for auxiliary keys"},
+		{"", "redlock:aux:x", "is for auxiliary keys"},
+		{"redlock:", "aux:x", "is for auxiliary keys"},
+		{"redlock:au", "x:", "is for auxiliary keys"},
+	} {
+		t.Run(fmt.Sprintf("%q+%q", tt.prefix, tt.name), func(t *testing.T) {
+			bubbleWith(t, 3, quorum.Options{Prefix: tt.prefix}, func(b *bench) {
+				for what, call := range calls {
+					err := call(b, tt.name, ttl)
+					require.ErrorContains(b, err, tt.text, what)
+					assert.True(b, strings.HasPrefix(err.Error(), "quorum: "), "%s: %v", what, err)
+					assertReason(b, err, nil)
+				}
+				b.untouched()
+			})
+		})
+	}
+}
+
+func TestBadTTLsAreErrors(t *testing.T) {
+	for text, ttl := range map[string]time.Duration{
+		"TTL 0s is under 1ms":                                0,
+		"TTL -10s is under 1ms":                              -10 * time.Second,
+		"TTL -2562047h47m16.854775808s is under 1ms":         math.MinInt64,
+		"TTL 999.999µs is under 1ms":                         time.Millisecond - 1,
+		"TTL 1ms leaves no validity after a drift of 2.01ms": time.Millisecond,
+		"TTL 2ms leaves no validity after a drift of 2.02ms": 2 * time.Millisecond,
+		"TTL 2.999ms leaves no validity after a drift of":    3*time.Millisecond - time.Microsecond,
+	} {
+		t.Run(text, func(t *testing.T) {
+			bubble(t, 3, func(b *bench) {
+				for _, call := range []string{"TryAcquire", "Acquire"} {
+					err := calls[call](b, name, ttl)
+					require.ErrorContains(b, err, `quorum: acquire "`+name+`": `+text, call)
+					assertReason(b, err, nil)
+				}
+				b.untouched()
+
+				l := b.acquire()
+				synctest.Wait()
+				before := b.Master(0).Commands()
+				err := l.Extend(b.Context(), ttl)
+				require.ErrorContains(b, err, `quorum: extend "`+name+`": `+text)
+				assertReason(b, err, nil)
+				synctest.Wait()
+				assert.Equal(b, before, b.Master(0).Commands())
+				assert.Equal(b, window, l.Validity())
+			})
+		})
+	}
+}
+
+func TestShortestAndLongestTTL(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		l, err := b.TryAcquire(b.Context(), "short", 3*time.Millisecond)
+		require.NoError(b, err)
+		assert.Equal(b, 970*time.Microsecond, l.Validity())
+		l, err = b.TryAcquire(b.Context(), "long", math.MaxInt64)
+		require.NoError(b, err)
+		assert.Greater(b, l.Validity(), 289*365*24*time.Hour)
+	})
+}
+
+func TestTTLIsCutToMilliseconds(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.warm(b.Manager)
+		l, err := b.TryAcquire(b.Context(), name, ttl+999*time.Microsecond)
+		require.NoError(b, err)
+		synctest.Wait()
+		assert.Equal(b, window, l.Validity(), "nothing is built on the part that masters do not count")
+		for _, m := range b.Masters() {
+			assert.Equal(b, ttl, m.TTL(name))
+		}
+		require.NoError(b, l.Extend(b.Context(), 2*ttl+999*time.Microsecond))
+		synctest.Wait()
+		assert.Equal(b, 2*ttl-2*ttl/100-2*time.Millisecond, l.Validity())
+		for _, m := range b.Masters() {
+			assert.Equal(b, 2*ttl, m.TTL(name))
+		}
+	})
+}
+
+func TestNamesAreArbitraryBytes(t *testing.T) {
+	for _, name := range []string{
+		"\x00", "\n", "a\r\nb", "\xff\xfe\xfd", " ", "{}", "}{", "{tag}", "{tag}rest", "a}b", "%s%d", "ключ",
+		"redlock:aux", "redlock:auxiliary", strings.Repeat("x", 1<<16),
+	} {
+		for _, prefix := range []string{"", "p\x00:"} {
+			t.Run(fmt.Sprintf("%q+%.20q", prefix, name), func(t *testing.T) {
+				bubbleWith(t, 3, quorum.Options{Prefix: prefix}, func(b *bench) {
+					l, err := b.TryAcquire(b.Context(), name, ttl)
+					require.NoError(b, err)
+					assert.Equal(b, name, l.Name())
+					require.NoError(b, l.Extend(b.Context(), ttl))
+					synctest.Wait()
+					for _, m := range b.Masters() {
+						token, _ := m.Get(prefix + name)
+						assert.Equal(b, l.Token(), token)
+						assert.Len(b, m.Keys(), 1)
+					}
+					i, err := b.Inspect(b.Context(), name)
+					require.NoError(b, err)
+					assert.Equal(b, l.Token(), i.Holder)
+					_, err = b.TryAcquire(b.Context(), name, ttl)
+					assertReason(b, err, quorum.ErrTaken)
+					require.NoError(b, l.Release(b.Context()))
+					synctest.Wait()
+					for _, m := range b.Masters() {
+						assert.Empty(b, m.Keys())
+					}
+				})
+			})
+		}
+	}
+}
+
+// quiet keeps go-redis from looking addresses up before anybody uses them.
+var quiet = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+
+func client(addr string) *redis.Client {
+	return redis.NewClient(&redis.Options{Addr: addr, MaintNotificationsConfig: quiet})
+}
+
+func cluster(addrs ...string) *redis.ClusterClient {
+	return redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, MaintNotificationsConfig: quiet})
+}
+
+// uncomparable is a client as somebody may wrap one: it cannot be a map's key.
+type uncomparable struct {
+	redis.UniversalClient
+	_ []string
+}
+
+func TestMastersMustBeIndependent(t *testing.T) {
+	twice := client("h:1")
+	many := make([]redis.UniversalClient, 65)
+	for i := range many {
+		many[i] = client(fmt.Sprintf("h:%d", i+1))
+	}
+	type masters = []redis.UniversalClient
+	for what, tt := range map[string]struct {
+		masters masters
+		text    string // "" if there is nothing wrong
+	}{
+		"none":                   {nil, "no masters"},
+		"empty":                  {masters{}, "no masters"},
+		"too many":               {many, "65 masters, at most 64 can be used"},
+		"nil":                    {masters{client("h:1"), nil}, "master 1 is nil"},
+		"typed nil":              {masters{(*redis.Client)(nil), client("h:1")}, "master 0 is nil"},
+		"typed nil cluster":      {masters{client("h:1"), client("h:2"), (*redis.ClusterClient)(nil)}, "master 2 is nil"},
+		"typed nil ring":         {masters{(*redis.Ring)(nil)}, "master 0 is nil"},
+		"same client":            {masters{twice, client("h:2"), twice}, "masters 0 and 2 are the same client"},
+		"same address":           {masters{client("h:1"), client("h:1")}, "masters 0 and 1 have the same address h:1"},
+		"same but for case":      {masters{client("REDIS-a:1"), client("redis-A:1")}, "masters 0 and 1 have the same address redis-a:1"},
+		"localhost":              {masters{client("h:1"), client("LocalHost:1"), client("127.0.0.1:1")}, "masters 1 and 2 have the same"},
+		"IPv6 localhost":         {masters{client("[::1]:1"), client("127.0.0.1:1")}, "masters 0 and 1 have the same"},
+		"default address":        {masters{client(""), client("127.0.0.1:6379")}, "masters 0 and 1 have the same"},
+		"same socket":            {masters{client("/run/a.sock"), client("/run/a.sock")}, "same address /run/a.sock"},
+		"node of a cluster":      {masters{cluster("h:1", "h:2"), client("h:2")}, "masters 0 and 1 have the same address h:2"},
+		"clusters that overlap":  {masters{cluster("h:1", "h:2"), cluster("h:2", "h:3")}, "masters 0 and 1 have the same address h:2"},
+		"wrapped nil":            {masters{(*uncomparable)(nil)}, "master 0 is nil"},
+		"sockets' case counts":   {masters{client("/run/a.sock"), client("/run/A.sock")}, ""},
+		"ports differ":           {masters{client("localhost:1"), client("127.0.0.1:2")}, ""},
+		"wrapped, no pointer":    {masters{uncomparable{UniversalClient: client("h:1")}, uncomparable{UniversalClient: client("h:2")}}, ""},
+		"cluster of one address": {masters{cluster("h:1", "H:1"), client("h:2")}, ""},
+		"as many as can be":      {many[:64], ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			m, err := quorum.New(tt.masters, nil)
+			if tt.text == "" {
+				require.NoError(t, err)
+				require.NoError(t, m.Close())
+				return
+			}
+			assert.Nil(t, m)
+			require.ErrorContains(t, err, tt.text)
+			assert.True(t, strings.HasPrefix(err.Error(), "quorum: "), "%v", err)
+			assertReason(t, err, nil)
+		})
+	}
+}
+
+func TestSourceOfTokensThatFails(t *testing.T) {
+	broken := errors.New("no entropy")
+	for what, random := range map[string]io.Reader{
+		"error": iotest.ErrReader(broken), "short": io.MultiReader(strings.NewReader("15 bytes are not"[:15]), iotest.ErrReader(broken)),
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubbleWith(t, 3, quorum.Options{Random: random}, func(b *bench) {
+				for _, call := range []func(context.Context, string, time.Duration, ...quorum.AcquireOption) (*quorum.Lock, error){b.TryAcquire, b.Acquire} {
+					l, err := call(b.Context(), name, ttl)
+					assert.Nil(b, l)
+					require.ErrorIs(b, err, broken)
+					assert.True(b, strings.HasPrefix(err.Error(), "quorum: "), "%v", err)
+					assertReason(b, err, nil)
+				}
+				b.untouched()
+			})
+		})
+	}
+}

@@ -1,0 +1,80 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/quorumlock/redlock/quorum"
+)
+
+// TestMutualExclusionWhileMastersDie has 200 goroutines of 4 managers contend for one lock, and whoever holds it
+// increment a counter in a way that loses increments when two do it at once. Meanwhile masters are killed and started
+// again, one at a time.
+func TestMutualExclusionWhileMastersDie(t *testing.T) {
+	ms := Start(t, 5, WithAOF())
+	const managers, goroutines = 4, 200
+	var inside, counter, held atomic.Int64
+
+	hold := func(ctx context.Context, locks *quorum.Manager) error {
+		lock, err := locks.Acquire(ctx, "counter", 20*time.Second)
+		if err != nil {
+			return err
+		}
+		if n := inside.Add(1); n != 1 {
+			t.Errorf("%d hold the lock at once", n)
+		}
+		value := counter.Load()
+		runtime.Gosched()
+		counter.Store(value + 1)
+		inside.Add(-1)
+		if lock.Validity() <= 0 {
+			t.Error("the machine is too slow for this test: the window was over before the counter was incremented")
+		}
+		held.Add(1)
+		return lock.Release(ctx)
+	}
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var g errgroup.Group
+	// 200 that poll at the default pace leave two processors no time for the masters.
+	opts := &quorum.Options{MinBackoff: 50 * time.Millisecond, MaxBackoff: 2 * time.Second}
+	for i := range managers {
+		locks := ways[i%len(ways)].manager(t, ms, opts)
+		for range goroutines / managers {
+			g.Go(func() error {
+				for {
+					if err := hold(ctx, locks); errors.Is(err, context.Canceled) {
+						return nil
+					} else if err != nil {
+						return err
+					}
+				}
+			})
+		}
+	}
+
+	progress := func(with string) {
+		t.Helper()
+		enough := held.Load() + 10
+		require.Eventually(t, func() bool { return held.Load() >= enough }, soon, 5*time.Millisecond, "no progress with %s", with)
+	}
+	progress("all masters")
+	for _, m := range ms[:3] {
+		require.NoError(t, m.Kill())
+		progress("one killed")
+		require.NoError(t, m.Start())
+		progress("it back")
+	}
+	stop()
+	require.NoError(t, g.Wait())
+	require.Equal(t, held.Load(), counter.Load(), "increments got lost")
+	t.Logf("%d holds", held.Load())
+}

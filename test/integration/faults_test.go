@@ -1,0 +1,230 @@
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum"
+)
+
+// faults are what can befall a master, and how it ends.
+var faults = []struct {
+	name         string
+	strike, heal func(*Master) error
+	forgets      bool // the master comes back empty
+}{
+	{"killed", (*Master).Kill, (*Master).Start, true},
+	{"hung", func(m *Master) error { return m.Signal(SIGSTOP) }, func(m *Master) error { return m.Signal(SIGCONT) }, false},
+	{"disconnected", (*Master).Disconnect, (*Master).Reconnect, false},
+}
+
+func each(t *testing.T, ms []*Master, do func(*Master) error) {
+	t.Helper()
+	for _, m := range ms {
+		require.NoError(t, do(m))
+	}
+}
+
+// attemptTimeout is far beyond undelayed, which is far beyond what an operation takes: one that waits for a master that
+// does not answer cannot pass for one that does not.
+const (
+	attemptTimeout = 8 * time.Second
+	undelayed      = 4 * time.Second
+)
+
+// requireUndelayed checks that an operation does not wait for the masters that do not answer.
+func requireUndelayed(t *testing.T, operation func() error) {
+	t.Helper()
+	began := time.Now()
+	require.NoError(t, operation())
+	require.Less(t, time.Since(began), undelayed)
+}
+
+func TestMinorityFails(t *testing.T) {
+	engine(t)
+	for _, way := range ways {
+		for _, fault := range faults {
+			t.Run(fmt.Sprintf("%s/%s", way.name, fault.name), func(t *testing.T) {
+				ms := masters(t)
+				admins := dialAll(t, ms)
+				opts := &quorum.Options{AttemptTimeout: attemptTimeout}
+				locks, others := way.manager(t, ms, opts), way.manager(t, ms, opts)
+				lock, err := locks.TryAcquire(t.Context(), "job", time.Minute)
+				require.NoError(t, err)
+				requireEverywhere(t, admins, "job", lock.Token())
+
+				each(t, ms[:2], fault.strike)
+				requireUndelayed(t, func() error { return lock.Extend(t.Context(), 2*time.Minute) })
+				require.Greater(t, lock.Validity(), time.Minute)
+				requireTTL(t, admins[2:], "job", 2*time.Minute)
+				requireUndelayed(t, func() error {
+					_, err := others.TryAcquire(t.Context(), "job", time.Minute)
+					require.ErrorIs(t, err, quorum.ErrTaken)
+					return nil
+				})
+				requireUndelayed(t, func() error { return lock.Release(t.Context()) })
+
+				var next *quorum.Lock
+				requireUndelayed(t, func() (err error) {
+					next, err = others.TryAcquire(t.Context(), "job", time.Minute)
+					return err
+				})
+				requireEverywhere(t, admins[2:], "job", next.Token())
+				requireUndelayed(t, func() error { return next.Extend(t.Context(), time.Minute) })
+				requireUndelayed(t, func() error { return next.Release(t.Context()) })
+
+				each(t, ms[:2], fault.heal)
+				requireEverywhere(t, admins, "job", "") // the owed releases are delivered
+				require.NoError(t, locks.Close())
+				require.NoError(t, others.Close())
+			})
+		}
+	}
+}
+
+func TestMajorityFailsAndComesBack(t *testing.T) {
+	engine(t)
+	for _, way := range ways {
+		for _, fault := range faults {
+			t.Run(fmt.Sprintf("%s/%s", way.name, fault.name), func(t *testing.T) {
+				ms := masters(t)
+				admins := dialAll(t, ms)
+				opts := &quorum.Options{AttemptTimeout: 300 * time.Millisecond}
+				locks, others := way.manager(t, ms, opts), way.manager(t, ms, opts)
+				held, err := locks.TryAcquire(t.Context(), "held", time.Minute)
+				require.NoError(t, err)
+				requireEverywhere(t, admins, "held", held.Token())
+
+				each(t, ms[:3], fault.strike)
+				for _, name := range []string{"held", "vacant"} {
+					_, err = others.TryAcquire(t.Context(), name, time.Minute)
+					require.ErrorIs(t, err, quorum.ErrNoQuorum, name)
+					require.NotErrorIs(t, err, quorum.ErrTaken, name)
+				}
+				err = held.Extend(t.Context(), time.Minute)
+				require.ErrorIs(t, err, quorum.ErrNoQuorum)
+				require.NotErrorIs(t, err, quorum.ErrLost)
+				require.Positive(t, held.Validity(), "a failed extension ended the window")
+
+				waiter := make(chan error, 1)
+				go func() {
+					_, err := others.Acquire(t.Context(), "vacant", time.Minute)
+					waiter <- err
+				}()
+				each(t, ms[:3], fault.heal)
+				select {
+				case err := <-waiter:
+					require.NoError(t, err)
+				case <-time.After(soon):
+					require.Fail(t, "the waiter was not served when the majority was back")
+				}
+				if fault.forgets {
+					requireLost(t, held)
+				} else {
+					require.Eventually(t, func() bool { return held.Extend(t.Context(), time.Minute) == nil }, soon, 10*time.Millisecond)
+					require.NoError(t, held.Release(t.Context()))
+				}
+				requireEverywhere(t, admins, "held", "")
+				tryUntil(t, others, "held", time.Minute)
+			})
+		}
+	}
+}
+
+// requireLost extends the lock until a majority is there to deny it.
+func requireLost(t *testing.T, lock *quorum.Lock) {
+	t.Helper()
+	var err error
+	require.Eventually(t, func() bool {
+		err = lock.Extend(t.Context(), time.Minute)
+		select {
+		case <-lock.Lost():
+			return true
+		default:
+			return false
+		}
+	}, soon, 10*time.Millisecond)
+	require.ErrorIs(t, err, quorum.ErrLost)
+	require.LessOrEqual(t, lock.Validity(), time.Duration(0))
+	require.ErrorIs(t, lock.Release(t.Context()), quorum.ErrLost)
+}
+
+// TestLateAcquireLeavesNothingBehind has masters carry an acquire out only when all is over, possibly after the release
+// that was sent after it: on another connection, which they may read first.
+func TestLateAcquireLeavesNothingBehind(t *testing.T) {
+	engine(t)
+	hung := faults[1]
+	for _, way := range ways {
+		for _, late := range []int{2, 3} { // the acquire wins without them, or fails for want of them
+			t.Run(fmt.Sprintf("%s/%d of 5 late", way.name, late), func(t *testing.T) {
+				ms := masters(t)
+				admins := dialAll(t, ms)
+				locks := way.manager(t, ms, &quorum.Options{AttemptTimeout: 200 * time.Millisecond})
+				warm, err := locks.TryAcquire(t.Context(), "warm", time.Minute)
+				require.NoError(t, err)
+				requireEverywhere(t, admins, "warm", warm.Token())
+				require.NoError(t, warm.Release(t.Context()))
+				requireEverywhere(t, admins, "warm", "")
+				for _, admin := range admins {
+					require.NoError(t, admin.ConfigResetStat(t.Context()).Err())
+				}
+
+				each(t, ms[:late], hung.strike)
+				lock, err := locks.TryAcquire(t.Context(), "late", time.Minute)
+				if late == 2 {
+					require.NoError(t, err)
+					require.NoError(t, lock.Release(t.Context()))
+				} else {
+					require.ErrorIs(t, err, quorum.ErrNoQuorum)
+				}
+				// Inspect waits for every master until its time is up: the acquire's is up too by then.
+				for range 2 {
+					_, _ = locks.Inspect(t.Context(), "late")
+				}
+				each(t, ms[:late], hung.heal)
+
+				for i, admin := range admins[:late] {
+					require.Eventually(t, func() bool { return calls(t, admin, "set") > 0 }, soon, 5*time.Millisecond,
+						"%v never saw the acquire: this test tests nothing", ms[i])
+				}
+				requireGoneForGood(t, admins, "late")
+				require.NoError(t, locks.Close())
+			})
+		}
+	}
+}
+
+// calls returns how often the master has carried a command out.
+func calls(t *testing.T, admin *redis.Client, command string) (n int) {
+	t.Helper()
+	stats, err := admin.InfoMap(t.Context(), "commandstats").Result()
+	require.NoError(t, err)
+	if stat, ok := stats["Commandstats"]["cmdstat_"+command]; ok {
+		_, err = fmt.Sscanf(strings.Split(stat, ",")[0], "calls=%d", &n)
+		require.NoError(t, err)
+	}
+	return n
+}
+
+// requireGoneForGood waits until name is gone from all masters, and has stayed so for a while: what is late can come back.
+func requireGoneForGood(t *testing.T, admins []*redis.Client, name string) {
+	t.Helper()
+	var since time.Time
+	require.Eventually(t, func() bool {
+		for _, admin := range admins {
+			if n, err := admin.Exists(t.Context(), name).Result(); err != nil || n > 0 {
+				since = time.Time{}
+				return false
+			}
+		}
+		if since.IsZero() {
+			since = time.Now()
+		}
+		return time.Since(since) > 500*time.Millisecond
+	}, soon, 10*time.Millisecond)
+}

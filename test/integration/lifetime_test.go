@@ -1,0 +1,218 @@
+package integration
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum"
+)
+
+// TestMajorityKilledEndsDo: fn's context ends before the TTL is over.
+func TestMajorityKilledEndsDo(t *testing.T) {
+	ms := masters(t)
+	m := opened(t, ms, nil)
+	const ttl = 3 * time.Second
+	err := m.Do(t.Context(), "job", ttl, func(ctx context.Context, l *quorum.Lock) error {
+		killed := make(chan error, 1)
+		go func() {
+			var failed error
+			for _, master := range ms[:3] {
+				if err := master.Kill(); err != nil {
+					failed = err
+				}
+			}
+			killed <- failed
+		}()
+		require.NoError(t, <-killed)
+		start := time.Now()
+		<-ctx.Done()
+		assert.Less(t, time.Since(start), ttl)
+		assert.ErrorIs(t, context.Cause(ctx), quorum.ErrExpired)
+		assert.LessOrEqual(t, l.Validity(), time.Duration(0))
+		return nil
+	})
+	assert.ErrorIs(t, err, quorum.ErrLost)
+}
+
+// TestRollingRestartUnderDo: every master loses its memory, one renewal interval
+// apart, while others try for the lock.
+func TestRollingRestartUnderDo(t *testing.T) {
+	ms := masters(t)
+	m, others := opened(t, ms, nil), opened(t, ms, nil)
+	admins := dialAll(t, ms)
+	const ttl = 3 * time.Second
+	waiting, stop := context.WithCancel(t.Context())
+	got := make(chan error, 5)
+	err := m.Do(t.Context(), "job", ttl, func(ctx context.Context, l *quorum.Lock) error {
+		for range cap(got) {
+			go func() {
+				_, err := others.Acquire(waiting, "job", ttl)
+				got <- err
+			}()
+		}
+		for i, master := range ms {
+			require.NoError(t, master.Kill())
+			require.NoError(t, master.Start())
+			require.Eventually(t, func() bool { return admins[i].Get(t.Context(), "job").Val() == l.Token() }, ttl, 10*time.Millisecond, "master %d", i)
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(ttl / 3): // the interval is what the test is about
+			}
+		}
+		return nil
+	})
+	assert.NoError(t, err)
+	stop()
+	for range cap(got) {
+		if err := <-got; err != nil { // one may have it now that Do is over
+			assert.ErrorIs(t, err, quorum.ErrTaken)
+		}
+	}
+}
+
+// TestTenThousandLocks: held for three renewal periods, none lost.
+func TestTenThousandLocks(t *testing.T) {
+	m := opened(t, masters(t), nil)
+	const locks, ttl = 10_000, 9 * time.Second
+	goroutines := runtime.NumGoroutine()
+	held := make([]*quorum.Lock, locks)
+	var lost [locks]<-chan struct{}
+	for i := range held {
+		l, err := m.TryAcquire(t.Context(), fmt.Sprintf("lock-%d", i), ttl, quorum.AutoRenew(0))
+		require.NoError(t, err)
+		held[i], lost[i] = l, l.Lost()
+	}
+	assert.LessOrEqual(t, runtime.NumGoroutine(), goroutines+36)
+	<-time.After(ttl) // three renewal periods are what the test is about
+	for i, l := range held {
+		require.Greater(t, l.Validity(), time.Duration(0), "lock %d", i)
+		select {
+		case <-lost[i]:
+			require.Fail(t, "lost", "lock %d", i)
+		default:
+		}
+	}
+}
+
+// stoppedHolder is what the process of TestStoppedProcess reports once it is
+// continued.
+type stoppedHolder struct {
+	Validity       time.Duration // of a lock that nobody asked about
+	CtxErr         string
+	Cause          string
+	Extend         string
+	Release        string
+	ChannelAfter   time.Duration // until Lost was closed
+	ContextAfter   time.Duration // until the context's channel was
+	SuspendedFor   time.Duration
+	ValidityBefore time.Duration
+}
+
+// TestStoppedProcess: the process that holds a lock is stopped for longer than
+// the TTL. When it continues it knows at once.
+func TestStoppedProcess(t *testing.T) {
+	ms := masters(t)
+	const ttl = time.Second
+	child := exec.Command(os.Args[0], "-test.run=^TestStoppedProcessChild$", "-test.v")
+	child.Env = append(os.Environ(), "REDLOCK_TEST_HOLDER="+strings.Join(urlsOf(ms), ","))
+	child.Stderr = os.Stderr
+	in, err := child.StdinPipe()
+	require.NoError(t, err)
+	out, err := child.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, child.Start())
+	t.Cleanup(func() { _ = child.Process.Kill(); _ = child.Wait() })
+	lines := bufio.NewScanner(out)
+	awaitLine(t, lines, "HOLDING")
+
+	require.NoError(t, child.Process.Signal(syscall.SIGSTOP))
+	<-time.After(2 * ttl) // to be stopped for longer than the TTL is what the test is about
+	rival, err := opened(t, ms, nil).Acquire(t.Context(), "held", ttl)
+	require.NoError(t, err, "another gets the lock meanwhile")
+	require.NoError(t, child.Process.Signal(syscall.SIGCONT))
+	require.NoError(t, in.Close())
+
+	var report stoppedHolder
+	require.NoError(t, json.Unmarshal([]byte(awaitLine(t, lines, "REPORT ")), &report))
+	assert.Positive(t, report.ValidityBefore)
+	assert.Greater(t, report.SuspendedFor, ttl)
+	assert.LessOrEqual(t, report.Validity, time.Duration(0))
+	assert.Equal(t, context.Canceled.Error(), report.CtxErr)
+	assert.Contains(t, report.Cause, "validity is over")
+	assert.Contains(t, report.Extend, "lock lost")
+	assert.Contains(t, report.Release, "lock lost")
+	assert.Less(t, report.ChannelAfter, 100*time.Millisecond)
+	assert.Less(t, report.ContextAfter, 100*time.Millisecond)
+	assert.NoError(t, rival.Release(t.Context()), "the rival's lock was not touched")
+}
+
+func awaitLine(t *testing.T, lines *bufio.Scanner, prefix string) string {
+	t.Helper()
+	for lines.Scan() {
+		if rest, found := strings.CutPrefix(lines.Text(), prefix); found {
+			return rest
+		}
+	}
+	require.Fail(t, "the other process ended", "%v", lines.Err())
+	return ""
+}
+
+// TestStoppedProcessChild is the process that TestStoppedProcess stops. It is
+// nothing to run by itself.
+func TestStoppedProcessChild(t *testing.T) {
+	urls := os.Getenv("REDLOCK_TEST_HOLDER")
+	if urls == "" {
+		return // started by go test with the others; TestStoppedProcess starts it in a process of its own
+	}
+	m, err := quorum.Open(strings.Split(urls, ","), nil)
+	require.NoError(t, err)
+	const ttl = time.Second
+	var report stoppedHolder
+	err = m.Do(t.Context(), "held", ttl, func(ctx context.Context, l *quorum.Lock) error {
+		other, err := m.TryAcquire(ctx, "other", ttl, quorum.AutoRenew(0))
+		require.NoError(t, err)
+		lost := other.Lost()
+		report.ValidityBefore = min(l.Validity(), other.Validity())
+		fmt.Println("HOLDING")
+		last, woken := time.Now(), time.Now()
+		for woken.Sub(last) < 500*time.Millisecond { // spins, so as to look first after SIGCONT
+			last, woken = woken, time.Now()
+		}
+		report.SuspendedFor = woken.Sub(last)
+		report.Validity = l.Validity()
+		report.CtxErr = fmt.Sprint(ctx.Err())
+		report.Cause = fmt.Sprint(context.Cause(ctx))
+		report.Extend = fmt.Sprint(other.Extend(t.Context(), ttl))
+		report.Release = fmt.Sprint(other.Release(t.Context()))
+		<-lost
+		report.ChannelAfter = time.Since(woken)
+		<-ctx.Done()
+		report.ContextAfter = time.Since(woken)
+		return nil
+	})
+	assert.ErrorIs(t, err, quorum.ErrLost)
+	text, err := json.Marshal(report)
+	require.NoError(t, err)
+	fmt.Println("REPORT " + string(text))
+	require.NoError(t, m.Close())
+}
+
+func urlsOf(ms []*Master) (urls []string) {
+	for _, m := range ms {
+		urls = append(urls, m.URL())
+	}
+	return urls
+}
