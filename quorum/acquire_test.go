@@ -351,7 +351,7 @@ func TestEndedContextSendsNothing(t *testing.T) {
 		cause := errors.New("deploy")
 		ctx, cancel := context.WithCancelCause(b.Context())
 		cancel(cause)
-		for _, acquire := range []func(context.Context, string, time.Duration, ...quorum.AcquireOption) (*quorum.Lock, error){b.TryAcquire, b.Manager.Acquire} {
+		for _, acquire := range []func(context.Context, string, time.Duration, ...quorum.AcquireOption) (*quorum.Lock, error){b.TryAcquire, b.Acquire} {
 			_, err := acquire(ctx, name, ttl)
 			assert.ErrorIs(b, err, context.Canceled)
 			assert.ErrorIs(b, err, cause)
@@ -372,7 +372,7 @@ func TestAcquireWaitsForTheHolder(t *testing.T) {
 		l := b.acquire()
 		time.AfterFunc(3*time.Second, func() { assert.NoError(b, l.Release(context.Background())) })
 		start := time.Now()
-		next, err := b.Manager.Acquire(b.Context(), name, ttl)
+		next, err := b.Acquire(b.Context(), name, ttl)
 		require.NoError(b, err)
 		waited := time.Since(start)
 		assert.GreaterOrEqual(b, waited, 3*time.Second)
@@ -389,7 +389,7 @@ func TestAcquireTellsWhyItWaited(t *testing.T) {
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
 		assert.Equal(b, time.Second, took(func() {
-			_, err := b.Manager.Acquire(ctx, name, ttl)
+			_, err := b.Acquire(ctx, name, ttl)
 			assert.ErrorIs(b, err, context.DeadlineExceeded)
 			assertReason(b, err, quorum.ErrTaken)
 		}))
@@ -400,7 +400,7 @@ func TestAcquireTellsWhyItWaited(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
-		_, err := b.Manager.Acquire(ctx, name, ttl)
+		_, err := b.Acquire(ctx, name, ttl)
 		assert.ErrorIs(b, err, context.DeadlineExceeded)
 		assertReason(b, err, quorum.ErrNoQuorum)
 	})
@@ -414,7 +414,7 @@ func TestAttemptCutShortByContextTellsTheReasonBefore(t *testing.T) {
 		ctx, cancel := context.WithTimeout(b.Context(), 200*time.Millisecond)
 		defer cancel()
 		time.AfterFunc(100*time.Millisecond, func() { b.hang(3) })
-		_, err := b.Manager.Acquire(ctx, name, ttl)
+		_, err := b.Acquire(ctx, name, ttl)
 		assert.ErrorIs(b, err, context.DeadlineExceeded)
 		assertReason(b, err, quorum.ErrTaken)
 	})

@@ -83,10 +83,11 @@ func urls(masters []*redisproc.Proc) (urls []string) {
 	return urls
 }
 
-func clients(b testing.TB, masters []*redisproc.Proc) (clients []redis.UniversalClient) {
+func clients(tb testing.TB, masters []*redisproc.Proc) (clients []redis.UniversalClient) {
+	tb.Helper()
 	for _, m := range masters {
 		c := redis.NewClient(&redis.Options{Addr: m.Addr()})
-		b.Cleanup(func() { _ = c.Close() })
+		tb.Cleanup(func() { _ = c.Close() })
 		clients = append(clients, c)
 	}
 	return clients
@@ -119,6 +120,7 @@ func BenchmarkCycle(b *testing.B) {
 
 // cycles shares b.N cycles out to so many goroutines.
 func cycles(b *testing.B, l locker, goroutines int) {
+	b.Helper()
 	b.ReportAllocs()
 	var left, failed atomic.Int64
 	left.Store(int64(b.N))
@@ -180,6 +182,7 @@ func construct(b *testing.B, constructor string, masters []*redisproc.Proc) *quo
 }
 
 func percentiles(b *testing.B, m *quorum.Manager) {
+	b.Helper()
 	ctx := b.Context()
 	var acquire, extend, release []time.Duration
 	timed := func(times *[]time.Duration, do func() error) {

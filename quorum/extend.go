@@ -34,7 +34,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 
 	l.claim.asked(whole)        // before a release can think that it knows the longest
 	start := m.opts.Clock.Now() // before anything is sent: the window counts from here
-	over, until := l.window(start)
+	until, over := l.window(start)
 	if over != nil {
 		return l.lostError("extend", over)
 	}
@@ -55,10 +55,10 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 }
 
 // window returns when the lock's window closes, or why it is over.
-func (l *Lock) window(now clock.Instant) (over error, until clock.Instant) {
+func (l *Lock) window(now clock.Instant) (until clock.Instant, over error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.over(now), l.until
+	return l.until, l.over(now)
 }
 
 // keeping is what a keep round is for.
@@ -78,7 +78,7 @@ func (l *Lock) newKeepRound(start clock.Instant, ttl, window time.Duration) *rou
 // brought it.
 func (k *keeping) answered(r *round, q *request, decided bool, v verdict) {
 	if decided && (v == won || v == rivalled) {
-		k.lock.apply(v, k.until)
+		_ = k.lock.apply(v, k.until) // whoever waits for the round learns why by an apply of its own
 		k.lock.renewed(r)
 	}
 	switch {

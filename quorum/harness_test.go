@@ -141,10 +141,10 @@ func closed(l *quorum.Lock) bool {
 // seeded returns a source of tokens that gives the same ones each time.
 func seeded() *rand.ChaCha8 { return rand.NewChaCha8([32]byte{42}) }
 
-func attemptError(t testing.TB, err error) *quorum.AttemptError {
-	t.Helper()
+func attemptError(tb testing.TB, err error) *quorum.AttemptError {
+	tb.Helper()
 	var failure *quorum.AttemptError
-	require.ErrorAs(t, err, &failure)
+	require.ErrorAs(tb, err, &failure)
 	return failure
 }
 
@@ -155,13 +155,13 @@ func ended() context.Context {
 	return ctx
 }
 
-func assertReason(t testing.TB, err, want error) {
-	t.Helper()
+func assertReason(tb testing.TB, err, want error) {
+	tb.Helper()
 	for _, sentinel := range []error{quorum.ErrTaken, quorum.ErrNoQuorum, quorum.ErrLost, quorum.ErrClosed} {
 		if sentinel == want { //nolint:errorlint // sentinels themselves
-			assert.ErrorIs(t, err, sentinel)
+			assert.ErrorIs(tb, err, sentinel)
 		} else {
-			assert.NotErrorIs(t, err, sentinel)
+			assert.NotErrorIs(tb, err, sentinel)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
 	doubt := gone && dropped == nil && !q.released && d.claim.inDoubt(l.master)
 	stands := !gone && (d.claim.wasGranted(l.master) || d.claim.inDoubt(l.master))
 	if !d.entered && !doubt && !stands { // as nearly always
-		l.manager.owing.done(1)
+		l.manager.owing.done()
 		return
 	}
 	now := l.manager.opts.Clock.Now()
@@ -86,10 +86,10 @@ func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
 		if d.entered {
 			l.strike(d.claim)
 		} else {
-			l.manager.owing.done(1)
+			l.manager.owing.done()
 		}
 	case !d.entered && !d.claim.owe(l.master):
-		l.manager.owing.done(1) // there is a debt already
+		l.manager.owing.done() // there is a debt already
 	case l.closing && d.lastTry:
 		l.giveUp(&d)
 		if hopeless { // for the others too
@@ -108,7 +108,7 @@ func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
 // strike takes a claim off the ledger.
 func (l *ledger) strike(c *claim) {
 	c.paid(l.master)
-	l.manager.owing.done(1)
+	l.manager.owing.done()
 }
 
 // answered learns from one try whether the master can be told anything. All the

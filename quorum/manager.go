@@ -176,13 +176,13 @@ func canonical(addr string) string {
 func (m *Manager) enter() error {
 	m.calls.add(1)
 	if m.closed.Load() {
-		m.calls.done(1)
+		m.calls.done()
 		return ErrClosed
 	}
 	return nil
 }
 
-func (m *Manager) exit() { m.calls.done(1) }
+func (m *Manager) exit() { m.calls.done() }
 
 // Close ends the Manager: it signals the holders of its locks, ends the calls
 // that are waiting, delivers the releases that are still owed to masters, and
@@ -268,8 +268,8 @@ type gauge struct {
 
 func (g *gauge) add(n int) { g.n.Add(int64(n)) }
 
-func (g *gauge) done(n int) {
-	if g.n.Add(int64(-n)) > 0 {
+func (g *gauge) done() {
+	if g.n.Add(-1) > 0 {
 		return
 	}
 	if zero := g.waiting.Load(); zero != nil {

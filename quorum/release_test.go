@@ -143,7 +143,7 @@ func TestCloseEndsLocksAndCalls(t *testing.T) {
 		lost := watched.Lost()
 		waiting := make(chan error)
 		go func() {
-			_, err := b.Manager.Acquire(context.Background(), name, ttl)
+			_, err := b.Acquire(context.Background(), name, ttl)
 			waiting <- err
 		}()
 		time.Sleep(time.Second)
@@ -155,7 +155,7 @@ func TestCloseEndsLocksAndCalls(t *testing.T) {
 		assert.True(b, closed(l))
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrClosed)
-		_, err = b.Manager.Acquire(b.Context(), name, ttl)
+		_, err = b.Acquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrClosed)
 		_, err = b.Inspect(b.Context(), name)
 		assertReason(b, err, quorum.ErrClosed)

@@ -146,6 +146,7 @@ func FuzzReplies(f *testing.F) {
 }
 
 func fuzzReplies(t *testing.T, replied func(string, int64, string) reply, text string, number int64) {
+	t.Helper()
 	var p puppet
 	client := redis.NewClient(&redis.Options{Addr: "192.0.2.1:1", MaintNotificationsConfig: quiet})
 	client.AddHook(&p)

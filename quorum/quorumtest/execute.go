@@ -75,15 +75,15 @@ func (e *engine) run(c *conn, args []string) {
 // intercept sees each command before miniredis does, those that a script calls included, and
 // returns true if it has answered. It runs in the engine's one thread.
 func (e *engine) intercept(p *server.Peer, cmd string, args ...string) bool {
-	return e.refuse(p, cmd, args) || e.emulate(p, cmd, args)
+	return e.refuse(p, cmd) || e.emulate(p, cmd, args)
 }
 
 // refuse answers with the error that was set, if a server in that state refuses cmd.
-func (e *engine) refuse(p *server.Peer, cmd string, args []string) bool {
+func (e *engine) refuse(p *server.Peer, cmd string) bool {
 	x := &e.current
 	inScript := p != x.peer
 	// A script that has written once is never stopped half-way.
-	if x.failure != "" && !x.wrote && e.refuses(x.failure, cmd, args, inScript) {
+	if x.failure != "" && !x.wrote && e.refuses(x.failure, cmd, inScript) {
 		p.WriteError(x.failure)
 		x.refused = true
 		return true

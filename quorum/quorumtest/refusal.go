@@ -4,7 +4,7 @@ import "strings"
 
 // refuses tells whether a server whose state the error text names refuses cmd. Which commands those
 // are follows the command flags of Redis 7 (write, denyoom, loading). inScript is for what a script calls.
-func (e *engine) refuses(text, cmd string, args []string, inScript bool) bool {
+func (e *engine) refuses(text, cmd string, inScript bool) bool {
 	code, _, _ := strings.Cut(text, " ")
 	switch code {
 	case "OOM":
