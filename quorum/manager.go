@@ -86,11 +86,15 @@ func start(clients, owned []redis.UniversalClient, opts Options) *Manager {
 		m.masters = append(m.masters, newMaster(client, i, opts.AttemptTimeout))
 		m.ledgers = append(m.ledgers, newLedger(m, i))
 	}
-	m.lanes = fanout.New(fanout.Config{
+	cfg := fanout.Config{
 		Lanes: len(clients), Pipelines: pipelines, Batch: batchLimit, Queue: queueLimit,
 		Stall: opts.AttemptTimeout,
 		Now:   func() time.Duration { return time.Duration(opts.Clock.Now()) },
-	}, func(ctx context.Context, lane int, batch []*operation) error {
+	}
+	if simulated, ok := opts.Clock.(interface{ Settled() }); ok {
+		cfg.Settled = simulated.Settled
+	}
+	m.lanes = fanout.New(cfg, func(ctx context.Context, lane int, batch []*operation) error {
 		return m.masters[lane].send(ctx, batch)
 	})
 	m.watch = newWatch(opts.Clock)

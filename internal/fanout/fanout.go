@@ -46,7 +46,7 @@ var (
 // answer at all. ctx ends when Close gives up waiting.
 type Send[P any] func(ctx context.Context, lane int, batch []*Op[P]) error
 
-// Config bounds what a Group's lanes do. All fields must be set.
+// Config bounds what a Group's lanes do. All fields but the last must be set.
 type Config struct {
 	Lanes     int                  // how many masters
 	Pipelines int                  // most calls under way in one lane
@@ -54,6 +54,11 @@ type Config struct {
 	Queue     int                  // most operations waiting in one lane
 	Stall     time.Duration        // a call under way for longer means that the master does not answer
 	Now       func() time.Duration // the time line of deadlines
+
+	// Settled, if set, is called before a lane looks at what is queued. A
+	// simulation lets all that happens at this instant happen first, so that
+	// the same history has the same batches each time.
+	Settled func()
 }
 
 // Op is one operation on one lane. It is used for one Submit only, and must not

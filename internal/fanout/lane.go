@@ -166,6 +166,7 @@ func (l *lane[P]) take(batch []*Op[P]) ([]*Op[P], time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
+		l.letSettle()
 		if l.closed {
 			return nil, 0
 		}
@@ -183,6 +184,15 @@ func (l *lane[P]) take(batch []*Op[P]) ([]*Op[P], time.Duration) {
 		if !l.closed && (l.queue.len == 0 || l.allowance(now) == 0) {
 			l.wake.Wait()
 		}
+	}
+}
+
+// letSettle calls Config.Settled, if there is something to look at.
+func (l *lane[P]) letSettle() {
+	if l.cfg.Settled != nil && l.queue.len > 0 {
+		l.mu.Unlock()
+		l.cfg.Settled()
+		l.mu.Lock()
 	}
 }
 

@@ -1,0 +1,298 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/quorum/quorumtest"
+)
+
+// client is one process with a Manager, and workers that use it.
+type client struct {
+	world   *world
+	index   int
+	clock   rateClock
+	manager *quorum.Manager
+	redis   []*redis.Client
+	gone    atomic.Bool // it crashed: nothing leaves it, and nothing reaches it
+}
+
+func (c *client) close() {
+	_ = c.manager.Close() // keys of clients that crashed are left to expire
+	for _, rc := range c.redis {
+		_ = rc.Close()
+	}
+}
+
+// work takes, uses and releases locks until the history is over.
+func (c *client) work(worker int) {
+	w := c.world
+	r := newRandom(w.seed, w.actor("worker", c.index, worker))
+	who := fmt.Sprintf("client %d worker %d", c.index, worker)
+	for w.now() < w.cfg.Length && !c.gone.Load() {
+		time.Sleep(r.between(time.Microsecond, 50*time.Millisecond))
+		name := w.lockName(r.IntN(w.cfg.Names))
+		ttl := r.between(w.cfg.TTL/2, w.cfg.TTL*3/2).Truncate(time.Millisecond)
+		w.mu.Lock()
+		w.ops++
+		w.mu.Unlock()
+		switch r.IntN(10) {
+		case 0:
+			c.do(r, who, name, ttl)
+		case 1:
+			c.once(r, who, name, ttl)
+		default:
+			c.use(r, who, name, ttl)
+		}
+	}
+}
+
+// use takes a lock by hand, and does with it what people do.
+func (c *client) use(r random, who, name string, ttl time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 3*ttl))
+	defer cancel()
+	acquire := c.manager.TryAcquire
+	if r.chance(0.6) {
+		acquire = c.manager.Acquire
+	}
+	var opts []quorum.AcquireOption
+	renewed := r.chance(0.3)
+	if renewed {
+		opts = append(opts, quorum.AutoRenew(time.Duration(r.IntN(2))*4*ttl))
+	}
+	l, err := acquire(ctx, name, ttl, opts...)
+	c.judge(ctx, who, name, err)
+	if err != nil {
+		return
+	}
+	h := c.hold(who, l, renewed)
+	for range r.IntN(4) {
+		h.rely(r.between(time.Microsecond, ttl/2))
+		if r.chance(0.5) {
+			c.extend(r, h, ttl)
+		}
+	}
+	if r.chance(0.1) {
+		time.Sleep(r.between(ttl, 2*ttl)) // pauses for longer than the lock lasts
+	}
+	if r.chance(0.1) && !renewed {
+		h.abandon()
+		return
+	}
+	c.release(r, h)
+}
+
+func (c *client) extend(r random, h *hold, ttl time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 2*ttl))
+	defer cancel()
+	longer := r.between(ttl/2, 2*ttl).Truncate(time.Millisecond)
+	before := h.lock.Validity()
+	err := h.lock.Extend(ctx, longer)
+	c.world.log("%s extends %s by %v: %v", h.who, h.lock.Name(), longer, reason(err))
+	switch {
+	case err == nil:
+		h.look()
+	case errors.Is(err, quorum.ErrLost):
+		if h.lock.Validity() > 0 {
+			c.world.violation("%s: lost, but valid", h.who)
+		}
+	case errors.Is(err, quorum.ErrNoQuorum):
+		if before <= 0 {
+			c.world.violation("%s: an extension of a lock that was over failed with %v", h.who, err)
+		}
+	default:
+		c.world.violation("%s: extend failed with %v", h.who, err)
+	}
+}
+
+func (c *client) release(r random, h *hold) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 2*callTimeout))
+	defer cancel()
+	if r.chance(0.2) {
+		cancel()
+	}
+	held := h.lock.Validity() > 0
+	h.over()
+	err := h.lock.Release(ctx)
+	c.world.log("%s releases %s: %v", h.who, h.lock.Name(), reason(err))
+	switch {
+	case err == nil && !held:
+		c.world.violation("%s: released a lock that was over", h.who)
+	case errors.Is(err, quorum.ErrLost) && held:
+		c.world.violation("%s: lost in the instant of its release: %v", h.who, err)
+	}
+}
+
+// do has Do hold the lock.
+func (c *client) do(r random, who, name string, ttl time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 5*ttl))
+	defer cancel()
+	working := r.between(time.Microsecond, 3*ttl)
+	ran := false
+	err := c.manager.Do(ctx, name, ttl, func(ctx context.Context, l *quorum.Lock) error {
+		ran = true
+		h := c.hold(who, l, true)
+		end := time.Now().Add(working)
+		for ctx.Err() == nil && time.Now().Before(end) {
+			h.rely(min(ttl/7+1, time.Until(end)))
+		}
+		if l.Validity() > 0 && errors.Is(context.Cause(ctx), quorum.ErrLost) {
+			c.world.violation("%s: its context says lost, its validity does not", who)
+		}
+		h.over()
+		return nil
+	})
+	c.world.log("%s is done with %s: %v", who, name, reason(err))
+	if !ran {
+		c.judge(ctx, who, name, err)
+	}
+}
+
+// once has Once take a period. What it holds nobody relies on after fn.
+func (c *client) once(r random, who, name string, period time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 5*period))
+	defer cancel()
+	ran, err := c.manager.Once(ctx, name, period, func(context.Context) error { return nil })
+	c.world.log("%s once %s: %v %v", who, name, ran, reason(err))
+	if !ran && err != nil {
+		c.judge(ctx, who, name, err)
+	}
+}
+
+// judge checks that an error says what is so.
+func (c *client) judge(ctx context.Context, who, name string, err error) {
+	w := c.world
+	w.log("%s takes %s: %v", who, name, reason(err))
+	if err == nil {
+		return
+	}
+	var failure *quorum.AttemptError
+	if !errors.As(err, &failure) {
+		w.violation("%s: no AttemptError: %v", who, err)
+		return
+	}
+	taken, quorumOf := errors.Is(err, quorum.ErrTaken), w.cfg.Masters/2+1
+	if enough := failure.Count(quorum.Taken) > w.cfg.Masters-quorumOf; taken != enough {
+		w.violation("%s: taken is %v, but: %v", who, taken, err)
+	}
+	if taken == errors.Is(err, quorum.ErrNoQuorum) {
+		w.violation("%s: neither or both of taken and no quorum: %v", who, err)
+	}
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		w.violation("%s: tells of the end of a context that has not ended: %v", who, err)
+	}
+}
+
+// probe takes a lock when all faults are over. It must get it within the time
+// that what is left behind can stand in its way, and a few attempts.
+func (c *client) probe(name string) {
+	bound := 4*c.world.cfg.TTL + 10*time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	defer cancel()
+	l, err := c.manager.Acquire(ctx, name, c.world.cfg.TTL)
+	if err != nil {
+		c.world.violation("a waiter for %s is not served within %v: %v", name, bound, err)
+		return
+	}
+	h := c.hold("probe", l, false)
+	h.rely(time.Millisecond)
+	h.over()
+	if err := l.Release(context.Background()); err != nil {
+		c.world.violation("a release without faults failed: %v", err)
+	}
+}
+
+// hold is a lock while somebody relies on it.
+type hold struct {
+	client  *client
+	who     string
+	lock    *quorum.Lock
+	from    time.Duration
+	until   time.Duration // the end of its window, in true time
+	renewed bool
+	ended   bool
+}
+
+func (c *client) hold(who string, l *quorum.Lock, renewed bool) *hold {
+	h := &hold{client: c, who: who, lock: l, from: c.world.now(), renewed: renewed}
+	h.look()
+	return h
+}
+
+// look reads the window, and checks that the token stands on a quorum.
+func (h *hold) look() {
+	left := h.lock.Validity()
+	if left <= 0 {
+		return
+	}
+	w := h.client.world
+	h.until = max(h.until, w.now()+h.client.clock.toTrue(left))
+	standing := 0
+	for _, m := range w.masters {
+		if m.holds(h.lock.Name(), h.lock.Token()) {
+			standing++
+		}
+	}
+	if standing <= w.cfg.Masters/2 && !w.cfg.Forget {
+		w.violation("%s holds %s for %v yet, but its token stands on %d of %d masters",
+			h.who, h.lock.Name(), left, standing, w.cfg.Masters)
+	}
+}
+
+// rely goes on for a while, and looks at the end of it: just before the window
+// closes if that comes first.
+func (h *hold) rely(d time.Duration) {
+	w := h.client.world
+	if left := h.until - w.now() - time.Nanosecond; !h.renewed && left > 0 && left < d {
+		time.Sleep(left)
+		h.look()
+		d -= left
+	}
+	time.Sleep(d)
+	h.look()
+}
+
+// over ends the hold: now, or when its window closed.
+func (h *hold) over() {
+	if h.ended {
+		return
+	}
+	h.ended = true
+	w := h.client.world
+	if left := h.lock.Validity(); left > 0 {
+		h.until = max(h.until, w.now()+h.client.clock.toTrue(left))
+	}
+	w.history.Add(quorumtest.Hold{
+		Name: h.lock.Name(), Holder: h.who, Token: h.lock.Token(),
+		From: h.from, To: min(w.now(), h.until), Fence: h.lock.Fence(),
+	})
+}
+
+// abandon leaves the lock to expire, and relies on it to the last.
+func (h *hold) abandon() {
+	for h.lock.Validity() > 0 {
+		h.rely(h.client.clock.toTrue(h.lock.Validity()) + time.Nanosecond)
+	}
+	h.over()
+}
+
+// reason is an error's sentinel, for the trace.
+func reason(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	var s string
+	for _, sentinel := range []error{quorum.ErrTaken, quorum.ErrNoQuorum, quorum.ErrExpired, quorum.ErrDenied,
+		quorum.ErrHoldLimit, quorum.ErrLost, quorum.ErrClosed, context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, sentinel) {
+			s += fmt.Sprintf("[%v]", sentinel)
+		}
+	}
+	return s
+}

@@ -1,0 +1,189 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// link is the network between one client and one master, in the place of
+// go-redis' own: a hook that never lets a command through to a socket.
+type link struct {
+	client  *client
+	master  *master
+	patient bool // calls last until they fail by themselves, as with go-redis' defaults
+
+	mu   sync.Mutex // guards draw
+	draw random
+}
+
+// fate is what becomes of one call.
+type fate struct {
+	there, back        time.Duration
+	loseThere          bool
+	loseBack           bool
+	again              time.Duration // the client repeats it after this long; 0 if not
+	refusedAfter, late time.Duration
+	scatter, scatter2  time.Duration // after a hang, until it is carried out
+}
+
+func (l *link) fate() fate {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := l.client.world
+	f := fate{
+		there: w.cfg.delay(l.draw), back: w.cfg.delay(l.draw),
+		refusedAfter: l.draw.between(time.Microsecond, 100*time.Microsecond),
+		late:         l.draw.between(1, time.Millisecond),
+	}
+	f.scatter, f.scatter2 = l.draw.between(1, time.Millisecond), l.draw.between(1, time.Millisecond)
+	faulty := !w.calm.Load()
+	f.loseThere = l.draw.chance(w.cfg.Loss) && faulty
+	f.loseBack = l.draw.chance(w.cfg.Loss) && faulty
+	if l.draw.chance(w.cfg.Late) && faulty {
+		f.there = l.draw.between(time.Millisecond, 3*callTimeout)
+	}
+	if l.draw.chance(w.cfg.Late) && faulty {
+		f.back = l.draw.between(time.Millisecond, 3*callTimeout)
+	}
+	if l.draw.chance(w.cfg.Repeat) {
+		f.again = l.draw.between(time.Millisecond, callTimeout)
+	}
+	return f
+}
+
+// callTimeout is quorum.Options.AttemptTimeout in the simulation, patience how
+// long a call of a client without deadlines lasts.
+const (
+	callTimeout = 200 * time.Millisecond
+	patience    = 5 * callTimeout
+)
+
+// exchange is one call: a batch there, the replies back.
+func (l *link) exchange(ctx context.Context, batch [][]any) ([]any, error) {
+	f := l.fate()
+	life, down := l.master.state()
+	if l.client.gone.Load() {
+		return nil, l.timeOut(ctx, f, nil)
+	}
+	if down {
+		time.Sleep(f.refusedAfter)
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+	}
+	answers := make(chan []any, 2)
+	if !f.loseThere {
+		l.deliver(f.there, f.scatter, f.back, f.loseBack, life, batch, answers)
+	}
+	if f.again > 0 {
+		l.deliver(f.again+f.there, f.scatter2, f.back+1, false, life, batch, answers)
+	}
+	select {
+	case replies := <-answers:
+		if replies == nil {
+			return nil, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+		}
+		return replies, nil
+	case <-l.expiry(ctx, f):
+		return nil, l.deadline()
+	}
+}
+
+// deliver has the batch carried out later, whether or not anybody waits for it.
+func (l *link) deliver(there, scatter, back time.Duration, lost bool, life int, batch [][]any, answers chan<- []any) {
+	w := l.client.world
+	w.underway.Add(1)
+	go func() {
+		defer w.underway.Done()
+		time.Sleep(there)
+		replies, ok := l.master.execute(life, scatter, batch)
+		time.Sleep(back)
+		if ok && (lost || l.client.gone.Load()) {
+			return
+		}
+		select {
+		case answers <- replies: // nil if the connection died with the master
+		default:
+		}
+	}()
+}
+
+func (l *link) expiry(ctx context.Context, f fate) <-chan time.Time {
+	d := patience
+	if deadline, ok := ctx.Deadline(); ok && !l.patient {
+		d = time.Until(deadline)
+	}
+	return time.After(d + f.late)
+}
+
+func (l *link) timeOut(ctx context.Context, f fate, _ error) error {
+	<-l.expiry(ctx, f)
+	return l.deadline()
+}
+
+func (l *link) deadline() error {
+	return &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
+}
+
+// DialHook is part of redis.Hook. Nothing is ever dialled.
+func (l *link) DialHook(redis.DialHook) redis.DialHook {
+	return func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("sim: a simulated client dials")
+	}
+}
+
+// ProcessHook is part of redis.Hook.
+func (l *link) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		replies, err := l.exchange(ctx, [][]any{cmd.Args()})
+		if err != nil {
+			return err
+		}
+		return answer(cmd, replies[0])
+	}
+}
+
+// ProcessPipelineHook is part of redis.Hook.
+func (l *link) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		batch := make([][]any, len(cmds))
+		for i, cmd := range cmds {
+			batch[i] = cmd.Args()
+		}
+		replies, err := l.exchange(ctx, batch)
+		for i, cmd := range cmds {
+			if err != nil {
+				cmd.SetErr(err)
+			} else {
+				cmd.SetErr(answer(cmd, replies[i]))
+			}
+		}
+		return err
+	}
+}
+
+// replyError is an error that a master replied.
+type replyError string
+
+func (e replyError) Error() string { return string(e) }
+
+// RedisError makes it a redis.Error.
+func (e replyError) RedisError() {}
+
+// answer gives a command its reply, and returns the error that go-redis would.
+func answer(cmd redis.Cmder, reply any) error {
+	switch reply := reply.(type) {
+	case nilReply:
+		return redis.Nil
+	case fault:
+		return replyError(reply)
+	default:
+		cmd.(*redis.Cmd).SetVal(reply)
+		return nil
+	}
+}

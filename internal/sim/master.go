@@ -1,0 +1,114 @@
+package sim
+
+import (
+	"sync"
+	"time"
+)
+
+// master is a modelled Redis master: the model, a clock with a rate of its own,
+// and a state.
+type master struct {
+	index int
+	world *world
+	rate  float64 // its seconds per true second
+
+	mu    sync.Mutex // guards all below
+	model *model
+	down  bool
+	hung  chan struct{} // closed when it continues; nil while it runs
+	life  int           // counts its lives: what was sent to an earlier one is lost
+}
+
+// now returns the instant of the master's clock.
+func (m *master) now() time.Duration {
+	return time.Duration(float64(m.world.now()) * m.rate)
+}
+
+// execute carries out a batch once the master runs, unless it dies before.
+func (m *master) execute(life int, scatter time.Duration, batch [][]any) (replies []any, ok bool) {
+	for {
+		m.mu.Lock()
+		if m.down || m.life != life {
+			m.mu.Unlock()
+			return nil, false
+		}
+		hung := m.hung
+		if hung == nil {
+			break
+		}
+		m.mu.Unlock()
+		<-hung
+		// What piled up is carried out in an order of the server's own.
+		time.Sleep(scatter)
+	}
+	defer m.mu.Unlock()
+	for _, args := range batch {
+		replies = append(replies, m.model.execute(m.now(), args))
+	}
+	return replies, true
+}
+
+// state returns the master's life, and whether it is down.
+func (m *master) state() (life int, down bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.life, m.down
+}
+
+// holds tells whether token stands under key now.
+func (m *master) holds(key, token string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	standing, ok := m.model.standing(m.now(), key)
+	return ok && standing == token
+}
+
+// keys returns how many keys there are.
+func (m *master) keys() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for key := range m.model.keys {
+		if _, ok := m.model.standing(m.now(), key); ok {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *master) hang() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.hung == nil {
+		m.hung = make(chan struct{})
+	}
+}
+
+func (m *master) resume() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.hung != nil {
+		close(m.hung)
+		m.hung = nil
+	}
+}
+
+func (m *master) kill() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.down = true
+	m.life++
+}
+
+// start brings a killed master back, with its keys or without. Its scripts are
+// gone in any case.
+func (m *master) start(remember bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	keys := m.model.keys
+	m.model = newModel()
+	if remember {
+		m.model.keys = keys
+	}
+	m.down = false
+}

@@ -1,0 +1,253 @@
+// Package sim runs the real quorum and fanout code against modelled masters, a
+// modelled network and modelled clients, on virtual time and driven by one seed.
+// It is for tests: they call Run inside a testing/synctest bubble, where a
+// minute of history takes a few milliseconds.
+//
+// The checker sees true time, which no client and no master does: two holders of
+// a name at once, a lock whose token does not stand on a quorum while its window
+// is open, an error that says what is not so, a waiter that is never served, and
+// a key that outlives its TTL are all violations.
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/quorum/quorumtest"
+)
+
+// Config says what a history is like. See Random.
+type Config struct {
+	Masters, Clients, Workers int           // workers per client
+	Names                     int           // locks that they contend for
+	TTL                       time.Duration // about
+	Length                    time.Duration // of the time with faults
+	Drift                     float64       // how far clock rates may be apart
+	Latency                   time.Duration // of a message, at most
+	Loss, Late, Repeat        float64       // probabilities per message
+	MasterFaults              float64       // per master and second
+	ClientFaults              float64       // per client and second
+	Forget                    bool          // masters come back without memory: not guaranteed against
+	Patient                   bool          // clients without deadlines of their own
+}
+
+// Random draws a configuration that the library guarantees to be safe in.
+func Random(seed uint64) Config {
+	r := newRandom(seed, "config")
+	pick := func(of ...int) int { return of[r.IntN(len(of))] }
+	return Config{
+		Masters: pick(1, 2, 3, 3, 3, 4, 5, 5, 5, 6, 7, 9),
+		Clients: pick(1, 2, 3, 4), Workers: pick(1, 2, 3), Names: pick(1, 1, 2, 3),
+		TTL:     r.between(100*time.Millisecond, 2*time.Second),
+		Length:  r.between(3*time.Second, 8*time.Second),
+		Drift:   0.0099 * r.Float64(),
+		Latency: r.between(100*time.Microsecond, 20*time.Millisecond),
+		Loss:    float64(pick(0, 1, 5, 20)) / 100, Late: float64(pick(0, 1, 5)) / 100, Repeat: float64(pick(0, 0, 5)) / 100,
+		MasterFaults: float64(pick(0, 1, 5)) / 10, ClientFaults: float64(pick(0, 0, 1, 3)) / 10,
+		Patient: r.chance(0.2),
+	}
+}
+
+func (c Config) delay(r random) time.Duration { return r.between(10*time.Microsecond, c.Latency) }
+
+// Report is what a history came to.
+type Report struct {
+	Seed       uint64
+	Config     Config
+	Holds      int
+	Operations int
+	Faults     int
+	Trace      string // what happened, in order: the same for the same seed
+	Violations error
+}
+
+// world is one history while it lasts.
+type world struct {
+	seed    uint64
+	cfg     Config
+	origin  time.Time
+	masters []*master
+	clients []*client
+
+	calm     atomic.Bool    // faults have stopped
+	underway sync.WaitGroup // messages
+	history  quorumtest.History
+
+	mu     sync.Mutex // guards all below
+	trace  []event
+	errs   []error
+	ops    int
+	faults int
+}
+
+// event is a line of the trace.
+type event struct {
+	at   time.Duration
+	text string
+}
+
+func (w *world) now() time.Duration { return time.Since(w.origin) }
+
+func (w *world) actor(kind string, numbers ...int) string {
+	return fmt.Sprint(kind, numbers)
+}
+
+func (w *world) log(format string, args ...any) {
+	e := event{at: w.now(), text: fmt.Sprintf(format, args...)}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.trace = append(w.trace, e)
+}
+
+func (w *world) violation(format string, args ...any) {
+	err := fmt.Errorf("at %v: "+format, append([]any{w.now()}, args...)...)
+	w.log("VIOLATION %v", err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.errs = append(w.errs, err)
+}
+
+// Run makes one history, from first to last. It must be called inside a
+// testing/synctest bubble, and leaves nothing running there.
+func Run(seed uint64, cfg Config) Report {
+	w := &world{seed: seed, cfg: cfg, origin: time.Now()}
+	for i := range cfg.Masters {
+		r := newRandom(seed, w.actor("master", i))
+		w.masters = append(w.masters, &master{
+			index: i, world: w, model: newModel(),
+			rate: 1 + cfg.Drift/2*r.Float64(),
+		})
+	}
+	for i := range cfg.Clients {
+		w.clients = append(w.clients, w.newClient(i))
+	}
+	w.play()
+	w.settle()
+	for _, c := range w.clients {
+		c.close()
+	}
+	w.underway.Wait()
+	w.afterwards()
+	return w.report()
+}
+
+// play lets clients and faults go on for the history's length.
+func (w *world) play() {
+	var all sync.WaitGroup
+	for _, c := range w.clients {
+		for i := range w.cfg.Workers {
+			all.Go(func() { c.work(i) })
+		}
+		all.Go(c.misfortune)
+	}
+	for _, m := range w.masters {
+		all.Go(func() { w.afflict(m) })
+	}
+	all.Wait()
+}
+
+// settle ends the faults and has a client that was none of them take each lock:
+// whatever happened, it must get it in bounded time.
+func (w *world) settle() {
+	w.calm.Store(true)
+	for _, m := range w.masters {
+		m.resume()
+		if _, down := m.state(); down {
+			m.start(!w.cfg.Forget)
+		}
+	}
+	probe := w.newClient(len(w.clients))
+	w.clients = append(w.clients, probe)
+	for i := range w.cfg.Names {
+		probe.probe(w.lockName(i))
+	}
+}
+
+func (w *world) lockName(i int) string { return fmt.Sprintf("lock-%d", i) }
+
+// afterwards checks that nothing is left once every TTL has passed.
+func (w *world) afterwards() {
+	time.Sleep(3 * w.cfg.TTL)
+	for _, m := range w.masters {
+		if n := m.keys(); n > 0 {
+			w.violation("master %d: %d keys left for longer than their TTL", m.index, n)
+		}
+	}
+}
+
+func (w *world) report() Report {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	slices.SortStableFunc(w.trace, func(a, b event) int {
+		if a.at != b.at {
+			return int(min(max(a.at-b.at, -1), 1))
+		}
+		return strings.Compare(a.text, b.text)
+	})
+	var trace strings.Builder
+	for _, e := range w.trace {
+		fmt.Fprintf(&trace, "%12v %s\n", e.at, e.text)
+	}
+	return Report{
+		Seed: w.seed, Config: w.cfg, Holds: len(w.history.Holds()),
+		Operations: w.ops, Faults: w.faults, Trace: trace.String(),
+		Violations: errors.Join(append(w.errs, w.history.Check())...),
+	}
+}
+
+// rateClock is a client's clock: as many of its seconds per true second as its
+// rate says.
+type rateClock struct {
+	world *world
+	rate  float64
+	start time.Duration
+}
+
+// Now returns the client's instant.
+func (c rateClock) Now() clock.Instant {
+	return clock.Instant(float64(c.world.now())*c.rate) + clock.Instant(c.start)
+}
+
+// Settled lets everything that happens at this instant happen; see
+// fanout.Config. Virtual time goes on only when nothing else can.
+func (c rateClock) Settled() { time.Sleep(time.Nanosecond) }
+
+// toTrue converts a stretch of the client's time to true time.
+func (c rateClock) toTrue(d time.Duration) time.Duration { return time.Duration(float64(d) / c.rate) }
+
+func (w *world) newClient(index int) *client {
+	r := newRandom(w.seed, w.actor("client", index))
+	c := &client{
+		world: w, index: index,
+		clock: rateClock{world: w, rate: 1 - w.cfg.Drift/2*r.Float64(), start: r.between(0, time.Hour)},
+	}
+	var clients []redis.UniversalClient
+	for _, m := range w.masters {
+		rc := redis.NewClient(&redis.Options{
+			Addr: fmt.Sprintf("127.0.%d.%d:6379", index, m.index), MaxRetries: -1, Protocol: 2, PipelinePoolSize: -1,
+		})
+		rc.AddHook(&link{client: c, master: m, patient: w.cfg.Patient,
+			draw: newRandom(w.seed, w.actor("link", index, m.index))})
+		clients = append(clients, rc)
+		c.redis = append(c.redis, rc)
+	}
+	manager, err := quorum.New(clients, &quorum.Options{
+		Clock: c.clock, Random: newRandom(w.seed, w.actor("token", index)),
+		AttemptTimeout: callTimeout, CloseTimeout: 3 * patience,
+		MinBackoff: 5 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
+	})
+	if err != nil {
+		panic(fmt.Sprintf("sim: %v", err))
+	}
+	c.manager = manager
+	return c
+}
