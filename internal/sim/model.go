@@ -36,7 +36,11 @@ type (
 func (m *model) execute(now time.Duration, args []any) any {
 	words := make([]string, len(args))
 	for i, arg := range args {
-		words[i] = fmt.Sprint(arg)
+		if word, ok := arg.(string); ok {
+			words[i] = word
+		} else {
+			words[i] = fmt.Sprint(arg)
+		}
 	}
 	switch strings.ToLower(words[0]) {
 	case "set":
