@@ -174,7 +174,7 @@ func TestMachineSleep(t *testing.T) {
 		assert.LessOrEqual(b, took(func() { <-lost }), 100*time.Millisecond)
 		assert.False(b, closed(other))
 
-		unasked := b.acquire2("unasked")
+		unasked := b.acquireNamed("unasked")
 		fake.Advance(window)
 		assertReason(b, unasked.Release(b.Context()), quorum.ErrLost)
 	})

@@ -74,10 +74,18 @@ func (b *bench) warm(m *quorum.Manager) {
 	synctest.Wait()
 }
 
+// acquire takes the lock, and lets what is under way to the masters that were not
+// needed for that be sent.
 func (b *bench) acquire() *quorum.Lock {
+	b.Helper()
+	return b.acquireNamed(name)
+}
+
+func (b *bench) acquireNamed(name string) *quorum.Lock {
 	b.Helper()
 	l, err := b.TryAcquire(b.Context(), name, ttl)
 	require.NoError(b, err)
+	synctest.Wait()
 	return l
 }
 

@@ -21,6 +21,9 @@ func (e *masterError) Error() string { return e.text }
 
 func (e *masterError) Unwrap() error { return e.cause }
 
+// longestText is how much of a master's error is shown.
+const longestText = 500
+
 // redact makes a master's error fit to be shown. Masters repeat what they did
 // not understand, ownership token and password included.
 func redact(err error, secrets ...string) error {
@@ -38,6 +41,9 @@ func redact(err error, secrets ...string) error {
 			shown = token.Abbreviate(secret)
 		}
 		text = strings.ReplaceAll(text, secret, shown)
+	}
+	if len(text) > longestText {
+		text, changed = strings.ToValidUTF8(text[:longestText], "")+"…", true
 	}
 	shown := &masterError{text: text}
 	isContext := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)

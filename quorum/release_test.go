@@ -139,7 +139,7 @@ func TestConcurrentReleasesAgree(t *testing.T) {
 
 func TestCloseEndsLocksAndCalls(t *testing.T) {
 	bubble(t, 5, func(b *bench) {
-		l, watched := b.acquire(), b.acquire2("watched")
+		l, watched := b.acquire(), b.acquireNamed("watched")
 		lost := watched.Lost()
 		waiting := make(chan error)
 		go func() {
@@ -164,5 +164,23 @@ func TestCloseEndsLocksAndCalls(t *testing.T) {
 		assertReason(b, b.Manager.Close(), quorum.ErrClosed)
 		assert.Equal(b, 5, b.count(l.Token()), "locks taken by hand are left to expire")
 		assert.Equal(b, executed, b.Master(0).Commands())
+	})
+}
+
+// TestReleaseWaitsForMastersThatAnswer: one master hangs and was never sent
+// anything, so the release must not count on it while the token stands on one
+// that answers. Who asks next would find too few.
+func TestReleaseWaitsForMastersThatAnswer(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.warm(b.Manager)
+		b.Master(2).Hang()
+		stuck := b.acquireNamed("stuck") // hangs there
+		time.Sleep(timeout / 2)
+		l := b.acquire() // waits behind that
+		b.Master(1).DelayReplies(5*time.Millisecond, 1)
+		b.Master(1).DelayRequests(5*time.Millisecond, 1)
+		require.NoError(b, l.Release(b.Context()))
+		assert.Equal(b, 3, b.count(""))
+		require.NoError(b, stuck.Release(b.Context()))
 	})
 }

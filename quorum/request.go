@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/quorumlock/redlock/internal/fanout"
 )
 
 // form is how a request is put to a master. A master that does not understand
@@ -65,13 +63,9 @@ func isReply(err error) bool {
 	return errors.As(err, &reply)
 }
 
-// read turns what became of the request into an outcome. What was never sent
-// stands nowhere.
+// read turns what became of the request into an outcome.
 func (q *request) read(dropped error) (Outcome, error) {
-	switch {
-	case errors.Is(dropped, fanout.ErrNothingSent):
-		return Absent, nil
-	case dropped != nil:
+	if dropped != nil {
 		return Unsent, dropped
 	}
 	return q.readReply()

@@ -58,7 +58,7 @@ func (r *round) Settle(op *operation, dropped error) {
 	outcome, err := q.read(dropped)
 	r.claim.note(q, outcome, dropped)
 
-	decided, verdict := r.count(q, outcome, err)
+	decided, verdict := r.count(q, outcome, err, dropped)
 	if r.keeping != nil {
 		r.keeping.answered(r, q, decided, verdict)
 	}
@@ -69,11 +69,11 @@ func (r *round) Settle(op *operation, dropped error) {
 
 // count enters one answer. It returns the verdict, and whether this answer
 // decided it.
-func (r *round) count(q *request, outcome Outcome, err error) (decided bool, v verdict) {
+func (r *round) count(q *request, outcome Outcome, err, dropped error) (decided bool, v verdict) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	q.outcome, q.err, q.settled = outcome, err, true
-	r.tally.add(outcome)
+	r.tally.add(outcome, dropped)
 	if v := r.tally.verdict(r.verb); v != r.verdict && r.verdict <= doomed {
 		r.verdict, decided = v, true
 	}

@@ -1,5 +1,11 @@
 package quorum
 
+import (
+	"errors"
+
+	"github.com/quorumlock/redlock/internal/fanout"
+)
+
 // verdict is what a round's answers amount to so far.
 type verdict uint8
 
@@ -20,12 +26,16 @@ const (
 type tally struct {
 	masters, quorum int
 	counts          [outcomes]int
+	untouched       int // never sent anything about the token, so it does not stand there
 	settled         int
 }
 
-func (t *tally) add(o Outcome) {
+func (t *tally) add(o Outcome, dropped error) {
 	t.counts[o]++
 	t.settled++
+	if errors.Is(dropped, fanout.ErrNothingSent) {
+		t.untouched++
+	}
 }
 
 // verdict decides as soon as the answers to come cannot change anything: a
@@ -35,7 +45,9 @@ func (t *tally) add(o Outcome) {
 // N − quorum + 1 of those leave too few masters to win. To keep a lock, good
 // answers confirm the token; a whole quorum must deny it for the lock to be
 // lost, because with fewer nobody else can hold it. To leave, all that matters is
-// that the token stands there no more.
+// that the token stands there no more. Masters that it never stood on are counted once
+// all others have answered: they may be ones that hang, and a release that counted
+// on them would return while the token stands on the ones that do not.
 func (t *tally) verdict(v verb) verdict {
 	good, rival, enough := t.counts[Held], t.counts[Taken], t.masters-t.quorum+1
 	switch v {
@@ -43,6 +55,10 @@ func (t *tally) verdict(v verb) verdict {
 		rival, enough = t.counts[Taken]+t.counts[Absent], t.quorum
 	case leaveVerb:
 		good, rival, enough = t.counts[Taken]+t.counts[Absent], 0, t.masters+1
+		if t.settled == t.masters {
+			good += t.untouched
+		}
+		return judge(good, rival, enough, t.masters-t.settled+t.untouchedYet(), t.quorum)
 	case inspectVerb:
 		if t.settled < t.masters {
 			return undecided
@@ -50,6 +66,14 @@ func (t *tally) verdict(v verb) verdict {
 		good, rival, enough = t.counts[Taken]+t.counts[Absent], 0, t.masters+1
 	}
 	return judge(good, rival, enough, t.masters-t.settled, t.quorum)
+}
+
+// untouchedYet is how many masters will count as good once all have answered.
+func (t *tally) untouchedYet() int {
+	if t.settled == t.masters {
+		return 0
+	}
+	return t.untouched
 }
 
 func judge(good, rival, enough, pending, quorum int) verdict {

@@ -1,0 +1,145 @@
+package quorum_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/quorum/quorumtest"
+)
+
+// These are tests of rules that no other test here would notice the breach of; see
+// test/mutants.
+
+// TestEvenSplitIsDecidedAtOnce: with half of an even number taken, and all
+// answers in, nobody need wait to know that a majority is impossible.
+func TestEvenSplitIsDecidedAtOnce(t *testing.T) {
+	for _, n := range []int{2, 4, 6} {
+		bubble(t, n, func(b *bench) {
+			b.occupy(n / 2)
+			assert.Zero(b, took(func() {
+				_, err := b.TryAcquire(b.Context(), name, ttl)
+				assertReason(b, err, quorum.ErrTaken)
+			}))
+			synctest.Wait()
+			assert.Equal(b, n/2, b.count(""))
+		})
+	}
+}
+
+func (b *bench) delayReplies(d time.Duration, k int) {
+	for _, m := range b.Masters() {
+		m.DelayReplies(d, k)
+	}
+}
+
+// TestExtensionCountsFromBeforeTheSend: the masters may have carried it out at
+// once.
+func TestExtensionCountsFromBeforeTheSend(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.warm(b.Manager)
+		l := b.acquire()
+		time.Sleep(time.Second)
+		b.delayReplies(300*time.Millisecond, 1)
+		require.NoError(b, l.Extend(b.Context(), ttl))
+		assert.Equal(b, window-300*time.Millisecond, l.Validity())
+	})
+}
+
+func TestRenewalCountsFromBeforeTheSend(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.warm(b.Manager)
+		l := b.renewed(0)
+		b.delayReplies(300*time.Millisecond, quorumtest.Always)
+		time.Sleep(time.Second) // what is left of the first window is less now
+		longest := time.Duration(0)
+		for range 1000 {
+			time.Sleep(10 * time.Millisecond)
+			longest = max(longest, l.Validity())
+		}
+		assert.LessOrEqual(b, longest, window-300*time.Millisecond)
+		assert.Greater(b, longest, window-400*time.Millisecond, "it was renewed")
+	})
+}
+
+// TestQuorumConfirmedAfterASleepIsAFailure: the machine slept while the answers
+// were on their way, and no timer knows of it.
+func TestQuorumConfirmedAfterASleepIsAFailure(t *testing.T) {
+	fake := &clock.Fake{}
+	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
+		b.warm(b.Manager)
+		b.delayReplies(20*time.Millisecond, 1)
+		time.AfterFunc(10*time.Millisecond, func() { fake.Advance(window) })
+		_, err := b.TryAcquire(b.Context(), name, ttl)
+		assertReason(b, err, quorum.ErrNoQuorum)
+		synctest.Wait()
+		assert.Equal(b, 3, b.count(""), "rolled back")
+	})
+}
+
+// TestExtendConfirmedAfterASleepIsALoss: the new window would be open yet, but
+// the old one was not when the answers came.
+func TestExtendConfirmedAfterASleepIsALoss(t *testing.T) {
+	fake := &clock.Fake{}
+	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
+		b.warm(b.Manager)
+		l := b.acquire()
+		fake.Advance(window - time.Second)
+		b.delayReplies(20*time.Millisecond, 1)
+		time.AfterFunc(10*time.Millisecond, func() { fake.Advance(time.Second) })
+		err := l.Extend(b.Context(), ttl)
+		assertReason(b, err, quorum.ErrLost)
+		assert.ErrorIs(b, err, quorum.ErrExpired)
+		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
+		synctest.Wait()
+		assert.Equal(b, 3, b.count(""), "what the masters were told to keep is released")
+	})
+}
+
+// TestDebtsOfAnExtendedLockOutliveItsFirstTTL: the key that is owed stands for as
+// long as the longest extension.
+func TestDebtsOfAnExtendedLockOutliveItsFirstTTL(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		l := b.acquire()
+		require.NoError(b, l.Extend(b.Context(), time.Hour))
+		synctest.Wait()
+		b.Master(1).Stop()
+		require.NoError(b, l.Release(b.Context()))
+		time.Sleep(3 * ttl)
+		require.NoError(b, b.Master(1).Restart(quorumtest.KeepMemory))
+		time.Sleep(3 * time.Second)
+		assert.Equal(b, 3, b.count(""))
+	})
+}
+
+// TestNoRepairIsSentAfterTheWindow: it waited for its lane until then.
+func TestNoRepairIsSentAfterTheWindow(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.warm(b.Manager)
+		forgetful := b.Master(0)
+		const short = 200 * time.Millisecond
+		l, err := b.TryAcquire(b.Context(), name, short)
+		require.NoError(b, err)
+		synctest.Wait()
+		forgetful.FlushAll()
+		forgetful.Full()
+		require.NoError(b, l.Extend(b.Context(), short))
+		synctest.Wait() // the first repair has failed
+		forgetful.Heal()
+		forgetful.DelayReplies(2*short, 1)
+		_, err = b.TryAcquire(b.Context(), "other", ttl) // its lane is busy until the window is over
+		require.NoError(b, err)
+		time.Sleep(2*short - 1)
+		assert.Equal(b, -1-short/100-2*time.Millisecond, l.Validity()+short)
+		executed := forgetful.Commands()
+		time.Sleep(1)
+		synctest.Wait()
+		assert.Equal(b, executed, forgetful.Commands())
+		assert.Equal(b, 3, b.count(""))
+	})
+}
