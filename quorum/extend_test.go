@@ -179,10 +179,3 @@ func TestMachineSleep(t *testing.T) {
 		assertReason(b, unasked.Release(b.Context()), quorum.ErrLost)
 	})
 }
-
-func (b *bench) acquire2(name string) *quorum.Lock {
-	b.Helper()
-	l, err := b.TryAcquire(b.Context(), name, ttl)
-	require.NoError(b, err)
-	return l
-}

@@ -20,6 +20,7 @@ func (b *bench) renewed(maxHold time.Duration) *quorum.Lock {
 	b.Helper()
 	l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(maxHold))
 	require.NoError(b, err)
+	synctest.Wait()
 	return l
 }
 

@@ -135,7 +135,7 @@ func TestNoRepairIsSentAfterTheWindow(t *testing.T) {
 		_, err = b.TryAcquire(b.Context(), "other", ttl) // its lane is busy until the window is over
 		require.NoError(b, err)
 		time.Sleep(2*short - 1)
-		assert.Equal(b, -1-short/100-2*time.Millisecond, l.Validity()+short)
+		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
 		executed := forgetful.Commands()
 		time.Sleep(1)
 		synctest.Wait()
