@@ -183,8 +183,7 @@ func TestElapsedCounts(t *testing.T) {
 // TestQuorumWithoutValidityIsAFailure: the masters granted, but too late.
 func TestQuorumWithoutValidityIsAFailure(t *testing.T) {
 	bubble(t, 3, func(b *bench) {
-		l := b.acquire() // connections exist
-		require.NoError(b, l.Release(b.Context()))
+		b.warm(b.Manager) // connections exist
 		const short = 100 * time.Millisecond
 		for _, m := range b.Masters() {
 			m.DelayReplies(99*time.Millisecond, 1) // 2 ms after the end of the window

@@ -135,6 +135,7 @@ func TestCloseDoesNotWaitForeverForAClient(t *testing.T) {
 		b.Master(1).Hang()
 		l, err := m.TryAcquire(b.Context(), name, ttl)
 		require.NoError(b, err)
+		synctest.Wait()
 		require.NoError(b, l.Release(b.Context()))
 		assert.Equal(b, 2*time.Second, took(func() { assert.Error(b, m.Close()) }))
 		b.Master(1).Resume()

@@ -304,9 +304,10 @@ func TestRepeatedRequestsCountOnce(t *testing.T) {
 				assert.Equal(b, 3, b.count(l.Token()))
 				cut()
 				require.NoError(b, l.Extend(b.Context(), ttl))
+				time.Sleep(timeout)
 				cut()
 				require.NoError(b, l.Release(b.Context()), "already gone is gone")
-				synctest.Wait()
+				time.Sleep(timeout)
 				b.standsNowhere(0)
 			})
 		})
@@ -393,7 +394,7 @@ func TestRestartedMastersHaveForgottenTheScripts(t *testing.T) {
 				t.Cleanup(func() { require.NoError(t, client.Close()) })
 				clients = append(clients, client)
 			}
-			m, err := quorum.New(clients, nil)
+			m, err := quorum.New(clients, &quorum.Options{AttemptTimeout: patience}) // 600 scripts are to be compiled
 			require.NoError(t, err)
 			forget := func() {
 				before := sources.sources.Load()

@@ -111,6 +111,7 @@ func TestReleaseCancelsAnUnsentExtend(t *testing.T) {
 		late.DelayReplies(300*time.Millisecond, 1)
 		executed := late.Commands()
 		require.NoError(b, l.Extend(b.Context(), ttl)) // under way on the late master
+		synctest.Wait()
 		require.NoError(b, l.Extend(b.Context(), ttl)) // waits there
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(time.Second)

@@ -208,7 +208,9 @@ func TestRollingRestartKeepsTheLock(t *testing.T) {
 				l := b.renewed(0)
 				others, err := quorum.New(b.Clients(), &quorum.Options{Clock: b.clock})
 				require.NoError(b, err)
+				defer others.Close()
 				ctx, cancel := context.WithCancel(b.Context())
+				defer cancel()
 				waiting := make(chan error, 3)
 				for range 3 {
 					go func() {
@@ -284,6 +286,7 @@ func TestLateRepairIsUndone(t *testing.T) {
 		forgetful.FlushAll()
 		forgetful.DelayReplies(20*time.Millisecond, 1)
 		require.NoError(b, l.Extend(b.Context(), ttl))
+		synctest.Wait()
 		forgetful.DelayRequests(timeout+300*time.Millisecond, 1) // the repair
 		time.Sleep(30 * time.Millisecond)
 		require.NoError(b, l.Release(b.Context()))
