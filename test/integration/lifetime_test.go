@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/quorumlock/redlock/quorum"
 )
@@ -90,11 +91,20 @@ func TestTenThousandLocks(t *testing.T) {
 	goroutines := runtime.NumGoroutine()
 	held := make([]*quorum.Lock, locks)
 	var lost [locks]<-chan struct{}
-	for i := range held {
-		l, err := m.TryAcquire(t.Context(), fmt.Sprintf("lock-%d", i), ttl, quorum.AutoRenew(0))
-		require.NoError(t, err)
-		held[i], lost[i] = l, l.Lost()
+	var acquirers errgroup.Group
+	for g := range 50 {
+		acquirers.Go(func() error {
+			for i := g; i < locks; i += 50 {
+				l, err := m.TryAcquire(t.Context(), fmt.Sprintf("lock-%d", i), ttl, quorum.AutoRenew(0))
+				if err != nil {
+					return err
+				}
+				held[i], lost[i] = l, l.Lost()
+			}
+			return nil
+		})
 	}
+	require.NoError(t, acquirers.Wait())
 	assert.LessOrEqual(t, runtime.NumGoroutine(), goroutines+36)
 	<-time.After(ttl) // three renewal periods are what the test is about
 	for i, l := range held {
