@@ -1,0 +1,387 @@
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/quorum"
+)
+
+const (
+	// chaosLongestTTL is the longest that any lock, extension or period of the run asks for. What a master must be kept
+	// out for after it forgot depends on it.
+	chaosLongestTTL = time.Second
+	chaosAttempt    = 250 * time.Millisecond
+	chaosPatience   = 1500 * time.Millisecond // the longest that a waiter waits
+)
+
+// chaosSetup is what a client process is told, by the environment.
+type chaosSetup struct {
+	Holder  string
+	URLs    []string
+	Origin  clock.Instant
+	Seed    uint64
+	Number  uint64 // no two processes of a run have the same
+	Workers int
+	Names   []string // of locks
+	Periods []string // of periods for Once
+	Sample  time.Duration
+	Blind   bool // a broken client: it does not look at Validity
+	Lonely  bool // a broken client: it asks one master only
+}
+
+const chaosVariable = "REDLOCK_TEST_CHAOS"
+
+// chaosOptions are for many contenders on a small machine whose masters fail all the time.
+func chaosOptions() *quorum.Options {
+	return &quorum.Options{
+		AttemptTimeout: chaosAttempt, MinBackoff: 5 * time.Millisecond, MaxBackoff: 100 * time.Millisecond,
+	}
+}
+
+// TestChaosClient is a client process of TestChaos. It is nothing to run by itself.
+func TestChaosClient(t *testing.T) {
+	text := os.Getenv(chaosVariable)
+	if text == "" {
+		return // started by go test with the others; TestChaos starts it in a process of its own
+	}
+	var setup chaosSetup
+	require.NoError(t, json.Unmarshal([]byte(text), &setup))
+	j := &journal{origin: setup.Origin, out: os.NewFile(3, "events")} // the first of exec.Cmd's ExtraFiles
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // its end is the sign to quit, and comes when the test is gone too
+		cancel()
+	}()
+	stop := make(chan struct{})
+	var tasks errgroup.Group
+	tasks.Go(func() error { j.calm.watch(j.now, stop); return nil })
+	before := runtime.NumGoroutine()
+
+	locks, err := quorum.Open(setup.URLs, chaosOptions())
+	require.NoError(t, err)
+	runChaosClient(ctx, j, setup, locks)
+	if err := locks.Close(); err != nil {
+		j.wrong("close: %v", err)
+	}
+	j.write(chaosEvent{Kind: eventClosed, Count: goroutinesOver(before)})
+	close(stop)
+	require.NoError(t, tasks.Wait())
+}
+
+// runChaosClient has its workers use locks until ctx ends.
+func runChaosClient(ctx context.Context, j *journal, setup chaosSetup, locks *quorum.Manager) {
+	var workers errgroup.Group
+	for i := range setup.Workers {
+		w := &chaosWorker{
+			journal: j, setup: setup, locks: locks,
+			random: rand.New(rand.NewPCG(setup.Seed, setup.Number<<16|uint64(i))),
+		}
+		workers.Go(func() error { w.run(ctx); return nil })
+	}
+	if setup.Sample > 0 {
+		workers.Go(func() error { sampleProcess(ctx, j, setup.Sample); return nil })
+	}
+	_ = workers.Wait() // they return no error
+}
+
+// goroutinesOver returns how many goroutines there are above a number, once that no longer changes for the better.
+func goroutinesOver(before int) int {
+	var n int
+	for range 100 {
+		if n = runtime.NumGoroutine() - before; n <= 0 {
+			return 0
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return n
+}
+
+// sampleProcess tells now and then how much memory is in use, and how many goroutines.
+func sampleProcess(ctx context.Context, j *journal, every time.Duration) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		j.write(chaosEvent{Kind: eventSample, From: j.now(), Heap: m.HeapAlloc, Count: runtime.NumGoroutine()})
+	}
+}
+
+// chaosWorker does one thing with a lock after the other.
+type chaosWorker struct {
+	journal *journal
+	setup   chaosSetup
+	locks   *quorum.Manager
+	random  *rand.Rand
+}
+
+func (w *chaosWorker) run(ctx context.Context) {
+	deeds := []struct {
+		weight int
+		do     func(context.Context)
+	}{
+		{24, w.try}, {24, w.wait}, {3, w.keepExtending}, {2, w.renew}, {3, w.do}, {4, w.once},
+		{1, w.releaseLate}, {1, w.abandon}, {2, w.inspect},
+	}
+	total := 0
+	for _, d := range deeds {
+		total += d.weight
+	}
+	for ctx.Err() == nil {
+		pick := w.random.IntN(total)
+		for _, d := range deeds {
+			if pick -= d.weight; pick < 0 {
+				d.do(ctx)
+				break
+			}
+		}
+		w.pause(ctx, w.upTo(20*time.Millisecond))
+	}
+}
+
+func (w *chaosWorker) upTo(d time.Duration) time.Duration {
+	return time.Duration(w.random.Int64N(int64(d)))
+}
+
+// ttl is a whole number of milliseconds, as the masters count.
+func (w *chaosWorker) ttl() time.Duration {
+	return (chaosLongestTTL/5 + w.upTo(chaosLongestTTL*4/5)).Truncate(time.Millisecond)
+}
+
+func (w *chaosWorker) name() string { return w.setup.Names[w.random.IntN(len(w.setup.Names))] }
+
+// usage is how long a lock is used: mostly for a moment.
+func (w *chaosWorker) usage(ttl time.Duration) time.Duration {
+	switch w.random.IntN(30) {
+	case 0:
+		return w.upTo(2 * ttl)
+	case 1, 2:
+		return w.upTo(ttl / 4)
+	}
+	return w.upTo(8 * time.Millisecond)
+}
+
+func (w *chaosWorker) pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+func (w *chaosWorker) hold(l *quorum.Lock, ttl time.Duration, renewed bool, bound time.Duration) *tenure {
+	t := &tenure{journal: w.journal, lock: l, renewed: renewed, bound: bound, blind: w.setup.Blind, lost: l.Lost()}
+	t.begin(ttl)
+	return t
+}
+
+// try makes one attempt, on a context that may end at any moment of it.
+func (w *chaosWorker) try(ctx context.Context) {
+	call, cancel := w.brittle(ctx)
+	defer cancel()
+	ttl := w.ttl()
+	began := w.journal.now()
+	l, err := w.locks.TryAcquire(call, w.name(), ttl)
+	// A failed attempt waits for what it was granted to be rolled back, for as long again and a little.
+	w.journal.checkTook("try", began, w.journal.now()-began, 2*chaosAttempt)
+	if err != nil {
+		w.refused(call, "try", err)
+		return
+	}
+	w.journal.outcome("try: held")
+	t := w.hold(l, ttl, false, 0)
+	t.work(ctx, w.usage(ttl))
+	w.release(ctx, t)
+}
+
+// brittle returns a context that, one time in five, ends within the time that an attempt takes.
+func (w *chaosWorker) brittle(ctx context.Context) (context.Context, context.CancelFunc) {
+	if w.random.IntN(5) > 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, w.upTo(5*time.Millisecond))
+}
+
+// release releases on a context that, one time in four, has ended already.
+func (w *chaosWorker) release(ctx context.Context, t *tenure) {
+	call, cancel := context.WithCancel(context.WithoutCancel(ctx)) // also when the process is to quit
+	defer cancel()
+	if w.random.IntN(4) == 0 {
+		cancel()
+	}
+	t.release(call)
+}
+
+// acquire waits for a lock, for so long as it has the patience. It returns nil if that was not long enough.
+func (w *chaosWorker) acquire(ctx context.Context, ttl, bound time.Duration, opts ...quorum.AcquireOption) *tenure {
+	patience := w.upTo(chaosPatience)
+	call, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	began := w.journal.now()
+	l, err := w.locks.Acquire(call, w.name(), ttl, opts...)
+	w.journal.checkTook("acquire", began, w.journal.now()-began, patience)
+	if err != nil {
+		w.refused(call, "acquire", err)
+		return nil
+	}
+	w.journal.outcome("acquire: held")
+	return w.hold(l, ttl, len(opts) > 0, bound)
+}
+
+func (w *chaosWorker) wait(ctx context.Context) {
+	ttl := w.ttl()
+	if t := w.acquire(ctx, ttl, 0); t != nil {
+		t.work(ctx, w.usage(ttl))
+		w.release(ctx, t)
+	}
+}
+
+// keepExtending keeps a lock by hand, not always in time.
+func (w *chaosWorker) keepExtending(ctx context.Context) {
+	ttl := w.ttl()
+	t := w.acquire(ctx, ttl, 0)
+	if t == nil {
+		return
+	}
+	for range 1 + w.random.IntN(4) {
+		t.work(ctx, w.upTo(ttl*2/3))
+		call, cancel := w.brittle(ctx)
+		t.extend(call, w.ttl()) // shorter than what is left, too, which must not shorten it
+		cancel()
+	}
+	w.release(ctx, t)
+}
+
+// renew has a lock kept alive, half of the times not for ever.
+func (w *chaosWorker) renew(ctx context.Context) {
+	ttl, bound := w.ttl(), time.Duration(0)
+	if w.random.IntN(2) == 0 {
+		bound = ttl + w.upTo(ttl)
+	}
+	if t := w.acquire(ctx, ttl, bound, quorum.AutoRenew(bound)); t != nil {
+		t.work(ctx, w.upTo(3*ttl))
+		w.release(ctx, t)
+	}
+}
+
+func (w *chaosWorker) do(ctx context.Context) {
+	ttl, ran := w.ttl(), false
+	call, cancel := context.WithTimeout(ctx, w.upTo(chaosPatience))
+	defer cancel()
+	err := w.locks.Do(call, w.name(), ttl, func(held context.Context, l *quorum.Lock) error {
+		ran = true
+		t := w.hold(l, ttl, true, 0)
+		t.work(held, w.upTo(2*ttl))
+		if cause := context.Cause(held); errors.Is(cause, quorum.ErrLost) && l.Validity() > 0 {
+			w.journal.wrong("do: its context ended by %v, but: %v", cause, l)
+		} else if cause == nil && l.Validity() <= 0 && held.Err() == nil {
+			w.journal.wrong("do: its context has not ended, but: %v", l)
+		}
+		t.quit() // Do releases it, and not before this function returns
+		return nil
+	})
+	switch {
+	case !ran:
+		w.refused(call, "do", err)
+	case err == nil, errors.Is(err, quorum.ErrLost), errors.Is(err, quorum.ErrNoQuorum), isContextError(err) && call.Err() != nil:
+		w.journal.outcome("do: %s", verdictOf(err))
+	default:
+		w.journal.wrong("do: unexpected error %v", err)
+	}
+}
+
+// once takes a period. Nobody else may run in it: it is a hold as long as the period.
+func (w *chaosWorker) once(ctx context.Context) {
+	period := w.ttl()
+	name := w.setup.Periods[w.random.IntN(len(w.setup.Periods))]
+	began := w.journal.now()
+	ran, err := w.locks.Once(ctx, name, period, func(context.Context) error {
+		id, now := w.journal.ids.Add(1), w.journal.now()
+		w.journal.write(chaosEvent{
+			Kind: eventHeld, ID: id, Name: name, Begun: began, From: now, Until: began + clock.DefaultDrift.Window(period),
+		})
+		return nil
+	})
+	w.journal.checkTook("once", began, w.journal.now()-began, period/2+2*chaosAttempt)
+	switch {
+	case ran && err != nil:
+		w.journal.wrong("once: it ran without an error, but: %v", err)
+	case err != nil:
+		w.refused(ctx, "once", err)
+	case ran:
+		w.journal.outcome("once: ran")
+	default:
+		w.journal.outcome("once: another has the period")
+	}
+}
+
+// releaseLate releases a lock whose window is over.
+func (w *chaosWorker) releaseLate(ctx context.Context) {
+	ttl := w.ttl() / 2
+	if t := w.acquire(ctx, ttl, 0); t != nil {
+		t.work(ctx, 2*ttl)
+		w.release(ctx, t)
+	}
+}
+
+// abandon leaves a lock to expire.
+func (w *chaosWorker) abandon(ctx context.Context) {
+	ttl := w.ttl() / 2
+	if t := w.acquire(ctx, ttl, 0); t != nil {
+		t.work(ctx, 2*ttl)
+		t.quit()
+	}
+}
+
+// inspect looks at a lock that it holds all the while.
+func (w *chaosWorker) inspect(ctx context.Context) {
+	t := w.acquire(ctx, chaosLongestTTL, 0)
+	if t == nil {
+		return
+	}
+	seen, err := w.locks.Inspect(ctx, t.lock.Name())
+	switch {
+	case err != nil && !errors.Is(err, quorum.ErrNoQuorum):
+		w.journal.wrong("inspect: unexpected error %v", err)
+	case err != nil || !t.look():
+	case seen.Standing == quorum.StandingFree, seen.Holder != "" && seen.Holder != t.lock.Token():
+		t.deny(fmt.Sprintf("inspect: %v", seen))
+	}
+	w.journal.outcome("inspect: %s", verdictOf(err))
+	w.release(ctx, t)
+}
+
+// refused checks what an acquisition that failed tells of it.
+func (w *chaosWorker) refused(ctx context.Context, op string, err error) {
+	taken, noQuorum := errors.Is(err, quorum.ErrTaken), errors.Is(err, quorum.ErrNoQuorum)
+	var failure *quorum.AttemptError
+	switch {
+	case taken == noQuorum, errors.Is(err, quorum.ErrLost), errors.Is(err, quorum.ErrClosed), !errors.As(err, &failure):
+		w.journal.wrong("%s: unexpected error %v", op, err)
+	case taken != (failure.Count(quorum.Taken) > len(failure.Masters)-failure.Quorum):
+		w.journal.wrong("%s: ErrTaken is told if and only if no attempt could win: %v", op, err)
+	case ctx.Err() == nil && isContextError(err):
+		w.journal.wrong("%s: a context error that is not the caller's: %v", op, err)
+	case ctx.Err() != nil && !errors.Is(err, ctx.Err()) && op != "try" && op != "once":
+		w.journal.wrong("%s: the context's end is not told: %v", op, err)
+	}
+	w.journal.outcome("%s: %s", op, verdictOf(err))
+}

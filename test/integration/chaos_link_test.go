@@ -1,0 +1,228 @@
+package integration
+
+import (
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+)
+
+// A link is the network between one client process and one master: a proxy that can do what Docker's cannot, which is
+// to be slow and to swallow what is sent without closing anything.
+//
+// What a hole swallows is not lost but late: it is delivered when the hole is gone, as TCP does after a partition, also
+// when the client has long given up. So requests are carried out late, and answers arrive late. A cut loses them.
+type link struct {
+	target   string
+	listener net.Listener
+	tasks    sync.WaitGroup
+
+	mu      sync.Mutex // guards all below
+	traffic traffic
+	changed chan struct{} // closed at each change of traffic
+	pairs   map[*pair]struct{}
+	random  *rand.Rand
+}
+
+// traffic is what becomes of bytes on a link. The zero value lets them pass.
+type traffic struct {
+	cut               bool          // connections are reset, new ones too
+	requests, answers bool          // these are held back: a hole
+	delay, maxJitter  time.Duration // of each chunk, in each direction
+}
+
+// pair is one connection: the client's, and the one to the master that it is joined with.
+type pair struct {
+	client, server net.Conn
+	done           chan struct{}
+	once           sync.Once
+}
+
+func newLink(tb testing.TB, target string, seed, number uint64) *link {
+	tb.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(tb, err)
+	l := &link{
+		target: target, listener: listener,
+		changed: make(chan struct{}), pairs: map[*pair]struct{}{},
+		random: rand.New(rand.NewPCG(seed, number)),
+	}
+	l.tasks.Go(l.accept)
+	tb.Cleanup(l.close)
+	return l
+}
+
+// url returns where a client reaches the master by this link.
+func (l *link) url() string { return "redis://" + l.listener.Addr().String() }
+
+func (l *link) close() {
+	_ = l.listener.Close()
+	l.set(traffic{cut: true})
+	l.tasks.Wait()
+}
+
+// set changes what becomes of the traffic. When a cut returns, nothing that was under way can arrive any more at the
+// client; what the master has in its socket it may yet carry out.
+func (l *link) set(now traffic) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.traffic = now
+	close(l.changed)
+	l.changed = make(chan struct{})
+	if now.cut {
+		for p := range l.pairs {
+			p.reset()
+		}
+	}
+}
+
+func (l *link) accept() {
+	for {
+		client, err := l.listener.Accept()
+		if err != nil {
+			return
+		}
+		l.tasks.Go(func() { l.serve(client) })
+	}
+}
+
+func (l *link) serve(client net.Conn) {
+	server, err := net.DialTimeout("tcp", l.target, time.Second)
+	if err != nil {
+		reset(client)
+		return
+	}
+	p := &pair{client: client, server: server, done: make(chan struct{})}
+	if !l.admit(p) {
+		p.reset()
+		return
+	}
+	l.tasks.Go(func() { l.pump(p, server, client, func(t traffic) bool { return t.requests }) })
+	l.pump(p, client, server, func(t traffic) bool { return t.answers })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.pairs, p)
+}
+
+func (l *link) admit(p *pair) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.traffic.cut {
+		return false
+	}
+	l.pairs[p] = struct{}{}
+	return true
+}
+
+// pump moves bytes one way until either end closes.
+func (l *link) pump(p *pair, to io.Writer, from io.Reader, held func(traffic) bool) {
+	// In good order: a reset could take what is late with it.
+	defer p.end(func(c net.Conn) { _ = c.Close() })
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 && l.pass(p, held) {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// pass waits for as long as the traffic is to wait. It returns false if the connection is closed meanwhile.
+func (l *link) pass(p *pair, held func(traffic) bool) bool {
+	for {
+		l.mu.Lock()
+		now, changed := l.traffic, l.changed
+		delay := now.delay
+		if now.maxJitter > 0 {
+			delay += time.Duration(l.random.Int64N(int64(now.maxJitter)))
+		}
+		l.mu.Unlock()
+		switch {
+		case held(now):
+			select {
+			case <-changed:
+				continue
+			case <-p.done:
+				return false
+			}
+		case delay > 0:
+			select {
+			case <-time.After(delay):
+			case <-p.done:
+				return false
+			}
+		}
+		return true
+	}
+}
+
+func (p *pair) reset() { p.end(reset) }
+
+func (p *pair) end(how func(net.Conn)) {
+	p.once.Do(func() {
+		close(p.done)
+		how(p.client)
+		how(p.server)
+	})
+}
+
+// reset closes a connection so that its other end learns of an error, not of an end in good order.
+func reset(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.Close()
+}
+
+// TestChaosLink shows that each kind of bad network really happens, and really ends.
+func TestChaosLink(t *testing.T) {
+	m := masters(t)[0]
+	l := newLink(t, m.Addr(), 1, 1)
+	c := redis.NewClient(&redis.Options{
+		Addr: l.listener.Addr().String(), ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
+		ReadTimeout: hang, PoolSize: 1,
+	})
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	direct := dial(t, m)
+	set := func(key string) error { return c.Set(t.Context(), key, "v", 0).Err() }
+	arrived := func(key string) bool { return direct.Exists(t.Context(), key).Val() == 1 }
+	require.NoError(t, set("open"))
+
+	l.set(traffic{requests: true})
+	require.ErrorIs(t, set("late"), os.ErrDeadlineExceeded)
+	require.False(t, arrived("late"))
+	l.set(traffic{})
+	require.Eventually(t, func() bool { return arrived("late") }, soon, 5*time.Millisecond, "what a hole swallows is late")
+	require.NoError(t, set("open"))
+
+	l.set(traffic{answers: true})
+	require.ErrorIs(t, set("unanswered"), os.ErrDeadlineExceeded)
+	require.True(t, arrived("unanswered"), "carried out, and nobody told so")
+	l.set(traffic{})
+	require.NoError(t, set("open"))
+
+	l.set(traffic{delay: hang / 4})
+	began := time.Now()
+	require.NoError(t, set("slow"))
+	require.GreaterOrEqual(t, time.Since(began), hang/2, "there and back")
+
+	l.set(traffic{cut: true})
+	err := set("cut")
+	require.Error(t, err)
+	require.False(t, errors.Is(err, os.ErrDeadlineExceeded))
+	require.False(t, arrived("cut"))
+	l.set(traffic{})
+	require.Eventually(t, func() bool { return set("open") == nil }, soon, 5*time.Millisecond)
+}

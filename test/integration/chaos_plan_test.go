@@ -1,0 +1,220 @@
+package integration
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// chaosKind is a kind of fault.
+type chaosKind string
+
+// The kinds of faults. Those that forget have the master come back without its keys.
+const (
+	chaosKill         chaosKind = "kill"
+	chaosStop         chaosKind = "stop"
+	chaosPause        chaosKind = "pause"
+	chaosSIGSTOP      chaosKind = "SIGSTOP"
+	chaosDisconnect   chaosKind = "disconnect"
+	chaosSlow         chaosKind = "slow network"
+	chaosHole         chaosKind = "black hole"
+	chaosDeaf         chaosKind = "requests held back"
+	chaosMute         chaosKind = "answers held back"
+	chaosCut          chaosKind = "connections cut"
+	chaosRestartEmpty chaosKind = "restart empty, kept out for a TTL"
+	chaosFlush        chaosKind = "FLUSHALL, kept out for a TTL"
+	chaosRashEmpty    chaosKind = "restart empty at once"
+	chaosRashFlush    chaosKind = "FLUSHALL at once"
+	chaosFreeze       chaosKind = "client frozen for longer than a TTL"
+	chaosMurder       chaosKind = "client killed while holding"
+)
+
+// chaosKinds are all of them; of what a run is to have, nothing is left to chance but when and whom.
+var chaosKinds = []chaosKind{
+	chaosKill, chaosStop, chaosPause, chaosSIGSTOP, chaosDisconnect, chaosSlow, chaosHole, chaosDeaf, chaosMute, chaosCut,
+	chaosRestartEmpty, chaosFlush, chaosRashEmpty, chaosRashFlush, chaosFreeze, chaosMurder,
+}
+
+// mildKinds harm a minority of the masters, and no client.
+var mildKinds = []chaosKind{chaosKill, chaosPause, chaosSlow, chaosHole, chaosMute, chaosCut}
+
+// chaosFault is one fault of a plan.
+type chaosFault struct {
+	At, For time.Duration
+	Kind    chaosKind
+	Masters []int // who is struck; none for a client's
+	Process int   // whose links, or which client; -1 for the links of all
+	Delay   time.Duration
+}
+
+// String tells the fault as a line of the plan.
+func (f chaosFault) String() string {
+	s := fmt.Sprintf("%8v for %7v: %s", f.At.Round(time.Millisecond), f.For.Round(time.Millisecond), f.Kind)
+	if len(f.Masters) > 0 {
+		s += fmt.Sprintf(", masters %v", f.Masters)
+	}
+	if f.Process >= 0 {
+		s += fmt.Sprintf(", client %d", f.Process)
+	}
+	return s
+}
+
+// client tells whether it is a client that is struck.
+func (f chaosFault) client() bool { return f.Kind == chaosFreeze || f.Kind == chaosMurder }
+
+// rash tells whether masters forget that clients can reach before their windows are over.
+func (f chaosFault) rash() bool { return f.Kind == chaosRashEmpty || f.Kind == chaosRashFlush }
+
+// link tells whether it is the network that is struck, which can be one client's only.
+func (f chaosFault) link() bool {
+	return slices.Contains([]chaosKind{chaosSlow, chaosHole, chaosDeaf, chaosMute, chaosCut}, f.Kind)
+}
+
+// chaosPlanner draws a plan. Everything in it depends on the seed alone.
+//
+// Mostly, at most two of the five masters are in the grip of a fault at a time; sometimes most or all are, for a
+// moment, and then there is some time in which none is.
+type chaosPlanner struct {
+	random    *rand.Rand
+	kinds     []chaosKind
+	processes int
+	mild      bool
+	deck      []chaosKind
+	struck    int             // how often masters were
+	masters   []time.Duration // when each is free again
+	client    time.Duration   // when the next client may be struck
+	rash      time.Duration   // when masters may forget at once again
+}
+
+func planChaos(seed uint64, span time.Duration, processes int, kinds []chaosKind, mild bool) (plan []chaosFault) {
+	p := &chaosPlanner{
+		random: rand.New(rand.NewPCG(seed, 0)), kinds: kinds, processes: processes, mild: mild,
+		masters: make([]time.Duration, chaosMasters),
+	}
+	for at := 200 * time.Millisecond; ; {
+		f := p.draw(at)
+		if f.At+f.For > span {
+			return plan
+		}
+		plan = append(plan, f)
+		at = f.At + p.between(50*time.Millisecond, 900*time.Millisecond)
+		if p.mild {
+			at += 2 * time.Second
+		}
+	}
+}
+
+func (p *chaosPlanner) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(p.random.Int64N(int64(most-least)))
+}
+
+// deal takes the next kind of a shuffled deck, so that all kinds come equally often.
+func (p *chaosPlanner) deal() chaosKind {
+	if len(p.deck) == 0 {
+		p.deck = slices.Clone(p.kinds)
+		p.random.Shuffle(len(p.deck), func(i, j int) { p.deck[i], p.deck[j] = p.deck[j], p.deck[i] })
+	}
+	kind := p.deck[0]
+	p.deck = p.deck[1:]
+	return kind
+}
+
+// draw returns the next fault, not before the given time.
+func (p *chaosPlanner) draw(at time.Duration) chaosFault {
+	f := chaosFault{At: at, Kind: p.deal(), Process: -1, For: p.between(300*time.Millisecond, 2500*time.Millisecond)}
+	if f.client() {
+		f.Process = p.random.IntN(p.processes)
+		f.For = chaosLongestTTL + p.between(200*time.Millisecond, time.Second)
+		f.At = max(f.At, p.client)
+		p.client = f.At + f.For + 500*time.Millisecond
+		return f
+	}
+	if f.Kind == chaosSlow {
+		f.Delay = p.between(2*time.Millisecond, 60*time.Millisecond)
+	}
+	if f.link() && p.random.IntN(2) == 0 {
+		f.Process = p.random.IntN(p.processes)
+	}
+	if f.rash() {
+		f.At, f.For = max(f.At, p.rash), 0
+		p.rash = f.At + 3*chaosLongestTTL
+	}
+	p.aim(&f)
+	return f
+}
+
+// aim chooses who is struck, and when there is room for it.
+func (p *chaosPlanner) aim(f *chaosFault) {
+	minority := (len(p.masters) - 1) / 2
+	n := 1 + p.random.IntN(minority)
+	if p.struck++; !p.mild && !f.rash() && p.struck%7 == 4 {
+		n = minority + 1 + p.random.IntN(len(p.masters)-minority)
+		f.For = p.between(300*time.Millisecond, 1200*time.Millisecond)
+	}
+	order := p.random.Perm(len(p.masters))
+	slices.SortStableFunc(order, func(a, b int) int { return int(p.masters[a] - p.masters[b]) })
+	f.Masters = order[:n]
+	// So many that are still busy later leave room for n.
+	busy := slices.Sorted(slices.Values(p.masters))
+	f.At = max(f.At, busy[n-1], busy[max(len(busy)-1-max(minority-n, 0), 0)])
+	slack := 500 * time.Millisecond // Docker takes its time too
+	if slices.Contains([]chaosKind{chaosKill, chaosStop, chaosDisconnect, chaosRestartEmpty, chaosRashEmpty}, f.Kind) {
+		slack = 2 * time.Second
+	}
+	free := f.At + f.For + slack
+	if f.Kind == chaosRestartEmpty || f.Kind == chaosFlush {
+		free = max(free, f.At+chaosLongestTTL+slack)
+	}
+	if n > minority {
+		free += time.Second
+	}
+	for _, m := range f.Masters {
+		p.masters[m] = free
+	}
+	slices.Sort(f.Masters)
+}
+
+func TestChaosPlanReplays(t *testing.T) {
+	plan := func(seed uint64) []chaosFault { return planChaos(seed, time.Minute, 4, chaosKinds, false) }
+	assert.Equal(t, plan(7), plan(7))
+	assert.NotEqual(t, plan(7), plan(8))
+}
+
+func TestChaosPlan(t *testing.T) {
+	for seed := range uint64(200) {
+		plan := planChaos(seed, time.Minute, 4, chaosKinds, false)
+		kinds := map[chaosKind]int{}
+		var degraded, majority time.Duration
+		for at := time.Duration(0); at < time.Minute; at += 10 * time.Millisecond {
+			down := 0
+			for _, f := range plan {
+				if !f.client() && f.At <= at && at < f.At+f.For {
+					down += len(f.Masters)
+				}
+			}
+			assert.LessOrEqual(t, down, 5, "struck twice at a time")
+			if down > 2 {
+				majority += 10 * time.Millisecond
+			} else if down > 0 {
+				degraded += 10 * time.Millisecond
+			}
+		}
+		for _, f := range plan {
+			kinds[f.Kind]++
+			assert.LessOrEqual(t, f.At+f.For, time.Minute)
+			if f.rash() {
+				assert.LessOrEqual(t, len(f.Masters), 2)
+			}
+		}
+		for _, kind := range chaosKinds {
+			assert.Positive(t, kinds[kind], "seed %d: no %s", seed, kind)
+		}
+		assert.Less(t, majority, 20*time.Second, "seed %d", seed)
+		assert.Positive(t, majority, "seed %d: a majority never fails", seed)
+		assert.Greater(t, degraded, 15*time.Second, "seed %d", seed)
+	}
+}

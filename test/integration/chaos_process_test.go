@@ -1,0 +1,92 @@
+package integration
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// chaosProcess is one client process.
+type chaosProcess struct {
+	setup  chaosSetup
+	record *chaosRecord
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	output bytes.Buffer  // of the process; to be read once ended is closed
+	ended  chan struct{} // closed when it is gone, and all of its events are read
+	err    error         // how it ended
+}
+
+func startChaosProcess(record *chaosRecord, setup chaosSetup) (*chaosProcess, error) {
+	setup.Holder = fmt.Sprintf("process %d", setup.Number)
+	text, err := json.Marshal(setup)
+	if err != nil {
+		return nil, err
+	}
+	events, writer, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	p := &chaosProcess{setup: setup, record: record, ended: make(chan struct{})}
+	p.cmd = exec.Command(os.Args[0], "-test.run=^TestChaosClient$")
+	p.cmd.Env = append(os.Environ(), chaosVariable+"="+string(text))
+	p.cmd.ExtraFiles = []*os.File{writer}
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
+	dieWithTest(p.cmd)
+	p.stdin, err = p.cmd.StdinPipe()
+	if err == nil {
+		err = p.cmd.Start()
+	}
+	_ = writer.Close()
+	if err != nil {
+		_ = events.Close()
+		return nil, err
+	}
+	go func() {
+		record.read(setup.Holder, events)
+		_ = events.Close()
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+func (p *chaosProcess) freeze() error { return p.cmd.Process.Signal(syscall.SIGSTOP) }
+
+func (p *chaosProcess) thaw() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
+
+// murder kills the process at a moment when it holds something, if one comes soon, and returns how many locks it held.
+func (p *chaosProcess) murder(now func() time.Duration) (held int, err error) {
+	for range 500 {
+		if held = p.record.holding(p.setup.Holder, now()); held > 0 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	err = p.cmd.Process.Kill()
+	<-p.ended
+	return held, err
+}
+
+// quit has the process stop in good order, and waits for it.
+func (p *chaosProcess) quit() {
+	_ = p.stdin.Close()
+	select {
+	case <-p.ended:
+	case <-time.After(chaosLeave):
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // for the goroutines' stacks
+		<-p.ended
+		p.record.wrong("%s had not quit after %v", p.setup.Holder, chaosLeave)
+	}
+	if p.err != nil {
+		p.record.wrong("%s: %v\n%s", p.setup.Holder, p.err, p.output.Bytes())
+	}
+}
+
+// chaosLeave is how long a process may take to quit: its calls end, then its Manager is closed.
+const chaosLeave = 15 * time.Second

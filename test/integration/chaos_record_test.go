@@ -1,0 +1,311 @@
+package integration
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum/quorumtest"
+)
+
+// chaosRecord puts together what all processes tell, and judges it.
+type chaosRecord struct {
+	mu       sync.Mutex // guards all below
+	holds    map[holdKey]*chaosHold
+	forgets  []gap // when masters forgot that clients could reach
+	wrongs   []string
+	outcomes map[string]int
+	closings []chaosEvent
+	samples  map[string][]chaosEvent // by process
+}
+
+type holdKey struct {
+	holder string
+	id     int64
+}
+
+// chaosHold is a hold, and when its window began.
+type chaosHold struct {
+	quorumtest.Hold
+	begun  time.Duration
+	until  time.Duration
+	over   bool
+	denied *chaosEvent
+}
+
+func newChaosRecord() *chaosRecord {
+	return &chaosRecord{holds: map[holdKey]*chaosHold{}, outcomes: map[string]int{}, samples: map[string][]chaosEvent{}}
+}
+
+// read takes the events of one process until it is gone.
+func (r *chaosRecord) read(holder string, from io.Reader) {
+	lines := bufio.NewScanner(from)
+	for lines.Scan() {
+		var e chaosEvent
+		if json.Unmarshal(lines.Bytes(), &e) == nil { // the last line of a killed process may be half of one
+			r.take(holder, e)
+		}
+	}
+}
+
+// reporter takes the events of a holder in the test's own process.
+type reporter struct {
+	record *chaosRecord
+	holder string
+}
+
+// Write takes one line.
+func (r reporter) Write(line []byte) (int, error) {
+	r.record.read(r.holder, bytes.NewReader(line))
+	return len(line), nil
+}
+
+func (r *chaosRecord) take(holder string, e chaosEvent) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	hold := r.holds[holdKey{holder, e.ID}]
+	if hold == nil {
+		hold = new(chaosHold) // of something that is over before it began
+	}
+	switch e.Kind {
+	case eventHeld:
+		r.holds[holdKey{holder, e.ID}] = &chaosHold{begun: e.Begun, until: e.Until, Hold: quorumtest.Hold{
+			Name: e.Name, Holder: holder, Token: e.Token, Fence: e.Fence, From: e.From, To: e.Until,
+		}}
+	case eventGrew:
+		hold.until = e.Until
+		hold.To = e.Until // unless it is told to be over before
+	case eventOver:
+		hold.To, hold.over = e.To, true
+	case eventDenied:
+		hold.To, hold.over, hold.denied = e.To, true, &e
+	case eventOutcome:
+		r.outcomes[e.What]++
+	case eventWrong:
+		r.wrongs = append(r.wrongs, fmt.Sprintf("%s at %v: %s", holder, e.To, e.What))
+	case eventClosed:
+		r.closings = append(r.closings, e)
+		if e.Count > 0 {
+			r.wrongs = append(r.wrongs, fmt.Sprintf("%s: %d goroutines after Close", holder, e.Count))
+		}
+	case eventSample:
+		r.samples[holder] = append(r.samples[holder], e)
+	}
+}
+
+func (r *chaosRecord) forgot(from, to time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgets = append(r.forgets, gap{from, to})
+}
+
+func (r *chaosRecord) wrong(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wrongs = append(r.wrongs, fmt.Sprintf(format, args...))
+}
+
+// holding returns how many locks a process holds. A period is not one: nobody has to live for it to go on.
+func (r *chaosRecord) holding(holder string, now time.Duration) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, hold := range r.holds {
+		if key.holder == holder && !hold.over && hold.until > now && hold.Token != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// guaranteed returns the part of a hold that nobody else's may overlap, and whether there is one. What was granted
+// before a reachable master forgot is not guaranteed after that: the majority that granted it may be none any more.
+func guaranteed(hold chaosHold, forgets []gap) (quorumtest.Hold, bool) {
+	for _, f := range forgets {
+		switch {
+		case hold.begun >= f.to || hold.To <= f.from:
+		case hold.From >= f.from:
+			return quorumtest.Hold{}, false
+		default:
+			hold.To = f.from
+		}
+	}
+	return hold.Hold, true
+}
+
+// check returns everything that must not have been.
+func (r *chaosRecord) check() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var history quorumtest.History
+	var errs []error
+	for _, hold := range r.holds {
+		if h, ok := guaranteed(*hold, r.forgets); ok {
+			history.Add(h)
+		}
+		if e := hold.denied; e != nil && !r.explained(hold, e) {
+			errs = append(errs, fmt.Errorf("lost inside its window, by %v: %v: %s", hold.until, hold, e.What))
+		}
+	}
+	for _, wrong := range r.wrongs {
+		errs = append(errs, errors.New(wrong))
+	}
+	return errors.Join(append(errs, history.Check())...)
+}
+
+// excused returns how many holds are not checked to their end because masters forgot, how many locks were lost for that
+// reason inside their window, and how many times two held the same lock.
+func (r *chaosRecord) excused() (cut, lost, overlaps int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var all, part quorumtest.History
+	for _, hold := range r.holds {
+		all.Add(hold.Hold)
+		h, ok := guaranteed(*hold, r.forgets)
+		if ok {
+			part.Add(h)
+		}
+		if !ok || h.To < hold.To {
+			cut++
+		}
+		if hold.denied != nil && r.explained(hold, hold.denied) {
+			lost++
+		}
+	}
+	return cut, lost, countLines(all.Check()) - countLines(part.Check())
+}
+
+// explained tells whether a lock could be lost inside its window because a master forgot it.
+func (r *chaosRecord) explained(hold *chaosHold, denied *chaosEvent) bool {
+	return slices.ContainsFunc(r.forgets, func(f gap) bool { return hold.begun < f.to && denied.From >= f.from })
+}
+
+// longestVacancy returns the longest time until the given one in which nobody held anything, or a lock of the given name
+// if it has one.
+func (r *chaosRecord) longestVacancy(name string, until time.Duration) (longest gap) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	holds := slices.SortedFunc(maps.Values(r.holds), func(a, b *chaosHold) int { return int(a.From - b.From) })
+	last := time.Duration(0)
+	for _, hold := range holds {
+		if name != "" && hold.Name != name {
+			continue
+		}
+		if from := min(hold.From, until); from-last > longest.length() {
+			longest = gap{last, from}
+		}
+		last = max(last, hold.To)
+	}
+	if until-last > longest.length() {
+		longest = gap{last, until}
+	}
+	return longest
+}
+
+// extensions returns how many calls of Extend succeeded.
+func (r *chaosRecord) extensions() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.outcomes["extend: done"]
+}
+
+func (r *chaosRecord) outcomeTable() (table string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, what := range slices.Sorted(maps.Keys(r.outcomes)) {
+		table += fmt.Sprintf("\n  %6d %s", r.outcomes[what], what)
+	}
+	return table
+}
+
+// TestChaosRecordJudges shows that the check of a chaos run can fail, rule by rule.
+func TestChaosRecordJudges(t *testing.T) {
+	const ms = time.Millisecond
+	type told struct {
+		by    string
+		event chaosEvent
+	}
+	held := func(by string, begun, from, until time.Duration) told {
+		return told{by, chaosEvent{
+			Kind: eventHeld, ID: 1, Name: "job", Token: by, Begun: begun * ms, From: from * ms, Until: until * ms,
+		}}
+	}
+	over := func(by string, to time.Duration) told {
+		return told{by, chaosEvent{Kind: eventOver, ID: 1, To: to * ms}}
+	}
+	denied := func(by string, to time.Duration) told {
+		return told{by, chaosEvent{Kind: eventDenied, ID: 1, From: to * ms, To: to * ms}}
+	}
+	for what, tt := range map[string]struct {
+		told    []told
+		forgets []gap
+		want    string
+	}{
+		"one after the other": {told: []told{held("a", 0, 1, 99), over("a", 50), held("b", 45, 51, 99)}},
+		"two processes at once": {
+			told: []told{held("a", 0, 1, 99), over("a", 50), held("b", 45, 49, 99)},
+			want: "two holders at once",
+		},
+		"killed while holding": {
+			told: []told{held("a", 0, 1, 99), held("b", 45, 49, 120)},
+			want: "two holders at once",
+		},
+		"killed, its window extended": {
+			told: []told{held("a", 0, 1, 99), {"a", chaosEvent{Kind: eventGrew, ID: 1, Until: 150 * ms}}, held("b", 99, 100, 180)},
+			want: "two holders at once",
+		},
+		"after a master forgot the first": {
+			told:    []told{held("a", 0, 1, 99), held("b", 45, 49, 120)},
+			forgets: []gap{{30 * ms, 40 * ms}},
+		},
+		"granted before and after a master forgot": {
+			told:    []told{held("a", 29, 41, 99), held("b", 45, 49, 120)},
+			forgets: []gap{{30 * ms, 40 * ms}},
+		},
+		"both before a master forgot": {
+			told:    []told{held("a", 0, 1, 99), held("b", 2, 3, 99)},
+			forgets: []gap{{30 * ms, 40 * ms}},
+			want:    "two holders at once",
+		},
+		"both after a master forgot": {
+			told:    []told{held("a", 41, 42, 99), held("b", 45, 49, 99)},
+			forgets: []gap{{30 * ms, 40 * ms}},
+			want:    "two holders at once",
+		},
+		"lost inside the window": {told: []told{held("a", 0, 1, 99), denied("a", 50)}, want: "lost inside its window"},
+		"lost because a master forgot": {
+			told:    []told{held("a", 0, 1, 99), denied("a", 50)},
+			forgets: []gap{{30 * ms, 40 * ms}},
+		},
+		"lost though a master forgot": {
+			told:    []told{held("a", 41, 42, 99), denied("a", 50)},
+			forgets: []gap{{30 * ms, 40 * ms}},
+			want:    "lost inside its window",
+		},
+		"an untruth":         {told: []told{{"a", chaosEvent{Kind: eventWrong, What: "an untruth"}}}, want: "an untruth"},
+		"a goroutine leaked": {told: []told{{"a", chaosEvent{Kind: eventClosed, Count: 2}}}, want: "2 goroutines after Close"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			r := newChaosRecord()
+			r.forgets = tt.forgets
+			for _, x := range tt.told {
+				r.take(x.by, x.event)
+			}
+			if tt.want == "" {
+				assert.NoError(t, r.check())
+			} else {
+				require.ErrorContains(t, r.check(), tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,281 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/quorumlock/redlock/clock"
+)
+
+// chaosRun is some client processes, five masters, and the links between them.
+type chaosRun struct {
+	seed    uint64
+	masters []*Master
+	record  *chaosRecord
+	clock   journal // for the run's time
+	setup   chaosSetup
+
+	turns []sync.Mutex // one per master: faults of one follow each other, also where Docker is slow
+	links [][]*link    // of each client to each master
+
+	mu      sync.Mutex // guards all below
+	clients []*chaosProcess
+	started uint64 // processes
+	struck  map[chaosKind]int
+	trace   []string // of faults, as they really were
+	down    int      // masters in the grip of a fault
+	dropped int      // faults that could not be as planned
+	orphans int      // holds whose process was killed
+}
+
+func startChaos(t *testing.T, seed uint64, clients int, setup chaosSetup) *chaosRun {
+	t.Helper()
+	r := &chaosRun{
+		seed: seed, masters: Start(t, chaosMasters, WithAOF()), record: newChaosRecord(), setup: setup,
+		clients: make([]*chaosProcess, clients), struck: map[chaosKind]int{},
+	}
+	r.turns = make([]sync.Mutex, len(r.masters))
+	r.clock.origin = clock.System().Now()
+	r.setup.Origin, r.setup.Seed = r.clock.origin, seed
+	for i := range clients {
+		var links []*link
+		for k, m := range r.masters {
+			links = append(links, newLink(t, m.Addr(), seed, uint64(i)<<8|uint64(k)))
+		}
+		r.links = append(r.links, links)
+	}
+	t.Cleanup(func() {
+		for _, p := range r.clients {
+			if p != nil {
+				_ = p.cmd.Process.Kill()
+				<-p.ended
+			}
+		}
+	})
+	for i := range clients {
+		require.NoError(t, r.startClient(i))
+	}
+	return r
+}
+
+// startClient starts the client of the given place, anew if there was one.
+func (r *chaosRun) startClient(place int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.started++
+	setup := r.setup
+	setup.Number, setup.URLs = r.started, nil
+	for _, l := range r.links[place] {
+		setup.URLs = append(setup.URLs, l.url())
+	}
+	if r.setup.Lonely {
+		setup.URLs = setup.URLs[place : place+1]
+	}
+	p, err := startChaosProcess(r.record, setup)
+	if err == nil {
+		r.clients[place] = p
+	}
+	return err
+}
+
+func (r *chaosRun) client(place int) *chaosProcess {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.clients[place]
+}
+
+// execute carries a plan out.
+func (r *chaosRun) execute(ctx context.Context, plan []chaosFault) error {
+	g, ctx := errgroup.WithContext(ctx)
+	began := r.clock.now()
+	for _, f := range plan {
+		g.Go(func() error {
+			if sleep(ctx, began+f.At-r.clock.now()) != nil {
+				return nil // another one failed
+			}
+			if err := r.strike(ctx, f, began+f.At); err != nil {
+				return fmt.Errorf("%v: %w", f, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// strike has one fault happen and end, if it still is as it was planned.
+func (r *chaosRun) strike(ctx context.Context, f chaosFault, due time.Duration) error {
+	for _, m := range f.Masters { // ascending, so that two faults cannot wait for each other
+		r.turns[m].Lock()
+		defer r.turns[m].Unlock()
+	}
+	if !r.admit(f, due) {
+		return nil
+	}
+	from := r.clock.now()
+	err := r.inflict(ctx, f)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.down -= len(f.Masters)
+	r.struck[f.Kind] += max(len(f.Masters), 1)
+	r.trace = append(r.trace, fmt.Sprintf("%v: took %v", f, gap{from, r.clock.now()}))
+	return err
+}
+
+// admit drops a fault where Docker takes so long to end others that it would come late, or make a minority a majority:
+// a busy machine would otherwise have nothing but failed majorities.
+func (r *chaosRun) admit(f chaosFault, due time.Duration) bool {
+	const minority, late = (chaosMasters - 1) / 2, time.Second
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(f.Masters)
+	if r.clock.now() > due+late || n <= minority && n > 0 && r.down+n > minority {
+		r.dropped++
+		return false
+	}
+	r.down += n
+	return true
+}
+
+func (r *chaosRun) inflict(ctx context.Context, f chaosFault) error {
+	switch f.Kind {
+	case chaosFreeze:
+		return r.freeze(ctx, f)
+	case chaosMurder:
+		return r.murder(ctx, f)
+	}
+	var g errgroup.Group
+	for _, i := range f.Masters {
+		g.Go(func() error { return r.strikeMaster(ctx, f, i) })
+	}
+	return g.Wait()
+}
+
+func (r *chaosRun) freeze(ctx context.Context, f chaosFault) error {
+	p := r.client(f.Process)
+	if err := p.freeze(); err != nil {
+		return err
+	}
+	_ = sleep(ctx, f.For)
+	return p.thaw()
+}
+
+func (r *chaosRun) murder(ctx context.Context, f chaosFault) error {
+	held, err := r.client(f.Process).murder(r.clock.now)
+	r.mu.Lock()
+	r.orphans += held
+	r.mu.Unlock()
+	_ = sleep(ctx, f.For)
+	return errors.Join(err, r.startClient(f.Process))
+}
+
+func (r *chaosRun) strikeMaster(ctx context.Context, f chaosFault, i int) error {
+	m := r.masters[i]
+	wait := func() error { _ = sleep(ctx, f.For); return nil }
+	inTurn := func(steps ...func() error) error {
+		for _, step := range steps {
+			if err := step(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	switch f.Kind {
+	case chaosKill:
+		return inTurn(m.Kill, wait, m.Start)
+	case chaosStop:
+		return inTurn(m.Stop, wait, m.Start)
+	case chaosPause:
+		return inTurn(m.Pause, wait, m.Unpause)
+	case chaosSIGSTOP:
+		return inTurn(func() error { return m.Signal(SIGSTOP) }, wait, func() error { return m.Signal(SIGCONT) })
+	case chaosDisconnect:
+		return inTurn(m.Disconnect, wait, m.Reconnect)
+	case chaosFlush:
+		return r.forget(ctx, i, true, m.Wipe)
+	case chaosRestartEmpty:
+		return r.forget(ctx, i, true, m.Kill, m.Start, m.Wipe)
+	case chaosRashFlush:
+		from := r.clock.now()
+		err := m.Wipe()
+		r.record.forgot(from, r.clock.now())
+		return err
+	case chaosRashEmpty:
+		return r.forget(ctx, i, false, m.Kill, m.Start, m.Wipe)
+	}
+	return r.disturb(ctx, f, i)
+}
+
+// forget has a master lose its keys while no client can reach it. A master with an append-only file comes back with its
+// keys, so it is wiped before anybody can see them: that is a restart without the file.
+//
+// With a guard it is kept out until every window is over that it may have had a part in.
+func (r *chaosRun) forget(ctx context.Context, master int, guard bool, steps ...func() error) error {
+	r.setLinks(master, -1, traffic{cut: true})
+	defer r.setLinks(master, -1, traffic{})
+	cut := r.clock.now()
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	if guard {
+		const moment = 50 * time.Millisecond
+		_ = sleep(ctx, cut+chaosLongestTTL+moment-r.clock.now())
+		return nil
+	}
+	// What is granted while it is cut off is granted without it, so it is as though it had forgotten at once.
+	r.record.forgot(cut, cut)
+	return nil
+}
+
+// disturb has the network between one master and one client, or all, misbehave for a while.
+func (r *chaosRun) disturb(ctx context.Context, f chaosFault, master int) error {
+	bad := map[chaosKind]traffic{
+		chaosSlow: {delay: f.Delay / 2, maxJitter: f.Delay},
+		chaosHole: {requests: true, answers: true},
+		chaosDeaf: {requests: true},
+		chaosMute: {answers: true},
+		chaosCut:  {cut: true},
+	}
+	now, known := bad[f.Kind]
+	if !known {
+		return errors.New("no such fault")
+	}
+	r.setLinks(master, f.Process, now)
+	_ = sleep(ctx, f.For)
+	r.setLinks(master, f.Process, traffic{})
+	return nil
+}
+
+func (r *chaosRun) setLinks(master, process int, now traffic) {
+	for i := range r.links {
+		if process < 0 || process == i {
+			r.links[i][master].set(now)
+		}
+	}
+}
+
+// quit has all clients stop in good order.
+func (r *chaosRun) quit() {
+	var g errgroup.Group
+	for i := range r.clients {
+		g.Go(func() error { r.client(i).quit(); return nil })
+	}
+	_ = g.Wait() // they return no error
+}

@@ -1,0 +1,234 @@
+package integration
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/quorumlock/redlock/quorum"
+)
+
+var (
+	chaosSeed     = flag.Uint64("chaos.seed", 0, "replay TestChaos's plan of faults with this seed; 0 draws one")
+	chaosDuration = flag.Duration("chaos.duration", 0, "how long TestChaos has faults happen (default 1m, with -short 20s)")
+)
+
+// How many of each there are. The machines that run this are small.
+const (
+	chaosMasters = 5
+	chaosClients = 4
+	chaosWorkers = 8 // in each client
+)
+
+func chaosNames() chaosSetup {
+	setup := chaosSetup{Workers: chaosWorkers, Periods: []string{"period-1", "period-2", "period-3"}}
+	for i := range 24 {
+		setup.Names = append(setup.Names, fmt.Sprintf("lock-%d", i))
+	}
+	return setup
+}
+
+// TestChaos has several client processes use the same few locks in every way there is, while masters, network and
+// clients fail as a seeded plan has it, and then checks everything that they saw. The seed settles what fails, when and
+// for how long, and what each worker sets out to do; it does not settle how the machine interleaves them.
+//
+// What must hold throughout:
+//
+//   - No two holders of a name rely on it at the same time, between the return of the acquisition and the beginning of
+//     the release or the end of the window, whichever comes first. This includes holders that are frozen meanwhile, who
+//     rely on their lock until the window ends that they last read of, and holders that are killed: their lock is
+//     theirs until that time. A period that Once ran in is such a hold too. A call whose outcome is unknown is no hold.
+//   - No lock is lost inside its window.
+//   - What the library says is true: an extension lengthens the window, no window shrinks, ErrTaken is told if and only
+//     if enough masters have another's token, Lost is closed within 150 ms of the window's end, a context error is the
+//     caller's, calls end when they should, and no error is one that the documentation does not name.
+//   - After the faults, everybody who waits for a lock is served; after the clients have quit, no goroutine of the
+//     library's is left in them, and no key on any master once the longest TTL is over.
+//
+// The masters have an append-only file that is written before each answer, so killing any number of them loses
+// nothing that was promised, only time. The first two rules rest on that: a majority that grants a lock shares a master
+// with every majority that granted another, and that one has to remember. One master that forgets is enough to break
+// them, even if four do not: it may have been the third of three that granted a lock, and be the third of the next
+// three. So there are two kinds of forgetting here:
+//
+//   - A master that forgot is kept out, by cutting it off before it forgets, until the longest TTL is over; by then all
+//     windows are over that it had a part in, but for those that a majority without it has confirmed since. The rules
+//     hold as they stand, whatever the number of such masters.
+//   - One or two masters forget and are there again at once. The rules then hold among locks that were granted before,
+//     and among those whose window began afterwards, but not between the former and the latter: a lock is checked up to the
+//     first time that a master forgot while it was held. Chaos without such masters would not try repairs, so they come
+//     now and then; what is given up in the check is at most a window's length each time.
+func TestChaos(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("chaos: only on Linux do processes share a clock that clock.System reads")
+	}
+	seed, span := *chaosSeed, *chaosDuration
+	if seed == 0 {
+		seed = rand.Uint64N(1e9)
+	}
+	if span == 0 {
+		span = time.Minute
+		if testing.Short() {
+			span = 20 * time.Second
+		}
+	}
+	t.Logf("replay the faults: go test ./test/integration -run '^TestChaos$' -chaos.seed=%d -chaos.duration=%v", seed, span)
+	plan := planChaos(seed, span, chaosClients, chaosKinds, false)
+	r := startChaos(t, seed, chaosClients, chaosNames())
+	require.NoError(t, r.execute(t.Context(), plan))
+	faultsEnded := r.clock.now()
+	calm := r.settle(t)
+
+	err := r.record.check()
+	t.Log(r.summary(seed, faultsEnded), calm)
+	if err != nil {
+		t.Log("faults:\n" + strings.Join(r.trace, "\n"))
+		t.Error(violations(err))
+	}
+	assert.Greater(t, len(r.record.holds), int(span/time.Second)*10, "so few holds prove little")
+}
+
+// violations shows the first of many: one that is fundamental comes a thousand times.
+func violations(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	const most = 40
+	if len(lines) > most {
+		lines = append(lines[:most], fmt.Sprintf("and %d more", len(lines)-most))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// settle checks what has to be so once the faults have ended, and ends the run.
+func (r *chaosRun) settle(t *testing.T) (report string) {
+	t.Helper()
+	each(t, r.masters, func(m *Master) error { return m.heal(t.Context()) })
+	locks, err := quorum.Open(urlsOf(r.masters), chaosOptions())
+	require.NoError(t, err)
+	contended := r.probe(t.Context(), locks, "against the clients")
+	r.quit()
+	quit := r.clock.now()
+	alone := r.probe(t.Context(), locks, "alone")
+	require.NoError(t, locks.Close())
+	r.awaitVacant(t, quit)
+	return fmt.Sprintf("every lock acquired within %v after the faults, %v after the clients; every key gone after %v",
+		contended.Round(time.Millisecond), alone.Round(time.Millisecond), (r.clock.now() - quit).Round(time.Millisecond))
+}
+
+// probe acquires every lock once, and returns how long it waited for the one that took longest.
+func (r *chaosRun) probe(ctx context.Context, locks *quorum.Manager, what string) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, soon)
+	defer cancel()
+	j := &journal{origin: r.clock.origin, out: reporter{r.record, "who waits " + what}}
+	began := r.clock.now()
+	var g errgroup.Group
+	for _, name := range append(slices.Clone(r.setup.Names), r.setup.Periods...) {
+		g.Go(func() error {
+			l, err := locks.Acquire(ctx, name, chaosLongestTTL)
+			if err != nil {
+				return err
+			}
+			tenure := &tenure{journal: j, lock: l, lost: l.Lost()}
+			tenure.begin(chaosLongestTTL)
+			tenure.release(ctx)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		r.record.wrong("no waiter %s was served: %v", what, err)
+	}
+	return r.clock.now() - began
+}
+
+// awaitVacant waits until no master has a key, for the longest TTL and a moment after the clients have quit.
+func (r *chaosRun) awaitVacant(t *testing.T, quit time.Duration) {
+	t.Helper()
+	const moment = 3 * time.Second
+	for i, admin := range dialAll(t, r.masters) {
+		for {
+			keys, err := admin.Keys(t.Context(), "*").Result()
+			require.NoError(t, err)
+			if len(keys) == 0 {
+				break
+			}
+			if late := r.clock.now() - quit; late > chaosLongestTTL+moment {
+				r.record.wrong("master %d has keys %v after the clients have quit: %q", i, late, keys)
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+func (r *chaosRun) summary(seed uint64, faultsEnded time.Duration) string {
+	var b strings.Builder
+	total := 0
+	for _, n := range r.struck {
+		total += n
+	}
+	fmt.Fprintf(&b, "seed %d\n%d faults in %v (masters or clients struck; %d more dropped because Docker was late):",
+		seed, total, faultsEnded.Round(time.Second), r.dropped)
+	for _, kind := range slices.Sorted(maps.Keys(r.struck)) {
+		fmt.Fprintf(&b, "\n  %6d %s", r.struck[kind], kind)
+	}
+	fmt.Fprintf(&b, "\noutcomes of calls, by %d processes (%d holds were their killed holders'):%s",
+		r.started, r.orphans, r.record.outcomeTable())
+	var longest gap
+	for _, name := range append(slices.Clone(r.setup.Names), r.setup.Periods...) {
+		if vacancy := r.record.longestVacancy(name, faultsEnded); vacancy.length() > longest.length() {
+			longest = vacancy
+		}
+	}
+	fmt.Fprintf(&b, "\n%d holds checked, %d extensions; longest time without a holder of any lock %v, of some lock %v; violations: %d\n",
+		len(r.record.holds), r.record.extensions(), r.record.longestVacancy("", faultsEnded), longest, countLines(r.record.check()))
+	cut, lost, overlaps := r.record.excused()
+	fmt.Fprintf(&b, "because masters forgot at once: %d holds checked in part or not at all, %d locks lost inside their window, %d overlaps\n",
+		cut, lost, overlaps)
+	return b.String()
+}
+
+func countLines(err error) int {
+	if err == nil {
+		return 0
+	}
+	return strings.Count(err.Error(), "\n") + 1
+}
+
+// TestChaosFindsBrokenClients shows that the run of TestChaos finds out those who break the rules, with as little chaos
+// as that takes.
+func TestChaosFindsBrokenClients(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("chaos: only on Linux do processes share a clock that clock.System reads")
+	}
+	engine(t)
+	for what, spoil := range map[string]func(*chaosSetup){
+		"looks away when its window is over": func(s *chaosSetup) { s.Blind = true },
+		"asks one master of five":            func(s *chaosSetup) { s.Lonely = true },
+	} {
+		t.Run(what, func(t *testing.T) {
+			setup := chaosNames()
+			setup.Names = setup.Names[:2]
+			spoil(&setup)
+			r := startChaos(t, 1, 2, setup)
+			var err error
+			for round := 0; round < 20 && err == nil; round++ { // a frozen client need not hold anything
+				plan := []chaosFault{{At: chaosLongestTTL / 2, For: chaosLongestTTL * 3 / 2, Kind: chaosFreeze, Process: round % 2}}
+				require.NoError(t, r.execute(t.Context(), plan))
+				err = r.record.check()
+			}
+			r.quit()
+			require.ErrorContains(t, err, "two holders at once")
+			t.Logf("%d violations, such as: %s", countLines(err), strings.SplitN(err.Error(), "\n", 2)[0])
+		})
+	}
+}
