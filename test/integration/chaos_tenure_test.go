@@ -189,7 +189,7 @@ func (t *tenure) release(ctx context.Context) {
 	after := t.journal.now()
 	lost := errors.Is(err, quorum.ErrLost)
 	switch {
-	case err == nil && !t.renewed && before > t.atMost:
+	case err == nil && !t.renewed && !t.blind && before > t.atMost:
 		t.journal.wrong("released at %v, but its window ended at %v: %v", before, t.atMost, t.lock)
 	case lost && after < t.until:
 		t.deny(err.Error())
