@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -134,12 +135,114 @@ func TestNoRepairIsSentAfterTheWindow(t *testing.T) {
 		forgetful.DelayReplies(2*short, 1)
 		_, err = b.TryAcquire(b.Context(), "other", ttl) // its lane is busy until the window is over
 		require.NoError(b, err)
-		time.Sleep(2*short - 1)
+		time.Sleep(2*short - time.Nanosecond)
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
 		executed := forgetful.Commands()
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		assert.Equal(b, executed, forgetful.Commands())
 		assert.Equal(b, 3, b.count(""))
+	})
+}
+
+// TestLostClosesAfterASleepThoughNobodyAsks: Validity and the like notice by themselves,
+// and a test that asks them first learns nothing of the channel.
+func TestLostClosesAfterASleepThoughNobodyAsks(t *testing.T) {
+	for what, opts := range map[string][]quorum.AcquireOption{"plain": nil, "renewed": {quorum.AutoRenew(0)}} {
+		t.Run(what, func(t *testing.T) {
+			fake := &clock.Fake{}
+			bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
+				l, err := b.TryAcquire(b.Context(), name, ttl, opts...)
+				require.NoError(b, err)
+				lost := l.Lost()
+				time.Sleep(time.Second / 3)
+				fake.Advance(window)
+				assert.LessOrEqual(b, took(func() { <-lost }), 100*time.Millisecond)
+			})
+		})
+	}
+}
+
+// TestHoldEndsAtItsLimit: renewals go on until then, and no longer.
+func TestHoldEndsAtItsLimit(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		l := b.renewed(25 * time.Second)
+		time.Sleep(25*time.Second - time.Nanosecond)
+		assert.Greater(b, l.Validity(), time.Duration(0))
+		time.Sleep(time.Nanosecond)
+		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
+		assert.True(b, closed(l))
+		time.Sleep(ttl)
+		assert.Equal(b, 3, b.count(""))
+	})
+}
+
+// TestReleaseOnAnEndedContextWaits: it has nobody else to tell how it went.
+func TestReleaseOnAnEndedContextWaits(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.warm(b.Manager)
+		l := b.acquire()
+		synctest.Wait()
+		b.delayReplies(20*time.Millisecond, 1)
+		assert.Equal(b, 20*time.Millisecond, took(func() { assert.NoError(b, l.Release(ended())) }))
+		assert.Equal(b, 3, b.count(""))
+	})
+}
+
+// TestOnceRecognisesATokenOfItsOwn: an attempt's replies were lost, the masters
+// refused to roll it back, and the next attempt finds its token on a majority.
+func TestOnceRecognisesATokenOfItsOwn(t *testing.T) {
+	const attempt = 100 * time.Millisecond
+	opts := quorum.Options{AttemptTimeout: attempt, MinBackoff: 20 * time.Millisecond, MaxBackoff: 20 * time.Millisecond}
+	bubbleWith(t, 3, opts, func(b *bench) {
+		b.warm(b.Manager)
+		for _, m := range b.Masters() {
+			m.DropReplies(1)
+		}
+		time.AfterFunc(attempt/2, func() {
+			for _, m := range b.Masters() {
+				m.FailNext(1, "LOADING soon")
+			}
+		})
+		executed := b.Master(0).Commands()
+		ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+		require.NoError(b, err)
+		assert.True(b, ran, "no other replica has the period")
+		synctest.Wait()
+		assert.GreaterOrEqual(b, b.Master(0).Commands()-executed, 4, "two attempts at least met the first one's token")
+	})
+}
+
+// TestOldServersReplaceNothing: an acquire that is refused leaves the holder's
+// token alone, in the script for servers before Redis 7 too.
+func TestOldServersReplaceNothing(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		for _, m := range b.Masters() {
+			m.LegacySet(true)
+		}
+		b.occupy(2)
+		_, err := b.TryAcquire(b.Context(), name, ttl)
+		assertReason(b, err, quorum.ErrTaken)
+		synctest.Wait()
+		assert.Equal(b, []string{"another", "another", ""}, b.standing())
+	})
+}
+
+// TestCallsEndAtAttemptTimeout: the client itself would wait for an hour.
+func TestCallsEndAtAttemptTimeout(t *testing.T) {
+	bubble(t, 1, func(b *bench) {
+		opts := b.Master(0).Options()
+		opts.ReadTimeout = time.Hour
+		client := redis.NewClient(opts)
+		defer client.Close()
+		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})
+		require.NoError(b, err)
+		b.warm(m)
+		b.Master(0).Hang()
+		_, err = m.TryAcquire(b.Context(), name, ttl)
+		assertReason(b, err, quorum.ErrNoQuorum)
+		time.Sleep(2 * ttl) // nothing is owed any more
+		assert.NoError(b, m.Close(), "no call is under way any more")
+		b.Master(0).Resume()
 	})
 }

@@ -1,0 +1,189 @@
+// Mutants is the test of the tests: it makes wrong variants of the lock algorithm,
+// each by breaking one rule in a copy of the source, and runs the tests that are
+// there for that rule. A variant that they do not notice is a rule that nothing
+// guards.
+//
+//	go run ./test/mutants               # all of them
+//	go run ./test/mutants -run lua -v   # those whose names match, and what the tests said
+//
+// It fails if a variant is missed, and also if one cannot be judged: if it does
+// not compile, does not fit the present source, or names a test that is not run.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// parallel is how many mutants are run at once. Each compiles with as many
+// threads as there are cores, and runs in one.
+const parallel = 2
+
+func main() {
+	pattern := flag.String("run", "", "run only mutants whose name matches this `regexp`")
+	verbose := flag.Bool("v", false, "print each mutant's rule and what its tests printed")
+	short := flag.Bool("short", false, "leave out minor mutants, where another one breaks nearly the same rule")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *pattern, *verbose, *short); err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, pattern string, verbose, short bool) error {
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return err
+	}
+	if err := check(root, table); err != nil {
+		return err
+	}
+	selected, err := choose(pattern, short)
+	if err != nil {
+		return err
+	}
+	if err := checkUnmutated(ctx, root, selected); err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "mutants-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(scratch) }() // a temporary directory
+	start := time.Now()
+	verdicts, err := judgeAll(ctx, root, scratch, selected, verbose)
+	if err != nil {
+		return err
+	}
+	return report(verdicts, time.Since(start))
+}
+
+func moduleRoot(ctx context.Context) (string, error) {
+	mod, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOMOD: %w", err)
+	}
+	return filepath.Dir(strings.TrimSpace(string(mod))), nil
+}
+
+func choose(pattern string, short bool) (selected []*mutant, err error) {
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, err
+	}
+	for i := range table {
+		if m := &table[i]; re.MatchString(m.name) && (!short || !m.minor) {
+			selected = append(selected, m)
+		}
+	}
+	if len(selected) == 0 {
+		return nil, errors.New("no mutant is selected")
+	}
+	return selected, nil
+}
+
+// checkUnmutated sees to it that the selected tests pass as things are.
+func checkUnmutated(ctx context.Context, root string, selected []*mutant) error {
+	tests := map[string][]string{}
+	for _, m := range selected {
+		tests[m.pkg] = append(tests[m.pkg], m.tests...)
+	}
+	for pkg, names := range tests {
+		slices.Sort(names)
+		names = slices.Compact(names)
+		t, err := goTest(ctx, root, pkg, "", names)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if t.results[name] != passed {
+				return fmt.Errorf("%s of %s does not pass without any mutation:\n%s", name, pkg, t.output)
+			}
+		}
+		fmt.Printf("%d tests of %s pass without any mutation\n", len(names), pkg)
+	}
+	return nil
+}
+
+// judgeAll prints each verdict as it comes.
+func judgeAll(ctx context.Context, root, scratch string, selected []*mutant, verbose bool) ([]*verdict, error) {
+	verdicts := make([]*verdict, len(selected))
+	done := make(chan *verdict)
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	go func() {
+		defer close(done)
+		for i, m := range selected {
+			group.Go(func() error {
+				verdicts[i] = m.judge(ctx, root, scratch)
+				done <- verdicts[i]
+				return nil
+			})
+		}
+		_ = group.Wait() // they return no error
+	}()
+	for v := range done {
+		v.print(verbose)
+	}
+	return verdicts, ctx.Err()
+}
+
+func (v *verdict) print(verbose bool) {
+	fmt.Printf("%-6s %5.1fs  %-34s %s\n", v, v.seconds, v.name, strings.Join(v.tests, ", "))
+	if verbose || !v.caught() {
+		fmt.Println("        rule:", v.rule)
+	}
+	switch {
+	case v.err != nil:
+		fmt.Printf("        %v\n", v.err)
+	case !v.caught():
+		fmt.Println("        passed all the same:", strings.Join(v.passed, ", "))
+	}
+	if verbose || v.err != nil {
+		fmt.Println(indent(v.output))
+	}
+}
+
+func indent(s string) string {
+	return "\t" + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n\t")
+}
+
+// report prints the last line, and returns an error unless all were caught.
+func report(verdicts []*verdict, took time.Duration) error {
+	caught, missed, unjudged := 0, 0, 0
+	for _, v := range verdicts {
+		switch {
+		case v.err != nil:
+			unjudged++
+		case v.caught():
+			caught++
+		default:
+			missed++
+		}
+	}
+	fmt.Printf("in %.0f s\n", took.Seconds())
+	if unjudged > 0 {
+		fmt.Printf("%d mutants: %d caught, %d missed, %d not judged\n", len(verdicts), caught, missed, unjudged)
+		return fmt.Errorf("%d missed, %d not judged", missed, unjudged)
+	}
+	fmt.Printf("%d mutants: %d caught, %d missed\n", len(verdicts), caught, missed)
+	if missed > 0 {
+		return fmt.Errorf("%d missed", missed)
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// mutant is one wrong variant of the algorithm.
+type mutant struct {
+	name  string
+	rule  string   // what the variant breaks
+	edits []edit   // what makes the variant out of the source
+	pkg   string   // whose tests are run
+	tests []string // each of these must fail
+	hangs bool     // a test that runs into the time-out counts as one that fails
+	minor bool     // left out with -short
+}
+
+// edit replaces a text that occurs exactly once in a file of the repository.
+type edit struct{ file, old, new string }
+
+// apply returns the files that differ in the variant, by their paths.
+func (m *mutant) apply(root string) (map[string]string, error) {
+	files := map[string]string{}
+	for _, e := range m.edits {
+		path := filepath.Join(root, e.file)
+		text, edited := files[path]
+		if !edited {
+			source, err := os.ReadFile(path)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", m.name, err)
+			}
+			text = string(source)
+		}
+		if n := strings.Count(text, e.old); n != 1 {
+			return nil, fmt.Errorf("%s does not apply: %s has %d of the 1 occurrence wanted of\n%s", m.name, e.file, n, e.old)
+		}
+		files[path] = strings.Replace(text, e.old, e.new, 1)
+	}
+	return files, nil
+}
+
+// check tells what is wrong with a table: mutants that lack a part, or that do
+// not fit the present source.
+func check(root string, table []mutant) error {
+	var errs []error
+	seen := map[string]bool{}
+	for i := range table {
+		m := &table[i]
+		if m.name == "" || m.rule == "" || m.pkg == "" || len(m.edits) == 0 || len(m.tests) == 0 {
+			errs = append(errs, fmt.Errorf("mutant %d, %q: it lacks a name, a rule, a package, an edit or a test", i, m.name))
+		}
+		if seen[m.name] {
+			errs = append(errs, fmt.Errorf("%s: there are two mutants of this name", m.name))
+		}
+		seen[m.name] = true
+		if _, err := m.apply(root); err != nil {
+			errs = append(errs, err)
+		}
+		errs = append(errs, m.checkTests(root))
+	}
+	return errors.Join(errs...)
+}
+
+// checkTests looks for the named tests in the package's sources.
+func (m *mutant) checkTests(root string) error {
+	paths, err := filepath.Glob(filepath.Join(root, m.pkg, "*_test.go"))
+	if err != nil {
+		return err
+	}
+	var sources strings.Builder
+	for _, path := range paths {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		sources.Write(source)
+	}
+	var errs []error
+	for _, test := range m.tests {
+		if !strings.Contains(sources.String(), "func "+test+"(t *testing.T)") {
+			errs = append(errs, fmt.Errorf("%s: %s has no test %s", m.name, m.pkg, test))
+		}
+	}
+	return errors.Join(errs...)
+}

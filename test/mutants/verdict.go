@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// verdict is what came of one mutant.
+type verdict struct {
+	*mutant
+	passed  []string // the tests that should have failed
+	err     error    // why nothing can be said
+	output  string
+	seconds float64
+}
+
+func (v *verdict) caught() bool { return v.err == nil && len(v.passed) == 0 }
+
+func (v *verdict) String() string {
+	switch {
+	case v.err != nil:
+		return "ERROR"
+	case v.caught():
+		return "caught"
+	}
+	return "MISSED"
+}
+
+// judge runs the tests that are to catch the mutant.
+func (m *mutant) judge(ctx context.Context, root, scratch string) *verdict {
+	start := time.Now()
+	v := &verdict{mutant: m}
+	overlay, err := m.overlay(root, scratch)
+	if err == nil {
+		err = v.run(ctx, root, overlay)
+	}
+	v.err = err
+	v.seconds = time.Since(start).Seconds()
+	return v
+}
+
+// run runs the tests at once, and those again that another one's crash kept from
+// running.
+func (v *verdict) run(ctx context.Context, root, overlay string) error {
+	for left := v.tests; len(left) > 0; {
+		t, err := goTest(ctx, root, v.pkg, overlay, left)
+		if err != nil {
+			return err
+		}
+		v.output += t.output
+		next, err := v.count(t, left)
+		switch {
+		case err != nil:
+			return err
+		case len(next) == len(left):
+			return fmt.Errorf("%s did not run", strings.Join(left, ", "))
+		}
+		left = next
+	}
+	return nil
+}
+
+// count enters the results of one run, and returns the tests without any. A test
+// that has not ended, though its process has, is one that failed: go test's
+// -timeout and panics of other goroutines end the process.
+func (v *verdict) count(t *testRun, tests []string) (left []string, err error) {
+	switch {
+	case t.notBuilt:
+		return nil, errors.New("it does not compile")
+	case t.killed:
+		return nil, errors.New("the tests were killed")
+	case t.timedOut && !v.hangs:
+		return nil, fmt.Errorf("the tests hang; they should fail within %v", testTimeout)
+	}
+	for _, test := range tests {
+		switch t.results[test] {
+		case notRun:
+			left = append(left, test)
+		case passed:
+			v.passed = append(v.passed, test)
+		case skipped:
+			return nil, fmt.Errorf("%s was skipped", test)
+		case failed, unfinished:
+		}
+	}
+	return left, nil
+}
+
+// overlay writes the variant's files, and the file that go test's -overlay wants.
+// The compiler reads them in the place of the originals, go:embed's files too.
+func (m *mutant) overlay(root, scratch string) (path string, err error) {
+	files, err := m.apply(root)
+	if err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(scratch, m.name+"-")
+	if err != nil {
+		return "", err
+	}
+	replace := map[string]string{}
+	for original, text := range files {
+		replace[original] = filepath.Join(dir, fmt.Sprint(len(replace), filepath.Ext(original)))
+		if err := os.WriteFile(replace[original], []byte(text), 0o600); err != nil {
+			return "", err
+		}
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, "overlay.json")
+	return path, os.WriteFile(path, overlay, 0o600)
+}
