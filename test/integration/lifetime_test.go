@@ -86,7 +86,7 @@ func TestRollingRestartUnderDo(t *testing.T) {
 
 // TestTenThousandLocks: held for three renewal periods, none lost.
 func TestTenThousandLocks(t *testing.T) {
-	m := opened(t, masters(t), nil)
+	m := opened(t, masters(t), &quorum.Options{AttemptTimeout: attemptTimeout})
 	const locks, ttl = 10_000, 9 * time.Second
 	goroutines := runtime.NumGoroutine()
 	held := make([]*quorum.Lock, locks)
