@@ -58,7 +58,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 func (l *Lock) window(now clock.Instant) (until clock.Instant, over error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.until, l.over(now)
+	return l.closes(), l.over(now)
 }
 
 // keeping is what a keep round is for.

@@ -66,9 +66,18 @@ func (l *Lock) Validity() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.over(now) != nil {
-		return min(l.until.Sub(now), 0)
+		return min(l.closes().Sub(now), 0)
 	}
-	return l.until.Sub(now)
+	return l.closes().Sub(now)
+}
+
+// closes returns when the window closes unless it is extended: with the last
+// confirmed extension, or when AutoRenew's bound is reached.
+func (l *Lock) closes() clock.Instant {
+	if l.renewal != nil {
+		return min(l.until, l.renewal.limit)
+	}
+	return l.until
 }
 
 // Lost returns a channel that is closed once the lock can no longer be relied
@@ -83,7 +92,7 @@ func (l *Lock) Lost() <-chan struct{} {
 	if over == nil && l.lost == nil {
 		l.lost = make(chan struct{})
 	}
-	lost, until := l.lost, l.until
+	lost, until := l.lost, l.closes()
 	l.mu.Unlock()
 	if over != nil {
 		return closedChannel

@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"time"
@@ -14,9 +15,9 @@ import (
 // Validity tell when that has come to an end.
 //
 // maxHold bounds how long the lock can be held, from its acquisition on; then it
-// is lost with ErrHoldLimit, whatever the masters say. That keeps a job that
-// hangs from holding its lock for ever. 0 means no bound; a negative maxHold is
-// an error of the acquisition.
+// is lost with ErrHoldLimit, whatever the masters say, and they are told to let it
+// go. That keeps a job that hangs from holding its lock for ever. 0 means no
+// bound; a negative maxHold is an error of the acquisition.
 func AutoRenew(maxHold time.Duration) AcquireOption {
 	return func(a *acquisition) {
 		if maxHold < 0 {
@@ -80,7 +81,7 @@ func (l *Lock) renew(now clock.Instant) {
 	n.next = now.Add(n.again(l.claim.manager))
 	r := l.newKeepRound(now, n.ttl, n.window)
 	n.round = r
-	deadline := min(n.next, l.until)
+	deadline := min(n.next, l.closes())
 	l.mu.Unlock()
 	r.submit(now, deadline)
 }
@@ -103,6 +104,9 @@ func (l *Lock) tick(now clock.Instant) (next clock.Instant, again bool) {
 	repair, expires := l.repairs.due(now)
 	l.mu.Unlock()
 	if over != nil {
+		if errors.Is(over, ErrHoldLimit) {
+			l.letGo(now)
+		}
 		return 0, false
 	}
 	if renew {
@@ -118,9 +122,9 @@ func (l *Lock) tick(now clock.Instant) (next clock.Instant, again bool) {
 func (l *Lock) nextLook() clock.Instant {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	next := l.until
+	next := l.closes()
 	if n := l.renewal; n != nil {
-		next = min(next, n.next, n.limit)
+		next = min(next, n.next)
 	}
 	if l.repairs.missing&^l.repairs.asked != 0 {
 		next = min(next, l.repairs.next)

@@ -51,7 +51,7 @@ func (l *Lock) repair(masters uint64, expires clock.Instant) {
 		return
 	}
 	l.repairs.begin(masters, expires)
-	deadline := l.until
+	deadline := l.closes()
 	l.mu.Unlock()
 
 	q := l.claim.repairQuestion(left)
