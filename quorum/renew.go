@@ -10,7 +10,8 @@ import (
 )
 
 // AutoRenew keeps the lock alive in the background until it is released: it is
-// extended by its TTL when about a third of that has passed, and a failed try is
+// extended by its TTL whenever about a third of that has passed, the first time
+// sooner, and a failed try is
 // repeated for as long as the window is open. The Lock's channel Lost and its
 // Validity tell when that has come to an end.
 //
@@ -41,7 +42,9 @@ type renewal struct {
 const renewGrid = 10 * time.Millisecond
 
 // newRenewal spreads the renewals of locks that were acquired together over a
-// quarter of their period, by their tokens.
+// quarter of their period, by their tokens. The first comes after a quarter of
+// it: it repairs masters on which a contender's attempt stood for a moment when
+// the lock was won, before others forget it too.
 func newRenewal(c *claim, a acquisition, start clock.Instant) *renewal {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(c.token)) // never fails, see hash.Hash
@@ -51,7 +54,7 @@ func newRenewal(c *claim, a acquisition, start clock.Instant) *renewal {
 	if a.limit > 0 {
 		n.limit = start.Add(a.limit)
 	}
-	n.schedule(start)
+	n.schedule(start.Add(-n.period * 3 / 4))
 	return n
 }
 

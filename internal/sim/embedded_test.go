@@ -38,6 +38,7 @@ type silent struct{}
 func (silent) Printf(context.Context, string, ...any) {}
 
 func embedded(t *testing.T, seed uint64) {
+	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 1))
 	n := 3 + 2*random.IntN(2)
 	cluster, err := quorumtest.StartInProcess(n)
