@@ -171,7 +171,7 @@ func TestMachineSleep(t *testing.T) {
 		fake.Advance(window) // the machine slept
 		assert.Zero(b, l.Validity(), "Validity knows at once")
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
-		assert.LessOrEqual(b, took(func() { <-lost }), 100*time.Millisecond)
+		<-lost // closed by whoever asks first
 		assert.False(b, closed(other))
 
 		unasked := b.acquireNamed("unasked")

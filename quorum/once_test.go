@@ -93,20 +93,6 @@ func TestOnceRetriesASplitVote(t *testing.T) {
 	})
 }
 
-// TestOnceIsNotFooledByItself: its own token, of an attempt whose replies were
-// lost, is no other replica.
-func TestOnceIsNotFooledByItself(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
-		for _, m := range b.Masters() {
-			m.DropReplies(1)
-		}
-		ran, err := b.Once(b.Context(), name, time.Hour, nothing)
-		require.NoError(b, err)
-		assert.True(b, ran)
-	})
-}
-
 func TestOnceGivesUpWithoutAQuorum(t *testing.T) {
 	bubble(t, 5, func(b *bench) {
 		for _, m := range b.Masters()[:3] {

@@ -366,7 +366,7 @@ func TestMachineSleepEndsRenewedLocks(t *testing.T) {
 		lost := l.Lost()
 		fake.Advance(ttl)
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
-		assert.LessOrEqual(b, took(func() { <-lost }), 100*time.Millisecond)
+		<-lost // closed by whoever asks first
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
 	})
 }
