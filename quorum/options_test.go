@@ -328,3 +328,29 @@ func TestSourceOfTokensThatFails(t *testing.T) {
 		})
 	}
 }
+
+// FuzzOptions: whatever the options, New says what is wrong or makes a Manager
+// that works.
+func FuzzOptions(f *testing.F) {
+	f.Add("", 0.0, int64(0), int64(0), int64(0), int64(0), 0, int64(0))
+	f.Add("app:", 0.5, int64(time.Millisecond), int64(time.Second), int64(time.Second), int64(time.Minute), 3, int64(time.Second))
+	f.Add("redlock:aux:", -1.0, int64(-1), int64(1), int64(5), int64(4), -1, int64(-1))
+	f.Fuzz(func(t *testing.T, prefix string, factor float64, fixed, attempt, least, most int64, debts int, closing int64) {
+		client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+		defer client.Close()
+		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{
+			Prefix: prefix, Drift: clock.Drift{Factor: factor, Fixed: time.Duration(fixed)},
+			AttemptTimeout: time.Duration(attempt), MinBackoff: time.Duration(least), MaxBackoff: time.Duration(most),
+			MaxDebts: debts, CloseTimeout: time.Duration(closing),
+		})
+		if err != nil {
+			assert.Nil(t, m)
+			assert.Contains(t, err.Error(), "quorum: ")
+			return
+		}
+		assert.False(t, attempt < 0 || least < 0 || most < 0 || debts < 0 || closing < 0 || fixed < 0 || factor < 0, "negative, and not refused")
+		_, err = m.TryAcquire(ended(), "name", time.Hour)
+		assert.Error(t, err)
+		assert.NoError(t, m.Close())
+	})
+}

@@ -175,6 +175,23 @@ func (g *Group[P]) Close(ctx context.Context) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
+	}
+	if g.busy() {
 		return context.Cause(ctx)
 	}
+	<-done // nothing keeps them
+	return nil
+}
+
+// busy tells whether a call is under way.
+func (g *Group[P]) busy() bool {
+	for _, l := range g.lanes {
+		l.mu.Lock()
+		calls := len(l.calls)
+		l.mu.Unlock()
+		if calls > 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -11,7 +11,9 @@ func (w *world) afflict(m *master) {
 		if w.now()+pause >= w.cfg.Length {
 			return
 		}
-		time.Sleep(pause)
+		time.Sleep(pause / 2)
+		m.save()
+		time.Sleep(pause - pause/2)
 		w.fault()
 		lasting := r.between(10*time.Millisecond, 2*time.Second)
 		if r.chance(0.5) {
@@ -24,8 +26,19 @@ func (w *world) afflict(m *master) {
 		w.log("master %d is down for %v", m.index, lasting)
 		m.kill()
 		time.Sleep(lasting)
-		m.start(!w.cfg.Forget)
+		m.start(w.memory(r))
 	}
+}
+
+// memory draws what a master comes back with.
+func (w *world) memory(r random) memory {
+	switch {
+	case !w.cfg.Forget:
+		return whole
+	case r.chance(0.5):
+		return older
+	}
+	return none
 }
 
 // misfortune has one client suffer: it is cut off for ever, as one that crashed.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"sync"
 	"time"
 )
@@ -14,6 +15,7 @@ type master struct {
 
 	mu    sync.Mutex // guards all below
 	model *model
+	saved map[string]entry // its keys at an earlier time
 	down  bool
 	hung  chan struct{} // closed when it continues; nil while it runs
 	life  int           // counts its lives: what was sent to an earlier one is lost
@@ -100,15 +102,34 @@ func (m *master) kill() {
 	m.life++
 }
 
-// start brings a killed master back, with its keys or without. Its scripts are
-// gone in any case.
-func (m *master) start(remember bool) {
+// memory is what a master comes back with.
+type memory int
+
+const (
+	whole memory = iota
+	older        // what it had when it was last saved
+	none
+)
+
+// start brings a killed master back. Its scripts are gone in any case.
+func (m *master) start(with memory) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	keys := m.model.keys
 	m.model = newModel()
-	if remember {
+	switch with {
+	case whole:
 		m.model.keys = keys
+	case older:
+		maps.Copy(m.model.keys, m.saved)
+	case none:
 	}
 	m.down = false
+}
+
+// save keeps what the master has for a start with an older state.
+func (m *master) save() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.saved = maps.Clone(m.model.keys)
 }

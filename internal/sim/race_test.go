@@ -3,4 +3,4 @@
 package sim_test
 
 // standardHistories is fewer with the race detector, which costs six times.
-const standardHistories = 150
+const standardHistories = 300

@@ -18,7 +18,7 @@ import (
 )
 
 var (
-	histories = flag.Int("sim.histories", 0, "how many histories TestHistories makes (default 1000, 150 with -race)")
+	histories = flag.Int("sim.histories", 0, "how many histories TestHistories makes (default 1000, 300 with -race)")
 	firstSeed = flag.Uint64("sim.first", 0, "the seed of the first of them")
 	soak      = flag.Duration("sim.soak", 0, "make histories for this long instead")
 	oneSeed   = flag.Int64("sim.seed", -1, "make this one history only, and print it")

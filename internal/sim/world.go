@@ -36,7 +36,7 @@ type Config struct {
 	Loss, Late, Repeat        float64       // probabilities per message
 	MasterFaults              float64       // per master and second
 	ClientFaults              float64       // per client and second
-	Forget                    bool          // masters come back without memory: not guaranteed against
+	Forget                    bool          // masters come back empty, or as they once were: not guaranteed against
 	Patient                   bool          // clients without deadlines of their own
 }
 
@@ -162,7 +162,7 @@ func (w *world) settle() {
 	for _, m := range w.masters {
 		m.resume()
 		if _, down := m.state(); down {
-			m.start(!w.cfg.Forget)
+			m.start(whole)
 		}
 	}
 	probe := w.newClient(len(w.clients))
