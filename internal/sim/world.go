@@ -48,7 +48,7 @@ func Random(seed uint64) Config {
 		Masters: pick(1, 2, 3, 3, 3, 4, 5, 5, 5, 6, 7, 9),
 		Clients: pick(1, 2, 3, 4), Workers: pick(1, 2, 3), Names: pick(1, 1, 2, 3),
 		TTL:     r.between(100*time.Millisecond, 2*time.Second),
-		Length:  r.between(2*time.Second, 6*time.Second),
+		Length:  r.between(2*time.Second, 5*time.Second),
 		Drift:   0.0099 * r.Float64(),
 		Latency: r.between(100*time.Microsecond, 20*time.Millisecond),
 		Loss:    float64(pick(0, 1, 5, 20)) / 100, Late: float64(pick(0, 1, 5)) / 100, Repeat: float64(pick(0, 0, 5)) / 100,

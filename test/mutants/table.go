@@ -242,8 +242,8 @@ var table = []mutant{
 		name: "failed-renewal-is-final",
 		rule: "a failed renewal is retried while the window is open",
 		edits: []edit{{"quorum/renew.go",
-			"\tdeadline := min(n.next, l.closes())\n",
-			"\tdeadline := min(n.next, l.closes())\n\tn.next = clock.Never\n"}},
+			"\tn := l.renewal\n\tn.next = now.Add(",
+			"\tn := l.renewal\n\tif n.round != nil && n.round.current() != won {\n\t\tl.mu.Unlock()\n\t\treturn\n\t}\n\tn.next = now.Add("}},
 		pkg: quorumPkg, tests: []string{"TestFailedRenewalIsRetriedWithinTheWindow"},
 	},
 	{
