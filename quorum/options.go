@@ -152,7 +152,9 @@ func (m *Manager) acquisition(name string, ttl time.Duration, opts []AcquireOpti
 		return a, fmt.Errorf("quorum: acquire %q: %w", name, err)
 	}
 	for _, opt := range opts {
-		opt(&a)
+		if opt != nil {
+			opt(&a)
+		}
 	}
 	if a.err != nil {
 		return a, fmt.Errorf("quorum: acquire %q: %w", name, a.err)

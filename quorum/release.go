@@ -111,7 +111,7 @@ func (l *Lock) askRelease(ctx context.Context, now clock.Instant) error {
 	m := l.claim.manager
 	m.watch.forget(l)
 	r := l.claim.leave(now, 0)
-	if r.wait(ctx, now, now.Add(m.opts.AttemptTimeout)) == won {
+	if v := r.wait(ctx, now, now.Add(m.opts.AttemptTimeout)); v == won || v == presumed {
 		return nil
 	}
 	return r.failure("release", append([]error{ErrNoQuorum}, ended(ctx)...)...)

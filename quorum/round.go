@@ -30,7 +30,7 @@ func newRound(q question) *round {
 		question: q,
 		ops:      make([]operation, len(m.masters)),
 		tally:    tally{masters: len(m.masters), quorum: m.quorum},
-		changed:  make(chan struct{}, 2), // doomed, and the final verdict
+		changed:  make(chan struct{}, 2), // doomed or presumed, and the final verdict
 	}
 }
 
@@ -74,7 +74,7 @@ func (r *round) count(q *request, outcome Outcome, err, dropped error) (decided 
 	defer r.mu.Unlock()
 	q.outcome, q.err, q.settled = outcome, err, true
 	r.tally.add(outcome, dropped)
-	if v := r.tally.verdict(r.verb); v != r.verdict && r.verdict <= doomed {
+	if v := r.tally.verdict(r.verb); v != r.verdict && r.verdict < failed {
 		r.verdict, decided = v, true
 	}
 	if bit := uint64(1) << q.master; r.awaited&bit != 0 {
@@ -95,7 +95,8 @@ func (r *round) current() verdict {
 // latest. It is undecided if ctx or the deadline came first.
 //
 // A round that has failed waits for as long again as it took so far, and a
-// little, to learn which failure it is.
+// little, to learn which failure it is; so does a release for masters that have
+// yet to answer.
 func (r *round) wait(ctx context.Context, start, deadline clock.Instant) verdict {
 	m := r.claim.manager
 	now := m.opts.Clock.Now
@@ -115,7 +116,7 @@ func (r *round) wait(ctx context.Context, start, deadline clock.Instant) verdict
 		}
 		switch v := r.current(); v {
 		case undecided:
-		case doomed:
+		case doomed, presumed:
 			grace := now().Add(now().Sub(start) + classifyGrace)
 			deadline = min(deadline, grace)
 			timer.Reset(deadline.Sub(now()))

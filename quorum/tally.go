@@ -13,6 +13,9 @@ const (
 	undecided verdict = iota
 	// doomed: it has failed, but answers still to come may tell for what.
 	doomed
+	// presumed: it is as good as won, but some masters that it counts on were
+	// never reached, and answers still to come may do without them.
+	presumed
 	// failed: too few masters, and no rival has a majority.
 	failed
 	// rivalled: so many masters answered that the token does not stand there
@@ -45,9 +48,9 @@ func (t *tally) add(o Outcome, dropped error) {
 // N − quorum + 1 of those leave too few masters to win. To keep a lock, good
 // answers confirm the token; a whole quorum must deny it for the lock to be
 // lost, because with fewer nobody else can hold it. To leave, all that matters is
-// that the token stands there no more. Masters that it never stood on are counted once
-// all others have answered: they may be ones that hang, and a release that counted
-// on them would return while the token stands on the ones that do not.
+// that the token stands there no more. Masters that it never stood on count too, if
+// need be. But they may be ones that hang, and a release that counts on them at
+// once would return while the token stands on ones that do not.
 func (t *tally) verdict(v verb) verdict {
 	good, rival, enough := t.counts[Held], t.counts[Taken], t.masters-t.quorum+1
 	switch v {
@@ -55,10 +58,13 @@ func (t *tally) verdict(v verb) verdict {
 		rival, enough = t.counts[Taken]+t.counts[Absent], t.quorum
 	case leaveVerb:
 		good, rival, enough = t.counts[Taken]+t.counts[Absent], 0, t.masters+1
-		if t.settled == t.masters {
-			good += t.untouched
+		switch sufficient := good+t.untouched >= t.quorum; {
+		case good < t.quorum && sufficient && t.settled < t.masters:
+			return presumed
+		case sufficient:
+			return won
 		}
-		return judge(good, rival, enough, t.masters-t.settled+t.untouchedYet(), t.quorum)
+		return judge(good, rival, enough, t.masters-t.settled+t.untouched, t.quorum)
 	case inspectVerb:
 		if t.settled < t.masters {
 			return undecided
@@ -66,14 +72,6 @@ func (t *tally) verdict(v verb) verdict {
 		good, rival, enough = t.counts[Taken]+t.counts[Absent], 0, t.masters+1
 	}
 	return judge(good, rival, enough, t.masters-t.settled, t.quorum)
-}
-
-// untouchedYet is how many masters will count as good once all have answered.
-func (t *tally) untouchedYet() int {
-	if t.settled == t.masters {
-		return 0
-	}
-	return t.untouched
 }
 
 func judge(good, rival, enough, pending, quorum int) verdict {
