@@ -312,7 +312,7 @@ var table = []mutant{
 		}
 	}
 `}},
-		pkg: quorumPkg, tests: []string{"TestRollbackReachesUnknownOutcomes"},
+		pkg: quorumPkg, tests: []string{"TestRollbackDoesNotDependOnTheCallersContext"},
 	},
 	{
 		name: "rollback-on-the-callers-context",
