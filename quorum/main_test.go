@@ -5,7 +5,8 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
+
+	"github.com/quorumlock/redlock/internal/leaktest"
 )
 
 // silent keeps go-redis from writing each dial that failed, which is what many
@@ -16,5 +17,5 @@ func (silent) Printf(context.Context, string, ...any) {}
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(silent{})
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }

@@ -3,7 +3,7 @@ package token_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/quorumlock/redlock/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }

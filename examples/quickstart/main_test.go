@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/quorumlock/redlock/internal/leaktest"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // program runs the quick start as a process of its own and returns all that it

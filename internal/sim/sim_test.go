@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/quorumlock/redlock/internal/leaktest"
 	"github.com/quorumlock/redlock/internal/sim"
 )
 
@@ -24,7 +24,7 @@ var (
 	oneSeed   = flag.Int64("sim.seed", -1, "make this one history only, and print it")
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // run makes one history on virtual time.
 func run(t *testing.T, seed uint64, cfg sim.Config) (report sim.Report) {

@@ -10,14 +10,14 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/quorumlock/redlock/internal/leaktest"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(silent{}) // it reports each refused dial, and these tests provoke many
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 type silent struct{}

@@ -136,7 +136,7 @@ type stoppedHolder struct {
 func TestStoppedProcess(t *testing.T) {
 	ms := masters(t)
 	const ttl = time.Second
-	child := exec.Command(os.Args[0], "-test.run=^TestStoppedProcessChild$", "-test.v")
+	child := exec.Command(os.Args[0], "-test.run=^TestStoppedProcessChild$", "-test.v", "-test.timeout=1m")
 	child.Env = append(os.Environ(), "REDLOCK_TEST_HOLDER="+strings.Join(urlsOf(ms), ","))
 	child.Stderr = os.Stderr
 	in, err := child.StdinPipe()
@@ -196,9 +196,10 @@ func TestStoppedProcessChild(t *testing.T) {
 		require.NoError(t, err)
 		lost := other.Lost()
 		report.ValidityBefore = min(l.Validity(), other.Validity())
+		last := time.Now() // before the signal can come
 		fmt.Println("HOLDING")
-		last, woken := time.Now(), time.Now()
-		for woken.Sub(last) < 500*time.Millisecond { // spins, so as to look first after SIGCONT
+		woken := time.Now()
+		for woken.Sub(last) <= ttl { // spins, so as to look first after SIGCONT
 			last, woken = woken, time.Now()
 		}
 		report.SuspendedFor = woken.Sub(last)

@@ -9,13 +9,14 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
-	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/quorumlock/redlock/internal/leaktest"
 )
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(&logging.VoidLogger{}) // it reports each refused dial, and these tests provoke many
-	goleak.VerifyTestMain(suite{m})
+	leaktest.Main(suite{m})
 }
 
 // A suite removes the shared masters between the last test and the search for leaked goroutines.
