@@ -103,31 +103,27 @@ func (m *Manager) attempt(ctx context.Context, a acquisition) (*Lock, *claim, er
 	if err != nil {
 		return nil, nil, err
 	}
-	r := newRound(c.acquireQuestion(a.ttl))
+	c.asked(a.ttl)
+	now := m.opts.Clock.Now
+	start := now() // before anything is sent: the window counts from here
+	until := start.Add(a.window)
+	deadline := min(start.Add(m.opts.AttemptTimeout), until)
+	r := newRound(c.acquireQuestion(a.ttl, m.proposal(start)))
 	if a.seekHolder {
 		r.awaitAll()
 	}
 	if ctx.Err() != nil {
 		return nil, c, r.unsent("acquire", ended(ctx))
 	}
-	c.asked(a.ttl)
-	now := m.opts.Clock.Now
-	start := now() // before anything is sent: the window counts from here
-	until := start.Add(a.window)
-	deadline := min(start.Add(m.opts.AttemptTimeout), until)
 	r.submit(start, deadline)
-	verdict := r.wait(ctx, start, deadline)
+	verdict, last := r.wait(ctx, start, deadline), r
+	if verdict == won && m.opts.Fencing {
+		verdict, last = c.mint(ctx, r, until)
+	}
 	if verdict == won && now() < until && !m.closed.Load() {
 		return m.newLock(c, a, start, until), c, nil
 	}
-	reason := ErrNoQuorum
-	if verdict == rivalled {
-		reason = ErrTaken
-	}
-	failure := r.failure("acquire", append([]error{reason}, ended(ctx)...)...)
-	if failure.Count(Taken) > len(m.masters)-m.quorum { // the last of them just now
-		failure.reasons[0] = ErrTaken
-	}
+	failure := last.acquireFailure(ctx)
 	c.rollBack(ctx, r, start)
 	if m.closed.Load() {
 		return nil, c, ErrClosed
@@ -136,6 +132,36 @@ func (m *Manager) attempt(ctx context.Context, a acquisition) (*Lock, *claim, er
 		failure.holder = r.holder(ctx, start)
 	}
 	return nil, c, failure
+}
+
+// acquireFailure makes the error of an attempt whose last round is r. That so many
+// masters have another's token counts whether or not it is what the round failed
+// for: the last of them may have answered just now.
+func (r *round) acquireFailure(ctx context.Context) *AttemptError {
+	failure := r.failure("acquire", append([]error{ErrNoQuorum}, ended(ctx)...)...)
+	if m := r.claim.manager; failure.Count(Taken) > len(m.masters)-m.quorum {
+		failure.reasons[0] = ErrTaken
+	}
+	return failure
+}
+
+// mint gives a claim that was granted its fence, with a second round where the
+// first did not store it. It returns that round, if there was one.
+func (c *claim) mint(ctx context.Context, granted *round, until clock.Instant) (verdict, *round) {
+	m := c.manager
+	start := m.opts.Clock.Now()
+	fence, stored := granted.minted(start)
+	if fence > highestFence {
+		return failed, granted
+	}
+	c.fence.Store(fence)
+	if stored {
+		return won, granted
+	}
+	r := newRound(c.keepQuestion(granted.ttl))
+	deadline := min(start.Add(m.opts.AttemptTimeout), until)
+	r.submit(start, deadline)
+	return r.wait(ctx, start, deadline), r
 }
 
 // rollBack releases what a failed attempt was granted. It waits for the masters

@@ -22,6 +22,7 @@ type claim struct {
 	doubtful  atomic.Uint64 // bit i: master i may yet carry out a request that puts the token there
 	owed      atomic.Uint64 // bit i: master i's ledger has a debt of this claim
 	longest   atomic.Int64  // the longest TTL asked for
+	fence     atomic.Int64  // what it carries along; 0 until it is known, and without fencing
 }
 
 func (m *Manager) newClaim(name string) (*claim, error) {
@@ -55,6 +56,9 @@ func (c *claim) life() time.Duration {
 // note draws the consequences of one master's answer that hold whatever the
 // round's verdict is.
 func (c *claim) note(q *request, o Outcome, dropped error) {
+	if q.vote.time != 0 {
+		c.manager.masters[q.master].noteTime(q.vote.time, c.manager.opts.Clock.Now())
+	}
 	switch q.question.verb {
 	case acquireVerb, repairVerb:
 		switch o {

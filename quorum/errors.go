@@ -73,8 +73,8 @@ type MasterResult struct {
 //
 // Its text and its parts hold no password and no full ownership token.
 type AttemptError struct {
-	Op      string         // "acquire", "extend", "release" or "inspect"
-	Name    string         // the lock's name
+	Op      string         // "acquire", "extend", "release", "inspect" or "bootstrap"
+	Name    string         // the lock's name; "" for bootstrap
 	Quorum  int            // how many masters were needed
 	Masters []MasterResult // in the order they were given to New or Open
 
@@ -86,7 +86,11 @@ type AttemptError struct {
 // what.
 func (e *AttemptError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "quorum: %s %q: ", e.Op, e.Name)
+	fmt.Fprintf(&b, "quorum: %s", e.Op)
+	if e.Name != "" {
+		fmt.Fprintf(&b, " %q", e.Name)
+	}
+	b.WriteString(": ")
 	separator := ""
 	for i, reason := range e.reasons {
 		if i+1 < len(e.reasons) && strings.HasPrefix(e.reasons[i+1].Error(), reason.Error()+": ") {

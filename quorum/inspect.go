@@ -57,6 +57,14 @@ type MasterInspection struct {
 	Token  string        // what stands there; "" if nothing does, or Err is set
 	TTL    time.Duration // for how long; -1 for ever
 	Err    error         // why the master did not tell
+
+	// HeldOut is for how long yet the restart guard keeps the master from voting
+	// for new locks; 0 if it does not, or there is no guard.
+	HeldOut time.Duration
+	// Evicts is the master's maxmemory-policy if that lets it evict keys, which
+	// is a way to forget that no guard sees; "" if it does not, or there is no
+	// restart guard.
+	Evicts string
 }
 
 // vacant tells whether nothing stands there. A key with an empty value is in the
@@ -76,6 +84,12 @@ func (i *Inspection) String() string {
 			s += fmt.Sprintf("; %s: %s for ever", m.Master, token.Abbreviate(m.Token))
 		default:
 			s += fmt.Sprintf("; %s: %s for %v", m.Master, token.Abbreviate(m.Token), m.TTL)
+		}
+		if m.HeldOut > 0 {
+			s += fmt.Sprintf(", held out for %v", m.HeldOut)
+		}
+		if m.Evicts != "" {
+			s += ", may evict keys: " + m.Evicts
 		}
 	}
 	return s
@@ -120,13 +134,12 @@ func (r *round) inspection() (i *Inspection, answers int) {
 	defer r.mu.Unlock()
 	for n, result := range results {
 		part := MasterInspection{Master: result.Master, Err: result.Err}
-		switch q := &r.ops[n].Payload; {
-		case !q.settled || result.Err != nil:
-		case q.outcome == Taken:
-			standing, ms, _ := holding(q.reply.([]any))
-			part.Token, part.TTL = standing, lifetime(ms)
-			answers++
-		default:
+		if q := &r.ops[n].Payload; q.settled && result.Err == nil {
+			h, _ := readHolding(q.reply.([]any))
+			if q.outcome == Taken {
+				part.Token, part.TTL = h.standing, lifetime(h.left)
+			}
+			part.HeldOut, part.Evicts = lifetime(max(h.heldOut, 0)), h.evicts
 			answers++
 		}
 		i.Masters = append(i.Masters, part)

@@ -1,9 +1,28 @@
--- inspect: who has the key, and for how long yet. It changes nothing.
+-- inspect: who has the key, for how long yet, and how this master stands. It
+-- changes nothing.
 --
--- KEYS[1]  the lock's key
--- Reply    nil if nobody has it, otherwise {token, milliseconds left (-1: no expiry)}
+-- KEYS[1]      the lock's key
+-- KEYS[#KEYS]  with the restart guard: the marker
+-- ARGV[1]      the restart guard in milliseconds, '0' without it
+-- Reply        {token, '' if nobody has it,
+--               milliseconds left, -1: no expiry, -2: nobody has it,
+--               milliseconds for which the guard holds this master out, 0: not,
+--               the maxmemory-policy if keys may be evicted, '' if not}
 local standing = redis.call('GET', KEYS[1])
-if not standing then
-  return nil
+local out, policy = 0, ''
+if ARGV[1] ~= '0' then
+  local clock = redis.call('TIME')
+  local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  local seen, since = string.match(redis.call('GET', KEYS[#KEYS]) or '', '^(%x+) (%d+)$')
+  out = tonumber(ARGV[1])
+  if seen == run then
+    out = math.max(since + out - now, 0)
+  end
+  local memory = redis.call('INFO', 'memory')
+  policy = string.match(memory, 'maxmemory_policy:([%w-]+)') or ''
+  if policy == 'noeviction' or string.match(memory, 'maxmemory:0%s') then
+    policy = ''
+  end
 end
-return {standing, redis.call('PTTL', KEYS[1])}
+return {standing or '', redis.call('PTTL', KEYS[1]), out, policy}

@@ -70,6 +70,11 @@ func New(masters []redis.UniversalClient, opts *Options) (*Manager, error) {
 	if err := checkMasters(masters); err != nil {
 		return nil, err
 	}
+	if filled.RestartGuard > 0 {
+		if err := checkGuardable(masters); err != nil {
+			return nil, err
+		}
+	}
 	return start(masters, nil, filled), nil
 }
 

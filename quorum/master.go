@@ -24,6 +24,10 @@ type master struct {
 	timeout  time.Duration
 	commands commands
 
+	// ahead is how far the master's clock is ahead of the Manager's, in
+	// microseconds, as last learned; 0 before that.
+	ahead atomic.Int64
+
 	// legacy is set once the master has refused SET with NX and GET together,
 	// which is how a Redis before 7 answers the first acquire.
 	legacy atomic.Bool
@@ -108,7 +112,7 @@ func (c *commands) giveBack(cmds []redis.Cmd) {
 
 // choose starts a request in the form that the master is known to understand.
 func (m *master) choose(q *request) {
-	if q.form == plainForm && (q.question.verb != acquireVerb || m.legacy.Load()) {
+	if q.form == plainForm && (q.question.script != nil || m.legacy.Load()) {
 		q.form = digestForm
 	}
 }

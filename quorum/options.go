@@ -48,6 +48,23 @@ type Options struct {
 	// Default: 5 s.
 	CloseTimeout time.Duration
 
+	// Fencing gives each lock a fencing token, which is higher than that of every
+	// earlier holder of the name; see Lock.Fence. All who lock a name must agree
+	// on it. It costs a script in the place of a plain command for each
+	// acquisition, and a second round trip where clocks or masters disagree.
+	// Default: none.
+	Fencing bool
+
+	// RestartGuard holds masters out that may have forgotten keys: one that
+	// restarted, was flushed or replaced casts no vote for new locks until this
+	// long after it was first seen so. It must be at least the longest TTL that
+	// anybody uses for these names; this Manager refuses longer ones, in Extend
+	// and Once too. Masters that nobody has seen yet are held out as well, so a
+	// new deployment begins with Manager.Bootstrap, or waits. Whole milliseconds.
+	// It cannot be had with Cluster and Ring clients.
+	// Default: none; see the package documentation for what that means.
+	RestartGuard time.Duration
+
 	// OnceGivesBack makes Once release its period if its function returns an
 	// error or panics, so that another replica, or the next call, can try again.
 	// Default: the period stays taken.
@@ -70,10 +87,6 @@ const (
 	defaultMaxDebts       = 16384
 	defaultCloseTimeout   = 5 * time.Second
 )
-
-// auxiliaryPrefix begins every key that belongs to a lock besides the lock's
-// own.
-const auxiliaryPrefix = "redlock:aux:"
 
 // withDefaults returns a checked copy of o with its zero values filled in.
 func (o *Options) withDefaults() (Options, error) {
@@ -121,6 +134,8 @@ func (o *Options) check() error {
 	bad(o.MaxBackoff < o.MinBackoff, "MaxBackoff %v is under MinBackoff %v", o.MaxBackoff, o.MinBackoff)
 	bad(o.MaxDebts < 0, "MaxDebts %d is negative", o.MaxDebts)
 	bad(o.CloseTimeout < 0, "CloseTimeout %v is negative", o.CloseTimeout)
+	bad(o.RestartGuard < 0, "RestartGuard %v is negative", o.RestartGuard)
+	bad(o.RestartGuard%time.Millisecond != 0, "RestartGuard %v is not in whole milliseconds", o.RestartGuard)
 	bad(strings.HasPrefix(o.Prefix, auxiliaryPrefix), "Prefix begins with %q, which is for auxiliary keys", auxiliaryPrefix)
 	return errors.Join(errs...)
 }
@@ -178,6 +193,9 @@ func (m *Manager) checkTTL(ttl time.Duration) (whole, window time.Duration, err 
 		return 0, 0, fmt.Errorf("TTL %v is under 1ms", ttl)
 	}
 	whole = ttl.Truncate(time.Millisecond)
+	if guard := m.opts.RestartGuard; guard > 0 && whole > guard {
+		return 0, 0, fmt.Errorf("TTL %v is over the restart guard %v: a master that forgot it could be back before it is over", whole, guard)
+	}
 	if window = m.opts.Drift.Window(whole); window <= 0 {
 		return 0, 0, fmt.Errorf("TTL %v leaves no validity after a drift of %v", ttl, m.opts.Drift.Of(whole))
 	}

@@ -3,7 +3,9 @@ package quorum
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -25,11 +27,20 @@ type request struct {
 	reply    any   // what the master replied
 	replyErr error // or what came instead of a reply
 	err      error // why outcome is what it is
+	vote     vote  // acquire: what came with the outcome
 	master   uint8
 	form     form
 	outcome  Outcome // Unknown until settled
 	settled  bool
 	released bool // leave: the token stood there, and is gone by this request
+}
+
+// vote is what a master says besides its verdict on an acquire.
+type vote struct {
+	standing string // the other token that stands there, if it was taken
+	fence    int64  // the fence that is stored there now
+	anew     bool   // it is the one that was proposed, and was stored by this very request
+	time     int64  // the master's time in microseconds; 0 if it did not tell
 }
 
 // rephrase tells whether the master did not understand the request as it was put
@@ -85,16 +96,19 @@ func (q *request) readReply() (Outcome, error) {
 	}
 	switch reply := q.reply.(type) {
 	case string:
-		if q.question.verb == acquireVerb {
+		if q.question.verb == acquireVerb && q.form == plainForm {
 			return q.readToken(reply)
 		}
 	case int64:
 		switch q.question.verb {
-		case keepVerb, repairVerb, leaveVerb:
+		case keepVerb, repairVerb, leaveVerb, bootstrapVerb:
 			return q.readCode(reply)
 		}
 	case []any:
-		if q.question.verb == inspectVerb {
+		switch {
+		case q.question.verb == acquireVerb && q.form != plainForm:
+			return q.readVote(reply)
+		case q.question.verb == inspectVerb:
 			return q.readHolding(reply)
 		}
 	}
@@ -108,11 +122,8 @@ func unexpected(reply any) (Outcome, error) {
 // readNil: to SET NX GET, nil says that nothing stood there, so the token does
 // now.
 func (q *request) readNil() (Outcome, error) {
-	switch q.question.verb {
-	case acquireVerb:
+	if q.question.verb == acquireVerb && q.form == plainForm {
 		return Held, nil
-	case inspectVerb:
-		return Absent, nil
 	}
 	return unexpected(nil)
 }
@@ -124,7 +135,38 @@ func (q *request) readToken(standing string) (Outcome, error) {
 	if standing == q.question.claim.token {
 		return Held, nil
 	}
+	q.vote.standing = standing
 	return Taken, nil
+}
+
+// readVote reads the acquire script's {code, text, number, time}.
+func (q *request) readVote(parts []any) (Outcome, error) {
+	if len(parts) != 4 {
+		return unexpected(parts)
+	}
+	code, ok1 := parts[0].(int64)
+	text, ok2 := parts[1].(string)
+	number, ok3 := parts[2].(int64)
+	clock, ok4 := parts[3].(int64)
+	if !ok1 || !ok2 || !ok3 || !ok4 {
+		return unexpected(parts)
+	}
+	q.vote.time = clock
+	switch code {
+	case 1:
+		fence, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || fence < 0 || fence > highestFence {
+			return unexpected(parts)
+		}
+		q.vote.fence = fence
+		q.vote.anew = number == 1 && fence == q.question.proposal && fence > 0
+		return Held, nil
+	case -1:
+		return q.readToken(text)
+	case -2:
+		return Refused, &heldOut{left: time.Duration(number) * time.Millisecond}
+	}
+	return unexpected(parts)
 }
 
 // readCode reads the reply of keep, repair and leave.
@@ -144,22 +186,38 @@ func (q *request) readCode(code int64) (Outcome, error) {
 	return unexpected(code)
 }
 
-// readHolding reads inspect's {token, milliseconds left}. The parts stay in
-// reply.
+// readHolding reads inspect's reply, which stays in reply.
 func (q *request) readHolding(parts []any) (Outcome, error) {
-	if _, _, ok := holding(parts); !ok {
+	h, ok := readHolding(parts)
+	switch {
+	case !ok:
 		return unexpected(parts)
+	case h.left == noKey:
+		return Absent, nil
 	}
 	return Taken, nil
 }
 
-func holding(parts []any) (standing string, ms int64, ok bool) {
-	if len(parts) != 2 {
-		return "", 0, false
+// holding is what a master says to inspect.
+type holding struct {
+	standing string
+	left     int64 // milliseconds, as PTTL says them
+	heldOut  int64 // milliseconds
+	evicts   string
+}
+
+// noKey is what PTTL says where there is no key.
+const noKey = -2
+
+func readHolding(parts []any) (h holding, ok bool) {
+	if len(parts) != 4 {
+		return h, false
 	}
 	standing, ok1 := parts[0].(string)
-	ms, ok2 := parts[1].(int64)
-	return standing, ms, ok1 && ok2
+	left, ok2 := parts[1].(int64)
+	out, ok3 := parts[2].(int64)
+	evicts, ok4 := parts[3].(string)
+	return holding{standing: standing, left: left, heldOut: out, evicts: evicts}, ok1 && ok2 && ok3 && ok4
 }
 
 // describe names a master in errors: by its address, never with its

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"math/big"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -61,6 +62,16 @@ var replies = []func(text string, number int64, token string) reply{
 	func(text string, number int64, _ string) reply { return reply{value: []any{[]any{text}, number}} },
 	func(text string, _ int64, _ string) reply { return reply{value: []any{text, "1"}} },
 	func(string, int64, string) reply { return reply{value: []any{nil, nil}} },
+	func(text string, number int64, _ string) reply {
+		return reply{value: []any{text, number, number, text}}
+	},
+	func(text string, number int64, _ string) reply {
+		return reply{value: []any{number, text, number & 1, int64(1_790_000_000_000_000)}}
+	},
+	func(_ string, number int64, _ string) reply {
+		return reply{value: []any{int64(1), strconv.FormatInt(number, 10), number & 1, number}}
+	},
+	func(_ string, number int64, token string) reply { return reply{value: []any{number, token, nil, number}} },
 	func(string, int64, string) reply { return reply{value: []any{}} },
 	func(string, int64, string) reply { return reply{value: []any(nil)} },
 	func(_ string, number int64, _ string) reply { return reply{value: int(number)} },
@@ -88,7 +99,7 @@ func (r reply) code() (code int64, ok bool) {
 
 // puppet answers a client's commands, which never reach a network.
 type puppet struct {
-	odd atomic.Pointer[func(token string) reply]
+	odd atomic.Pointer[func(command, token string) reply]
 }
 
 func (p *puppet) answer(cmd *redis.Cmd) error {
@@ -99,10 +110,10 @@ func (p *puppet) answer(cmd *redis.Cmd) error {
 		switch {
 		case cmd.Name() == "set": // key, token
 			token = args[2].(string)
-		case len(args) > 4: // script, 1, key, token
-			token = args[4].(string)
+		case len(args) > 3+args[2].(int): // digest, number of keys, keys, token
+			token, _ = args[3+args[2].(int)].(string)
 		}
-		r = (*odd)(token)
+		r = (*odd)(cmd.Name(), token)
 	}
 	cmd.SetVal(r.value)
 	cmd.SetErr(r.err)
@@ -129,6 +140,14 @@ func (p *puppet) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPip
 	}
 }
 
+// granting is the reply of a master that grants, in the form that it was asked in.
+func granting(command, _ string) reply {
+	if command == "set" {
+		return reply{err: redis.Nil}
+	}
+	return reply{value: []any{int64(1), "0", int64(0), int64(0)}}
+}
+
 // Whatever a master replies, nothing panics, and only these are votes: nil and
 // the own token for an acquire, 1 for an extension.
 func FuzzReplies(f *testing.F) {
@@ -136,13 +155,61 @@ func FuzzReplies(f *testing.F) {
 		for _, text := range []string{"", "another", "NOSCRIPT x", "ERR syntax error", "syntax error", "MOVED 1 h:1", "a\x00\r\n\xff"} {
 			f.Add(uint8(kind), text, int64(len(text)-1)) // -1 first
 		}
-		for _, number := range []int64{0, 1, -1, -2, 2, math.MaxInt64, math.MinInt64} {
+		for _, number := range []int64{0, 1, -1, -2, 2, 1<<53 - 1, 1 << 53, math.MaxInt64, math.MinInt64} {
 			f.Add(uint8(kind), "another", number)
 		}
 	}
 	f.Fuzz(func(t *testing.T, kind uint8, text string, number int64) {
 		synctest.Test(t, func(t *testing.T) { fuzzReplies(t, replies[int(kind)%len(replies)], text, number) })
 	})
+}
+
+// Whatever a master replies about fences and the restart guard, nothing panics,
+// and a lock has a fence that a double can hold.
+func FuzzVotes(f *testing.F) {
+	for kind := range replies {
+		for _, text := range []string{"", "0", "7", "-1", "9007199254740991", "9007199254740992", "1e3", " 7"} {
+			for _, number := range []int64{0, 1, -1, -2, 1<<53 - 1, 1 << 53, math.MaxInt64, math.MinInt64} {
+				f.Add(uint8(kind), text, number)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, kind uint8, text string, number int64) {
+		synctest.Test(t, func(t *testing.T) { fuzzVotes(t, replies[int(kind)%len(replies)], text, number) })
+	})
+}
+
+func fuzzVotes(t *testing.T, replied func(string, int64, string) reply, text string, number int64) {
+	t.Helper()
+	var p puppet
+	client := redis.NewClient(&redis.Options{Addr: "192.0.2.1:1", MaintNotificationsConfig: quiet})
+	client.AddHook(&p)
+	m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: clock.Runtime(), Fencing: true, RestartGuard: time.Hour})
+	require.NoError(t, err)
+	defer func() {
+		assert.NoError(t, m.Close())
+		assert.NoError(t, client.Close())
+	}()
+	odd := func(_, token string) reply {
+		if token == "" { // a second question: the fence is stored
+			return reply{value: int64(1)}
+		}
+		return replied(text, number, token)
+	}
+	p.odd.Store(&odd)
+	defer p.odd.Store(nil)
+	l, err := m.TryAcquire(t.Context(), name, ttl)
+	r := odd("", "a token")
+	parts, _ := r.value.([]any)
+	if err == nil {
+		require.Len(t, parts, 4)
+		require.Equal(t, int64(1), parts[0], "granted")
+		require.Positive(t, l.Fence())
+		require.Less(t, l.Fence(), int64(1)<<53)
+	}
+	_ = m.Bootstrap(t.Context()) // as it may
+	synctest.Wait()
+	p.odd.Store(nil)
 }
 
 func fuzzReplies(t *testing.T, replied func(string, int64, string) reply, text string, number int64) {
@@ -156,17 +223,17 @@ func fuzzReplies(t *testing.T, replied func(string, int64, string) reply, text s
 		assert.NoError(t, m.Close())
 		assert.NoError(t, client.Close())
 	}()
-	during := func(reply func(token string) reply, call func()) {
+	during := func(reply func(command, token string) reply, call func()) {
 		p.odd.Store(&reply)
 		call()
 		synctest.Wait() // for what is done in the background too
 		p.odd.Store(nil)
 	}
 	oddly := func(call func()) {
-		during(func(token string) reply { return replied(text, number, token) }, call)
+		during(func(_, token string) reply { return replied(text, number, token) }, call)
 	}
 	acquire := func() (l *quorum.Lock) {
-		during(func(string) reply { return reply{err: redis.Nil} }, func() {
+		during(granting, func() {
 			var err error
 			l, err = m.TryAcquire(t.Context(), name, ttl)
 			require.NoError(t, err)
@@ -225,13 +292,15 @@ func fuzzReplies(t *testing.T, replied func(string, int64, string) reply, text s
 		r := replied(text, number, "")
 		parts, _ := r.value.([]any)
 		switch {
-		case errors.Is(r.err, redis.Nil):
+		case r.err == nil && len(parts) == 4 && fmt.Sprintf("%T %T %T %T", parts...) == "string int64 int64 string":
 			require.NoError(t, err)
-			assert.Equal(t, quorum.StandingFree, i.Standing)
-		case r.err == nil && len(parts) == 2 && fmt.Sprintf("%T %T", parts...) == "string int64":
-			require.NoError(t, err)
+			if parts[1] == int64(-2) {
+				assert.Equal(t, quorum.StandingFree, i.Standing)
+				break
+			}
 			assert.Equal(t, parts[0], i.Holder)
 			assert.GreaterOrEqual(t, i.TTL, time.Duration(-1))
+			assert.GreaterOrEqual(t, i.Masters[0].HeldOut, time.Duration(0))
 		default:
 			assertReason(t, err, quorum.ErrNoQuorum)
 		}

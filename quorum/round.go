@@ -206,10 +206,10 @@ func (r *round) holder(ctx context.Context, start clock.Instant) string {
 	votes := map[string]int{}
 	for i := range r.ops {
 		q := &r.ops[i].Payload
-		if !q.settled || q.outcome != Taken { // until settled, reply is its lane's
+		if !q.settled || q.outcome != Taken { // until settled, it is its lane's
 			continue
 		}
-		token, _ := q.reply.(string)
+		token := q.vote.standing
 		if votes[token]++; votes[token] >= m.quorum {
 			return token
 		}

@@ -3,39 +3,56 @@ package quorum
 import (
 	_ "embed" // the scripts are files of their own, so that they can be read and run as such
 	"slices"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
 
-//go:embed acquire.lua
-var acquireSource string
+// What several scripts share comes before each of them.
+var (
+	//go:embed guard.lua
+	guardSource string
+	//go:embed fence.lua
+	fenceSource string
+)
 
-//go:embed keep.lua
-var keepSource string
-
-//go:embed leave.lua
-var leaveSource string
-
-//go:embed inspect.lua
-var inspectSource string
+var (
+	//go:embed acquire.lua
+	acquireSource string
+	//go:embed keep.lua
+	keepSource string
+	//go:embed leave.lua
+	leaveSource string
+	//go:embed inspect.lua
+	inspectSource string
+	//go:embed bootstrap.lua
+	bootstrapSource string
+)
 
 // script is a Lua script and the digest that masters know it by.
 type script struct{ source, digest string }
 
-func newScript(source string) *script {
+func newScript(parts ...string) *script {
+	source := strings.Join(parts, "\n")
 	return &script{source: source, digest: redis.NewScript(source).Hash()}
 }
 
 var (
-	acquireScript = newScript(acquireSource)
-	keepScript    = newScript(keepSource)
-	leaveScript   = newScript(leaveSource)
-	inspectScript = newScript(inspectSource)
+	acquireScript   = newScript(guardSource, fenceSource, acquireSource)
+	keepScript      = newScript(fenceSource, keepSource)
+	leaveScript     = newScript(leaveSource)
+	inspectScript   = newScript(inspectSource)
+	bootstrapScript = newScript(bootstrapSource)
 )
 
 // byDigest returns the command that runs s on a master that has it.
-func (s *script) byDigest(key string, args ...any) []any {
-	return slices.Concat([]any{"evalsha", s.digest, 1, key}, args)
+func (s *script) byDigest(keys []string, args ...any) []any {
+	command := make([]any, 0, 3+len(keys)+len(args))
+	command = append(command, "evalsha", s.digest, len(keys))
+	for _, key := range keys {
+		command = append(command, key)
+	}
+	return append(command, args...)
 }
 
 // bySource returns byDigest's command for a master that has forgotten s, or

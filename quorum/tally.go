@@ -65,7 +65,7 @@ func (t *tally) verdict(v verb) verdict {
 			return won
 		}
 		return judge(good, rival, enough, t.masters-t.settled+t.untouched, t.quorum)
-	case inspectVerb:
+	case inspectVerb, bootstrapVerb:
 		if t.settled < t.masters {
 			return undecided
 		}

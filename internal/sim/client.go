@@ -192,7 +192,7 @@ func (c *client) judge(ctx context.Context, who, name string, err error) {
 // probe takes a lock when all faults are over. It must get it within the time
 // that what is left behind can stand in its way, and a few attempts.
 func (c *client) probe(name string) {
-	bound := 4*c.world.cfg.TTL + 10*time.Second
+	bound := 4*c.world.cfg.TTL + c.world.cfg.Guard + 10*time.Second
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
 	l, err := c.manager.Acquire(ctx, name, c.world.cfg.TTL)
@@ -235,12 +235,15 @@ func (h *hold) look() {
 	h.until = max(h.until, w.now()+h.client.clock.toTrue(left))
 	standing := 0
 	for _, m := range w.masters {
-		if m.holds(h.lock.Name(), h.lock.Token()) {
+		if m.holds(h.lock.Name(), h.lock.Token()) && m.fence(h.lock.Name()) >= h.lock.Fence() {
 			standing++
 		}
 	}
+	if (h.lock.Fence() > 0) != w.cfg.Fencing {
+		w.violation("%s has fence %d", h.who, h.lock.Fence())
+	}
 	if standing <= w.cfg.Masters/2 && !w.cfg.Forget {
-		w.violation("%s holds %s for %v yet, but its token stands on %d of %d masters",
+		w.violation("%s holds %s for %v yet, but its token and fence stand on %d of %d masters",
 			h.who, h.lock.Name(), left, standing, w.cfg.Masters)
 	}
 }

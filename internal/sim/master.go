@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"maps"
 	"sync"
 	"time"
@@ -50,11 +51,22 @@ func (m *master) execute(life int, scatter time.Duration, batch [][]any) (replie
 	return replies, true
 }
 
+// runID is another one in each life.
+func (m *master) runID() string { return fmt.Sprintf("%04x%04x", m.index, m.life) }
+
 // state returns the master's life, and whether it is down.
 func (m *master) state() (life int, down bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.life, m.down
+}
+
+// stands tells whether anything stands under key.
+func (m *master) stands(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, ok := m.model.standing(m.now(), key)
+	return ok
 }
 
 // holds tells whether token stands under key now.
@@ -65,13 +77,22 @@ func (m *master) holds(key, token string) bool {
 	return ok && standing == token
 }
 
-// keys returns how many keys there are.
-func (m *master) keys() int {
+// fence returns the fence that is stored for a name, 0 for none.
+func (m *master) fence(name string) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	stored, _ := m.model.fenceAt(m.now(), "redlock:aux:fence{"+name+"}") // nothing else is ever stored there
+	return stored
+}
+
+// keys returns how many keys there are, besides the marker of the restart guard,
+// after a time.
+func (m *master) keys(after time.Duration) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := 0
 	for key := range m.model.keys {
-		if _, ok := m.model.standing(m.now(), key); ok {
+		if _, ok := m.model.standing(m.now()+after, key); ok && key != "redlock:aux:marker" {
 			n++
 		}
 	}
@@ -116,7 +137,7 @@ func (m *master) start(with memory) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	keys := m.model.keys
-	m.model = newModel()
+	m.model = newModel(m.runID(), m.model.epoch)
 	switch with {
 	case whole:
 		m.model.keys = keys

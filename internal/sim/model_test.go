@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,61 +18,135 @@ import (
 )
 
 // TestModelIsHonest gives the model and a real Redis the same random operations,
-// and compares every reply and the keys that are left. Time stands still in the
-// model and hardly moves in Redis, so TTLs are either long or have been over for
-// long when it matters.
+// and compares every reply and the keys that are left. TTLs are either long or
+// have been over for long when it matters, and the model is told what time it is
+// by Redis before each operation, so that only what the operation itself takes
+// can differ.
 func TestModelIsHonest(t *testing.T) {
 	proc := redisproc.Start(t, 1)[0]
 	client := redis.NewClient(&redis.Options{Addr: proc.Addr(), Protocol: 2})
 	defer func() { _ = client.Close() }()
-	scripts := map[string]*redis.Script{}
-	for _, name := range []string{"acquire", "keep", "leave", "inspect"} {
-		source, err := os.ReadFile("../../quorum/" + name + ".lua")
-		require.NoError(t, err)
-		scripts[name] = redis.NewScript(string(source))
-		require.Equal(t, name, scriptName(string(source)))
-	}
+	info, err := client.InfoMap(t.Context(), "server").Result()
+	require.NoError(t, err)
+	d := &differential{t: t, client: client, run: info["Server"]["run_id"]}
+	d.load()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
-	for range 60 {
+	d.r = rand.New(rand.NewPCG(seed, 0))
+	for range 100 {
 		require.NoError(t, client.FlushAll(t.Context()).Err())
 		require.NoError(t, client.ScriptFlush(t.Context()).Err())
-		m := newModel()
+		d.model = newModel(d.run, 0)
 		for range 100 {
-			command := randomCommand(r, scripts)
-			now := time.Hour // of the model's clock; nothing has expired yet
-			want, got := m.execute(now, command), replyOf(client.Do(t.Context(), command...))
-			require.True(t, sameReply(want, got), "%v: the model says %v, Redis %v", command, want, got)
+			d.step()
 		}
-		compareKeys(t, client, m)
+		compareKeys(t, client, d.model)
 	}
 }
 
-// randomCommand draws one of the commands that the library sends, for few names
-// and tokens, so that they meet.
-func randomCommand(r *rand.Rand, scripts map[string]*redis.Script) []any {
-	key, token := fmt.Sprint("lock-", r.IntN(3)), fmt.Sprint("token-", r.IntN(3))
+// differential is a model and a real Redis that should be alike.
+type differential struct {
+	t       *testing.T
+	client  *redis.Client
+	run     string // the run id
+	scripts map[string]*redis.Script
+	sources map[string]string
+	r       *rand.Rand
+	model   *model
+}
+
+// now is what the model's clock shows: nothing has expired yet.
+const now = time.Hour
+
+// load reads the scripts as the library puts them together.
+func (d *differential) load() {
+	d.scripts, d.sources = map[string]*redis.Script{}, map[string]string{}
+	shared := map[string][]string{"acquire": {"guard", "fence"}, "keep": {"fence"}}
+	for _, name := range []string{"acquire", "keep", "leave", "inspect", "bootstrap"} {
+		var parts []string
+		for _, part := range append(shared[name], name) {
+			source, err := os.ReadFile("../../quorum/" + part + ".lua")
+			require.NoError(d.t, err)
+			parts = append(parts, string(source))
+		}
+		source := strings.Join(parts, "\n")
+		d.scripts[name], d.sources[name] = redis.NewScript(source), source
+		require.Equal(d.t, name, scriptName(source))
+	}
+}
+
+func (d *differential) step() {
+	d.t.Helper()
+	micros := d.client.Time(d.t.Context()).Val().UnixMicro()
+	d.model.epoch = micros - now.Microseconds()
+	if d.r.IntN(12) == 0 {
+		d.plant(micros)
+		return
+	}
+	command := d.command(micros)
+	want, got := d.model.execute(now, command), replyOf(d.client.Do(d.t.Context(), command...))
+	require.True(d.t, sameReply(want, got), "%v: the model says %v, Redis %v", command[2:], want, got)
+}
+
+// plant puts something under an auxiliary key that no script would put there just
+// then.
+func (d *differential) plant(micros int64) {
+	pick := func(of ...string) string { return of[d.r.IntN(len(of))] }
+	key, value := d.fenceKey(), pick("-1", "1e3", "abc", "9007199254740992", "9007199254740991", "", "7", "00000000000000012")
+	if d.r.IntN(3) == 0 {
+		key = marker
+		value = pick("", "nonsense", "0123 77", d.run+" 77", fmt.Sprint("0123 ", micros/1000+5_000_000), fmt.Sprint(d.run, " ", micros/1000-5_000_000))
+	}
+	require.NoError(d.t, d.client.Set(d.t.Context(), key, value, 0).Err())
+	d.model.keys[key] = entry{value: value}
+}
+
+const marker = "redlock:aux:marker"
+
+func (d *differential) fenceKey() string {
+	return fmt.Sprintf("redlock:aux:fence{lock-%d}", d.r.IntN(3))
+}
+
+// command draws one of the commands that the library sends, for few names and
+// tokens, so that they meet.
+func (d *differential) command(micros int64) []any {
+	r := d.r
+	lock, token := fmt.Sprint("lock-", r.IntN(3)), fmt.Sprint("token-", r.IntN(3))
 	ttl := strconv.Itoa(1_000_000 * (1 + r.IntN(5)))
-	name := []string{"set", "acquire", "keep", "keep", "leave", "inspect", "flush"}[r.IntN(7)]
-	var argv []any
+	name := []string{"set", "acquire", "acquire", "acquire", "keep", "keep", "leave", "inspect", "bootstrap", "flush"}[r.IntN(10)]
+	keys, fence, retention, guard := []any{lock}, "", "0", []string{"0", "0", "10000000"}[r.IntN(3)]
+	if r.IntN(2) == 0 {
+		keys, retention = append(keys, "redlock:aux:fence{"+lock+"}"), "90000000"
+		fence = strconv.FormatInt(max(micros+int64(r.IntN(5)-2)*50_000_000, 0), 10)
+	}
+	guarded := keys
+	if guard != "0" {
+		guarded = append(keys, marker)
+	}
 	switch name {
 	case "set":
-		return []any{"set", key, token, "nx", "get", "px", ttl}
+		return []any{"set", lock, token, "nx", "get", "px", ttl}
 	case "flush":
-		return []any{"evalsha", "0000000000000000000000000000000000000000", 1, key, token}
+		return []any{"evalsha", "0000000000000000000000000000000000000000", 1, lock, token}
 	case "acquire":
-		argv = []any{token, ttl}
+		return d.call(name, guarded, token, ttl, fence, retention, guard)
 	case "keep":
-		argv = []any{token, ttl, strconv.Itoa(r.IntN(2))}
+		return d.call(name, keys, token, ttl, strconv.Itoa(r.IntN(2)), fence, retention)
 	case "leave":
-		argv = []any{token}
+		return d.call(name, []any{lock}, token)
+	case "inspect":
+		return d.call(name, guarded, guard)
 	}
-	if r.IntN(2) == 0 {
-		return append([]any{"evalsha", scripts[name].Hash(), 1, key}, argv...)
+	return d.call(name, []any{marker}, strconv.Itoa(r.IntN(2)))
+}
+
+// call puts a script's call together, in one form or the other.
+func (d *differential) call(name string, keys []any, argv ...any) []any {
+	command := []any{"evalsha", d.scripts[name].Hash(), len(keys)}
+	if d.r.IntN(2) == 0 {
+		command = []any{"eval", d.sources[name], len(keys)}
 	}
-	source, _ := os.ReadFile("../../quorum/" + name + ".lua")
-	return append([]any{"eval", string(source), 1, key}, argv...)
+	return append(append(command, keys...), argv...)
 }
 
 func replyOf(cmd *redis.Cmd) any {
@@ -85,14 +160,28 @@ func replyOf(cmd *redis.Cmd) any {
 	}
 }
 
-// sameReply compares replies; the milliseconds that a key has left may differ by
-// what the test itself takes.
+// sameReply compares replies. Times and what is left of them may differ by what
+// the test itself takes, and an error's text by where Lua says it was raised.
 func sameReply(want, got any) bool {
 	a, ok1 := want.([]any)
 	b, ok2 := got.([]any)
-	if ok1 && ok2 && len(a) == 2 && len(b) == 2 {
-		left, ok3 := b[1].(int64)
-		return a[0] == b[0] && ok3 && a[1].(int64)-left < 60_000 && left <= a[1].(int64)
+	if ok1 && ok2 && len(a) == len(b) {
+		for i := range a {
+			if !sameReply(a[i], b[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	m, ok1 := want.(int64)
+	n, ok2 := got.(int64)
+	if ok1 && ok2 && m > 1000 {
+		return max(m-n, n-m) < 60_000_000
+	}
+	f, ok1 := want.(fault)
+	g, ok2 := got.(fault)
+	if ok1 && ok2 {
+		return strings.Contains(string(g), strings.TrimPrefix(string(f), "ERR "))
 	}
 	return assert.ObjectsAreEqual(want, got)
 }
@@ -103,15 +192,25 @@ func compareKeys(t *testing.T, client *redis.Client, m *model) {
 	require.NoError(t, err)
 	assert.Len(t, keys, len(m.keys))
 	for key, e := range m.keys {
-		assert.Equal(t, e.value, client.Get(context.Background(), key).Val())
-		left := client.PTTL(context.Background(), key).Val()
-		assert.InDelta(t, e.expires-time.Hour, left, float64(time.Minute))
+		standing := client.Get(context.Background(), key).Val()
+		if run, since, found := strings.Cut(e.value, " "); key == marker && found {
+			again, later, _ := strings.Cut(standing, " ")
+			assert.Equal(t, run, again)
+			assert.InDelta(t, number(since), number(later), 60_000)
+		} else {
+			assert.Equal(t, e.value, standing, key)
+		}
+		left, expires := client.PTTL(context.Background(), key).Val(), e.expires-now
+		if e.expires == 0 {
+			expires = -1
+		}
+		assert.InDelta(t, expires, left, float64(time.Minute), key)
 	}
 }
 
 // TestModelExpires: what the real server does by itself.
 func TestModelExpires(t *testing.T) {
-	m := newModel()
+	m := newModel("", 0)
 	set := []any{"set", "k", "a", "nx", "get", "px", 100}
 	assert.Equal(t, nilReply{}, m.execute(0, set))
 	assert.Equal(t, "a", m.execute(99*time.Millisecond, set))

@@ -10,6 +10,7 @@
 package sim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -36,15 +37,18 @@ type Config struct {
 	Loss, Late, Repeat        float64       // probabilities per message
 	MasterFaults              float64       // per master and second
 	ClientFaults              float64       // per client and second
-	Forget                    bool          // masters come back empty, or as they once were: not guaranteed against
+	Forget                    bool          // masters come back empty, or as they once were: not guaranteed against without Guard
 	Patient                   bool          // clients without deadlines of their own
+	Fencing                   bool
+	Guard                     time.Duration // quorum.Options.RestartGuard; 0 for none
+	Skew                      time.Duration // how far masters' times of day are apart
 }
 
 // Random draws a configuration that the library guarantees to be safe in.
 func Random(seed uint64) Config {
 	r := newRandom(seed, "config")
 	pick := func(of ...int) int { return of[r.IntN(len(of))] }
-	return Config{
+	cfg := Config{
 		Masters: pick(1, 2, 3, 3, 3, 4, 5, 5, 5, 6, 7, 9),
 		Clients: pick(1, 2, 3, 4), Workers: pick(1, 2, 3), Names: pick(1, 1, 2, 3),
 		TTL:     r.between(100*time.Millisecond, 2*time.Second),
@@ -55,7 +59,20 @@ func Random(seed uint64) Config {
 		MasterFaults: float64(pick(0, 1, 5)) / 10, ClientFaults: float64(pick(0, 0, 1, 3)) / 10,
 		Patient: r.chance(0.2),
 	}
+	cfg.Fencing = r.chance(0.5)
+	if cfg.Fencing {
+		cfg.Skew = time.Duration(pick(0, 0, 1, 600)) * time.Minute
+	}
+	if r.chance(0.3) {
+		cfg.guard()
+		// A fence that was forgotten is outdone by clocks that agree better than the guard.
+		cfg.Forget, cfg.Skew = r.chance(0.7), min(cfg.Skew, cfg.Guard/2)
+	}
+	return cfg
 }
+
+// guard sets the restart guard to the longest TTL that the clients ask for.
+func (c *Config) guard() { c.Guard = (3*c.TTL + time.Millisecond).Truncate(time.Millisecond) }
 
 func (c Config) delay(r random) time.Duration { return r.between(10*time.Microsecond, c.Latency) }
 
@@ -123,13 +140,16 @@ func Run(seed uint64, cfg Config) Report {
 	for i := range cfg.Masters {
 		r := newRandom(seed, w.actor("master", i))
 		w.masters = append(w.masters, &master{
-			index: i, world: w, model: newModel(),
+			index: i, world: w,
 			rate: 1 + cfg.Drift/2*r.Float64(),
 		})
+		skew := newRandom(seed, w.actor("skew", i)).between(-cfg.Skew/2, cfg.Skew/2)
+		w.masters[i].model = newModel(w.masters[i].runID(), epoch+skew.Microseconds())
 	}
 	for i := range cfg.Clients {
 		w.clients = append(w.clients, w.newClient(i))
 	}
+	w.begin()
 	w.play()
 	w.settle()
 	for _, c := range w.clients {
@@ -138,6 +158,21 @@ func Run(seed uint64, cfg Config) Report {
 	w.underway.Wait()
 	w.afterwards()
 	return w.report()
+}
+
+// epoch is the masters' time of day at the beginning, in microseconds: about 2026.
+const epoch = 1_790_000_000_000_000
+
+// begin declares the masters new, where there is a restart guard.
+func (w *world) begin() {
+	if w.cfg.Guard == 0 {
+		return
+	}
+	w.calm.Store(true)
+	if err := w.clients[0].manager.Bootstrap(context.Background()); err != nil {
+		w.violation("bootstrap of new masters failed: %v", err)
+	}
+	w.calm.Store(false)
 }
 
 // play lets clients and faults go on for the history's length.
@@ -178,11 +213,19 @@ func (w *world) lockName(i int) string { return fmt.Sprintf("lock-%d", i) }
 func (w *world) afterwards() {
 	time.Sleep(3 * w.cfg.TTL)
 	for _, m := range w.masters {
-		if n := m.keys(); n > 0 {
-			w.violation("master %d: %d keys left for longer than their TTL", m.index, n)
+		for i := range w.cfg.Names {
+			if m.stands(w.lockName(i)) {
+				w.violation("master %d: %s left for longer than its TTL", m.index, w.lockName(i))
+			}
+		}
+		if n := m.keys(longestKept); n > 0 {
+			w.violation("master %d: %d keys pile up", m.index, n)
 		}
 	}
 }
+
+// longestKept is for how long fences are kept, where TTLs are short, and a little.
+const longestKept = 25 * time.Hour
 
 func (w *world) report() Report {
 	w.mu.Lock()
@@ -244,6 +287,7 @@ func (w *world) newClient(index int) *client {
 		Clock: c.clock, Random: newRandom(w.seed, w.actor("token", index)),
 		AttemptTimeout: callTimeout, CloseTimeout: 3 * patience,
 		MinBackoff: 5 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
+		Fencing: w.cfg.Fencing, RestartGuard: w.cfg.Guard,
 	})
 	if err != nil {
 		panic(fmt.Sprintf("sim: %v", err))
