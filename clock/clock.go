@@ -2,8 +2,8 @@
 // instants that go on counting while the machine sleeps, and the arithmetic of
 // the validity window.
 //
-// Nothing here reads the wall clock. Somebody may set it back by an hour; a
-// lock that believed it would be held for an hour too long.
+// Nothing that a window rests on reads the wall clock. Somebody may set it back by
+// an hour; a lock that believed it would be held for an hour too long.
 package clock
 
 import (
@@ -52,6 +52,16 @@ const Never Instant = 1<<63 - 1
 // reads Now after each wake-up.
 type Clock interface {
 	Now() Instant
+}
+
+// Wall returns the time of day: a guess at other machines' time of day, for what
+// they check or outvote, and nothing that safety rests on. A Clock with a method
+// Wall of its own, as simulated ones have, is asked for it.
+func Wall(c Clock) time.Time {
+	if own, ok := c.(interface{ Wall() time.Time }); ok {
+		return own.Wall()
+	}
+	return time.Now()
 }
 
 // System returns the clock of this machine: CLOCK_BOOTTIME on Linux, which

@@ -129,3 +129,13 @@ func BenchmarkSystemNow(b *testing.B) {
 		c.Now()
 	}
 }
+
+// wrong is a clock that shows a time of day of its own.
+type wrong struct{ clock.Fake }
+
+func (*wrong) Wall() time.Time { return time.Unix(7, 0) }
+
+func TestWall(t *testing.T) {
+	assert.Equal(t, time.Unix(7, 0), clock.Wall(&wrong{}))
+	assert.WithinDuration(t, time.Now(), clock.Wall(clock.System()), time.Minute)
+}

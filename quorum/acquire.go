@@ -186,7 +186,7 @@ func (c *claim) rollBack(ctx context.Context, attempt *round, start clock.Instan
 
 // newLock makes the lock that a claim has won.
 func (m *Manager) newLock(c *claim, a acquisition, start, until clock.Instant) *Lock {
-	l := &Lock{claim: c, until: until}
+	l := &Lock{claim: c, until: until, kept: start.Add(a.ttl)}
 	if a.renew {
 		l.renewal = newRenewal(c, a, start)
 		m.watch.look(l, l.renewal.next)

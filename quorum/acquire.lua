@@ -8,6 +8,8 @@
 -- is higher than what is stored and within a minute of this master's time: one
 -- that is far ahead would push the name towards the end of what a number can
 -- hold, and one far behind could be lower than what was stored and has expired.
+-- With the restart guard it must be within a quarter of that, so that after a
+-- master forgot and was held out, all proposals are above those of before.
 -- Where the token stands already, a client has repeated the request, and what is
 -- stored may be of any request: nothing is stored anew.
 --
@@ -38,7 +40,11 @@ end
 local stored, anew = 0, 0
 if ARGV[3] ~= '' then
   stored = fenceAt(KEYS[2])
-  if not standing and math.abs(tonumber(ARGV[3]) - now) <= 60000000 and storeFence(KEYS[2], stored, ARGV[3], ARGV[4]) then
+  local near = 60000000
+  if ARGV[5] ~= '0' then
+    near = math.min(near, ARGV[5] * 250)
+  end
+  if not standing and math.abs(ARGV[3] - now) <= near and storeFence(KEYS[2], stored, ARGV[3], ARGV[4]) then
     stored, anew = tonumber(ARGV[3]), 1
   end
 end

@@ -50,6 +50,8 @@ func (m *Manager) bootstrap(ctx context.Context, write string) error {
 	failure := r.failure("bootstrap", append([]error{ErrNoQuorum}, ended(ctx)...)...)
 	failure.Quorum = len(m.masters)
 	switch {
+	case m.closed.Load():
+		return ErrClosed
 	case failure.Count(Taken) > 0:
 		failure.reasons = []error{ErrMarked}
 		return failure

@@ -20,6 +20,7 @@ type claim struct {
 	sequence  *fanout.Sequence[request]
 	granted   atomic.Uint64 // bit i: master i has answered that the token stands there
 	doubtful  atomic.Uint64 // bit i: master i may yet carry out a request that puts the token there
+	disputed  atomic.Uint64 // bit i: master i refused such a request, but may have carried out an earlier try of it
 	owed      atomic.Uint64 // bit i: master i's ledger has a debt of this claim
 	longest   atomic.Int64  // the longest TTL asked for
 	fence     atomic.Int64  // what it carries along; 0 until it is known, and without fencing
@@ -66,6 +67,10 @@ func (c *claim) note(q *request, o Outcome, dropped error) {
 			c.granted.Or(1 << q.master)
 		case Unknown:
 			c.doubtful.Or(1 << q.master)
+		case Refused:
+			if q.replyErr == nil || c.manager.masters[q.master].retries {
+				c.disputed.Or(1 << q.master)
+			}
 		}
 	case leaveVerb:
 		c.manager.ledgers[q.master].settle(debt{claim: c}, q, o, dropped)
@@ -81,6 +86,11 @@ func (c *claim) owe(master int) bool {
 func (c *claim) paid(master int) { c.owed.And(^(uint64(1) << master)) }
 
 func (c *claim) wasGranted(master int) bool { return c.granted.Load()&(1<<master) != 0 }
+
+// mayStand tells whether the token may stand on a master, as far as is known.
+func (c *claim) mayStand(master int) bool {
+	return (c.granted.Load()|c.doubtful.Load()|c.disputed.Load())&(1<<master) != 0
+}
 
 func (c *claim) inDoubt(master int) bool { return c.doubtful.Load()&(1<<master) != 0 }
 

@@ -22,6 +22,9 @@ import (
 //
 // The caller's goroutine runs fn.
 func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error) (err error) {
+	if fn == nil {
+		return errNoFunction
+	}
 	a, err := m.acquisition(name, ttl, []AcquireOption{AutoRenew(0)})
 	if err != nil {
 		return err
@@ -39,6 +42,8 @@ func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn fun
 	defer func() { err = errors.Join(err, l.giveUp(ctx)) }() // also while fn panics
 	return withCause(ctx, fn(held, l))
 }
+
+var errNoFunction = errors.New("quorum: the function to run is nil")
 
 // withCause adds to a context error why ctx ended, if it did.
 func withCause(ctx context.Context, err error) error {

@@ -199,9 +199,15 @@ func TestDoDoesNotRunWithoutTheLock(t *testing.T) {
 		})
 		assertReason(b, err, quorum.ErrTaken)
 		assert.ErrorIs(b, err, context.DeadlineExceeded)
-		assert.Error(b, b.Do(ctx, "", ttl, nil))
+		idle := func(context.Context, *quorum.Lock) error { return nil }
+		assert.Error(b, b.Do(ctx, "", ttl, idle))
+		assert.ErrorContains(b, b.Do(ctx, "other", ttl, nil), "the function to run is nil")
+		_, err = b.Once(ctx, "other", ttl, nil)
+		assert.ErrorContains(b, err, "the function to run is nil")
+		_, there := b.Master(0).Get("other")
+		assert.False(b, there, "nothing was acquired for them")
 		require.NoError(b, b.Manager.Close())
-		assertReason(b, b.Do(b.Context(), name, ttl, nil), quorum.ErrClosed)
+		assertReason(b, b.Do(b.Context(), name, ttl, idle), quorum.ErrClosed)
 	})
 }
 

@@ -2,7 +2,6 @@ package quorum
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -45,7 +44,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	deadline := min(start.Add(m.opts.AttemptTimeout), until)
 	r.submit(start, deadline)
 	v := r.wait(ctx, start, deadline)
-	switch over := l.apply(v, r.keeping.until); {
+	switch over := l.apply(v, r.keeping); {
 	case over != nil:
 		return r.failure("extend", ErrLost, over)
 	case v == won:
@@ -78,7 +77,7 @@ func (l *Lock) newKeepRound(start clock.Instant, ttl, window time.Duration) *rou
 // brought it.
 func (k *keeping) answered(r *round, q *request, decided bool, v verdict) {
 	if decided && (v == won || v == rivalled) {
-		_ = k.lock.apply(v, k.until) // whoever waits for the round learns why by an apply of its own
+		_ = k.lock.apply(v, k) // whoever waits for the round learns why by an apply of its own
 		k.lock.renewed(r)
 	}
 	switch {
@@ -93,23 +92,26 @@ func (k *keeping) answered(r *round, q *request, decided bool, v verdict) {
 // apply moves the window, or ends the lock. It returns why the lock is over.
 // Some masters may have been told to keep a lock that is over by then; they are
 // told to let it go.
-func (l *Lock) apply(v verdict, until clock.Instant) error {
+//
+// But not those that still have a lock which a majority turned out to have
+// forgotten: its holder may have looked at the window a moment ago, and what is
+// left of it keeps others out, if anything does, until the window would have
+// closed. The holder's own release is not held up.
+func (l *Lock) apply(v verdict, k *keeping) error {
 	now := l.claim.manager.opts.Clock.Now()
 	l.mu.Lock()
-	already := l.ended != nil
 	over := l.over(now)
 	switch {
 	case over != nil:
 	case v == won:
-		l.until = max(l.until, until)
+		l.until, l.kept = max(l.until, k.until), max(l.kept, k.expires)
 	case v == rivalled:
 		l.finish(ErrDenied)
 	}
 	over = l.ended
 	l.mu.Unlock()
-	told := v == won || !already
-	if over != nil && told && !errors.Is(over, errReleased) && !errors.Is(over, ErrClosed) {
-		l.letGo(now)
+	if over != nil {
+		l.letGoInTime(over, now)
 	}
 	return over
 }

@@ -125,8 +125,11 @@ func TestExtendLearnsOfTheLoss(t *testing.T) {
 			synctest.Wait()
 			assert.Equal(b, tt.stolen, b.count("another"), "another's key is not touched")
 			if tt.want == quorum.ErrLost { //nolint:errorlint // a table's sentinel
-				assert.Zero(b, b.count(l.Token()), "what is left is released")
 				assert.LessOrEqual(b, l.Validity(), time.Duration(0))
+				assert.Equal(b, tt.n-tt.forgot-tt.stolen, b.count(l.Token()), "what is left keeps others out while the window would be open")
+				time.Sleep(window)
+				synctest.Wait()
+				assert.Zero(b, b.count(l.Token()), "then it is released")
 			}
 		})
 	}

@@ -47,24 +47,24 @@ func (m *master) noteTime(micros int64, now clock.Instant) {
 }
 
 // mastersTime returns what time it is by the masters' clocks, in microseconds:
-// the median of those that have told theirs, so that no wrong clock of a client
-// or of a few masters matters. It is 0 if none has.
+// the median of those that have told theirs, and of this process's own where that
+// is needed for a majority. So no single wrong clock matters, whosever it is.
 func (m *Manager) mastersTime(now clock.Instant) int64 {
-	ahead := make([]int64, 0, len(m.masters))
+	ahead := make([]int64, 0, len(m.masters)+1)
 	for _, master := range m.masters {
 		if a := master.ahead.Load(); a != 0 {
 			ahead = append(ahead, a)
 		}
 	}
-	if len(ahead) == 0 {
-		return 0
+	micros := int64(now) / int64(time.Microsecond)
+	if len(ahead)%2 == 0 {
+		ahead = append(ahead, clock.Wall(m.opts.Clock).UnixMicro()-micros)
 	}
 	slices.Sort(ahead)
-	return ahead[len(ahead)/2] + int64(now)/int64(time.Microsecond)
+	return ahead[len(ahead)/2] + micros
 }
 
-// proposal returns the fence that an attempt proposes: by the masters' clocks, or
-// nothing that any of them would store before it is known what time it is there.
+// proposal returns the fence that an attempt proposes.
 func (m *Manager) proposal(now clock.Instant) int64 {
 	if !m.opts.Fencing {
 		return 0

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -170,6 +171,39 @@ func assertReason(tb testing.TB, err, want error) {
 			assert.ErrorIs(tb, err, sentinel)
 		} else {
 			assert.NotErrorIs(tb, err, sentinel)
+		}
+	}
+}
+
+// retryAfter is when the clients of retrying repeat what was not answered.
+const retryAfter = 5 * time.Millisecond
+
+// retrying returns a Manager whose clients repeat what was not answered.
+func (b *bench) retrying(opts quorum.Options) *quorum.Manager {
+	b.Helper()
+	var clients []redis.UniversalClient
+	for _, m := range b.Masters() {
+		o := m.Options()
+		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = 1, retryAfter, retryAfter
+		client := redis.NewClient(o)
+		b.Cleanup(func() { assert.NoError(b, client.Close()) })
+		clients = append(clients, client)
+	}
+	opts.Clock = b.clock
+	m, err := quorum.New(clients, &opts)
+	require.NoError(b, err)
+	return m
+}
+
+// restart restarts a master, and has the Manager's client notice on each of its
+// connections.
+func (b *bench) restart(i int, memory quorumtest.Memory) {
+	b.Helper()
+	require.NoError(b, b.Master(i).Restart(memory))
+	for answered := 0; answered < 10; {
+		inspection, err := b.Inspect(b.Context(), name)
+		if err == nil && inspection.Masters[i].Err == nil {
+			answered++
 		}
 	}
 }

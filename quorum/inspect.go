@@ -120,7 +120,11 @@ func (m *Manager) Inspect(ctx context.Context, name string) (*Inspection, error)
 	r.submit(start, deadline)
 	r.wait(ctx, start, deadline)
 	inspection, answers := r.inspection()
-	if answers < m.quorum {
+	switch {
+	case answers >= m.quorum:
+	case m.closed.Load():
+		return nil, ErrClosed
+	default:
 		return nil, r.failure("inspect", append([]error{ErrNoQuorum}, ended(ctx)...)...)
 	}
 	return inspection, nil

@@ -67,7 +67,7 @@ func newLedger(m *Manager, master int) *ledger {
 func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
 	gone := o == Taken || o == Absent
 	doubt := gone && dropped == nil && !q.released && d.claim.inDoubt(l.master)
-	stands := !gone && (d.claim.wasGranted(l.master) || d.claim.inDoubt(l.master))
+	stands := !gone && d.claim.mayStand(l.master)
 	if !d.entered && !doubt && !stands { // as nearly always
 		l.manager.owing.done()
 		return

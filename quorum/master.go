@@ -22,6 +22,7 @@ type master struct {
 	address  string
 	password string
 	timeout  time.Duration
+	retries  bool // its client may repeat a request, so a refusal may be the second try's only
 	commands commands
 
 	// ahead is how far the master's clock is ahead of the Manager's, in
@@ -34,10 +35,10 @@ type master struct {
 }
 
 func newMaster(client redis.UniversalClient, index int, timeout time.Duration) *master {
-	m := &master{client: client, address: describe(client, index), timeout: timeout}
+	m := &master{client: client, address: describe(client, index), timeout: timeout, retries: true}
 	switch c := client.(type) {
 	case *redis.Client:
-		m.password = c.Options().Password
+		m.password, m.retries = c.Options().Password, c.Options().MaxRetries > 0
 	case *redis.ClusterClient:
 		m.password = c.Options().Password
 	case *redis.Ring:

@@ -27,6 +27,9 @@ import (
 // longer, and must not overlap with the next, use Do. Close does not end the
 // period.
 func (m *Manager) Once(ctx context.Context, name string, period time.Duration, fn func(context.Context) error) (ran bool, err error) {
+	if fn == nil {
+		return false, errNoFunction
+	}
 	a, err := m.acquisition(name, period, nil)
 	if err != nil {
 		return false, err
@@ -84,5 +87,6 @@ func (m *Manager) onceError(ctx context.Context, failure *AttemptError) error {
 		return ErrClosed
 	}
 	failure.reasons = append(failure.reasons[:1:1], ended(ctx)...)
+	failure.holder = ""
 	return failure
 }

@@ -42,31 +42,29 @@ func (l *Lock) Release(ctx context.Context) error {
 
 // giveUp is Release without regard to whether the Manager is being closed.
 func (l *Lock) giveUp(ctx context.Context) error {
-	for {
-		now := l.claim.manager.opts.Clock.Now()
-		mine, other, over := l.beginRelease(now)
-		if ctx.Err() != nil { // perhaps only just now, because it ends with the lock
-			ctx = context.WithoutCancel(ctx)
+	now := l.claim.manager.opts.Clock.Now()
+	mine, other, over := l.beginRelease(now)
+	if ctx.Err() != nil { // perhaps only just now, because it ends with the lock
+		ctx = context.WithoutCancel(ctx)
+	}
+	switch {
+	case over != nil:
+		l.letGo(now)
+		return l.lostError("release", over)
+	case mine != nil:
+		mine.err = l.askRelease(ctx, now)
+		if mine.err != nil {
+			l.retryRelease(mine)
 		}
-		switch {
-		case over != nil:
-			l.letGo(now)
-			return l.lostError("release", over)
-		case mine != nil:
-			mine.err = l.askRelease(ctx, now)
-			close(mine.done)
-			return mine.err
-		}
-		select {
-		case <-other.done:
-			if other.err == nil {
-				return nil
-			}
-			l.retryRelease(other)
-		case <-ctx.Done():
-			return &AttemptError{Op: "release", Name: l.Name(), Quorum: l.claim.manager.quorum,
-				reasons: append([]error{ErrNoQuorum}, ended(ctx)...)}
-		}
+		close(mine.done)
+		return mine.err
+	}
+	select {
+	case <-other.done:
+		return other.err
+	case <-ctx.Done():
+		return &AttemptError{Op: "release", Name: l.Name(), Quorum: l.claim.manager.quorum,
+			reasons: append([]error{ErrNoQuorum}, ended(ctx)...)}
 	}
 }
 
@@ -88,6 +86,21 @@ func (l *Lock) beginRelease(now clock.Instant) (mine, other *release, over error
 	return l.release, nil, nil
 }
 
+// letGoInTime is letGo for a lock that ended by itself, once its window would have
+// closed: the watch comes back to it then.
+func (l *Lock) letGoInTime(over error, now clock.Instant) {
+	l.mu.Lock()
+	closes := l.closes()
+	l.mu.Unlock()
+	switch {
+	case errors.Is(over, errReleased), errors.Is(over, ErrClosed):
+	case now >= closes:
+		l.letGo(now)
+	default:
+		l.claim.manager.watch.look(l, closes)
+	}
+}
+
 // letGo has what the masters still have of a lock that is over removed in the
 // background. Once is enough: nothing follows it, and what does not arrive is
 // owed.
@@ -97,7 +110,8 @@ func (l *Lock) letGo(now clock.Instant) {
 	}
 }
 
-// retryRelease makes room for another call after one that failed.
+// retryRelease makes room for calls after one that failed. Those that waited for it
+// have failed with it.
 func (l *Lock) retryRelease(failed *release) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -107,8 +107,8 @@ func (l *Lock) tick(now clock.Instant) (next clock.Instant, again bool) {
 	repair, expires := l.repairs.due(now)
 	l.mu.Unlock()
 	if over != nil {
-		if errors.Is(over, ErrHoldLimit) {
-			l.letGo(now)
+		if !errors.Is(over, ErrExpired) { // then the keys are about to expire
+			l.letGoInTime(over, now)
 		}
 		return 0, false
 	}

@@ -119,6 +119,9 @@ func TestMajorityThatDeniesEndsTheLock(t *testing.T) {
 		assert.ErrorIs(b, err, quorum.ErrDenied)
 		synctest.Wait()
 		assert.Equal(b, 3, b.count("another"))
+		assert.Equal(b, 2, b.count(l.Token()))
+		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
+		synctest.Wait()
 		assert.Equal(b, 2, b.count(""), "what it still had is released")
 	})
 }

@@ -45,6 +45,7 @@ func (l *Lock) repair(masters uint64, expires clock.Instant) {
 	now := l.claim.manager.opts.Clock.Now()
 	l.mu.Lock()
 	masters &^= l.repairs.asked
+	expires = max(expires, l.kept) // the window that is relied on may be an earlier, longer one
 	left := expires.Sub(now).Truncate(time.Millisecond)
 	if masters == 0 || l.over(now) != nil || left <= 0 {
 		l.mu.Unlock()

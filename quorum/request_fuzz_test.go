@@ -71,7 +71,9 @@ var replies = []func(text string, number int64, token string) reply{
 	func(_ string, number int64, _ string) reply {
 		return reply{value: []any{int64(1), strconv.FormatInt(number, 10), number & 1, number}}
 	},
-	func(_ string, number int64, token string) reply { return reply{value: []any{number, token, nil, number}} },
+	func(_ string, number int64, token string) reply {
+		return reply{value: []any{number, token, nil, number}}
+	},
 	func(string, int64, string) reply { return reply{value: []any{}} },
 	func(string, int64, string) reply { return reply{value: []any(nil)} },
 	func(_ string, number int64, _ string) reply { return reply{value: int(number)} },

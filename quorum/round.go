@@ -102,10 +102,16 @@ func (r *round) wait(ctx context.Context, start, deadline clock.Instant) verdict
 	now := m.opts.Clock.Now
 	timer := m.timer(deadline.Sub(start))
 	defer m.keep(timer)
+	closed := m.done
+	if r.verb == leaveVerb { // it is what Close waits for
+		closed = nil
+	}
 	for {
 		select {
 		case <-r.changed:
 		case <-ctx.Done():
+			return r.current()
+		case <-closed:
 			return r.current()
 		case <-timer.C:
 			if left := deadline.Sub(now()); left > 0 { // the clock decides

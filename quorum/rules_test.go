@@ -1,6 +1,8 @@
 package quorum_test
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,5 +246,143 @@ func TestCallsEndAtAttemptTimeout(t *testing.T) {
 		time.Sleep(2 * ttl) // nothing is owed any more
 		assert.NoError(b, m.Close(), "no call is under way any more")
 		b.Master(0).Resume()
+	})
+}
+
+// TestRefusedRetryOwesARelease: the master carried the acquire out, the reply was
+// lost with the connection, and only the client's own second try was refused.
+func TestRefusedRetryOwesARelease(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		m := b.retrying(quorum.Options{})
+		defer func() { assert.NoError(b, m.Close()) }()
+		b.warm(m)
+		for _, master := range b.Masters()[:2] {
+			master.CutReplies(1)
+			time.AfterFunc(retryAfter/2, func() { master.Fail("LOADING soon") })
+		}
+		_, err := m.TryAcquire(b.Context(), name, time.Hour)
+		assertReason(b, err, quorum.ErrNoQuorum)
+		time.Sleep(100 * time.Millisecond)
+		require.Positive(b, 3-b.count(""), "a master has the key: or this tests nothing")
+		for _, master := range b.Masters() {
+			master.Heal()
+		}
+		time.Sleep(2 * time.Second)
+		assert.Equal(b, 3, b.count(""))
+	})
+}
+
+// TestOddReplyOwesARelease: a reply that no acquire has does not tell that nothing
+// was done.
+func TestOddReplyOwesARelease(t *testing.T) {
+	bubble(t, 1, func(b *bench) {
+		standing, odd := "", true
+		f := newFake(b.T, func(args []string) string {
+			switch {
+			case setUp(args):
+				return behaved(args)
+			case args[0] == "set":
+				standing = args[2]
+				return oneReply // another command's
+			case odd:
+				return "$3\r\nfoo\r\n"
+			}
+			standing = ""
+			return oneReply
+		})
+		client := f.client("192.0.2.1:1", nil)
+		m, err := quorum.New(append(b.Clients()[:0:0], client), &quorum.Options{Clock: b.clock})
+		require.NoError(b, err)
+		_, err = m.TryAcquire(b.Context(), name, time.Hour)
+		assertReason(b, err, quorum.ErrNoQuorum)
+		synctest.Wait()
+		require.NotEmpty(b, standing)
+		odd = false
+		time.Sleep(2 * time.Second)
+		assert.Empty(b, standing)
+		require.NoError(b, m.Close())
+		require.NoError(b, client.Close())
+	})
+}
+
+// TestRepairsLastAsLongAsTheWindow: a short extension confirmed it, but the window
+// that is relied on is an earlier, longer one.
+func TestRepairsLastAsLongAsTheWindow(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		l, err := b.TryAcquire(b.Context(), name, time.Hour)
+		require.NoError(b, err)
+		synctest.Wait()
+		for _, m := range b.Masters() { // a rolling restart
+			m.FlushAll()
+			require.NoError(b, l.Extend(b.Context(), time.Second))
+			synctest.Wait()
+		}
+		time.Sleep(2 * time.Second)
+		assert.Greater(b, l.Validity(), 50*time.Minute)
+		assert.Equal(b, 3, b.count(l.Token()))
+	})
+}
+
+// TestConcurrentReleasesEndTogether: those that wait for one that fails fail with
+// it, instead of repeating it one after the other.
+func TestConcurrentReleasesEndTogether(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.warm(b.Manager)
+		l := b.acquire()
+		b.hang(2)
+		assert.LessOrEqual(b, took(func() {
+			var all sync.WaitGroup
+			for range 10 {
+				all.Go(func() { assertReason(b, l.Release(b.Context()), quorum.ErrNoQuorum) })
+			}
+			all.Wait()
+		}), timeout)
+		b.resume()
+		time.Sleep(2 * time.Second)
+		assert.NoError(b, l.Release(b.Context()), "one that is called afterwards asks again")
+	})
+}
+
+// TestCloseEndsAttempts that are under way, too.
+func TestCloseEndsAttempts(t *testing.T) {
+	bubbleWith(t, 3, quorum.Options{AttemptTimeout: time.Minute}, func(b *bench) {
+		b.warm(b.Manager)
+		b.hang(2)
+		done := make(chan error, 2)
+		go func() {
+			_, err := b.TryAcquire(context.Background(), name, time.Hour)
+			done <- err
+		}()
+		go func() {
+			_, err := b.Inspect(context.Background(), name)
+			done <- err
+		}()
+		synctest.Wait()
+		go func() { _ = b.Manager.Close() }() // keys may be left
+		assert.Less(b, took(func() {
+			assertReason(b, <-done, quorum.ErrClosed)
+			assertReason(b, <-done, quorum.ErrClosed)
+		}), time.Second)
+		b.resume()
+		time.Sleep(2 * time.Minute)
+	})
+}
+
+// TestALockLostToAForgetfulMajorityKeepsOthersOut of what it still has, until its
+// window would have closed: its holder may have looked at it just before.
+func TestALockLostToAForgetfulMajorityKeepsOthersOut(t *testing.T) {
+	bubbleWith(t, 3, quorum.Options{RestartGuard: time.Minute}, func(b *bench) {
+		require.NoError(b, b.Bootstrap(b.Context()))
+		b.occupy(1)
+		l := b.acquire() // on two of three
+		b.Master(0).Del(name)
+		b.Master(1).FlushAll()
+		looked := l.Validity()
+		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
+		other, err := b.TryAcquire(b.Context(), name, ttl)
+		assert.ErrorIs(b, err, quorum.ErrHeldOut)
+		assert.Nil(b, other)
+		time.Sleep(looked + ttl)
+		assert.Equal(b, 3, b.count(""))
 	})
 }

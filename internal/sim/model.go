@@ -135,7 +135,11 @@ func (m *model) acquire(now time.Duration, keys, argv []string) any {
 			return fault(bad.Error())
 		}
 		proposed := number(proposal)
-		near := max(proposed-m.time(now), m.time(now)-proposed) <= time.Minute.Microseconds()
+		tolerance := time.Minute.Microseconds()
+		if guard > 0 {
+			tolerance = min(tolerance, guard.Microseconds()/4)
+		}
+		near := max(proposed-m.time(now), m.time(now)-proposed) <= tolerance
 		if !there && near && m.storeFence(now, keys[1], stored, proposed, milliseconds(argv[3])) {
 			stored, anew = proposed, 1
 		}

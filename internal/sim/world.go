@@ -41,7 +41,8 @@ type Config struct {
 	Patient                   bool          // clients without deadlines of their own
 	Fencing                   bool
 	Guard                     time.Duration // quorum.Options.RestartGuard; 0 for none
-	Skew                      time.Duration // how far masters' times of day are apart
+	Skew                      time.Duration // how far the masters' times of day are apart, at most
+	ClientSkew                time.Duration // how far the clients' are from them
 }
 
 // Random draws a configuration that the library guarantees to be safe in.
@@ -62,11 +63,12 @@ func Random(seed uint64) Config {
 	cfg.Fencing = r.chance(0.5)
 	if cfg.Fencing {
 		cfg.Skew = time.Duration(pick(0, 0, 1, 600)) * time.Minute
+		cfg.ClientSkew = time.Duration(pick(0, 0, 1, 600, 1e6)) * time.Minute
 	}
 	if r.chance(0.3) {
 		cfg.guard()
 		// A fence that was forgotten is outdone by clocks that agree better than the guard.
-		cfg.Forget, cfg.Skew = r.chance(0.7), min(cfg.Skew, cfg.Guard/2)
+		cfg.Forget, cfg.Skew = r.chance(0.7), min(cfg.Skew, cfg.Guard/4)
 	}
 	return cfg
 }
@@ -253,12 +255,16 @@ type rateClock struct {
 	world *world
 	rate  float64
 	start time.Duration
+	skew  time.Duration // of its time of day
 }
 
 // Now returns the client's instant.
 func (c rateClock) Now() clock.Instant {
 	return clock.Instant(float64(c.world.now())*c.rate) + clock.Instant(c.start)
 }
+
+// Wall returns the client's time of day.
+func (c rateClock) Wall() time.Time { return time.UnixMicro(epoch).Add(c.world.now() + c.skew) }
 
 // Settled lets everything that happens at this instant happen; see
 // fanout.Config. Virtual time goes on only when nothing else can.
@@ -271,7 +277,7 @@ func (w *world) newClient(index int) *client {
 	r := newRandom(w.seed, w.actor("client", index))
 	c := &client{
 		world: w, index: index,
-		clock: rateClock{world: w, rate: 1 - w.cfg.Drift/2*r.Float64(), start: r.between(0, time.Hour)},
+		clock: rateClock{world: w, rate: 1 - w.cfg.Drift/2*r.Float64(), start: r.between(0, time.Hour), skew: r.between(-w.cfg.ClientSkew, w.cfg.ClientSkew)},
 	}
 	var clients []redis.UniversalClient
 	for _, m := range w.masters {
