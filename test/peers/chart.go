@@ -91,8 +91,9 @@ func newAxis(values []float64) axis {
 	a := axis{math.MaxInt, math.MinInt}
 	for _, v := range values {
 		if v > 0 { // NaN is not
-			a.low = min(a.low, int(math.Ceil(math.Log10(v)))-1)
-			a.high = max(a.high, int(math.Ceil(math.Log10(v))))
+			above := int(math.Ceil(math.Log10(v) - 1e-9)) // powers of ten have inexact logarithms
+			a.low = min(a.low, above-1)
+			a.high = max(a.high, above)
 		}
 	}
 	if a.low > a.high {

@@ -109,6 +109,7 @@ func TestAxis(t *testing.T) {
 	}{
 		{[]float64{3, 40}, axis{0, 2}},
 		{[]float64{10, 100}, axis{0, 2}}, // the smallest has a bar too
+		{[]float64{0.001, 1000}, axis{-4, 3}},
 		{[]float64{0.0004, nan}, axis{-4, -3}},
 		{[]float64{0, nan}, axis{0, 1}},
 		{nil, axis{0, 1}},
