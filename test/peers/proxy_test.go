@@ -84,8 +84,8 @@ func TestProxyDelaysBothDirections(t *testing.T) {
 // TestProxyDelaysAtTheSameTime has more under way than could be, one after the
 // other, before the connection's deadline.
 func TestProxyDelaysAtTheSameTime(t *testing.T) {
-	p, conn := through(t, echo(t), time.Second)
-	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	p, conn := through(t, echo(t), 500*time.Millisecond)
+	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
 	answers := bufio.NewReader(conn)
 	for range 30 {
 		_, err := conn.Write([]byte("x\n"))
