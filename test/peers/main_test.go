@@ -6,14 +6,15 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
+
+	"github.com/quorumlock/redlock/internal/leaktest"
 )
 
 // TestMain fails if anything here, or a peer that was closed, left goroutines
 // behind.
 func TestMain(m *testing.M) {
 	redis.SetLogger(silent{})
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 func TestParse(t *testing.T) {
