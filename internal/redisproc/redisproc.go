@@ -25,6 +25,9 @@ import (
 // startTimeout bounds a start and a shutdown. Both take milliseconds; a shared CI machine may need seconds.
 const startTimeout = 15 * time.Second
 
+// program is what is run, from wherever PATH has it.
+const program = "redis-server"
+
 // A Proc is one redis-server process on a loopback port that stays the same for the Proc's life. It keeps nothing
 // on disk but what Restart saves. Addr and URL may be called by anybody at any time; one goroutine at a time
 // may signal, kill and restart a Proc.
@@ -43,8 +46,7 @@ type Proc struct {
 // Without redis-server on PATH the test is skipped, except when REQUIRE_REDIS=1: then it fails.
 func Start(tb testing.TB, n int) []*Proc {
 	tb.Helper()
-	bin, err := exec.LookPath("redis-server")
-	if err != nil {
+	if _, err := exec.LookPath(program); err != nil {
 		if os.Getenv("REQUIRE_REDIS") == "1" {
 			tb.Fatalf("REQUIRE_REDIS=1, but there is no redis-server on PATH: %v", err)
 		}
@@ -53,14 +55,28 @@ func Start(tb testing.TB, n int) []*Proc {
 
 	procs := make([]*Proc, n)
 	for i := range procs {
-		p := &Proc{bin: bin, dir: tb.TempDir()}
-		tb.Cleanup(func() { _ = p.Kill() }) // an error means that it is gone already
-		if err := p.startAnywhere(); err != nil {
+		p, err := Launch(tb.TempDir())
+		if err != nil {
 			tb.Fatalf("start master %d of %d: %v", i+1, n, err)
 		}
+		tb.Cleanup(func() { _ = p.Kill() }) // an error means that it is gone already
 		procs[i] = p
 	}
 	return procs
+}
+
+// Launch starts one master with dir as its working directory and waits until it answers, for programs that are no
+// tests. Whoever launched it kills it. Without redis-server on PATH the error is exec.ErrNotFound.
+func Launch(dir string) (*Proc, error) {
+	bin, err := exec.LookPath(program)
+	if err != nil {
+		return nil, fmt.Errorf("redisproc: %w", err)
+	}
+	p := &Proc{bin: bin, dir: dir}
+	if err := p.startAnywhere(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // Addr returns the master's host:port.

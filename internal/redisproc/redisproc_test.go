@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"syscall"
 	"testing"
 	"time"
@@ -49,6 +50,18 @@ func TestMastersAreIndependent(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, ok, "the key was there already: two masters share memory")
 	}
+}
+
+func TestLaunchForPrograms(t *testing.T) {
+	_ = redisproc.Start(t, 1) // which skips the test where there is no redis-server
+	p, err := redisproc.Launch(t.TempDir())
+	require.NoError(t, err)
+	require.NoError(t, client(t, p).Ping(t.Context()).Err())
+	require.NoError(t, p.Kill())
+
+	t.Setenv("PATH", t.TempDir())
+	_, err = redisproc.Launch(t.TempDir())
+	require.ErrorIs(t, err, exec.ErrNotFound)
 }
 
 func TestKillThenRestart(t *testing.T) {

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/internal/leaktest"
+)
+
+// TestMain fails if anything here, or a peer that was closed, left goroutines
+// behind.
+func TestMain(m *testing.M) {
+	redis.SetLogger(silent{})
+	leaktest.Main(m)
+}
+
+func TestParse(t *testing.T) {
+	s, err := parse(nil)
+	require.NoError(t, err)
+	require.Equal(t, settings{scale: fullScale, out: "."}, s)
+
+	s, err = parse([]string{"-quick", "-contention", "1s", "-rounds", "7", "-scenarios", "next", "-out", "x"})
+	require.NoError(t, err)
+	want := settings{scale: quickScale, pattern: "next", out: "x"}
+	want.scale.contention, want.scale.rounds = time.Second, 7
+	require.Equal(t, want, s)
+}
+
+func TestChosen(t *testing.T) {
+	all, err := chosen("")
+	require.NoError(t, err)
+	require.Len(t, all, len(scenarios()))
+	some, err := chosen("^contention")
+	require.NoError(t, err)
+	require.Len(t, some, 3)
+	_, err = chosen("nothing like it")
+	require.Error(t, err)
+	_, err = chosen("(")
+	require.Error(t, err)
+}
+
+func TestScenariosHaveNamesOfTheirOwn(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range scenarios() {
+		require.False(t, seen[s.name], s.name)
+		seen[s.name] = true
+	}
+}
+
+// TestPanelsAreMeasured guards against a chart that loses a panel when a scenario or
+// a metric gets another name.
+func TestPanelsAreMeasured(t *testing.T) {
+	r := newResults(scenarios(), peers)
+	for _, p := range panels {
+		_, _, ok := r.find(p.scenario, p.metric)
+		require.True(t, ok, p)
+	}
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A proxy stands between clients and one master. It lets each direction take
+// longer, as a network does, and counts the commands that pass.
+type proxy struct {
+	target   string
+	delay    time.Duration // of each direction
+	listener net.Listener
+	commands atomic.Int64
+
+	mu     sync.Mutex // guards conns and closed
+	conns  map[net.Conn]struct{}
+	closed bool
+
+	serving sync.WaitGroup // the listener and the connections
+	courier sync.WaitGroup // deliver
+	parcels chan parcel
+}
+
+func newProxy(target string, delay time.Duration) (*proxy, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &proxy{
+		target: target, delay: delay, listener: listener,
+		conns:   map[net.Conn]struct{}{},
+		parcels: make(chan parcel, 1024), // more than arrive while a few are delivered
+	}
+	p.serving.Go(p.accept)
+	p.courier.Go(p.deliver)
+	return p, nil
+}
+
+func (p *proxy) url() string { return "redis://" + p.listener.Addr().String() }
+
+// close ends all connections and returns when nothing runs any more.
+func (p *proxy) close() error {
+	err := p.listener.Close()
+	p.mu.Lock()
+	p.closed = true
+	for c := range p.conns {
+		_ = c.Close() // whoever uses it sees that
+	}
+	p.mu.Unlock()
+	p.serving.Wait()
+	close(p.parcels)
+	p.courier.Wait()
+	return err
+}
+
+func (p *proxy) accept() {
+	for {
+		conn, err := p.listener.Accept()
+		if err != nil {
+			return // closed
+		}
+		p.serving.Go(func() { p.serve(conn) })
+	}
+}
+
+func (p *proxy) serve(conn net.Conn) {
+	defer p.forget(conn)
+	master, err := net.Dial("tcp", p.target)
+	if err != nil {
+		return // the client sees its connection end
+	}
+	defer p.forget(master)
+	if !p.remember(conn) || !p.remember(master) {
+		return
+	}
+	counter := &respCounter{commands: func() { p.commands.Add(1) }}
+	var both sync.WaitGroup
+	both.Go(func() { p.carry(master, io.TeeReader(conn, counter)) })
+	both.Go(func() { p.carry(conn, master) })
+	both.Wait()
+}
+
+func (p *proxy) remember(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conns[c] = struct{}{}
+	return !p.closed
+}
+
+func (p *proxy) forget(c net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, c)
+	_ = c.Close() // nobody uses it any more
+}
+
+// carry hands on what from says, and its end.
+func (p *proxy) carry(to net.Conn, from io.Reader) {
+	if p.delay == 0 {
+		_, _ = io.Copy(to, from) // an error is an end
+		finish(to)
+		return
+	}
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			p.parcels <- parcel{due: time.Now().Add(p.delay), to: to, data: bytes.Clone(buffer[:n])}
+		}
+		if err != nil { // an error is an end
+			delivered := make(chan struct{})
+			p.parcels <- parcel{due: time.Now().Add(p.delay), to: to, last: delivered}
+			<-delivered
+			return
+		}
+	}
+}
+
+// finish tells the other side that nothing more will come.
+func finish(to net.Conn) {
+	if c, ok := to.(*net.TCPConn); ok {
+		_ = c.CloseWrite() // it may be gone already
+	}
+}
+
+// A parcel is something that arrived, and when and where it is to be delivered.
+type parcel struct {
+	due  time.Time
+	to   net.Conn
+	data []byte
+	last chan struct{} // if this is an end: closed when it is delivered
+}
+
+// deliver brings parcels when they are due, which is in the order they came in: all
+// are delayed alike. Many are under way at the same time, as in a network; a pause
+// before each write would be a limit on throughput.
+func (p *proxy) deliver() {
+	for item := range p.parcels {
+		time.Sleep(time.Until(item.due))
+		if item.last != nil {
+			finish(item.to)
+			close(item.last)
+			continue
+		}
+		_, _ = item.to.Write(item.data) // who has gone away gets nothing
+	}
+}
+
+// A relay is a proxy in front of each master.
+type relay []*proxy
+
+func newRelay(targets []string, delay time.Duration) (relay, error) {
+	var r relay
+	for _, target := range targets {
+		p, err := newProxy(target, delay)
+		if err != nil {
+			return nil, errors.Join(err, r.close())
+		}
+		r = append(r, p)
+	}
+	return r, nil
+}
+
+func (r relay) urls() (urls []string) {
+	for _, p := range r {
+		urls = append(urls, p.url())
+	}
+	return urls
+}
+
+// commands returns how many commands have passed.
+func (r relay) commands() (n int64) {
+	for _, p := range r {
+		n += p.commands.Load()
+	}
+	return n
+}
+
+func (r relay) close() error {
+	var errs []error
+	for _, p := range r {
+		errs = append(errs, p.close())
+	}
+	return errors.Join(errs...)
+}

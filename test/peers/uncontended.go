@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// farDelay is what a far master is away, there and back again.
+const farDelay = time.Millisecond
+
+var cycleMetrics = []metric{
+	{name: "cycles per second", unit: rate},
+	{name: "time per cycle", unit: duration},
+	{name: "failed", unit: share, dull: true},
+}
+
+// uncontended counts cycles of acquire and release of names that nobody else wants.
+func uncontended(goroutines int) scenario {
+	return scenario{
+		name:    fmt.Sprintf("uncontended/goroutines=%d", goroutines),
+		group:   "Acquire and release of distinct names",
+		label:   plural(goroutines, "goroutine"),
+		metrics: cycleMetrics,
+		measure: func(ctx context.Context, b *bench, p peer) ([]float64, error) {
+			return throughput(ctx, p, b.masters.urls(), goroutines, b.scale.throughput)
+		},
+	}
+}
+
+// uncontendedFar does so with masters that are not on the same machine.
+func uncontendedFar(goroutines int) scenario {
+	return scenario{
+		name:    fmt.Sprintf("far/uncontended/goroutines=%d", goroutines),
+		group:   "2 ms of round trip added",
+		label:   "distinct names, " + plural(goroutines, "goroutine"),
+		metrics: cycleMetrics,
+		measure: func(ctx context.Context, b *bench, p peer) (values []float64, err error) {
+			err = far(b, func(urls []string) error {
+				values, err = throughput(ctx, p, urls, goroutines, b.scale.throughput)
+				return err
+			})
+			return values, err
+		},
+	}
+}
+
+// far calls do with the URLs of masters that are far away.
+func far(b *bench, do func(urls []string) error) error {
+	r, err := newRelay(b.masters.addresses(), farDelay)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(r.urls()), r.close())
+}
+
+func throughput(ctx context.Context, p peer, urls []string, goroutines int, d time.Duration) ([]float64, error) {
+	c, err := p.open(urls)
+	if err != nil {
+		return nil, err
+	}
+	cycles(ctx, c, "warm", goroutines, d/10) // connections are made, scripts loaded
+	done, failed, took := cycles(ctx, c, "lock", goroutines, d)
+	values := []float64{
+		finite(float64(done) / took.Seconds()),
+		finite(took.Seconds() / float64(done)),
+		ratio(failed, done+failed),
+	}
+	return values, errors.Join(ctx.Err(), c.close())
+}
+
+// cycles has so many goroutines go through cycles for d, each at least once. It
+// counts them until the last has ended.
+func cycles(ctx context.Context, c client, prefix string, goroutines int, d time.Duration) (done, failed int64, took time.Duration) {
+	var good, bad atomic.Int64
+	var all sync.WaitGroup
+	start := time.Now()
+	for g := range goroutines {
+		all.Go(func() {
+			for i := 0; i == 0 || time.Since(start) < d && ctx.Err() == nil; i++ {
+				if cycle(ctx, c, fmt.Sprintf("%s-%d-%d", prefix, g, i)) == nil {
+					good.Add(1)
+				} else {
+					bad.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	return good.Load(), bad.Load(), time.Since(start)
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

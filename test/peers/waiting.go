@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// waiting has many goroutines of one process wait for one lock that another
+// machine holds, and finds what that costs.
+func waiting() scenario {
+	return scenario{
+		name:  "waiting",
+		group: "1,000 goroutines of one process that wait for one lock",
+		label: "while it is held",
+		metrics: []metric{
+			{name: "memory (heap and stack) each", unit: size},
+			{name: "CPU of the process", unit: share},
+			{name: "CPU of the masters", unit: share},
+		},
+		measure: whileHeld,
+	}
+}
+
+// whileHeld has one machine hold the lock and another wait for it.
+func whileHeld(ctx context.Context, b *bench, p peer) (values []float64, err error) {
+	clients, err := openMany(ctx, p, b.masters.urls(), 2)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closeMany(clients)) }()
+	unlock, err := clients[0].acquire(ctx, "lock")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, unlock(ctx)) }()
+	return costOfWaiting(ctx, b, clients[1])
+}
+
+func costOfWaiting(ctx context.Context, b *bench, c client) (values []float64, err error) {
+	before := memory()
+	end := haveWait(ctx, c, b.scale.waiters)
+	defer func() { err = errors.Join(err, end()) }()
+	time.Sleep(b.scale.waiting / 2) // the rush at the start is not what waiting costs
+	own, servers, err := busy(ctx, b.masters, b.scale.waiting)
+	if err != nil {
+		return nil, err
+	}
+	each := float64(memory()-before) / float64(b.scale.waiters)
+	return []float64{max(each, 0), own, servers}, nil
+}
+
+var errNotHeld = errors.New("a waiter got a lock that was held")
+
+// haveWait starts goroutines that wait for a lock. end has them give up, and
+// returns when they have.
+func haveWait(ctx context.Context, c client, waiters int) (end func() error) {
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() {
+		errs := make([]error, waiters)
+		each(waiters, func(i int) {
+			if unlock, err := c.acquire(ctx, "lock"); err == nil {
+				errs[i] = errors.Join(errNotHeld, unlock(ctx))
+			}
+		})
+		done <- errors.Join(errs...)
+	}()
+	return func() error {
+		stop()
+		return <-done
+	}
+}
+
+// busy returns what fraction of a core this process and the masters use during d.
+func busy(ctx context.Context, m *masters, d time.Duration) (own, servers float64, err error) {
+	start := time.Now()
+	serversBefore, err1 := m.cpu(ctx)
+	ownBefore, err2 := cpuTime()
+	time.Sleep(d)
+	ownAfter, err3 := cpuTime()
+	serversAfter, err4 := m.cpu(ctx)
+	took := time.Since(start).Seconds()
+	return (ownAfter - ownBefore).Seconds() / took, (serversAfter - serversBefore).Seconds() / took, errors.Join(err1, err2, err3, err4)
+}
