@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"crypto/sha1"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -45,11 +43,7 @@ type (
 func (m *model) execute(now time.Duration, args []any) any {
 	words := make([]string, len(args))
 	for i, arg := range args {
-		if word, ok := arg.(string); ok {
-			words[i] = word
-		} else {
-			words[i] = fmt.Sprint(arg)
-		}
+		words[i] = word(arg)
 	}
 	switch strings.ToLower(words[0]) {
 	case "set":
@@ -61,10 +55,9 @@ func (m *model) execute(now time.Duration, args []any) any {
 		}
 		return m.script(now, name, words[2:])
 	case "eval":
-		digest := sha1.Sum([]byte(words[1]))
-		name := scriptName(words[1])
-		m.scripts[hex.EncodeToString(digest[:])] = name
-		return m.script(now, name, words[2:])
+		id := identify(words[1])
+		m.scripts[id.digest] = id.name
+		return m.script(now, id.name, words[2:])
 	}
 	return fault("ERR unknown command " + words[0])
 }
