@@ -23,6 +23,7 @@ type model struct {
 type entry struct {
 	value   string
 	expires time.Duration
+	foreign bool // it holds something else, which no command here can read
 }
 
 func newModel(run string, epoch int64) *model {
@@ -40,7 +41,16 @@ type (
 
 // execute carries a command out at an instant of the master's clock. The reply
 // is a string, an int64, a []any, nilReply or a fault.
-func (m *model) execute(now time.Duration, args []any) any {
+func (m *model) execute(now time.Duration, args []any) (reply any) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case wrongType:
+			reply = fault(p)
+		default:
+			panic(p)
+		}
+	}()
 	words := make([]string, len(args))
 	for i, arg := range args {
 		words[i] = word(arg)
@@ -86,6 +96,9 @@ func (m *model) script(now time.Duration, name string, words []string) any {
 	n, _ := strconv.Atoi(words[0])
 	keys, argv := words[1:1+n], words[1+n:]
 	key := keys[0]
+	if name == "leave" && m.keys[key].foreign {
+		return int64(-1)
+	}
 	standing, there := m.standing(now, key)
 	switch name {
 	case "acquire":
@@ -232,12 +245,19 @@ func (m *model) keep(now time.Duration, keys, argv []string) any {
 	return int64(1)
 }
 
+// wrongType is what a command panics with on a key that holds no string. What it
+// has done before stays done.
+type wrongType string
+
 // standing returns what a key holds.
 func (m *model) standing(now time.Duration, key string) (string, bool) {
 	e, ok := m.keys[key]
 	if ok && e.expires != 0 && e.expires <= now {
 		delete(m.keys, key)
 		return "", false
+	}
+	if e.foreign {
+		panic(wrongType("WRONGTYPE Operation against a key holding the wrong kind of value"))
 	}
 	return e.value, ok
 }
