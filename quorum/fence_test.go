@@ -105,11 +105,15 @@ func TestNoFenceNoLock(t *testing.T) {
 	bubbleWith(t, 3, fencing, func(b *bench) {
 		b.warm(b.Manager)
 		b.storeFences(5e15, 5e15, 5e15)
-		for _, m := range b.Masters()[:2] {
-			m.DropReplies(2) // the first question's, and with it what follows there
-		}
+		b.delayReplies(20*time.Millisecond, 1)
+		time.AfterFunc(10*time.Millisecond, func() { // all have granted it by then
+			for _, m := range b.Masters()[:2] {
+				m.DropRequests(1)
+			}
+		})
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrNoQuorum)
+		assert.Equal(b, 1, attemptError(b, err).Count(quorum.Held))
 		time.Sleep(2 * time.Second)
 		assert.Equal(b, 3, b.count(""), "rolled back")
 	})
