@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -13,6 +14,7 @@ const (
 	keepVerb
 	repairVerb
 	leaveVerb
+	waitVerb
 	inspectVerb
 	bootstrapVerb
 )
@@ -32,21 +34,33 @@ type question struct {
 func (c *claim) acquireQuestion(ttl time.Duration, proposal int64) question {
 	q := question{claim: c, verb: acquireVerb, ttl: ttl, proposal: proposal}
 	if opts := &c.manager.opts; opts.Fencing || opts.RestartGuard > 0 {
-		q.script, q.args = acquireScript, q.acquireByScript()
+		q.script, q.args = acquireScript, q.acquireByScript(false)
 	} else {
 		q.args = []any{"set", c.key, c.token, "nx", "get", "px", ttl.Milliseconds()}
 	}
 	return q
 }
 
-func (q *question) acquireByScript() []any {
+// claimQuestion is acquireQuestion for a waiter, which leaves the queue with it.
+func (c *claim) claimQuestion(ttl time.Duration, proposal int64) question {
+	q := question{claim: c, verb: acquireVerb, script: acquireScript, ttl: ttl, proposal: proposal}
+	q.args = q.acquireByScript(true)
+	return q
+}
+
+func (q *question) acquireByScript(waiter bool) []any {
 	c := q.claim
 	fence, guard := "", c.manager.opts.RestartGuard
 	if c.manager.opts.Fencing {
 		fence = strconv.FormatInt(q.proposal, 10)
 	}
-	return acquireScript.byDigest(c.guarded(c.keys()),
-		c.token, q.ttl.Milliseconds(), fence, c.retention().Milliseconds(), guard.Milliseconds())
+	keys, queue := c.keys(), 0
+	if waiter {
+		queue = len(keys) + 1
+		keys = append(keys, c.queueKeys()...)
+	}
+	return acquireScript.byDigest(c.guarded(keys),
+		c.token, q.ttl.Milliseconds(), fence, c.retention().Milliseconds(), guard.Milliseconds(), queue)
 }
 
 func (c *claim) keepQuestion(ttl time.Duration) question { return c.keeping(keepVerb, ttl, "0") }
@@ -62,14 +76,31 @@ func (c *claim) keeping(v verb, ttl time.Duration, repair string) question {
 		c.token, ttl.Milliseconds(), repair, fence, c.retention().Milliseconds())}
 }
 
-func (c *claim) leaveQuestion() question {
+// leaveQuestion gives the token up. What it has goes to the next waiter; if below
+// is not "", to one with a lower ticket than that only.
+func (c *claim) leaveQuestion(below string) question {
+	guard := c.manager.opts.RestartGuard.Milliseconds()
+	keys := append([]string{c.key}, c.queueKeys()...)
 	return question{claim: c, verb: leaveVerb, script: leaveScript,
-		args: leaveScript.byDigest([]string{c.key}, c.token)}
+		args: leaveScript.byDigest(c.guarded(keys), c.token, guard, below)}
+}
+
+// waitQuestion keeps a place in the queue, or asks how things stand if ticket is "".
+func (c *claim) waitQuestion(ticket string, lease, grant time.Duration, inbox string) question {
+	keys := append([]string{c.key}, c.queueKeys()...)
+	return question{claim: c, verb: waitVerb, script: waitScript,
+		args: waitScript.byDigest(keys, c.token, ticket, lease.Milliseconds(), grant.Milliseconds(), inbox)}
 }
 
 func (c *claim) inspectQuestion() question {
+	keys := []string{c.key, auxiliaryKey("queue", c.key)}
 	return question{claim: c, verb: inspectVerb, script: inspectScript,
-		args: inspectScript.byDigest(c.guarded([]string{c.key}), c.manager.opts.RestartGuard.Milliseconds())}
+		args: inspectScript.byDigest(c.guarded(keys), c.manager.opts.RestartGuard.Milliseconds())}
+}
+
+// queueKeys returns where the lock's waiters are.
+func (c *claim) queueKeys() []string {
+	return []string{auxiliaryKey("queue", c.key), auxiliaryKey("waiters", c.key)}
 }
 
 // keys returns the lock's key, and the fence's if there are fences.
@@ -92,10 +123,19 @@ func (c *claim) guarded(keys []string) []string {
 func (q *question) in(f form) []any {
 	script, args := q.script, q.args
 	if script == nil && f != plainForm {
-		script, args = acquireScript, q.acquireByScript()
+		script, args = acquireScript, q.acquireByScript(false)
 	}
-	if f == sourceForm {
+	switch f {
+	case sourceForm:
 		return script.bySource(args)
+	case bareForm:
+		return script.bySource(bare(args))
 	}
 	return args
+}
+
+// bare returns a script's command without its keys after the first.
+func bare(args []any) []any {
+	keys := args[2].(int)
+	return slices.Concat([]any{args[0], args[1], 1, args[3]}, args[3+keys:])
 }
