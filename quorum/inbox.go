@@ -121,19 +121,23 @@ func (b *inbox) listen(master int) {
 
 // session is one subscription, for as long as its connection lasts.
 func (b *inbox) session(master int) {
-	sub := b.manager.masters[master].client.Subscribe(b.ctx)
-	stop := context.AfterFunc(b.ctx, func() { _ = sub.Close() }) // it is closed below in any case
-	defer stop()
+	ctx, cancel := context.WithCancel(b.ctx)
+	defer cancel()
+	sub := b.manager.masters[master].client.Subscribe(ctx)
 	defer func() { _ = sub.Close() }() // nothing is left to be said on it
-	if sub.Subscribe(clock.WithTimeout(b.ctx, listenPing), b.channel) != nil {
+	// A PubSub that connects cannot be closed, so its context has to end that.
+	connecting := context.WithValue(clock.WithTimeout(ctx, b.manager.opts.AttemptTimeout), endsConnection{}, true)
+	if sub.Subscribe(connecting, b.channel) != nil {
 		return
 	}
+	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
+	defer stop()
 	for asked := false; ; {
-		message, err := sub.ReceiveTimeout(b.ctx, listenPing)
+		message, err := sub.ReceiveTimeout(ctx, listenPing)
 		switch {
 		case isTimeout(err) && !asked:
 			asked = true
-			if sub.Ping(b.ctx) != nil {
+			if sub.Ping(ctx) != nil {
 				return
 			}
 			continue
@@ -149,6 +153,10 @@ func (b *inbox) session(master int) {
 		}
 	}
 }
+
+// endsConnection marks a context whose end is to end the connections that are
+// dialled with it. The clients of Open heed it.
+type endsConnection struct{}
 
 func isTimeout(err error) bool {
 	var netErr net.Error

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"errors"
 	"net"
 	"os"
 	"sync"
@@ -19,8 +18,9 @@ type link struct {
 	master  *master
 	patient bool // calls last until they fail by themselves, as with go-redis' defaults
 
-	mu   sync.Mutex // guards draw
+	mu   sync.Mutex // guards draw and push
 	draw random
+	push random // for subscriptions and what comes of them
 }
 
 // fate is what becomes of one call.
@@ -130,11 +130,9 @@ func (l *link) deadline() error {
 	return &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
 }
 
-// DialHook is part of redis.Hook. Nothing is ever dialled.
+// DialHook is part of redis.Hook. Only subscriptions are dialled.
 func (l *link) DialHook(redis.DialHook) redis.DialHook {
-	return func(context.Context, string, string) (net.Conn, error) {
-		return nil, errors.New("sim: a simulated client dials")
-	}
+	return func(context.Context, string, string) (net.Conn, error) { return l.dial() }
 }
 
 // ProcessHook is part of redis.Hook.

@@ -142,7 +142,7 @@ func Run(seed uint64, cfg Config) Report {
 	for i := range cfg.Masters {
 		r := newRandom(seed, w.actor("master", i))
 		w.masters = append(w.masters, &master{
-			index: i, world: w,
+			index: i, world: w, subscribers: map[string][]*subscriber{},
 			rate: 1 + cfg.Drift/2*r.Float64(),
 		})
 		skew := newRandom(seed, w.actor("skew", i)).between(-cfg.Skew/2, cfg.Skew/2)
@@ -285,7 +285,8 @@ func (w *world) newClient(index int) *client {
 			Addr: fmt.Sprintf("127.0.%d.%d:6379", index, m.index), MaxRetries: -1, Protocol: 2, PipelinePoolSize: -1,
 		})
 		rc.AddHook(&link{client: c, master: m, patient: w.cfg.Patient,
-			draw: newRandom(w.seed, w.actor("link", index, m.index))})
+			draw: newRandom(w.seed, w.actor("link", index, m.index)),
+			push: newRandom(w.seed, w.actor("push", index, m.index))})
 		clients = append(clients, rc)
 		c.redis = append(c.redis, rc)
 	}
