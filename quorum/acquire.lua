@@ -18,8 +18,7 @@
 --
 -- KEYS[1]       the lock's key
 -- KEYS[2]       with fencing: where its fence is stored
--- KEYS[n]       for a waiter: the queue that it leaves
--- KEYS[n + 1]   and the waiters; see wait.lua
+-- KEYS[n]       for a waiter: the queue that it leaves; see wait.lua
 -- KEYS[#KEYS]   with the restart guard: the marker
 -- ARGV[1]       the token
 -- ARGV[2]       the TTL in milliseconds
@@ -61,7 +60,6 @@ elseif redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
 end
 local n = tonumber(ARGV[6])
 if n > 0 then
-  redis.pcall('ZREM', KEYS[n], ARGV[1])
-  redis.pcall('HDEL', KEYS[n + 1], ARGV[1])
+  removeWaiter(KEYS[n], ARGV[1])
 end
 return {1, string.format('%.0f', stored), anew, now}

@@ -57,7 +57,7 @@ func (q *question) acquireByScript(waiter bool) []any {
 	keys, queue := c.keys(), 0
 	if waiter {
 		queue = len(keys) + 1
-		keys = append(keys, c.queueKeys()...)
+		keys = append(keys, c.queueKey())
 	}
 	return acquireScript.byDigest(c.guarded(keys),
 		c.token, q.ttl.Milliseconds(), fence, c.retention().Milliseconds(), guard.Milliseconds(), queue)
@@ -79,29 +79,28 @@ func (c *claim) keeping(v verb, ttl time.Duration, repair string) question {
 // leaveQuestion gives the token up. What it has goes to the next waiter; if below
 // is not "", to one with a lower ticket than that only.
 func (c *claim) leaveQuestion(below string) question {
-	guard := c.manager.opts.RestartGuard.Milliseconds()
-	keys := append([]string{c.key}, c.queueKeys()...)
-	return question{claim: c, verb: leaveVerb, script: leaveScript,
-		args: leaveScript.byDigest(c.guarded(keys), c.token, guard, below)}
+	keys, args := []string{c.key, c.queueKey()}, []any{c.token}
+	if guard := c.manager.opts.RestartGuard.Milliseconds(); guard > 0 || below != "" {
+		keys, args = c.guarded(keys), append(args, guard, below)
+	}
+	return question{claim: c, verb: leaveVerb, script: leaveScript, args: leaveScript.byDigest(keys, args...)}
 }
 
 // waitQuestion keeps a place in the queue, or asks how things stand if ticket is "".
 func (c *claim) waitQuestion(ticket string, lease, grant time.Duration, inbox string) question {
-	keys := append([]string{c.key}, c.queueKeys()...)
+	keys := []string{c.key, c.queueKey(), auxiliaryKey("waiters", c.key)}
 	return question{claim: c, verb: waitVerb, script: waitScript,
 		args: waitScript.byDigest(keys, c.token, ticket, lease.Milliseconds(), grant.Milliseconds(), inbox)}
 }
 
 func (c *claim) inspectQuestion() question {
-	keys := []string{c.key, auxiliaryKey("queue", c.key)}
+	keys := []string{c.key, c.queueKey()}
 	return question{claim: c, verb: inspectVerb, script: inspectScript,
 		args: inspectScript.byDigest(c.guarded(keys), c.manager.opts.RestartGuard.Milliseconds())}
 }
 
-// queueKeys returns where the lock's waiters are.
-func (c *claim) queueKeys() []string {
-	return []string{auxiliaryKey("queue", c.key), auxiliaryKey("waiters", c.key)}
-}
+// queueKey returns where the lock's waiters queue.
+func (c *claim) queueKey() string { return auxiliaryKey("queue", c.key) }
 
 // keys returns the lock's key, and the fence's if there are fences.
 func (c *claim) keys() []string {

@@ -42,7 +42,7 @@ func newScript(parts ...string) *script {
 }
 
 var (
-	acquireScript   = newScript(guardSource, fenceSource, acquireSource)
+	acquireScript   = newScript(guardSource, fenceSource, queueSource, acquireSource)
 	keepScript      = newScript(fenceSource, keepSource)
 	leaveScript     = newScript(guardSource, queueSource, leaveSource)
 	waitScript      = newScript(queueSource, waitSource)

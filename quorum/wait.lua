@@ -7,8 +7,7 @@
 --
 -- KEYS[1]  the lock's key
 -- KEYS[2]  the queue: a sorted set of tokens, by ticket
--- KEYS[3]  the waiters: a hash of "lease grant inbox" by token, where the lease
---          ends at that time of this master's, in milliseconds
+-- KEYS[3]  the waiters; see queue.lua
 -- ARGV[1]  the waiter's token
 -- ARGV[2]  its ticket, '' for none
 -- ARGV[3]  for how many milliseconds its place is kept
@@ -27,7 +26,7 @@ if standing == ARGV[1] then
 end
 local rank = 0
 if ARGV[2] ~= '' then
-  nextWaiter(KEYS[2], KEYS[3], '', now)
+  nextWaiter(KEYS[2], '', now)
   redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
   redis.call('HSET', KEYS[3], ARGV[1], string.format('%.0f', now + ARGV[3]) .. ' ' .. ARGV[4] .. ' ' .. ARGV[5])
   for _, key in ipairs({KEYS[2], KEYS[3]}) do

@@ -154,7 +154,7 @@ func (m *model) acquire(now time.Duration, keys, argv []string) any {
 		m.keys[keys[0]] = entry{value: token, expires: now + ttl}
 	}
 	if n := number(argv[5]); n > 0 {
-		m.dequeue(keys[n-1], keys[n], token)
+		m.dequeue(keys[n-1], waitersOf(keys[n-1]), token)
 	}
 	return []any{int64(1), strconv.FormatInt(stored, 10), anew, m.time(now)}
 }
@@ -283,13 +283,16 @@ func number(s string) int64 {
 
 // leave is leave.lua.
 func (m *model) leave(now time.Duration, keys, argv []string) any {
-	token, guard, below := argv[0], milliseconds(argv[1]), argv[2]
+	token, guard, below := argv[0], time.Duration(0), ""
+	if len(argv) > 1 {
+		guard, below = milliseconds(argv[1]), argv[2]
+	}
 	waiting := false
 	if len(keys) > 1 {
 		_, waiting = m.standing(now, keys[1])
 	}
 	if waiting {
-		m.dequeue(keys[1], keys[2], token)
+		m.dequeue(keys[1], waitersOf(keys[1]), token)
 	}
 	standing, there := m.standing(now, keys[0])
 	switch {
@@ -299,11 +302,11 @@ func (m *model) leave(now time.Duration, keys, argv []string) any {
 		return int64(-1)
 	}
 	if waiting {
-		next, grant, inbox := m.nextWaiter(now, keys[1], keys[2], below)
-		out := next != "" && guard > 0 && m.heldOut(now, keys[3], guard, true) > 0
+		next, grant, inbox := m.nextWaiter(now, keys[1], waitersOf(keys[1]), below)
+		out := next != "" && guard > 0 && m.heldOut(now, keys[2], guard, true) > 0
 		if next != "" && !out {
 			m.keys[keys[0]] = entry{value: next, expires: now + grant}
-			m.dequeue(keys[1], keys[2], next)
+			m.dequeue(keys[1], waitersOf(keys[1]), next)
 			m.published = append(m.published, message{inbox, next})
 			return int64(2)
 		}
@@ -346,6 +349,8 @@ func (m *model) enqueue(now time.Duration, keys []string, token string, ticket i
 	q.expires, w.expires = max(q.expires, now+lease), max(w.expires, now+lease)
 	m.keys[keys[1]], m.keys[keys[2]] = q, w
 }
+
+func waitersOf(queue string) string { return strings.Replace(queue, ":queue", ":waiters", 1) }
 
 // nextWaiter is queue.lua.
 func (m *model) nextWaiter(now time.Duration, queue, waiters, below string) (token string, grant time.Duration, inbox string) {

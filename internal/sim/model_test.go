@@ -62,7 +62,7 @@ const now = time.Hour
 // load reads the scripts as the library puts them together.
 func (d *differential) load() {
 	d.scripts, d.sources = map[string]*redis.Script{}, map[string]string{}
-	shared := map[string][]string{"acquire": {"guard", "fence"}, "keep": {"fence"}, "leave": {"guard", "queue"}, "wait": {"queue"}}
+	shared := map[string][]string{"acquire": {"guard", "fence", "queue"}, "keep": {"fence"}, "leave": {"guard", "queue"}, "wait": {"queue"}}
 	for _, name := range []string{"acquire", "keep", "leave", "wait", "inspect", "bootstrap"} {
 		var parts []string
 		for _, part := range append(shared[name], name) {
@@ -145,7 +145,7 @@ func (d *differential) command(micros int64) []any {
 		n := 0
 		if r.IntN(2) == 0 {
 			n = len(keys) + 1
-			keys = append(keys, queue...)
+			keys = append(keys, queue[0])
 		}
 		return d.call(name, withMarker(keys), token, ttl, fence, retention, guard, n)
 	case "keep":
@@ -154,7 +154,10 @@ func (d *differential) command(micros int64) []any {
 		if r.IntN(4) == 0 {
 			return d.call(name, []any{lock}, token, guard, "")
 		}
-		return d.call(name, withMarker(append([]any{lock}, queue...)), token, guard, []string{"", ticket}[r.IntN(2)])
+		if guard == "0" && r.IntN(2) == 0 {
+			return d.call(name, []any{lock, queue[0]}, token)
+		}
+		return d.call(name, withMarker([]any{lock, queue[0]}), token, guard, []string{"", ticket}[r.IntN(2)])
 	case "wait":
 		if r.IntN(5) == 0 {
 			ticket = ""
