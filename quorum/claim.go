@@ -75,7 +75,7 @@ func (c *claim) note(q *request, o Outcome, dropped error) {
 		}
 	case waitVerb:
 		switch o {
-		case Held, Taken, Absent:
+		case Held, Taken, Absent, Refused:
 			c.queued.Or(1 << q.master)
 		case Unknown:
 			c.doubtful.Or(1 << q.master)

@@ -34,7 +34,7 @@ type master struct {
 	legacy atomic.Bool
 
 	// barred is set once the master has said that its client has no right to the
-	// auxiliary keys. Releases do without them from then on.
+	// auxiliary keys. What can do without them does so from then on.
 	barred atomic.Bool
 }
 
@@ -118,7 +118,7 @@ func (c *commands) giveBack(cmds []redis.Cmd) {
 // choose starts a request in the form that the master is known to understand.
 func (m *master) choose(q *request) {
 	switch {
-	case q.question.verb == leaveVerb && m.barred.Load():
+	case q.question.canBeBare() && m.barred.Load():
 		q.form = bareForm
 	case q.form == plainForm && (q.question.script != nil || m.legacy.Load()):
 		q.form = digestForm

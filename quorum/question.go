@@ -90,7 +90,8 @@ func (c *claim) leaveQuestion(below string) question {
 func (c *claim) waitQuestion(ticket string, lease, grant time.Duration, inbox string) question {
 	keys := []string{c.key, c.queueKey(), auxiliaryKey("waiters", c.key)}
 	return question{claim: c, verb: waitVerb, script: waitScript,
-		args: waitScript.byDigest(keys, c.token, ticket, lease.Milliseconds(), grant.Milliseconds(), inbox)}
+		args: waitScript.byDigest(c.guarded(keys), c.token, ticket, lease.Milliseconds(), grant.Milliseconds(), inbox,
+			c.manager.opts.RestartGuard.Milliseconds())}
 }
 
 func (c *claim) inspectQuestion() question {
@@ -132,6 +133,10 @@ func (q *question) in(f form) []any {
 	}
 	return args
 }
+
+// canBeBare tells whether there is a bare form of the question: nobody who may use a
+// lock's key is kept from releasing it or looking at it.
+func (q *question) canBeBare() bool { return q.verb == leaveVerb || q.verb == inspectVerb }
 
 // bare returns a script's command without its keys after the first.
 func bare(args []any) []any {

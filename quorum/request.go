@@ -18,7 +18,7 @@ const (
 	plainForm  form = iota // acquire only: one SET
 	digestForm             // EVALSHA
 	sourceForm             // EVAL
-	bareForm               // leave only: EVAL, without the auxiliary keys
+	bareForm               // leave and inspect only: EVAL, without the auxiliary keys
 )
 
 // request is a question to one master: the payload of a lane's operation. Its
@@ -58,7 +58,7 @@ func (q *request) rephrase() bool {
 		q.form = digestForm
 	case q.form == digestForm && redis.HasErrorPrefix(err, "NOSCRIPT"):
 		q.form = sourceForm
-	case q.form != bareForm && q.question.verb == leaveVerb && (redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "CROSSSLOT")):
+	case q.form != bareForm && q.question.canBeBare() && (redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "CROSSSLOT")):
 		q.form = bareForm
 	default:
 		return false
@@ -218,6 +218,8 @@ func (q *request) readReport(parts []any) (Outcome, error) {
 		return Absent, nil
 	case -1:
 		return Taken, nil
+	case -2:
+		return Refused, &heldOut{left: time.Duration(q.vote.left) * time.Millisecond}
 	}
 	return unexpected(parts)
 }

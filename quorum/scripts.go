@@ -45,7 +45,7 @@ var (
 	acquireScript   = newScript(guardSource, fenceSource, queueSource, acquireSource)
 	keepScript      = newScript(fenceSource, keepSource)
 	leaveScript     = newScript(guardSource, queueSource, leaveSource)
-	waitScript      = newScript(queueSource, waitSource)
+	waitScript      = newScript(guardSource, queueSource, waitSource)
 	inspectScript   = newScript(inspectSource)
 	bootstrapScript = newScript(bootstrapSource)
 )

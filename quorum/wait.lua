@@ -8,13 +8,16 @@
 -- KEYS[1]  the lock's key
 -- KEYS[2]  the queue: a sorted set of tokens, by ticket
 -- KEYS[3]  the waiters; see queue.lua
+-- KEYS[4]  with the restart guard: the marker
 -- ARGV[1]  the waiter's token
 -- ARGV[2]  its ticket, '' for none
 -- ARGV[3]  for how many milliseconds its place is kept
 -- ARGV[4]  for how many milliseconds it is to be granted the key
 -- ARGV[5]  the channel on which it is to be told
+-- ARGV[6]  the restart guard in milliseconds, '0' without it
 -- Reply    {1 the waiter has the key, 0 nobody has it, -1 another has it,
---           milliseconds that the key has left as PTTL says them,
+--           -2 nobody has it, and the guard holds this master out,
+--           milliseconds that the key has left as PTTL says them, or the guard,
 --           how many waiters are before it, time in microseconds}
 local clock = redis.call('TIME')
 local micros = clock[1] * 1000000 + clock[2]
@@ -35,5 +38,11 @@ if ARGV[2] ~= '' then
     end
   end
   rank = redis.call('ZRANK', KEYS[2], ARGV[1])
+end
+if not standing and ARGV[6] ~= '0' then
+  local out = heldOut(KEYS[4], tonumber(ARGV[6]), now)
+  if out then
+    return {-2, out, rank, micros}
+  end
 end
 return {standing and -1 or 0, left, rank, micros}

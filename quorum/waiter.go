@@ -63,7 +63,8 @@ type place struct {
 	heard    clock.Instant // when it last told something; 0 if never
 	due      clock.Instant // when to ask again
 	outcome  Outcome       // Held: granted to this entry
-	left     time.Duration // what the key had left when it was heard of
+	err      error         // why it is Refused
+	left     time.Duration // what the key had left when it was heard of, or the guard that holds the master out
 	rank     int64         // how many are before this waiter
 	polls    int           // how often it was asked because no message can be expected
 }
@@ -354,6 +355,9 @@ func (e *entry) view(now clock.Instant) (v view) {
 			if p.outcome == Absent {
 				v.vacant++
 			}
+		case p.heldOut():
+			v.answered++
+			ranks = append(ranks, p.rank)
 		case p.heard == 0 && p.underway && now.Sub(p.asked) < m.opts.AttemptTimeout/2, p.asked == 0:
 			v.pending++
 		}
@@ -364,6 +368,10 @@ func (e *entry) view(now clock.Instant) (v view) {
 	}
 	return v
 }
+
+// heldOut tells whether nobody has the lock there, and the restart guard would not
+// let anybody have it.
+func (p *place) heldOut() bool { return p.outcome == Refused && errors.Is(p.err, ErrHeldOut) }
 
 // track notes since when things are as they are.
 func (e *entry) track(v view, now clock.Instant) {
@@ -417,27 +425,27 @@ func (e *entry) send(master int, now clock.Instant) {
 // Settle notes what a master has told.
 func (e *entry) Settle(op *operation, dropped error) {
 	q := &op.Payload
-	outcome, _ := q.read(dropped)
+	outcome, err := q.read(dropped)
 	e.claim.note(q, outcome, dropped)
 	now := e.waiter.manager.opts.Clock.Now()
 	e.waiter.mu.Lock()
-	e.places[q.master].settle(e, int(q.master), q, outcome, now)
+	e.places[q.master].settle(e, q, outcome, err, now)
 	e.waiter.mu.Unlock()
 	e.waiter.nudge()
 }
 
 // settle takes in an answer. A grant that a message told of while the question was
 // under way is later than the answer.
-func (p *place) settle(e *entry, master int, q *request, o Outcome, now clock.Instant) {
+func (p *place) settle(e *entry, q *request, o Outcome, err error, now clock.Instant) {
 	p.underway = false
 	switch {
 	case o == Held && p.outcome == Held:
 	case p.outcome == Held && p.heard >= p.asked && o != Refused:
 	default:
-		p.outcome, p.heard = o, now
+		p.outcome, p.err, p.heard = o, err, now
 		p.left, p.rank = time.Duration(q.vote.left)*time.Millisecond, q.vote.rank
 	}
-	p.due = now.Add(e.interval(master))
+	p.due = now.Add(e.interval(int(q.master)))
 }
 
 // interval is how long to wait before a master is asked again.
@@ -446,8 +454,8 @@ func (e *entry) interval(master int) time.Duration {
 	p := &e.places[master]
 	pause := min(shortestRenewal+time.Duration(p.rank)*shortestRenewal/4, longestRenewal)
 	pause -= time.Duration(e.jitter * float64(pause) / 4)
-	if p.outcome == Taken && p.rank == 0 && p.left > 0 {
-		pause = min(pause, p.left+time.Millisecond) // when the holder's key should expire
+	if (p.outcome == Taken || p.heldOut()) && p.rank == 0 && p.left > 0 {
+		pause = min(pause, p.left+time.Millisecond) // when the holder's key should expire, or the guard is over
 	}
 	if w.manager.inbox.subscribed[master].Load() {
 		p.polls = 0
@@ -462,7 +470,7 @@ func (e *entry) told(master int) {
 	now := e.waiter.manager.opts.Clock.Now()
 	e.waiter.mu.Lock()
 	p := &e.places[master]
-	p.outcome, p.heard = Held, now
+	p.outcome, p.err, p.heard = Held, nil, now
 	e.waiter.mu.Unlock()
 	e.waiter.nudge()
 }
@@ -495,6 +503,7 @@ func (w *waiter) why(last *AttemptError) *AttemptError {
 	for i := range w.entry.places {
 		if p := &w.entry.places[i]; p.heard != 0 {
 			failure.Masters[i].Outcome = p.outcome
+			failure.Masters[i].Err = redact(p.err, w.entry.claim.token, m.masters[i].password)
 		}
 	}
 	if failure.Count(Taken) <= len(m.masters)-m.quorum && last != nil {

@@ -332,6 +332,10 @@ func (m *model) wait(now time.Duration, keys, argv []string) any {
 	code := int64(0)
 	if there {
 		code = -1
+	} else if guard := milliseconds(argv[5]); guard > 0 {
+		if out := m.heldOut(now, keys[3], guard, true); out > 0 {
+			code, left = -2, out
+		}
 	}
 	return []any{code, left, rank, m.time(now)}
 }

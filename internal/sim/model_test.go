@@ -62,7 +62,7 @@ const now = time.Hour
 // load reads the scripts as the library puts them together.
 func (d *differential) load() {
 	d.scripts, d.sources = map[string]*redis.Script{}, map[string]string{}
-	shared := map[string][]string{"acquire": {"guard", "fence", "queue"}, "keep": {"fence"}, "leave": {"guard", "queue"}, "wait": {"queue"}}
+	shared := map[string][]string{"acquire": {"guard", "fence", "queue"}, "keep": {"fence"}, "leave": {"guard", "queue"}, "wait": {"guard", "queue"}}
 	for _, name := range []string{"acquire", "keep", "leave", "wait", "inspect", "bootstrap"} {
 		var parts []string
 		for _, part := range append(shared[name], name) {
@@ -163,7 +163,7 @@ func (d *differential) command(micros int64) []any {
 			ticket = ""
 		}
 		lease := []string{"1000000", "2000000"}[r.IntN(2)]
-		return d.call(name, append([]any{lock}, queue...), token, ticket, lease, "3000000", "inbox:"+token)
+		return d.call(name, withMarker(append([]any{lock}, queue...)), token, ticket, lease, "3000000", "inbox:"+token, guard)
 	case "inspect":
 		return d.call(name, withMarker([]any{lock, queue[0]}), guard)
 	}
