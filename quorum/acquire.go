@@ -36,7 +36,8 @@ func (m *Manager) TryAcquire(ctx context.Context, name string, ttl time.Duration
 }
 
 // Acquire takes the lock called name for ttl, and waits for it for as long as
-// ctx lets it. The parameters are TryAcquire's.
+// ctx lets it, first come first served; see "Waiting" in the package
+// documentation. The parameters are TryAcquire's.
 //
 // When ctx ends, the error satisfies errors.Is both for ctx's error and for the
 // reason that the last attempt failed for, ErrTaken or ErrNoQuorum. After Close
