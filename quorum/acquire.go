@@ -2,7 +2,6 @@ package quorum
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
@@ -37,7 +36,8 @@ func (m *Manager) TryAcquire(ctx context.Context, name string, ttl time.Duration
 }
 
 // Acquire takes the lock called name for ttl, and waits for it for as long as
-// ctx lets it. The parameters are TryAcquire's.
+// ctx lets it, first come first served; see "Waiting" in the package
+// documentation. The parameters are TryAcquire's.
 //
 // When ctx ends, the error satisfies errors.Is both for ctx's error and for the
 // reason that the last attempt failed for, ErrTaken or ErrNoQuorum. After Close
@@ -52,32 +52,6 @@ func (m *Manager) Acquire(ctx context.Context, name string, ttl time.Duration, o
 	}
 	defer m.exit()
 	return m.acquire(ctx, a)
-}
-
-// acquire makes attempts until one wins, ctx ends, or the Manager is closed.
-func (m *Manager) acquire(ctx context.Context, a acquisition) (*Lock, error) {
-	var last *AttemptError // of the last attempt that ctx did not interrupt
-	for n := 0; ; n++ {
-		l, c, err := m.attempt(ctx, a)
-		if err == nil {
-			return l, nil
-		}
-		var failure *AttemptError
-		if !errors.As(err, &failure) {
-			return nil, err
-		}
-		if last == nil || ctx.Err() == nil {
-			last = failure
-		}
-		if !m.sleep(ctx, backoff(m.opts.MinBackoff, m.opts.MaxBackoff, n, c.token)) {
-			break
-		}
-	}
-	if m.closed.Load() {
-		return nil, ErrClosed
-	}
-	last.reasons = append(last.reasons[:1:1], ended(ctx)...)
-	return nil, last
 }
 
 // sleep waits for d. It returns false at once when ctx ends or the Manager is
@@ -104,16 +78,23 @@ func (m *Manager) attempt(ctx context.Context, a acquisition) (*Lock, *claim, er
 		return nil, nil, err
 	}
 	c.asked(a.ttl)
+	return m.attemptAs(ctx, a, c, c.acquireQuestion(a.ttl, m.proposal(m.opts.Clock.Now())))
+}
+
+// attemptAs tries once, with a claim that was not given up yet. If the attempt
+// fails, it is given up.
+func (m *Manager) attemptAs(ctx context.Context, a acquisition, c *claim, q question) (*Lock, *claim, error) {
 	now := m.opts.Clock.Now
 	start := now() // before anything is sent: the window counts from here
 	until := start.Add(a.window)
 	deadline := min(start.Add(m.opts.AttemptTimeout), until)
-	r := newRound(c.acquireQuestion(a.ttl, m.proposal(start)))
+	r := newRound(q)
 	if a.seekHolder {
 		r.awaitAll()
 	}
 	if ctx.Err() != nil {
-		return nil, c, r.unsent("acquire", ended(ctx))
+		c.leave(start, 0) // it may have been in the queue
+		return nil, c, m.unsentError("acquire", a.name, ended(ctx))
 	}
 	r.submit(start, deadline)
 	verdict, last := r.wait(ctx, start, deadline), r

@@ -10,17 +10,22 @@
 -- hold, and one far behind could be lower than what was stored and has expired.
 -- With the restart guard it must be within a quarter of that, so that after a
 -- master forgot and was held out, all proposals are above those of before.
--- Where the token stands already, a client has repeated the request, and what is
--- stored may be of any request: nothing is stored anew.
+--
+-- Where the token stands already, a client has repeated the request, or the key
+-- was handed on to a waiter that now takes the lock. It gets at least the TTL; it
+-- never gets less than it had. What a repeated request proposes is not higher
+-- than what the first one stored, so it has stored nothing anew.
 --
 -- KEYS[1]       the lock's key
 -- KEYS[2]       with fencing: where its fence is stored
+-- KEYS[n]       for a waiter: the queue that it leaves; see wait.lua
 -- KEYS[#KEYS]   with the restart guard: the marker
 -- ARGV[1]       the token
 -- ARGV[2]       the TTL in milliseconds
 -- ARGV[3]       the proposed fence, '' without fencing
 -- ARGV[4]       for how many milliseconds a fence is kept
 -- ARGV[5]       the restart guard in milliseconds, '0' without it
+-- ARGV[6]       n, '0' for who is no waiter
 -- Reply         {1, stored fence, 1 if it was stored anew, time} the token has it
 --               {-1, token, 0, time}                             another token has it
 --               {-2, '', milliseconds yet, time}                 held out by the guard
@@ -44,11 +49,17 @@ if ARGV[3] ~= '' then
   if ARGV[5] ~= '0' then
     near = math.min(near, ARGV[5] * 250)
   end
-  if not standing and math.abs(ARGV[3] - now) <= near and storeFence(KEYS[2], stored, ARGV[3], ARGV[4]) then
+  if math.abs(ARGV[3] - now) <= near and storeFence(KEYS[2], stored, ARGV[3], ARGV[4]) then
     stored, anew = tonumber(ARGV[3]), 1
   end
 end
 if not standing then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+elseif redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+local n = tonumber(ARGV[6])
+if n > 0 then
+  removeWaiter(KEYS[n], ARGV[1])
 end
 return {1, string.format('%.0f', stored), anew, now}

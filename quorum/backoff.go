@@ -16,8 +16,12 @@ func backoff(least, most time.Duration, attempt int, token string) time.Duration
 	if attempt < 63 && least<<attempt>>attempt == least {
 		pause = min(least<<attempt, most)
 	}
+	return pause - time.Duration(float64(pause)/2*share(token))
+}
+
+// share draws a number from 0 to 1 from a token.
+func share(token string) float64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(token)) // never fails, see hash.Hash
-	const half = 1 << 32
-	return pause - time.Duration(float64(pause)/2*float64(h.Sum64()>>32)/half)
+	return float64(h.Sum64()>>32) / (1 << 32)
 }

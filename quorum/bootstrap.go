@@ -41,7 +41,7 @@ func (m *Manager) bootstrap(ctx context.Context, write string) error {
 	r := newRound(question{claim: c, verb: bootstrapVerb, script: bootstrapScript,
 		args: bootstrapScript.byDigest([]string{markerKey}, write)})
 	if ctx.Err() != nil {
-		return r.unsent("bootstrap", ended(ctx))
+		return m.unsentError("bootstrap", "", ended(ctx))
 	}
 	start := m.opts.Clock.Now()
 	deadline := start.Add(m.opts.AttemptTimeout)

@@ -21,6 +21,7 @@ type claim struct {
 	granted   atomic.Uint64 // bit i: master i has answered that the token stands there
 	doubtful  atomic.Uint64 // bit i: master i may yet carry out a request that puts the token there
 	disputed  atomic.Uint64 // bit i: master i refused such a request, but may have carried out an earlier try of it
+	queued    atomic.Uint64 // bit i: master i has the token in its queue
 	owed      atomic.Uint64 // bit i: master i's ledger has a debt of this claim
 	longest   atomic.Int64  // the longest TTL asked for
 	fence     atomic.Int64  // what it carries along; 0 until it is known, and without fencing
@@ -72,7 +73,17 @@ func (c *claim) note(q *request, o Outcome, dropped error) {
 				c.disputed.Or(1 << q.master)
 			}
 		}
+	case waitVerb:
+		switch o {
+		case Held, Taken, Absent, Refused:
+			c.queued.Or(1 << q.master)
+		case Unknown:
+			c.doubtful.Or(1 << q.master)
+		}
 	case leaveVerb:
+		if q.handedOn {
+			c.manager.lines.heat(c.key, c.manager.opts.Clock.Now())
+		}
 		c.manager.ledgers[q.master].settle(debt{claim: c}, q, o, dropped)
 	}
 }
@@ -87,9 +98,10 @@ func (c *claim) paid(master int) { c.owed.And(^(uint64(1) << master)) }
 
 func (c *claim) wasGranted(master int) bool { return c.granted.Load()&(1<<master) != 0 }
 
-// mayStand tells whether the token may stand on a master, as far as is known.
+// mayStand tells whether the token may stand on a master, or in its queue, as far
+// as is known.
 func (c *claim) mayStand(master int) bool {
-	return (c.granted.Load()|c.doubtful.Load()|c.disputed.Load())&(1<<master) != 0
+	return (c.granted.Load()|c.doubtful.Load()|c.disputed.Load()|c.queued.Load())&(1<<master) != 0
 }
 
 func (c *claim) inDoubt(master int) bool { return c.doubtful.Load()&(1<<master) != 0 }
@@ -99,7 +111,13 @@ func (c *claim) inDoubt(master int) bool { return c.doubtful.Load()&(1<<master) 
 // It runs on no context but the lanes' own. The round's settled channel is
 // closed once the given masters (a bit set) are through.
 func (c *claim) leave(now clock.Instant, awaited uint64) *round {
-	r := newRound(c.leaveQuestion())
+	return c.leaveFor("", now, awaited)
+}
+
+// leaveFor is leave that hands on to tickets below the given one only, if that is
+// not "".
+func (c *claim) leaveFor(below string, now clock.Instant, awaited uint64) *round {
+	r := newRound(c.leaveQuestion(below))
 	r.awaited, r.settled = awaited, make(chan struct{})
 	c.manager.owing.add(len(r.ops))
 	r.submit(now, clock.Never)

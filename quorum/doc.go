@@ -54,23 +54,78 @@
 //
 // # What is not guaranteed
 //
-// A master that forgets can grant the same lock twice. That is one that crashed
-// without having written the key to its disk, that was flushed, that evicts keys,
-// or that was replaced by a replica which had not got the key yet. With N = 5,
-// one master that forgets and a holder that only just had its quorum are enough.
+// Without Options.RestartGuard, a master that forgets can grant the same lock
+// twice. That is one that crashed without having written the key to its disk, that
+// was flushed, that evicts keys, or that was replaced by a replica which had not
+// got the key yet. With N = 5, one master that forgets and a holder that only just
+// had its quorum are enough. With the guard, a master that was restarted, flushed
+// or replaced does no harm, nor do all of them at once; one that evicts keys, or on
+// which somebody deletes them one by one, does: nothing tells.
 //
 // A clock that is set ahead expires keys early. Let the masters' clocks be slewed,
 // not stepped.
 //
-// A process can be paused, by its garbage collector, its scheduler or its virtual
-// machine, after it has looked at Validity and before it acts on that. No lock
-// that expires can help against this; a fencing token, which the resource itself
-// compares with the highest that it has seen, can. Lock.Fence is where it will
-// be; it is 0 so far. Until then, let what a lock protects be harmless when done
-// twice, or have it checked where it is stored.
+// Without Options.Fencing, a holder that is paused can do harm: by its garbage
+// collector, its scheduler or its virtual machine, after it has looked at Validity
+// and before it acts on that. No lock that expires can help against this; a
+// fencing token, which the resource itself compares with the highest that it has
+// seen, can. Without one, let what a lock protects be harmless when done twice.
+//
+// With fencing, the order of holders that a day or twice the TTL lies between
+// rests on a majority of the masters' clocks agreeing better than that, and the
+// order across a master that forgot on the restart guard, and on clocks that agree
+// to a quarter of it.
+//
+// Waiters are served in the order in which they queued on the masters, by the
+// masters' clocks. That is fairness, not safety: messages that get lost, masters
+// that disagree for a moment, or clients of other libraries can change it.
+//
+// # Why it is safe
+//
+// Each step names a test that fails without it. Those of internal/sim try all of
+// them together, against masters, networks and clients that fail.
+//
+//  1. A lock is held only if a majority has granted one token that nobody used
+//     before, so two holders' majorities share a master (TestQuorum,
+//     TestEachAttemptHasATokenOfItsOwn).
+//  2. That master granted the second only once the first one's key was gone: by its
+//     release, after its window was closed (TestReleaseGoesOnWhenItsContextEnds), or by
+//     its time being up, which is later by the holder's clock
+//     (TestElapsedCounts, TestExtendMovesTheWindow, TestExtendNeverShortens).
+//  3. Nothing that is late changes that: what is sent for one token to one master
+//     is carried out in order, or repeated until it has been
+//     (TestRollbackNeverOvertakesItsAcquire, TestReleaseIsRepeatedWhereItOvertookTheAcquire).
+//  4. What a queue or a message says is never counted. A waiter has the lock when a
+//     majority granted its token within one round (TestPublishedNonsenseIsNothing),
+//     and masters grant to waiters only in the place of who leaves
+//     (TestRollingRestartWithWaiters).
+//  5. With the restart guard, that master has not forgotten the first holder: a run
+//     of a server that was not seen for the longest TTL grants nothing
+//     (TestForgetfulMastersCastNoVote, TestHeldOutMastersHandNothingOn), and is
+//     never taken for an earlier one (TestMarkerIsNeverWrittenOlder). Only a holder
+//     that a majority has just confirmed puts its key back there
+//     (TestHolderRepairsWhereTheGuardHoldsOut).
+//  6. With fencing, that master stored the first holder's fence while its key stood
+//     there (TestSecondRoundComparesTheToken), and so did every master that kept it
+//     alive since (TestFenceIsCarriedAlong). The second holder's is above all that
+//     its majority had stored (TestFenceIsAboveAllThatItsMajorityStored), and
+//     stored by a majority before it is used (TestNoFenceNoLock).
 //
 // Work that outlasts the window is not protected by the lock any more. Do and
 // AutoRenew extend it in time, and say so when they cannot.
+//
+// # Waiting
+//
+// Acquire and Do wait without polling. Whoever is refused takes a place in a queue
+// on every master; whoever releases the lock hands it on there, in the same atomic
+// step, to the first in the queue, and the master tells that one, who confirms it
+// with one more round. In one process, callers wait for each other first, and one
+// of them at a time is in the masters' queues.
+//
+// A waiter that died costs those behind it a second or two, a holder that died its
+// TTL. Where channels cannot be subscribed to, or auxiliary keys not be used, for
+// want of rights or behind a proxy, waiters ask again and again, with growing
+// pauses. The queues' keys expire by themselves.
 //
 // # Choosing a TTL
 //
@@ -83,10 +138,15 @@
 // # Masters
 //
 // They must not be replicas of each other, and should not share a machine, a disk
-// or a power supply. Let each either write every command to its disk before it
-// answers (appendonly yes, appendfsync always), or stay away for longer than the
-// longest TTL whenever it has crashed (delayed restart). With appendfsync everysec
-// a power cut makes it forget the grants of the last second, or more. Let maxmemory-policy be noeviction.
+// or a power supply. Let each write every command to its disk before it answers
+// (appendonly yes, appendfsync always), or use Options.RestartGuard, or see to it
+// that a master which has crashed stays away for longer than the longest TTL. With
+// appendfsync everysec a power cut makes it forget the grants of the last second,
+// or more. Let maxmemory-policy be noeviction.
+//
+// A user's rights must include the lock's key, SET, and scripts with GET, PTTL,
+// PEXPIRE and DEL. For waiting in queues, fencing and the restart guard it needs
+// the keys redlock:aux:*, channels of that prefix, sorted sets, hashes and INFO.
 //
 // # Other clients
 //
@@ -97,6 +157,8 @@
 // # Reading
 //
 //   - The algorithm: https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/
+//   - Registers on masters that fail, which fences are kept in: Attiya, Bar-Noy and
+//     Dolev, "Sharing memory robustly in message-passing systems", 1995
 //   - Why it needs fencing: Martin Kleppmann, "How to do distributed locking", 2016,
 //     https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html
 package quorum

@@ -39,7 +39,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	}
 	r := l.newKeepRound(start, whole, window)
 	if ctx.Err() != nil {
-		return r.unsent("extend", ended(ctx))
+		return m.unsentError("extend", l.Name(), ended(ctx))
 	}
 	deadline := min(start.Add(m.opts.AttemptTimeout), until)
 	r.submit(start, deadline)

@@ -46,6 +46,16 @@ func (m *master) noteTime(micros int64, now clock.Instant) {
 	}
 }
 
+// toldTime counts the masters that have told what time it is there.
+func (m *Manager) toldTime() (n int) {
+	for _, master := range m.masters {
+		if master.ahead.Load() != 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // mastersTime returns what time it is by the masters' clocks, in microseconds:
 // the median of those that have told theirs, and of this process's own where that
 // is needed for a majority. So no single wrong clock matters, whosever it is.

@@ -48,7 +48,14 @@ type Inspection struct {
 	Standing Standing
 	Holder   string        // the token that has a quorum; "" if none has
 	TTL      time.Duration // for how long Holder still has one; -1 for ever
-	Masters  []MasterInspection
+
+	// Waiting is how many wait for it in the masters' queues, of each Manager one
+	// at most, and Waited for how long the first of them has. Where the masters
+	// disagree it is the most that a quorum of those that answered agrees on.
+	Waiting int
+	Waited  time.Duration
+
+	Masters []MasterInspection
 }
 
 // MasterInspection is what one master said.
@@ -57,6 +64,11 @@ type MasterInspection struct {
 	Token  string        // what stands there; "" if nothing does, or Err is set
 	TTL    time.Duration // for how long; -1 for ever
 	Err    error         // why the master did not tell
+
+	// Waiting is how many are in this master's queue for the lock, and Waited for
+	// how long the first of them has waited.
+	Waiting int
+	Waited  time.Duration
 
 	// HeldOut is for how long yet the restart guard keeps the master from voting
 	// for new locks; 0 if it does not, or there is no guard.
@@ -74,6 +86,9 @@ func (m MasterInspection) vacant() bool { return m.Err == nil && m.Token == "" &
 // String tells the standing and, with the tokens cut short, each master's part.
 func (i *Inspection) String() string {
 	s := fmt.Sprintf("lock %q is %v", i.Name, i.Standing)
+	if i.Waiting > 0 {
+		s += fmt.Sprintf(", %d wait, the first for %v", i.Waiting, i.Waited)
+	}
 	for _, m := range i.Masters {
 		switch {
 		case m.Err != nil:
@@ -113,7 +128,7 @@ func (m *Manager) Inspect(ctx context.Context, name string) (*Inspection, error)
 	c := &claim{manager: m, name: name, key: m.opts.Prefix + name, sequence: m.lanes.NewSequence()}
 	r := newRound(c.inspectQuestion())
 	if ctx.Err() != nil {
-		return nil, r.unsent("inspect", ended(ctx))
+		return nil, m.unsentError("inspect", name, ended(ctx))
 	}
 	start := m.opts.Clock.Now()
 	deadline := start.Add(m.opts.AttemptTimeout)
@@ -143,12 +158,14 @@ func (r *round) inspection() (i *Inspection, answers int) {
 			if q.outcome == Taken {
 				part.Token, part.TTL = h.standing, lifetime(h.left)
 			}
+			part.Waiting, part.Waited = int(h.waiting), lifetime(max(h.waited, 0))
 			part.HeldOut, part.Evicts = lifetime(max(h.heldOut, 0)), h.evicts
 			answers++
 		}
 		i.Masters = append(i.Masters, part)
 	}
 	i.conclude(r.tally.quorum)
+	i.count(r.tally.quorum)
 	return i, answers
 }
 
@@ -188,6 +205,23 @@ func (i *Inspection) conclude(quorum int) {
 			i.Standing, i.Holder, i.TTL = StandingHeld, holder, quorumTTL(ttls, quorum)
 		}
 	}
+}
+
+// count finds how many wait, and for how long.
+func (i *Inspection) count(quorum int) {
+	var waiting []int
+	var waited []time.Duration
+	for _, m := range i.Masters {
+		if m.Err == nil {
+			waiting, waited = append(waiting, m.Waiting), append(waited, m.Waited)
+		}
+	}
+	if len(waiting) < quorum {
+		return
+	}
+	slices.Sort(waiting)
+	slices.Sort(waited)
+	i.Waiting, i.Waited = waiting[len(waiting)-quorum], waited[len(waited)-quorum]
 }
 
 // quorumTTL returns for how long at least a quorum of the keys lasts.

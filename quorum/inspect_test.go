@@ -197,7 +197,7 @@ func TestInspectionOfAKeyThatOutlivesDurations(t *testing.T) {
 			if setUp(args) {
 				return behaved(args)
 			}
-			return "*4\r\n$1\r\na\r\n:9223372036854775807\r\n:0\r\n$0\r\n\r\n"
+			return "*6\r\n$1\r\na\r\n:9223372036854775807\r\n:0\r\n$0\r\n\r\n:0\r\n:0\r\n"
 		})
 		client := f.client("192.0.2.1:1", nil)
 		m, err := quorum.New(append(b.Clients()[:0:0], client), &quorum.Options{Clock: b.clock})

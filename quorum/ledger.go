@@ -255,7 +255,7 @@ type payment struct {
 }
 
 func (l *ledger) pay(d *debt) {
-	p := &payment{question: d.claim.leaveQuestion(), ledger: l, debt: *d}
+	p := &payment{question: d.claim.leaveQuestion(""), ledger: l, debt: *d}
 	p.op = operation{
 		Payload: request{question: &p.question, master: uint8(l.master)},
 		Owner:   p, Deadline: time.Duration(d.expires), Undo: true,

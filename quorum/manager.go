@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/fanout"
 	"github.com/quorumlock/redlock/token"
 )
@@ -28,6 +29,8 @@ type Manager struct {
 	lanes   *fanout.Group[request]
 	ledgers []*ledger // one per master
 	watch   *watch
+	lines   lines
+	inbox   *inbox
 
 	timers sync.Pool // of *time.Timer, all stopped
 
@@ -103,6 +106,8 @@ func start(clients, owned []redis.UniversalClient, opts Options) *Manager {
 		return m.masters[lane].send(ctx, batch)
 	})
 	m.watch = newWatch(opts.Clock)
+	m.lines = lines{byKey: map[string]*line{}, hot: map[string]clock.Instant{}}
+	m.inbox = newInbox(m)
 	m.tasks.Go(func() error { m.watch.run(m.stop); return nil })
 	for _, l := range m.ledgers {
 		m.tasks.Go(func() error { l.run(m.stop); return nil })
@@ -215,6 +220,7 @@ func (m *Manager) Close() error {
 	}
 	errs = append(errs, m.owing.wait(ctx, "keys left to expire"), m.abandoned())
 	close(m.stop)
+	errs = append(errs, m.inbox.close(ctx))
 	for _, client := range m.owned {
 		errs = append(errs, client.Close())
 	}

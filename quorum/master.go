@@ -32,6 +32,10 @@ type master struct {
 	// legacy is set once the master has refused SET with NX and GET together,
 	// which is how a Redis before 7 answers the first acquire.
 	legacy atomic.Bool
+
+	// barred is set once the master has said that its client has no right to the
+	// auxiliary keys. What can do without them does so from then on.
+	barred atomic.Bool
 }
 
 func newMaster(client redis.UniversalClient, index int, timeout time.Duration) *master {
@@ -113,7 +117,10 @@ func (c *commands) giveBack(cmds []redis.Cmd) {
 
 // choose starts a request in the form that the master is known to understand.
 func (m *master) choose(q *request) {
-	if q.form == plainForm && (q.question.script != nil || m.legacy.Load()) {
+	switch {
+	case q.question.canBeBare() && m.barred.Load():
+		q.form = bareForm
+	case q.form == plainForm && (q.question.script != nil || m.legacy.Load()):
 		q.form = digestForm
 	}
 }
@@ -121,12 +128,12 @@ func (m *master) choose(q *request) {
 // misunderstood returns the requests of batch that have to be put again.
 func (m *master) misunderstood(batch []*operation) (again []*operation) {
 	for _, op := range batch {
-		plain := op.Payload.form == plainForm
-		if op.Payload.rephrase() {
+		q := &op.Payload
+		plain, err := q.form == plainForm, q.replyErr
+		if q.rephrase() {
 			again = append(again, op)
-			if plain {
-				m.legacy.Store(true)
-			}
+			m.legacy.CompareAndSwap(false, plain)
+			m.barred.CompareAndSwap(false, q.form == bareForm && redis.HasErrorPrefix(err, "NOPERM"))
 		}
 	}
 	return again

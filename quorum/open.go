@@ -97,6 +97,9 @@ func quietDialer(dial func(context.Context, string, string) (net.Conn, error)) f
 		if err != nil {
 			return failedConn{err: err}, nil
 		}
+		if ctx.Value(endsConnection{}) != nil {
+			context.AfterFunc(ctx, func() { _ = conn.Close() }) // whoever uses it is told so
+		}
 		return conn, nil
 	}
 }

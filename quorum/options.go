@@ -32,9 +32,10 @@ type Options struct {
 	// Default: 1 s.
 	AttemptTimeout time.Duration
 
-	// MinBackoff and MaxBackoff bound how long Acquire waits between attempts:
-	// about MinBackoff after the first, twice as long after each further one,
-	// up to MaxBackoff, each shortened at random by up to half.
+	// MinBackoff and MaxBackoff bound how long Acquire waits between attempts
+	// where too few masters answer for a queue, or refuse one, and Once where
+	// attempts fail: about MinBackoff after the first, twice as long after each
+	// further one, up to MaxBackoff, each shortened at random by up to half.
 	// Default: 16 ms and 512 ms.
 	MinBackoff, MaxBackoff time.Duration
 

@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -13,6 +14,7 @@ const (
 	keepVerb
 	repairVerb
 	leaveVerb
+	waitVerb
 	inspectVerb
 	bootstrapVerb
 )
@@ -32,21 +34,33 @@ type question struct {
 func (c *claim) acquireQuestion(ttl time.Duration, proposal int64) question {
 	q := question{claim: c, verb: acquireVerb, ttl: ttl, proposal: proposal}
 	if opts := &c.manager.opts; opts.Fencing || opts.RestartGuard > 0 {
-		q.script, q.args = acquireScript, q.acquireByScript()
+		q.script, q.args = acquireScript, q.acquireByScript(false)
 	} else {
 		q.args = []any{"set", c.key, c.token, "nx", "get", "px", ttl.Milliseconds()}
 	}
 	return q
 }
 
-func (q *question) acquireByScript() []any {
+// claimQuestion is acquireQuestion for a waiter, which leaves the queue with it.
+func (c *claim) claimQuestion(ttl time.Duration, proposal int64) question {
+	q := question{claim: c, verb: acquireVerb, script: acquireScript, ttl: ttl, proposal: proposal}
+	q.args = q.acquireByScript(true)
+	return q
+}
+
+func (q *question) acquireByScript(waiter bool) []any {
 	c := q.claim
 	fence, guard := "", c.manager.opts.RestartGuard
 	if c.manager.opts.Fencing {
 		fence = strconv.FormatInt(q.proposal, 10)
 	}
-	return acquireScript.byDigest(c.guarded(c.keys()),
-		c.token, q.ttl.Milliseconds(), fence, c.retention().Milliseconds(), guard.Milliseconds())
+	keys, queue := c.keys(), 0
+	if waiter {
+		queue = len(keys) + 1
+		keys = append(keys, c.queueKey())
+	}
+	return acquireScript.byDigest(c.guarded(keys),
+		c.token, q.ttl.Milliseconds(), fence, c.retention().Milliseconds(), guard.Milliseconds(), queue)
 }
 
 func (c *claim) keepQuestion(ttl time.Duration) question { return c.keeping(keepVerb, ttl, "0") }
@@ -62,15 +76,32 @@ func (c *claim) keeping(v verb, ttl time.Duration, repair string) question {
 		c.token, ttl.Milliseconds(), repair, fence, c.retention().Milliseconds())}
 }
 
-func (c *claim) leaveQuestion() question {
-	return question{claim: c, verb: leaveVerb, script: leaveScript,
-		args: leaveScript.byDigest([]string{c.key}, c.token)}
+// leaveQuestion gives the token up. What it has goes to the next waiter; if below
+// is not "", to one with a lower ticket than that only.
+func (c *claim) leaveQuestion(below string) question {
+	keys, args := []string{c.key, c.queueKey()}, []any{c.token}
+	if guard := c.manager.opts.RestartGuard.Milliseconds(); guard > 0 || below != "" {
+		keys, args = c.guarded(keys), append(args, guard, below)
+	}
+	return question{claim: c, verb: leaveVerb, script: leaveScript, args: leaveScript.byDigest(keys, args...)}
+}
+
+// waitQuestion keeps a place in the queue, or asks how things stand if ticket is "".
+func (c *claim) waitQuestion(ticket string, lease, grant time.Duration, inbox string) question {
+	keys := []string{c.key, c.queueKey(), auxiliaryKey("waiters", c.key)}
+	return question{claim: c, verb: waitVerb, script: waitScript,
+		args: waitScript.byDigest(c.guarded(keys), c.token, ticket, lease.Milliseconds(), grant.Milliseconds(), inbox,
+			c.manager.opts.RestartGuard.Milliseconds())}
 }
 
 func (c *claim) inspectQuestion() question {
+	keys := []string{c.key, c.queueKey()}
 	return question{claim: c, verb: inspectVerb, script: inspectScript,
-		args: inspectScript.byDigest(c.guarded([]string{c.key}), c.manager.opts.RestartGuard.Milliseconds())}
+		args: inspectScript.byDigest(c.guarded(keys), c.manager.opts.RestartGuard.Milliseconds())}
 }
+
+// queueKey returns where the lock's waiters queue.
+func (c *claim) queueKey() string { return auxiliaryKey("queue", c.key) }
 
 // keys returns the lock's key, and the fence's if there are fences.
 func (c *claim) keys() []string {
@@ -92,10 +123,23 @@ func (c *claim) guarded(keys []string) []string {
 func (q *question) in(f form) []any {
 	script, args := q.script, q.args
 	if script == nil && f != plainForm {
-		script, args = acquireScript, q.acquireByScript()
+		script, args = acquireScript, q.acquireByScript(false)
 	}
-	if f == sourceForm {
+	switch f {
+	case sourceForm:
 		return script.bySource(args)
+	case bareForm:
+		return script.bySource(bare(args))
 	}
 	return args
+}
+
+// canBeBare tells whether there is a bare form of the question: nobody who may use a
+// lock's key is kept from releasing it or looking at it.
+func (q *question) canBeBare() bool { return q.verb == leaveVerb || q.verb == inspectVerb }
+
+// bare returns a script's command without its keys after the first.
+func bare(args []any) []any {
+	keys := args[2].(int)
+	return slices.Concat([]any{args[0], args[1], 1, args[3]}, args[3+keys:])
 }

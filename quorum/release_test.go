@@ -164,7 +164,8 @@ func TestCloseEndsLocksAndCalls(t *testing.T) {
 		assertReason(b, l.Release(b.Context()), quorum.ErrClosed)
 		assertReason(b, b.Manager.Close(), quorum.ErrClosed)
 		assert.Equal(b, 5, b.count(l.Token()), "locks taken by hand are left to expire")
-		assert.Equal(b, executed, b.Master(0).Commands())
+		assert.Equal(b, executed+1, b.Master(0).Commands(), "who waited leaves the queue")
+		assert.Equal(b, []string{name, "watched"}, b.Master(0).Keys())
 	})
 }
 

@@ -18,6 +18,7 @@ const (
 	plainForm  form = iota // acquire only: one SET
 	digestForm             // EVALSHA
 	sourceForm             // EVAL
+	bareForm               // leave and inspect only: EVAL, without the auxiliary keys
 )
 
 // request is a question to one master: the payload of a lane's operation. Its
@@ -33,14 +34,17 @@ type request struct {
 	outcome  Outcome // Unknown until settled
 	settled  bool
 	released bool // leave: the token stood there, and is gone by this request
+	handedOn bool // and a waiter has the key now
 }
 
-// vote is what a master says besides its verdict on an acquire.
+// vote is what a master says besides its verdict on an acquire, or to a waiter.
 type vote struct {
-	standing string // the other token that stands there, if it was taken
-	fence    int64  // the fence that is stored there now
-	anew     bool   // it is the one that was proposed, and was stored by this very request
+	standing string // acquire: the other token that stands there, if it was taken
+	fence    int64  // acquire: the fence that is stored there now
+	anew     bool   // acquire: it is the one that was proposed, and was stored by this very request
 	time     int64  // the master's time in microseconds; 0 if it did not tell
+	left     int64  // wait: the milliseconds that the key has left, as PTTL says them
+	rank     int64  // wait: how many waiters are before this one
 }
 
 // rephrase tells whether the master did not understand the request as it was put
@@ -54,6 +58,8 @@ func (q *request) rephrase() bool {
 		q.form = digestForm
 	case q.form == digestForm && redis.HasErrorPrefix(err, "NOSCRIPT"):
 		q.form = sourceForm
+	case q.form != bareForm && q.question.canBeBare() && (redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "CROSSSLOT")):
+		q.form = bareForm
 	default:
 		return false
 	}
@@ -108,6 +114,8 @@ func (q *request) readReply() (Outcome, error) {
 		switch {
 		case q.question.verb == acquireVerb && q.form != plainForm:
 			return q.readVote(reply)
+		case q.question.verb == waitVerb:
+			return q.readReport(reply)
 		case q.question.verb == inspectVerb:
 			return q.readHolding(reply)
 		}
@@ -172,10 +180,13 @@ func (q *request) readVote(parts []any) (Outcome, error) {
 // readCode reads the reply of keep, repair and leave.
 func (q *request) readCode(code int64) (Outcome, error) {
 	switch code {
-	case 1:
-		if q.question.verb == leaveVerb {
-			q.released = true
+	case 1, 2:
+		switch {
+		case q.question.verb == leaveVerb:
+			q.released, q.handedOn = true, code == 2
 			return Absent, nil
+		case code == 2:
+			return unexpected(code)
 		}
 		return Held, nil
 	case 0:
@@ -184,6 +195,33 @@ func (q *request) readCode(code int64) (Outcome, error) {
 		return Taken, nil
 	}
 	return unexpected(code)
+}
+
+// readReport reads wait's {code, milliseconds left, rank, time}.
+func (q *request) readReport(parts []any) (Outcome, error) {
+	if len(parts) != 4 {
+		return unexpected(parts)
+	}
+	numbers := [4]int64{}
+	for i, part := range parts {
+		n, ok := part.(int64)
+		if !ok {
+			return unexpected(parts)
+		}
+		numbers[i] = n
+	}
+	q.vote.left, q.vote.rank, q.vote.time = numbers[1], numbers[2], numbers[3]
+	switch numbers[0] {
+	case 1:
+		return Held, nil
+	case 0:
+		return Absent, nil
+	case -1:
+		return Taken, nil
+	case -2:
+		return Refused, &heldOut{left: time.Duration(q.vote.left) * time.Millisecond}
+	}
+	return unexpected(parts)
 }
 
 // readHolding reads inspect's reply, which stays in reply.
@@ -204,20 +242,24 @@ type holding struct {
 	left     int64 // milliseconds, as PTTL says them
 	heldOut  int64 // milliseconds
 	evicts   string
+	waiting  int64
+	waited   int64 // milliseconds
 }
 
 // noKey is what PTTL says where there is no key.
 const noKey = -2
 
 func readHolding(parts []any) (h holding, ok bool) {
-	if len(parts) != 4 {
+	if len(parts) != 6 {
 		return h, false
 	}
 	standing, ok1 := parts[0].(string)
 	left, ok2 := parts[1].(int64)
 	out, ok3 := parts[2].(int64)
 	evicts, ok4 := parts[3].(string)
-	return holding{standing: standing, left: left, heldOut: out, evicts: evicts}, ok1 && ok2 && ok3 && ok4
+	waiting, ok5 := parts[4].(int64)
+	waited, ok6 := parts[5].(int64)
+	return holding{standing, left, out, evicts, waiting, waited}, ok1 && ok2 && ok3 && ok4 && ok5 && ok6
 }
 
 // describe names a master in errors: by its address, never with its

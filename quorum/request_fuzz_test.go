@@ -63,7 +63,7 @@ var replies = []func(text string, number int64, token string) reply{
 	func(text string, _ int64, _ string) reply { return reply{value: []any{text, "1"}} },
 	func(string, int64, string) reply { return reply{value: []any{nil, nil}} },
 	func(text string, number int64, _ string) reply {
-		return reply{value: []any{text, number, number, text}}
+		return reply{value: []any{text, number, number, text, number, number}}
 	},
 	func(text string, number int64, _ string) reply {
 		return reply{value: []any{number, text, number & 1, int64(1_790_000_000_000_000)}}
@@ -282,7 +282,7 @@ func fuzzReplies(t *testing.T, replied func(string, int64, string) reply, text s
 	oddly(func() {
 		err := l.Release(t.Context())
 		switch code, ok := replied(text, number, l.Token()).code(); {
-		case ok && code >= -1 && code <= 1:
+		case ok && code >= -1 && code <= 2:
 			require.NoError(t, err)
 		default:
 			assertReason(t, err, quorum.ErrNoQuorum)
@@ -294,7 +294,7 @@ func fuzzReplies(t *testing.T, replied func(string, int64, string) reply, text s
 		r := replied(text, number, "")
 		parts, _ := r.value.([]any)
 		switch {
-		case r.err == nil && len(parts) == 4 && fmt.Sprintf("%T %T %T %T", parts...) == "string int64 int64 string":
+		case r.err == nil && len(parts) == 6 && fmt.Sprintf("%T %T %T %T %T %T", parts...) == "string int64 int64 string int64 int64":
 			require.NoError(t, err)
 			if parts[1] == int64(-2) {
 				assert.Equal(t, quorum.StandingFree, i.Standing)
@@ -303,6 +303,7 @@ func fuzzReplies(t *testing.T, replied func(string, int64, string) reply, text s
 			assert.Equal(t, parts[0], i.Holder)
 			assert.GreaterOrEqual(t, i.TTL, time.Duration(-1))
 			assert.GreaterOrEqual(t, i.Masters[0].HeldOut, time.Duration(0))
+			assert.GreaterOrEqual(t, i.Waited, time.Duration(0))
 		default:
 			assertReason(t, err, quorum.ErrNoQuorum)
 		}

@@ -177,13 +177,14 @@ func (r *round) having(o Outcome) (masters uint64) {
 	return masters
 }
 
-// unsent makes the error of a round that was not begun, because ctx had ended.
-func (r *round) unsent(op string, ended []error) *AttemptError {
+// unsentError makes the error of an operation that was not begun, because ctx had
+// ended.
+func (m *Manager) unsentError(op, name string, ended []error) *AttemptError {
 	failure := &AttemptError{
-		Op: op, Name: r.claim.name, Quorum: r.claim.manager.quorum,
+		Op: op, Name: name, Quorum: m.quorum,
 		reasons: append([]error{ErrNoQuorum}, ended...),
 	}
-	for _, m := range r.claim.manager.masters {
+	for _, m := range m.masters {
 		failure.Masters = append(failure.Masters, MasterResult{Master: m.address, Outcome: Unsent})
 	}
 	return failure

@@ -14,6 +14,8 @@ var (
 	guardSource string
 	//go:embed fence.lua
 	fenceSource string
+	//go:embed queue.lua
+	queueSource string
 )
 
 var (
@@ -23,6 +25,8 @@ var (
 	keepSource string
 	//go:embed leave.lua
 	leaveSource string
+	//go:embed wait.lua
+	waitSource string
 	//go:embed inspect.lua
 	inspectSource string
 	//go:embed bootstrap.lua
@@ -38,9 +42,10 @@ func newScript(parts ...string) *script {
 }
 
 var (
-	acquireScript   = newScript(guardSource, fenceSource, acquireSource)
+	acquireScript   = newScript(guardSource, fenceSource, queueSource, acquireSource)
 	keepScript      = newScript(fenceSource, keepSource)
-	leaveScript     = newScript(leaveSource)
+	leaveScript     = newScript(guardSource, queueSource, leaveSource)
+	waitScript      = newScript(guardSource, queueSource, waitSource)
 	inspectScript   = newScript(inspectSource)
 	bootstrapScript = newScript(bootstrapSource)
 )

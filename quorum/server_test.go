@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -136,6 +137,19 @@ func TestClusterAsOneMaster(t *testing.T) {
 	together(t, m)
 	c.Master(1).Stop()
 	decisive(t, m, whole.Get)
+	fenced, err := quorum.New([]redis.UniversalClient{whole}, &quorum.Options{Fencing: true})
+	require.NoError(t, err)
+	for _, name := range []string{"plain", "{tag}ged", "a{tag}", "{", "} and no tag"} {
+		handsOverNamed(t, m, name)
+		_, err := fenced.TryAcquire(patiently(t), name, ttl)
+		if strings.HasPrefix(name, "}") {
+			assertReason(t, err, quorum.ErrNoQuorum)
+			assert.ErrorContains(t, err, "CROSSSLOT")
+		} else {
+			assert.NoError(t, err)
+		}
+	}
+	require.NoError(t, fenced.Close())
 	c.Master(0).Stop()
 	_, err = m.TryAcquire(patiently(t), name, ttl)
 	assertReason(t, err, quorum.ErrNoQuorum)
@@ -170,4 +184,99 @@ func TestSentinelAsOneMaster(t *testing.T) {
 	assertReason(t, err, quorum.ErrNoQuorum)
 	assert.Equal(t, "master 0 (by Sentinel)", attemptError(t, err).Masters[0].Master)
 	_ = m.Close() // keys may be left on what was stopped
+}
+
+// withRights starts three masters on which a user has the given rights only, and
+// returns Managers of that user and of one with all rights.
+func withRights(t *testing.T, rights ...string) (restricted, free *quorum.Manager, admins []*redis.Client) {
+	t.Helper()
+	masters := redisproc.Start(t, 3)
+	var own []string
+	for _, m := range masters {
+		admin := redis.NewClient(&redis.Options{Addr: m.Addr(), MaintNotificationsConfig: quiet})
+		t.Cleanup(func() { require.NoError(t, admin.Close()) })
+		require.NoError(t, admin.Do(t.Context(), slices.Concat([]any{"acl", "setuser", "app", "on", ">" + password},
+			anys(rights))...).Err())
+		admins = append(admins, admin)
+		own = append(own, "redis://app:"+password+"@"+m.Addr())
+	}
+	return open(t, quorum.Options{}, own...), open(t, quorum.Options{}, urls(masters)...), admins
+}
+
+func anys(words []string) (all []any) {
+	for _, word := range words {
+		all = append(all, word)
+	}
+	return all
+}
+
+// handsOver has the first Manager release a lock that the second waits for, and
+// then the other way round. Each must get it soon.
+func handsOver(t *testing.T, first, second *quorum.Manager, queue bool) {
+	t.Helper()
+	for range 2 {
+		l, err := first.TryAcquire(patiently(t), name, time.Minute)
+		require.NoError(t, err)
+		var group errgroup.Group
+		var next *quorum.Lock
+		group.Go(func() (err error) {
+			next, err = second.Acquire(patiently(t), name, time.Minute)
+			return err
+		})
+		require.Eventually(t, func() bool {
+			i, err := first.Inspect(patiently(t), name)
+			require.NoError(t, err)
+			assert.Equal(t, l.Token(), i.Holder)
+			return i.Waiting > 0 || !queue
+		}, patience, time.Millisecond)
+		require.NoError(t, l.Release(patiently(t)))
+		require.NoError(t, group.Wait())
+		require.NoError(t, next.Release(patiently(t)))
+		first, second = second, first
+	}
+}
+
+// TestWaitingAcrossRights: who may not touch the queues, or use channels, waits
+// and is waited for all the same.
+func TestWaitingAcrossRights(t *testing.T) {
+	for what, tt := range map[string]struct {
+		rights []string
+		queue  bool
+	}{
+		"all":                   {[]string{"allkeys", "allchannels", "+@all"}, true},
+		"no channels":           {[]string{"allkeys", "resetchannels", "+@all"}, true},
+		"may not publish":       {[]string{"allkeys", "allchannels", "+@all", "-publish"}, true},
+		"may not subscribe":     {[]string{"allkeys", "allchannels", "+@all", "-subscribe"}, true},
+		"no sorted sets":        {[]string{"allkeys", "allchannels", "+@all", "-@sortedset"}, false},
+		"its own keys only":     {[]string{"~nightly*", "allchannels", "+@all"}, false},
+		"keys, and no channels": {[]string{"~nightly*", "resetchannels", "+@all"}, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel() // it waits for servers
+			restricted, free, admins := withRights(t, tt.rights...)
+			handsOver(t, restricted, free, tt.queue)
+			for _, admin := range admins {
+				require.Eventually(t, func() bool { return admin.Exists(t.Context(), name).Val() == 0 }, patience, time.Millisecond)
+			}
+		})
+	}
+}
+
+// handsOverNamed has two wait for each other in one process, by way of the masters.
+func handsOverNamed(t *testing.T, m *quorum.Manager, name string) {
+	t.Helper()
+	l, err := m.TryAcquire(patiently(t), name, time.Minute)
+	require.NoError(t, err, name)
+	var group errgroup.Group
+	for range 3 {
+		group.Go(func() error {
+			next, err := m.Acquire(patiently(t), name, time.Minute)
+			if err != nil {
+				return err
+			}
+			return next.Release(patiently(t))
+		})
+	}
+	require.NoError(t, l.Release(patiently(t)), name)
+	require.NoError(t, group.Wait(), name)
 }

@@ -54,6 +54,8 @@ func (t *tally) add(o Outcome, dropped error) {
 func (t *tally) verdict(v verb) verdict {
 	good, rival, enough := t.counts[Held], t.counts[Taken], t.masters-t.quorum+1
 	switch v {
+	case waitVerb:
+		good, rival, enough = good+rival+t.counts[Absent], 0, t.masters+1
 	case keepVerb:
 		rival, enough = t.counts[Taken]+t.counts[Absent], t.quorum
 	case leaveVerb:

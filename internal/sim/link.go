@@ -2,10 +2,10 @@ package sim
 
 import (
 	"context"
-	"errors"
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -20,8 +20,9 @@ type link struct {
 	master  *master
 	patient bool // calls last until they fail by themselves, as with go-redis' defaults
 
-	mu   sync.Mutex // guards draw
+	mu   sync.Mutex // guards draw and push
 	draw random
+	push random // for subscriptions and what comes of them
 }
 
 // fate is what becomes of one call.
@@ -116,7 +117,11 @@ func (l *link) repetition(f fate) <-chan time.Time {
 
 // passing tells whether go-redis would try again after this.
 func passing(replies []any) bool {
-	return len(replies) == 0 || refusal(replies[0])
+	if len(replies) == 0 {
+		return true
+	}
+	reply, failed := replies[0].(fault)
+	return failed && (strings.HasPrefix(string(reply), "LOADING ") || strings.HasPrefix(string(reply), "READONLY "))
 }
 
 // deliver has the batch carried out later, whether or not anybody waits for it.
@@ -158,11 +163,9 @@ func (l *link) deadline() error {
 	return &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
 }
 
-// DialHook is part of redis.Hook. Nothing is ever dialled.
+// DialHook is part of redis.Hook. Only subscriptions are dialled.
 func (l *link) DialHook(redis.DialHook) redis.DialHook {
-	return func(context.Context, string, string) (net.Conn, error) {
-		return nil, errors.New("sim: a simulated client dials")
-	}
+	return func(context.Context, string, string) (net.Conn, error) { return l.dial() }
 }
 
 // ProcessHook is part of redis.Hook.

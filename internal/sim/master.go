@@ -21,6 +21,8 @@ type master struct {
 	hung  chan struct{} // closed when it continues; nil while it runs
 	life  int           // counts its lives: what was sent to an earlier one is lost
 
+	subscribers map[string][]*subscriber // by channel
+
 	refusal string               // what it answers to whatever it is asked; "" if it does as it is asked
 	past    map[string][]stretch // what stood there when, by key
 }
@@ -56,7 +58,28 @@ func (m *master) execute(life int, scatter time.Duration, batch [][]any) (replie
 		replies = append(replies, m.model.execute(m.now(), args))
 		m.note(keyOf(args))
 	}
+	for _, message := range m.model.published {
+		for _, s := range m.subscribers[message.channel] {
+			s.deliver(message)
+		}
+	}
+	m.model.published = nil
 	return replies, true
+}
+
+// subscribe has what is published on a channel delivered to s, once the master
+// runs. It returns false if the master has died before.
+func (m *master) subscribe(life int, channel string, s *subscriber) bool {
+	if _, ok := m.execute(life, s.link.scatter(), nil); !ok {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.life != life {
+		return false
+	}
+	m.subscribers[channel] = append(m.subscribers[channel], s)
+	return true
 }
 
 // runID is another one in each life.
@@ -129,6 +152,12 @@ func (m *master) kill() {
 	defer m.mu.Unlock()
 	m.down = true
 	m.life++
+	for _, subscribers := range m.subscribers {
+		for _, s := range subscribers {
+			_ = s.conn.Close() // it is a pipe
+		}
+	}
+	m.subscribers = map[string][]*subscriber{}
 }
 
 // memory is what a master comes back with.

@@ -1,9 +1,12 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,12 +19,19 @@ type model struct {
 	scripts map[string]string // digest → the name of the script
 	run     string            // the run id
 	epoch   int64             // what TIME says at its clock's instant 0, in microseconds
+
+	published []message // what was published since it was asked last
 }
+
+// message is what was published on a channel.
+type message struct{ channel, payload string }
 
 // entry is a key that holds a string. It expires at an instant of the master's
 // clock; 0 is never.
 type entry struct {
 	value   string
+	queue   map[string]int64  // in the place of a value: a sorted set
+	waiters map[string]string // or a hash
 	expires time.Duration
 	foreign bool // it holds something else, which no command here can read
 }
@@ -96,10 +106,6 @@ func (m *model) script(now time.Duration, name string, words []string) any {
 	n, _ := strconv.Atoi(words[0])
 	keys, argv := words[1:1+n], words[1+n:]
 	key := keys[0]
-	if name == "leave" && m.keys[key].foreign {
-		return int64(-1)
-	}
-	standing, there := m.standing(now, key)
 	switch name {
 	case "acquire":
 		return m.acquire(now, keys, argv)
@@ -108,16 +114,13 @@ func (m *model) script(now time.Duration, name string, words []string) any {
 	case "bootstrap":
 		return m.bootstrap(now, key, argv[0])
 	case "leave":
-		switch {
-		case !there:
-			return int64(0)
-		case standing != argv[0]:
-			return int64(-1)
-		}
-		delete(m.keys, key)
-		return int64(1)
+		return m.leave(now, keys, argv)
+	case "wait":
+		return m.wait(now, keys, argv)
 	case "inspect":
-		return []any{standing, m.left(now, key), m.inspectGuard(now, keys[n-1], argv[0]), ""}
+		standing, _ := m.standing(now, key)
+		waiting, waited := m.inspectQueue(now, keys[1])
+		return []any{standing, m.left(now, key), m.inspectGuard(now, keys[n-1], argv[0]), "", waiting, waited}
 	}
 	return fault("ERR unknown script " + name)
 }
@@ -146,12 +149,15 @@ func (m *model) acquire(now time.Duration, keys, argv []string) any {
 			tolerance = min(tolerance, guard.Microseconds()/4)
 		}
 		near := max(proposed-m.time(now), m.time(now)-proposed) <= tolerance
-		if !there && near && m.storeFence(now, keys[1], stored, proposed, milliseconds(argv[3])) {
+		if near && m.storeFence(now, keys[1], stored, proposed, milliseconds(argv[3])) {
 			stored, anew = proposed, 1
 		}
 	}
-	if !there {
+	if e := m.keys[keys[0]]; !there || e.expires < now+ttl {
 		m.keys[keys[0]] = entry{value: token, expires: now + ttl}
+	}
+	if n := number(argv[5]); n > 0 {
+		m.dequeue(keys[n-1], waitersOf(keys[n-1]), token)
 	}
 	return []any{int64(1), strconv.FormatInt(stored, 10), anew, m.time(now)}
 }
@@ -283,4 +289,130 @@ func number(s string) int64 {
 		panic("sim: not a number: " + s)
 	}
 	return n
+}
+
+// leave is leave.lua.
+func (m *model) leave(now time.Duration, keys, argv []string) any {
+	token, guard, below := argv[0], time.Duration(0), ""
+	if len(argv) > 1 {
+		guard, below = milliseconds(argv[1]), argv[2]
+	}
+	waiting := false
+	if len(keys) > 1 {
+		_, waiting = m.standing(now, keys[1])
+	}
+	if waiting {
+		m.dequeue(keys[1], waitersOf(keys[1]), token)
+	}
+	if m.keys[keys[0]].foreign {
+		return int64(-1)
+	}
+	standing, there := m.standing(now, keys[0])
+	switch {
+	case !there:
+		return int64(0)
+	case standing != token:
+		return int64(-1)
+	}
+	if waiting {
+		next, grant, inbox := m.nextWaiter(now, keys[1], waitersOf(keys[1]), below)
+		out := next != "" && guard > 0 && m.heldOut(now, keys[2], guard, true) > 0
+		if next != "" && !out {
+			m.keys[keys[0]] = entry{value: next, expires: now + grant}
+			m.dequeue(keys[1], waitersOf(keys[1]), next)
+			m.published = append(m.published, message{inbox, next})
+			return int64(2)
+		}
+	}
+	delete(m.keys, keys[0])
+	return int64(1)
+}
+
+// wait is wait.lua.
+func (m *model) wait(now time.Duration, keys, argv []string) any {
+	token, ticket, lease := argv[0], argv[1], milliseconds(argv[2])
+	standing, there := m.standing(now, keys[0])
+	left := m.left(now, keys[0])
+	if there && standing == token {
+		return []any{int64(1), left, int64(0), m.time(now)}
+	}
+	rank := int64(0)
+	if ticket != "" {
+		m.nextWaiter(now, keys[1], keys[2], "")
+		m.enqueue(now, keys, token, number(ticket), lease, argv[3]+" "+argv[4])
+		rank = int64(slices.Index(m.queued(keys[1]), token))
+	}
+	code := int64(0)
+	if there {
+		code = -1
+	} else if guard := milliseconds(argv[5]); guard > 0 {
+		if out := m.heldOut(now, keys[3], guard, true); out > 0 {
+			code, left = -2, out
+		}
+	}
+	return []any{code, left, rank, m.time(now)}
+}
+
+func (m *model) enqueue(now time.Duration, keys []string, token string, ticket int64, lease time.Duration, rest string) {
+	q, w := m.keys[keys[1]], m.keys[keys[2]]
+	if q.queue == nil {
+		q.queue = map[string]int64{}
+	}
+	if w.waiters == nil {
+		w.waiters = map[string]string{}
+	}
+	q.queue[token] = ticket
+	w.waiters[token] = fmt.Sprint(m.time(now)/1000+lease.Milliseconds(), " ", rest)
+	q.expires, w.expires = max(q.expires, now+lease), max(w.expires, now+lease)
+	m.keys[keys[1]], m.keys[keys[2]] = q, w
+}
+
+func waitersOf(queue string) string { return strings.Replace(queue, ":queue", ":waiters", 1) }
+
+// nextWaiter is queue.lua.
+func (m *model) nextWaiter(now time.Duration, queue, waiters, below string) (token string, grant time.Duration, inbox string) {
+	m.standing(now, queue)
+	m.standing(now, waiters)
+	for _, token := range m.queued(queue) {
+		if below != "" && m.keys[queue].queue[token] >= number(below) {
+			break
+		}
+		parts := strings.SplitN(m.keys[waiters].waiters[token], " ", 3)
+		if len(parts) == 3 && number(parts[0]) > m.time(now)/1000 {
+			return token, milliseconds(parts[1]), parts[2]
+		}
+		m.dequeue(queue, waiters, token)
+	}
+	return "", 0, ""
+}
+
+// queued returns a queue's tokens, in their order.
+func (m *model) queued(key string) []string {
+	queue := m.keys[key].queue
+	return slices.SortedFunc(maps.Keys(queue), func(a, b string) int {
+		return cmp.Or(cmp.Compare(queue[a], queue[b]), cmp.Compare(a, b))
+	})
+}
+
+// dequeue takes a token out of a queue. What is empty then is gone.
+func (m *model) dequeue(queue, waiters, token string) {
+	if q, there := m.keys[queue]; there {
+		if delete(q.queue, token); len(q.queue) == 0 {
+			delete(m.keys, queue)
+		}
+	}
+	if w, there := m.keys[waiters]; there {
+		if delete(w.waiters, token); len(w.waiters) == 0 {
+			delete(m.keys, waiters)
+		}
+	}
+}
+
+func (m *model) inspectQueue(now time.Duration, key string) (waiting, waited int64) {
+	m.standing(now, key)
+	queued := m.queued(key)
+	if len(queued) == 0 {
+		return 0, 0
+	}
+	return int64(len(queued)), max(m.time(now)/1000-m.keys[key].queue[queued[0]]/1000, 0)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,8 +62,8 @@ const now = time.Hour
 // load reads the scripts as the library puts them together.
 func (d *differential) load() {
 	d.scripts, d.sources = map[string]*redis.Script{}, map[string]string{}
-	shared := map[string][]string{"acquire": {"guard", "fence"}, "keep": {"fence"}}
-	for _, name := range []string{"acquire", "keep", "leave", "inspect", "bootstrap"} {
+	shared := map[string][]string{"acquire": {"guard", "fence", "queue"}, "keep": {"fence"}, "leave": {"guard", "queue"}, "wait": {"guard", "queue"}}
+	for _, name := range []string{"acquire", "keep", "leave", "wait", "inspect", "bootstrap"} {
 		var parts []string
 		for _, part := range append(shared[name], name) {
 			source, err := os.ReadFile("../../quorum/" + part + ".lua")
@@ -96,6 +97,14 @@ func (d *differential) plant(micros int64) {
 		return
 	}
 	pick := func(of ...string) string { return of[d.r.IntN(len(of))] }
+	lock, token := fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
+	waiters := "redlock:aux:waiters{" + lock + "}"
+	if e, there := d.model.keys[waiters]; there && d.r.IntN(2) == 0 { // a waiter that died, or is not one
+		record := pick("5 3000000 inbox:dead", "nonsense", "")
+		require.NoError(d.t, d.client.HSet(d.t.Context(), waiters, token, record).Err())
+		e.waiters[token] = record
+		return
+	}
 	key, value := d.fenceKey(), pick("-1", "1e3", "abc", "9007199254740992", "9007199254740991", "", "7", "00000000000000012")
 	if d.r.IntN(3) == 0 {
 		key = marker
@@ -131,29 +140,50 @@ func (d *differential) command(micros int64) []any {
 	r := d.r
 	lock, token := fmt.Sprint("lock-", r.IntN(3)), fmt.Sprint("token-", r.IntN(3))
 	ttl := strconv.Itoa(1_000_000 * (1 + r.IntN(5)))
-	name := []string{"set", "acquire", "acquire", "acquire", "keep", "keep", "leave", "inspect", "bootstrap", "flush"}[r.IntN(10)]
+	name := []string{"set", "acquire", "acquire", "acquire", "keep", "keep", "leave", "leave", "wait", "wait", "wait", "inspect", "bootstrap", "flush"}[r.IntN(14)]
 	keys, fence, retention, guard := []any{lock}, "", "0", []string{"0", "0", "10000000"}[r.IntN(3)]
 	if r.IntN(2) == 0 {
 		keys, retention = append(keys, "redlock:aux:fence{"+lock+"}"), "90000000"
 		fence = strconv.FormatInt(max(micros+int64(r.IntN(5)-2)*50_000_000, 0), 10)
 	}
-	guarded := keys
-	if guard != "0" {
-		guarded = append(keys, marker)
+	withMarker := func(keys []any) []any {
+		if guard != "0" {
+			return append(slices.Clone(keys), marker)
+		}
+		return keys
 	}
+	queue := []any{"redlock:aux:queue{" + lock + "}", "redlock:aux:waiters{" + lock + "}"}
+	ticket := strconv.Itoa(1 + r.IntN(5))
 	switch name {
 	case "set":
 		return []any{"set", lock, token, "nx", "get", "px", ttl}
 	case "flush":
 		return []any{"evalsha", "0000000000000000000000000000000000000000", 1, lock, token}
 	case "acquire":
-		return d.call(name, guarded, token, ttl, fence, retention, guard)
+		n := 0
+		if r.IntN(2) == 0 {
+			n = len(keys) + 1
+			keys = append(keys, queue[0])
+		}
+		return d.call(name, withMarker(keys), token, ttl, fence, retention, guard, n)
 	case "keep":
 		return d.call(name, keys, token, ttl, strconv.Itoa(r.IntN(2)), fence, retention)
 	case "leave":
-		return d.call(name, []any{lock}, token)
+		if r.IntN(4) == 0 {
+			return d.call(name, []any{lock}, token, guard, "")
+		}
+		if guard == "0" && r.IntN(2) == 0 {
+			return d.call(name, []any{lock, queue[0]}, token)
+		}
+		return d.call(name, withMarker([]any{lock, queue[0]}), token, guard, []string{"", ticket}[r.IntN(2)])
+	case "wait":
+		if r.IntN(5) == 0 {
+			ticket = ""
+		}
+		lease := []string{"1000000", "2000000"}[r.IntN(2)]
+		return d.call(name, withMarker(append([]any{lock}, queue...)), token, ticket, lease, "3000000", "inbox:"+token, guard)
 	case "inspect":
-		return d.call(name, guarded, guard)
+		return d.call(name, withMarker([]any{lock, queue[0]}), guard)
 	}
 	return d.call(name, []any{marker}, strconv.Itoa(r.IntN(2)))
 }
@@ -210,6 +240,10 @@ func compareKeys(t *testing.T, client *redis.Client, m *model) {
 	require.NoError(t, err)
 	assert.Len(t, keys, len(m.keys))
 	for key, e := range m.keys {
+		if e.queue != nil || e.waiters != nil {
+			compareQueue(t, client, key, e)
+			continue
+		}
 		standing := client.Get(context.Background(), key).Val()
 		if run, since, found := strings.Cut(e.value, " "); key == marker && found {
 			again, later, _ := strings.Cut(standing, " ")
@@ -223,6 +257,31 @@ func compareKeys(t *testing.T, client *redis.Client, m *model) {
 			expires = -1
 		}
 		assert.InDelta(t, expires, left, float64(time.Minute), key)
+	}
+}
+
+// compareQueue compares a queue, or what is known of those in it.
+func compareQueue(t *testing.T, client *redis.Client, key string, e entry) {
+	t.Helper()
+	if e.queue != nil {
+		got := map[string]int64{}
+		for _, z := range client.ZRangeWithScores(context.Background(), key, 0, -1).Val() {
+			got[z.Member.(string)] = int64(z.Score)
+		}
+		assert.Equal(t, e.queue, got, key)
+		return
+	}
+	got := client.HGetAll(context.Background(), key).Val()
+	assert.Len(t, got, len(e.waiters), key)
+	for token, record := range e.waiters {
+		lease, rest, isRecord := strings.Cut(record, " ")
+		gotLease, gotRest, _ := strings.Cut(got[token], " ")
+		if !isRecord {
+			assert.Equal(t, record, got[token])
+			continue
+		}
+		assert.Equal(t, rest, gotRest)
+		assert.InDelta(t, number(lease), number(gotLease), 60_000)
 	}
 }
 

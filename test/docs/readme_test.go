@@ -127,3 +127,25 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestSafetyArgumentNamesTests that there are.
+func TestSafetyArgumentNamesTests(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "quorum", "doc.go"))
+	require.NoError(t, err)
+	named := regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(string(text), -1)
+	require.NotEmpty(t, named)
+	tests := map[string]bool{}
+	require.NoError(t, filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		for _, test := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(source), -1) {
+			tests[test[1]] = true
+		}
+		return err
+	}))
+	for _, test := range named {
+		require.True(t, tests[test], test)
+	}
+}

@@ -1,0 +1,187 @@
+package quorum
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/quorumlock/redlock/clock"
+)
+
+// inbox is where the masters tell a Manager's waiters that a lock was handed on to
+// them: one channel, subscribed to on every master once somebody waits, whatever
+// the number of locks.
+//
+// What comes there is a hint and no more. Messages get lost, and anybody may
+// publish there; a waiter has a lock only once it has claimed it.
+type inbox struct {
+	manager    *Manager
+	channel    string
+	subscribed []atomic.Bool // whether messages can be expected, per master
+	group      errgroup.Group
+	ctx        context.Context // of the subscriptions
+	cancel     context.CancelFunc
+
+	mu      sync.Mutex // guards all below
+	entries map[string]*entry
+	open    bool
+	closed  bool
+}
+
+const (
+	// listenPing is after how long a silent connection is asked whether it is
+	// still there, and given up if it does not answer for as long again.
+	listenPing = 10 * time.Second
+	// firstRelisten is how long after a failure a subscription is tried again.
+	// It doubles up to longestRelisten.
+	firstRelisten   = 50 * time.Millisecond
+	longestRelisten = 5 * time.Second
+)
+
+func newInbox(m *Manager) *inbox {
+	b := &inbox{manager: m, entries: map[string]*entry{}, subscribed: make([]atomic.Bool, len(m.masters))}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	return b
+}
+
+// register has messages for the entry delivered. It returns the channel's name.
+func (b *inbox) register(e *entry) (channel string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.closed:
+		return "", ErrClosed
+	case !b.open:
+		id, err := b.manager.tokens.New()
+		if err != nil {
+			return "", err
+		}
+		b.open, b.channel = true, auxiliaryPrefix+"inbox:"+id
+		for i := range b.manager.masters {
+			b.group.Go(func() error { b.listen(i); return nil })
+		}
+	}
+	b.entries[e.claim.token] = e
+	return b.channel, nil
+}
+
+func (b *inbox) unregister(e *entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.entries, e.claim.token)
+}
+
+// deliver tells a waiter that a master has granted it the lock.
+func (b *inbox) deliver(master int, token string) {
+	b.mu.Lock()
+	e := b.entries[token]
+	b.mu.Unlock()
+	if e != nil {
+		e.told(master)
+	}
+}
+
+// connected has every waiter ask the master how things stand: it may have missed
+// something.
+func (b *inbox) connected(master int) {
+	b.subscribed[master].Store(true)
+	b.mu.Lock()
+	entries := make([]*entry, 0, len(b.entries))
+	for _, e := range b.entries {
+		entries = append(entries, e)
+	}
+	b.mu.Unlock()
+	for _, e := range entries {
+		e.ask(master)
+	}
+}
+
+// listen subscribes to a master, again and again, until the inbox is closed.
+func (b *inbox) listen(master int) {
+	for pause := firstRelisten; ; pause = min(2*pause, longestRelisten) {
+		began := b.manager.opts.Clock.Now()
+		b.session(master)
+		b.subscribed[master].Store(false)
+		if b.manager.opts.Clock.Now().Sub(began) > longestRelisten {
+			pause = firstRelisten
+		}
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// session is one subscription, for as long as its connection lasts.
+func (b *inbox) session(master int) {
+	ctx, cancel := context.WithCancel(b.ctx)
+	defer cancel()
+	sub := b.manager.masters[master].client.Subscribe(ctx)
+	defer func() { _ = sub.Close() }() // nothing is left to be said on it
+	// A PubSub that connects cannot be closed, so its context has to end that.
+	connecting := context.WithValue(clock.WithTimeout(ctx, b.manager.opts.AttemptTimeout), endsConnection{}, true)
+	if sub.Subscribe(connecting, b.channel) != nil {
+		return
+	}
+	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
+	defer stop()
+	for asked := false; ; {
+		message, err := sub.ReceiveTimeout(ctx, listenPing)
+		switch {
+		case isTimeout(err) && !asked:
+			asked = true
+			if sub.Ping(ctx) != nil {
+				return
+			}
+			continue
+		case err != nil:
+			return
+		}
+		asked = false
+		switch message := message.(type) {
+		case *redis.Subscription:
+			b.connected(master)
+		case *redis.Message:
+			b.deliver(master, message.Payload)
+		}
+	}
+}
+
+// endsConnection marks a context whose end is to end the connections that are
+// dialled with it. The clients of Open heed it.
+type endsConnection struct{}
+
+func isTimeout(err error) bool {
+	var netErr net.Error
+	return errors.As(err, &netErr) && netErr.Timeout()
+}
+
+// close ends the subscriptions, and waits for them until ctx ends.
+func (b *inbox) close(ctx context.Context) error {
+	b.mu.Lock()
+	b.closed = true
+	open := b.open
+	b.mu.Unlock()
+	b.cancel()
+	if !open {
+		return nil
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = b.group.Wait() // they return no error
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return errors.New("quorum: close: a client is still busy with a subscription")
+	}
+}

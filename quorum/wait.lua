@@ -1,0 +1,48 @@
+-- wait: keep a waiter's place in the queue for the key, and report how things
+-- stand. It never grants: waiters would otherwise collect masters that restart
+-- empty one after the other, and take the lock from a live holder.
+--
+-- Without a ticket it only reports, for those who do not know yet what time it is
+-- on the masters.
+--
+-- KEYS[1]  the lock's key
+-- KEYS[2]  the queue: a sorted set of tokens, by ticket
+-- KEYS[3]  the waiters; see queue.lua
+-- KEYS[4]  with the restart guard: the marker
+-- ARGV[1]  the waiter's token
+-- ARGV[2]  its ticket, '' for none
+-- ARGV[3]  for how many milliseconds its place is kept
+-- ARGV[4]  for how many milliseconds it is to be granted the key
+-- ARGV[5]  the channel on which it is to be told
+-- ARGV[6]  the restart guard in milliseconds, '0' without it
+-- Reply    {1 the waiter has the key, 0 nobody has it, -1 another has it,
+--           -2 nobody has it, and the guard holds this master out,
+--           milliseconds that the key has left as PTTL says them, or the guard,
+--           how many waiters are before it, time in microseconds}
+local clock = redis.call('TIME')
+local micros = clock[1] * 1000000 + clock[2]
+local now = math.floor(micros / 1000)
+local standing = redis.call('GET', KEYS[1])
+local left = redis.call('PTTL', KEYS[1])
+if standing == ARGV[1] then
+  return {1, left, 0, micros}
+end
+local rank = 0
+if ARGV[2] ~= '' then
+  nextWaiter(KEYS[2], '', now)
+  redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+  redis.call('HSET', KEYS[3], ARGV[1], string.format('%.0f', now + ARGV[3]) .. ' ' .. ARGV[4] .. ' ' .. ARGV[5])
+  for _, key in ipairs({KEYS[2], KEYS[3]}) do
+    if redis.call('PTTL', key) < tonumber(ARGV[3]) then
+      redis.call('PEXPIRE', key, ARGV[3])
+    end
+  end
+  rank = redis.call('ZRANK', KEYS[2], ARGV[1])
+end
+if not standing and ARGV[6] ~= '0' then
+  local out = heldOut(KEYS[4], tonumber(ARGV[6]), now)
+  if out then
+    return {-2, out, rank, micros}
+  end
+end
+return {standing and -1 or 0, left, rank, micros}
