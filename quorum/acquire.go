@@ -102,7 +102,11 @@ func (m *Manager) attemptAs(ctx context.Context, a acquisition, c *claim, q ques
 		verdict, last = c.mint(ctx, r, until)
 	}
 	if verdict == won && now() < until && !m.closed.Load() {
-		return m.newLock(c, a, start, until), c, nil
+		l := m.newLock(c, a, start, until)
+		if q.waiter {
+			r.keep(l)
+		}
+		return l, c, nil
 	}
 	failure := last.acquireFailure(ctx)
 	c.rollBack(ctx, r, start)

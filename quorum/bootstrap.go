@@ -37,9 +37,9 @@ func (m *Manager) Bootstrap(ctx context.Context) error {
 
 // bootstrap asks every master whether it is new, or marks it.
 func (m *Manager) bootstrap(ctx context.Context, write string) error {
-	c := &claim{manager: m, key: markerKey, sequence: m.lanes.NewSequence()}
+	c := &claim{manager: m, key: markerKey, keyArg: markerKey, sequence: m.lanes.NewSequence()}
 	r := newRound(question{claim: c, verb: bootstrapVerb, script: bootstrapScript,
-		args: bootstrapScript.byDigest([]string{markerKey}, write)})
+		args: bootstrapScript.byDigest([]any{c.keyArg}, write)})
 	if ctx.Err() != nil {
 		return m.unsentError("bootstrap", "", ended(ctx))
 	}

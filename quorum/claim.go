@@ -17,6 +17,8 @@ type claim struct {
 	manager   *Manager
 	name, key string
 	token     string
+	keyArg    any // key and token again, as parts of commands
+	tokenArg  any
 	sequence  *fanout.Sequence[request]
 	granted   atomic.Uint64 // bit i: master i has answered that the token stands there
 	doubtful  atomic.Uint64 // bit i: master i may yet carry out a request that puts the token there
@@ -32,8 +34,9 @@ func (m *Manager) newClaim(name string) (*claim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("quorum: acquire %q: %w", name, err)
 	}
+	key := m.opts.Prefix + name
 	return &claim{
-		manager: m, name: name, key: m.opts.Prefix + name, token: token,
+		manager: m, name: name, key: key, keyArg: key, token: token, tokenArg: token,
 		sequence: m.lanes.NewSequence(),
 	}, nil
 }

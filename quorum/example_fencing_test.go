@@ -49,7 +49,7 @@ func ExampleLock_Fence() {
 	ctx := context.Background()
 	var shared report
 
-	paused, err := locks.TryAcquire(ctx, "report", 500*time.Millisecond)
+	paused, err := locks.TryAcquire(ctx, "report", time.Second)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func ExampleManager_Do() {
 	}
 	defer locks.Close()
 
-	err = locks.Do(context.Background(), "aggregate", time.Second, func(ctx context.Context, _ *quorum.Lock) error {
+	err = locks.Do(context.Background(), "aggregate", 3*time.Second, func(ctx context.Context, _ *quorum.Lock) error {
 		for batch := 1; ; batch++ {
 			if ctx.Err() != nil {
 				fmt.Println("stopped:", context.Cause(ctx))

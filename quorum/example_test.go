@@ -78,7 +78,7 @@ func ExampleManager_Acquire() {
 		log.Fatal(err)
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_, err = locks.Acquire(ctx, "counter-reset", time.Minute)
 	fmt.Println("waited in vain:", errors.Is(err, context.DeadlineExceeded))

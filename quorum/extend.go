@@ -44,7 +44,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	deadline := min(start.Add(m.opts.AttemptTimeout), until)
 	r.submit(start, deadline)
 	v := r.wait(ctx, start, deadline)
-	switch over := l.apply(v, r.keeping); {
+	switch over := l.apply(v, r.keeping.Load()); {
 	case over != nil:
 		return r.failure("extend", ErrLost, over)
 	case v == won:
@@ -60,7 +60,8 @@ func (l *Lock) window(now clock.Instant) (until clock.Instant, over error) {
 	return l.closes(), l.over(now)
 }
 
-// keeping is what a keep round is for.
+// keeping is what a keep round is for, or a round that a waiter has claimed a lock
+// with: to have the masters keep it.
 type keeping struct {
 	lock    *Lock
 	until   clock.Instant // what the window is to last until
@@ -69,8 +70,17 @@ type keeping struct {
 
 func (l *Lock) newKeepRound(start clock.Instant, ttl, window time.Duration) *round {
 	r := newRound(l.claim.keepQuestion(ttl))
-	r.keeping = &keeping{lock: l, until: start.Add(window), expires: start.Add(ttl)}
+	r.keeping.Store(&keeping{lock: l, until: start.Add(window), expires: start.Add(ttl)})
 	return r
+}
+
+// keep has the masters repaired that did not grant a lock to the waiter that has it
+// now. The one before may have been about to leave them, and have them granted to
+// the waiter for a moment, just after they were asked.
+func (r *round) keep(l *Lock) {
+	k := &keeping{lock: l, until: l.until, expires: l.kept}
+	r.keeping.Store(k) // for answers to come
+	l.repair(r.having(Absent)|r.having(Taken), k.expires)
 }
 
 // answered draws the consequences of an answer to a keep round, in the lane that

@@ -125,7 +125,8 @@ func (m *Manager) Inspect(ctx context.Context, name string) (*Inspection, error)
 		return nil, err
 	}
 	defer m.exit()
-	c := &claim{manager: m, name: name, key: m.opts.Prefix + name, sequence: m.lanes.NewSequence()}
+	key := m.opts.Prefix + name
+	c := &claim{manager: m, name: name, key: key, keyArg: key, sequence: m.lanes.NewSequence()}
 	r := newRound(c.inspectQuestion())
 	if ctx.Err() != nil {
 		return nil, m.unsentError("inspect", name, ended(ctx))

@@ -97,15 +97,11 @@ func (s *lines) note(ln *line, failure *AttemptError) {
 	ln.failure = failure
 }
 
-// why returns a copy of what was noted, nil if nothing was.
+// why returns what was noted, nil if nothing was.
 func (s *lines) why(ln *line) *AttemptError {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ln.failure == nil {
-		return nil
-	}
-	failure := *ln.failure
-	return &failure
+	return ln.failure
 }
 
 // heat notes that somebody waits for a lock.

@@ -29,9 +29,13 @@ func patiently(t *testing.T) context.Context {
 	return ctx
 }
 
-// open opens a Manager, and closes it when the test ends, if the test has not.
+// open opens a Manager, and closes it when the test ends, if the test has not. Its
+// attempts are patient, unless a test has them otherwise.
 func open(t *testing.T, opts quorum.Options, urls ...string) *quorum.Manager {
 	t.Helper()
+	if opts.AttemptTimeout == 0 {
+		opts.AttemptTimeout = patience
+	}
 	m, err := quorum.Open(urls, &opts)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = m.Close() })
@@ -237,7 +241,7 @@ func TestOpenedCallsEndAtAttemptTimeout(t *testing.T) {
 				return behaved(args)
 			})
 			f := newFake(t, nil)
-			m := open(t, quorum.Options{AttemptTimeout: 50 * time.Millisecond, CloseTimeout: 100 * time.Millisecond},
+			m := open(t, quorum.Options{AttemptTimeout: 500 * time.Millisecond, CloseTimeout: 100 * time.Millisecond},
 				"redis://"+deaf.listen(t, "tcp")+"?read_timeout=1h", "redis://"+f.listen(t, "tcp"))
 			_, err := m.TryAcquire(patiently(t), name, ttl)
 			assertReason(t, err, quorum.ErrNoQuorum)

@@ -28,39 +28,40 @@ type question struct {
 	args     []any   // the command
 	ttl      time.Duration
 	proposal int64 // acquire with fencing: the proposed fence
+	waiter   bool  // acquire: by one who was in the queue
 }
 
 // acquireQuestion is one plain SET, unless a grant has to do more than that.
 func (c *claim) acquireQuestion(ttl time.Duration, proposal int64) question {
 	q := question{claim: c, verb: acquireVerb, ttl: ttl, proposal: proposal}
 	if opts := &c.manager.opts; opts.Fencing || opts.RestartGuard > 0 {
-		q.script, q.args = acquireScript, q.acquireByScript(false)
+		q.script, q.args = acquireScript, q.acquireByScript()
 	} else {
-		q.args = []any{"set", c.key, c.token, "nx", "get", "px", ttl.Milliseconds()}
+		q.args = []any{"set", c.keyArg, c.tokenArg, "nx", "get", "px", ttl.Milliseconds()}
 	}
 	return q
 }
 
 // claimQuestion is acquireQuestion for a waiter, which leaves the queue with it.
 func (c *claim) claimQuestion(ttl time.Duration, proposal int64) question {
-	q := question{claim: c, verb: acquireVerb, script: acquireScript, ttl: ttl, proposal: proposal}
-	q.args = q.acquireByScript(true)
+	q := question{claim: c, verb: acquireVerb, script: acquireScript, ttl: ttl, proposal: proposal, waiter: true}
+	q.args = q.acquireByScript()
 	return q
 }
 
-func (q *question) acquireByScript(waiter bool) []any {
+func (q *question) acquireByScript() []any {
 	c := q.claim
 	fence, guard := "", c.manager.opts.RestartGuard
 	if c.manager.opts.Fencing {
 		fence = strconv.FormatInt(q.proposal, 10)
 	}
 	keys, queue := c.keys(), 0
-	if waiter {
+	if q.waiter {
 		queue = len(keys) + 1
 		keys = append(keys, c.queueKey())
 	}
 	return acquireScript.byDigest(c.guarded(keys),
-		c.token, q.ttl.Milliseconds(), fence, c.retention().Milliseconds(), guard.Milliseconds(), queue)
+		c.tokenArg, q.ttl.Milliseconds(), fence, c.retention().Milliseconds(), guard.Milliseconds(), queue)
 }
 
 func (c *claim) keepQuestion(ttl time.Duration) question { return c.keeping(keepVerb, ttl, "0") }
@@ -73,29 +74,31 @@ func (c *claim) keeping(v verb, ttl time.Duration, repair string) question {
 		fence = strconv.FormatInt(c.fence.Load(), 10)
 	}
 	return question{claim: c, verb: v, script: keepScript, ttl: ttl, args: keepScript.byDigest(c.keys(),
-		c.token, ttl.Milliseconds(), repair, fence, c.retention().Milliseconds())}
+		c.tokenArg, ttl.Milliseconds(), repair, fence, c.retention().Milliseconds())}
 }
 
 // leaveQuestion gives the token up. What it has goes to the next waiter; if below
 // is not "", to one with a lower ticket than that only.
 func (c *claim) leaveQuestion(below string) question {
-	keys, args := []string{c.key, c.queueKey()}, []any{c.token}
+	q := question{claim: c, verb: leaveVerb, script: leaveScript}
 	if guard := c.manager.opts.RestartGuard.Milliseconds(); guard > 0 || below != "" {
-		keys, args = c.guarded(keys), append(args, guard, below)
+		q.args = leaveScript.byDigest(c.guarded([]any{c.keyArg, c.queueKey()}), c.tokenArg, guard, below)
+	} else {
+		q.args = []any{"evalsha", leaveScript.digest, 2, c.keyArg, c.queueKey(), c.tokenArg}
 	}
-	return question{claim: c, verb: leaveVerb, script: leaveScript, args: leaveScript.byDigest(keys, args...)}
+	return q
 }
 
 // waitQuestion keeps a place in the queue, or asks how things stand if ticket is "".
 func (c *claim) waitQuestion(ticket string, lease, grant time.Duration, inbox string) question {
-	keys := []string{c.key, c.queueKey(), auxiliaryKey("waiters", c.key)}
+	keys := []any{c.keyArg, c.queueKey(), auxiliaryKey("waiters", c.key)}
 	return question{claim: c, verb: waitVerb, script: waitScript,
-		args: waitScript.byDigest(c.guarded(keys), c.token, ticket, lease.Milliseconds(), grant.Milliseconds(), inbox,
+		args: waitScript.byDigest(c.guarded(keys), c.tokenArg, ticket, lease.Milliseconds(), grant.Milliseconds(), inbox,
 			c.manager.opts.RestartGuard.Milliseconds())}
 }
 
 func (c *claim) inspectQuestion() question {
-	keys := []string{c.key, c.queueKey()}
+	keys := []any{c.keyArg, c.queueKey()}
 	return question{claim: c, verb: inspectVerb, script: inspectScript,
 		args: inspectScript.byDigest(c.guarded(keys), c.manager.opts.RestartGuard.Milliseconds())}
 }
@@ -104,15 +107,15 @@ func (c *claim) inspectQuestion() question {
 func (c *claim) queueKey() string { return auxiliaryKey("queue", c.key) }
 
 // keys returns the lock's key, and the fence's if there are fences.
-func (c *claim) keys() []string {
+func (c *claim) keys() []any {
 	if c.manager.opts.Fencing {
-		return []string{c.key, auxiliaryKey("fence", c.key)}
+		return []any{c.keyArg, auxiliaryKey("fence", c.key)}
 	}
-	return []string{c.key}
+	return []any{c.keyArg}
 }
 
 // guarded adds the restart guard's marker, if there is a guard.
-func (c *claim) guarded(keys []string) []string {
+func (c *claim) guarded(keys []any) []any {
 	if c.manager.opts.RestartGuard > 0 {
 		return append(keys, markerKey)
 	}
@@ -123,7 +126,7 @@ func (c *claim) guarded(keys []string) []string {
 func (q *question) in(f form) []any {
 	script, args := q.script, q.args
 	if script == nil && f != plainForm {
-		script, args = acquireScript, q.acquireByScript(false)
+		script, args = acquireScript, q.acquireByScript()
 	}
 	switch f {
 	case sourceForm:

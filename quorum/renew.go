@@ -94,7 +94,7 @@ func (l *Lock) renewed(r *round) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n := l.renewal; n != nil && n.round == r && l.ended == nil {
-		n.schedule(r.keeping.expires.Add(-n.ttl))
+		n.schedule(r.keeping.Load().expires.Add(-n.ttl))
 	}
 }
 

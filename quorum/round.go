@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
@@ -14,7 +15,7 @@ import (
 type round struct {
 	question
 	ops     []operation
-	keeping *keeping // a keep round's; nil for others
+	keeping atomic.Pointer[keeping] // what the answers mean for a lock; nil if nothing (yet)
 
 	mu      sync.Mutex // guards all below and the outcomes of ops
 	tally   tally
@@ -59,8 +60,8 @@ func (r *round) Settle(op *operation, dropped error) {
 	r.claim.note(q, outcome, dropped)
 
 	decided, verdict := r.count(q, outcome, err, dropped)
-	if r.keeping != nil {
-		r.keeping.answered(r, q, decided, verdict)
+	if k := r.keeping.Load(); k != nil {
+		k.answered(r, q, decided, verdict)
 	}
 	if decided {
 		r.changed <- struct{}{} // it has room for each change there can be

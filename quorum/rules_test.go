@@ -3,6 +3,7 @@ package quorum_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -276,18 +277,21 @@ func TestRefusedRetryOwesARelease(t *testing.T) {
 // was done.
 func TestOddReplyOwesARelease(t *testing.T) {
 	bubble(t, 1, func(b *bench) {
-		standing, odd := "", true
+		var standing atomic.Value // a string
+		var odd atomic.Bool
+		standing.Store("")
+		odd.Store(true)
 		f := newFake(b.T, func(args []string) string {
 			switch {
 			case setUp(args):
 				return behaved(args)
 			case args[0] == "set":
-				standing = args[2]
+				standing.Store(args[2])
 				return oneReply // another command's
-			case odd:
+			case odd.Load():
 				return "$3\r\nfoo\r\n"
 			}
-			standing = ""
+			standing.Store("")
 			return oneReply
 		})
 		client := f.client("192.0.2.1:1", nil)
@@ -296,10 +300,10 @@ func TestOddReplyOwesARelease(t *testing.T) {
 		_, err = m.TryAcquire(b.Context(), name, time.Hour)
 		assertReason(b, err, quorum.ErrNoQuorum)
 		synctest.Wait()
-		require.NotEmpty(b, standing)
-		odd = false
+		require.NotEmpty(b, standing.Load())
+		odd.Store(false)
 		time.Sleep(2 * time.Second)
-		assert.Empty(b, standing)
+		assert.Empty(b, standing.Load())
 		require.NoError(b, m.Close())
 		require.NoError(b, client.Close())
 	})

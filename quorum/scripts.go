@@ -34,7 +34,10 @@ var (
 )
 
 // script is a Lua script and the digest that masters know it by.
-type script struct{ source, digest string }
+type script struct {
+	source string
+	digest any // a string, as part of commands
+}
 
 func newScript(parts ...string) *script {
 	source := strings.Join(parts, "\n")
@@ -51,13 +54,8 @@ var (
 )
 
 // byDigest returns the command that runs s on a master that has it.
-func (s *script) byDigest(keys []string, args ...any) []any {
-	command := make([]any, 0, 3+len(keys)+len(args))
-	command = append(command, "evalsha", s.digest, len(keys))
-	for _, key := range keys {
-		command = append(command, key)
-	}
-	return append(command, args...)
+func (s *script) byDigest(keys []any, args ...any) []any {
+	return slices.Concat([]any{"evalsha", s.digest, len(keys)}, keys, args)
 }
 
 // bySource returns byDigest's command for a master that has forgotten s, or

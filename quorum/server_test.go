@@ -22,6 +22,9 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
+// patient lets a machine that is busy with other tests take its time.
+var patient = &quorum.Options{AttemptTimeout: patience}
+
 // serve runs a redis-server in a mode that redisproc's plain masters have not:
 // args are its arguments, and ready tells whether it can be used. It is killed
 // when the test ends, or when the test's process does and so closes the pipe.
@@ -132,7 +135,7 @@ func TestClusterAsOneMaster(t *testing.T) {
 	whole := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{node.Options().Addr}})
 	t.Cleanup(func() { require.NoError(t, whole.Close()) })
 	c := embedded(t, 2)
-	m, err := quorum.New([]redis.UniversalClient{whole, c.Clients()[0], c.Clients()[1]}, nil)
+	m, err := quorum.New([]redis.UniversalClient{whole, c.Clients()[0], c.Clients()[1]}, patient)
 	require.NoError(t, err)
 	together(t, m)
 	c.Master(1).Stop()
@@ -172,7 +175,7 @@ func TestSentinelAsOneMaster(t *testing.T) {
 	found := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "mine", SentinelAddrs: []string{addr}})
 	t.Cleanup(func() { require.NoError(t, found.Close()) })
 	c := embedded(t, 2)
-	m, err := quorum.New([]redis.UniversalClient{found, c.Clients()[0], c.Clients()[1]}, nil)
+	m, err := quorum.New([]redis.UniversalClient{found, c.Clients()[0], c.Clients()[1]}, patient)
 	require.NoError(t, err)
 	together(t, m)
 	c.Master(1).Stop()

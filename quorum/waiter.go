@@ -57,7 +57,6 @@ type entry struct {
 
 // place is an entry's place on one master.
 type place struct {
-	op       operation
 	underway bool
 	asked    clock.Instant // when it was asked last; 0 if never
 	heard    clock.Instant // when it last told something; 0 if never
@@ -115,7 +114,8 @@ func (m *Manager) acquire(ctx context.Context, a acquisition) (*Lock, error) {
 	return l, err
 }
 
-// waitedInVain makes the error of an acquisition that ctx or Close ended.
+// waitedInVain makes the error of an acquisition that ctx or Close ended. It changes
+// nothing about the last failure: those behind in the line may be looking at it.
 func (m *Manager) waitedInVain(ctx context.Context, a acquisition, last *AttemptError) error {
 	if m.closed.Load() {
 		return ErrClosed
@@ -123,8 +123,9 @@ func (m *Manager) waitedInVain(ctx context.Context, a acquisition, last *Attempt
 	if last == nil {
 		last = m.unsentError("acquire", a.name, nil)
 	}
-	last.reasons = append(last.reasons[:1:1], ended(ctx)...)
-	return last
+	failure := *last
+	failure.reasons = append(last.reasons[:1:1], ended(ctx)...)
+	return &failure
 }
 
 // contend makes attempts, and waits in the masters' queues in between, until one
@@ -411,15 +412,15 @@ func (e *entry) dueAt(master int) clock.Instant {
 	return p.due
 }
 
-// send asks one master how things stand. It has been marked as under way.
+// send asks one master how things stand. It has been marked as under way. Each time
+// it is an operation of its own: the lane is not done with the last one when that
+// one's answer is settled, and the next may be due by then.
 func (e *entry) send(master int, now clock.Instant) {
 	m := e.waiter.manager
-	p := &e.places[master]
-	p.op = operation{
+	m.lanes.SubmitTo(master, e.claim.sequence, &operation{
 		Payload: request{question: &e.question, master: uint8(master)},
 		Owner:   e, Deadline: time.Duration(now.Add(m.opts.AttemptTimeout)),
-	}
-	m.lanes.SubmitTo(master, e.claim.sequence, &p.op)
+	})
 }
 
 // Settle notes what a master has told.

@@ -17,7 +17,7 @@ const (
 	depositA = 50
 	depositB = 30
 
-	ttlA = 500 * time.Millisecond // short, so that it need not be paused for long
+	ttlA = time.Second // short, so that it need not be paused for long
 	ttlB = 30 * time.Second
 )
 

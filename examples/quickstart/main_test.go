@@ -69,9 +69,9 @@ func TestEmbeddedMasters(t *testing.T) {
 	require.Zero(t, status, printed)
 	requireStory(t, printed,
 		`replica A takes it; it is on 5 of the 5 masters, valid for another 2\d\.`,
-		`replica B has waited 500ms in vain: taken, say [345] of the 5 masters`,
+		`replica B has waited 1s in vain: taken, say [345] of the 5 masters`,
 		`two of the five masters are killed`,
-		`replica B has waited 500ms in vain: taken, say 3 of the 5 masters`,
+		`replica B has waited 1s in vain: taken, say 3 of the 5 masters`,
 		`replica A extends it; it is on 3 of the 5 masters, valid for another 2\d\.`,
 		`replica A releases it`,
 		`replica B takes it, valid for another 2\d\.`,
@@ -89,7 +89,7 @@ func TestMastersOfOnesOwn(t *testing.T) {
 		require.Contains(t, printed, "on 3 masters of yours, all of which are left alive")
 		requireStory(t, printed,
 			`replica A takes it; it is on 3 of the 3 masters, valid for another 2\d\.`,
-			`replica B has waited 500ms in vain: taken, say [23] of the 3 masters`,
+			`replica B has waited 1s in vain: taken, say [23] of the 3 masters`,
 			`replica A extends it; it is on 3 of the 3 masters, valid for another 2\d\.`,
 			`replica A releases it`,
 			`replica B takes it, valid for another 2\d\.`,

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	ttl      = 30 * time.Second       // what the masters are asked to keep the lock for
-	patience = 500 * time.Millisecond // how long replica B waits in vain
+	ttl      = 30 * time.Second // what the masters are asked to keep the lock for
+	patience = time.Second      // how long replica B waits in vain
 )
 
 // story is the tale of two replicas of one program.

@@ -97,7 +97,7 @@ func TestStoppedMasterHangsUntilContinued(t *testing.T) {
 	require.NoError(t, c.Ping(t.Context()).Err())
 
 	require.NoError(t, p.Signal(syscall.SIGSTOP))
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, c.Ping(ctx).Err(), os.ErrDeadlineExceeded)
 

@@ -13,6 +13,7 @@ import (
 )
 
 func TestDropRequests(t *testing.T) {
+	t.Parallel() // it waits
 	m, client := start(t)
 	m.DropRequests(1)
 	requireTimeout(t, client.Set(soon(t), "lost", "v", 0).Err())
@@ -21,6 +22,7 @@ func TestDropRequests(t *testing.T) {
 }
 
 func TestDropReplies(t *testing.T) {
+	t.Parallel() // it waits
 	m, client := start(t)
 	m.DropReplies(2)
 	requireTimeout(t, client.Incr(soon(t), "n").Err())
@@ -40,6 +42,7 @@ func TestCutReplies(t *testing.T) {
 }
 
 func TestFaultsLastUntilCleared(t *testing.T) {
+	t.Parallel() // it waits
 	m, client := start(t)
 	m.CutReplies(quorumtest.Always)
 	for range 5 {
@@ -155,6 +158,7 @@ func TestNothingOvertakesOnAConnection(t *testing.T) {
 }
 
 func TestALateReplyDoesNotKeepAMasterFromClosing(t *testing.T) {
+	t.Parallel() // it waits
 	m, client := start(t)
 	m.DelayReplies(time.Hour, quorumtest.Always)
 	requireTimeout(t, client.Incr(soon(t), "n").Err())

@@ -79,7 +79,7 @@ func TestFaultsByVirtualTime(t *testing.T) {
 		m.Hang()
 		begin := time.Now()
 		requireTimeout(t, client.Set(soon(t), "k", "v", 0).Err())
-		require.Equal(t, 100*time.Millisecond, time.Since(begin))
+		require.Equal(t, unanswered, time.Since(begin))
 		m.Resume()
 		synctest.Wait()
 		require.Equal(t, []string{"k"}, m.Keys())

@@ -35,6 +35,7 @@ func TestDirectViews(t *testing.T) {
 }
 
 func TestCommandsCountsWhatWasExecuted(t *testing.T) {
+	t.Parallel() // it waits
 	c, err := quorumtest.Start(1)
 	require.NoError(t, err)
 	defer c.Close()

@@ -69,6 +69,7 @@ func TestKeysAgeWhileStopped(t *testing.T) {
 }
 
 func TestHangAnswersNobody(t *testing.T) {
+	t.Parallel() // it waits
 	m, client := start(t)
 	m.Hang()
 	m.Hang()
@@ -85,6 +86,7 @@ func TestHangAnswersNobody(t *testing.T) {
 }
 
 func TestStopLosesWhatPiledUp(t *testing.T) {
+	t.Parallel() // it waits
 	m, client := start(t)
 	m.Hang()
 	requireTimeout(t, client.Set(soon(t), "k", "v", 0).Err())

@@ -36,10 +36,14 @@ func start(t *testing.T) (*quorumtest.Master, *redis.Client) {
 	return m, m.Client()
 }
 
+// unanswered is how long a command is waited for that is not going to be answered. On a busy machine
+// it has to be on its way by then, on a new connection too.
+const unanswered = time.Second
+
 // soon returns a context for commands that are not going to be answered.
 func soon(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), unanswered)
 	t.Cleanup(cancel)
 	return ctx
 }

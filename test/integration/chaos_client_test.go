@@ -38,17 +38,25 @@ type chaosSetup struct {
 	Names   []string // of locks
 	Periods []string // of periods for Once
 	Sample  time.Duration
+	Fencing bool
+	Guard   bool // for the longest TTL
 	Blind   bool // a broken client: it does not look at Validity
 	Lonely  bool // a broken client: it asks one master only
+	Rash    bool // a broken client: it knows of no guard
 }
 
 const chaosVariable = "REDLOCK_TEST_CHAOS"
 
-// chaosOptions are for many contenders on a small machine whose masters fail all the time.
-func chaosOptions() *quorum.Options {
-	return &quorum.Options{
+// options are for many contenders on a small machine whose masters fail all the time.
+func (s chaosSetup) options() *quorum.Options {
+	opts := &quorum.Options{
 		AttemptTimeout: chaosAttempt, MinBackoff: 5 * time.Millisecond, MaxBackoff: 100 * time.Millisecond,
+		Fencing: s.Fencing,
 	}
+	if s.Guard && !s.Rash {
+		opts.RestartGuard = chaosLongestTTL
+	}
+	return opts
 }
 
 // TestChaosClient is a client process of TestChaos. It is nothing to run by itself.
@@ -70,7 +78,7 @@ func TestChaosClient(t *testing.T) {
 	tasks.Go(func() error { j.calm.watch(j.now, stop); return nil })
 	before := runtime.NumGoroutine()
 
-	locks, err := quorum.Open(setup.URLs, chaosOptions())
+	locks, err := quorum.Open(setup.URLs, setup.options())
 	require.NoError(t, err)
 	runChaosClient(ctx, j, setup, locks)
 	if err := locks.Close(); err != nil {

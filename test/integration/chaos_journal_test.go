@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
@@ -90,6 +91,18 @@ func (g gap) String() string {
 }
 
 const stallTick = 10 * time.Millisecond
+
+// watchStalls watches this process until the test ends, on a clock of the test's own.
+func watchStalls(t *testing.T) (now func() time.Duration, calm *stalls) {
+	t.Helper()
+	began := time.Now()
+	now, calm = func() time.Duration { return time.Since(began) }, new(stalls)
+	stop := make(chan struct{})
+	var tasks sync.WaitGroup
+	tasks.Go(func() { calm.watch(now, stop) })
+	t.Cleanup(func() { close(stop); tasks.Wait() })
+	return now, calm
+}
 
 // watch looks at the clock until stop is closed.
 func (s *stalls) watch(now func() time.Duration, stop <-chan struct{}) {

@@ -39,6 +39,14 @@ var chaosKinds = []chaosKind{
 	chaosRestartEmpty, chaosFlush, chaosRashEmpty, chaosRashFlush, chaosFreeze, chaosMurder,
 }
 
+// guardedKinds are those of a run with the restart guard: nobody else keeps masters out that forgot, and what the guard
+// is about comes three times as often as the rest.
+var guardedKinds = []chaosKind{
+	chaosKill, chaosStop, chaosRashEmpty, chaosRashFlush, chaosKill, chaosStop, chaosRashEmpty, chaosRashFlush,
+	chaosKill, chaosStop, chaosRashEmpty, chaosRashFlush,
+	chaosPause, chaosSIGSTOP, chaosDisconnect, chaosSlow, chaosHole, chaosDeaf, chaosMute, chaosCut, chaosFreeze, chaosMurder,
+}
+
 // mildKinds harm a minority of the masters, and no client.
 var mildKinds = []chaosKind{chaosKill, chaosPause, chaosSlow, chaosHole, chaosMute, chaosCut}
 
@@ -69,6 +77,9 @@ func (f chaosFault) client() bool { return f.Kind == chaosFreeze || f.Kind == ch
 // rash tells whether masters forget that clients can reach before their windows are over.
 func (f chaosFault) rash() bool { return f.Kind == chaosRashEmpty || f.Kind == chaosRashFlush }
 
+// suspicious tells whether the restart guard holds masters out after it.
+func (f chaosFault) suspicious() bool { return f.rash() || f.Kind == chaosKill || f.Kind == chaosStop }
+
 // link tells whether it is the network that is struck, which can be one client's only.
 func (f chaosFault) link() bool {
 	return slices.Contains([]chaosKind{chaosSlow, chaosHole, chaosDeaf, chaosMute, chaosCut}, f.Kind)
@@ -78,23 +89,25 @@ func (f chaosFault) link() bool {
 //
 // Mostly, at most two of the five masters are in the grip of a fault at a time; sometimes most or all are, for a
 // moment, and then there is some time in which none is.
+//
+// With the restart guard, masters forget as often as anything else happens, majorities too, and the time in which they
+// are held out belongs to the fault.
 type chaosPlanner struct {
-	random    *rand.Rand
 	kinds     []chaosKind
 	processes int
 	mild      bool
-	deck      []chaosKind
-	struck    int             // how often masters were
-	masters   []time.Duration // when each is free again
-	client    time.Duration   // when the next client may be struck
-	rash      time.Duration   // when masters may forget at once again
+	guard     bool
+
+	random  *rand.Rand
+	deck    []chaosKind
+	struck  int             // how often masters were
+	masters []time.Duration // when each is free again
+	client  time.Duration   // when the next client may be struck
+	rash    time.Duration   // when masters may forget at once again
 }
 
-func planChaos(seed uint64, span time.Duration, processes int, kinds []chaosKind, mild bool) (plan []chaosFault) {
-	p := &chaosPlanner{
-		random: rand.New(rand.NewPCG(seed, 0)), kinds: kinds, processes: processes, mild: mild,
-		masters: make([]time.Duration, chaosMasters),
-	}
+func planChaos(seed uint64, span time.Duration, p chaosPlanner) (plan []chaosFault) {
+	p.random, p.masters = rand.New(rand.NewPCG(seed, 0)), make([]time.Duration, chaosMasters)
 	for at := 200 * time.Millisecond; ; {
 		f := p.draw(at)
 		if f.At+f.For > span {
@@ -140,7 +153,10 @@ func (p *chaosPlanner) draw(at time.Duration) chaosFault {
 		f.Process = p.random.IntN(p.processes)
 	}
 	if f.rash() {
-		f.At, f.For = max(f.At, p.rash), 0
+		f.For = 0
+	}
+	if f.rash() && !p.guard {
+		f.At = max(f.At, p.rash)
 		p.rash = f.At + 3*chaosLongestTTL
 	}
 	p.aim(&f)
@@ -151,9 +167,11 @@ func (p *chaosPlanner) draw(at time.Duration) chaosFault {
 func (p *chaosPlanner) aim(f *chaosFault) {
 	minority := (len(p.masters) - 1) / 2
 	n := 1 + p.random.IntN(minority)
-	if p.struck++; !p.mild && !f.rash() && p.struck%7 == 4 {
+	if p.struck++; !p.mild && (p.guard || !f.rash()) && p.struck%7 == 4 {
 		n = minority + 1 + p.random.IntN(len(p.masters)-minority)
-		f.For = p.between(300*time.Millisecond, 1200*time.Millisecond)
+		if !f.rash() {
+			f.For = p.between(300*time.Millisecond, 1200*time.Millisecond)
+		}
 	}
 	order := p.random.Perm(len(p.masters))
 	slices.SortStableFunc(order, func(a, b int) int { return int(p.masters[a] - p.masters[b]) })
@@ -169,6 +187,9 @@ func (p *chaosPlanner) aim(f *chaosFault) {
 	if f.Kind == chaosRestartEmpty || f.Kind == chaosFlush {
 		free = max(free, f.At+chaosLongestTTL+slack)
 	}
+	if p.guard && f.suspicious() {
+		free += chaosLongestTTL
+	}
 	if n > minority {
 		free += time.Second
 	}
@@ -179,21 +200,32 @@ func (p *chaosPlanner) aim(f *chaosFault) {
 }
 
 func TestChaosPlanReplays(t *testing.T) {
-	plan := func(seed uint64) []chaosFault { return planChaos(seed, time.Minute, 4, chaosKinds, false) }
+	plan := func(seed uint64) []chaosFault {
+		return planChaos(seed, time.Minute, chaosPlanner{processes: 4, kinds: chaosKinds})
+	}
 	assert.Equal(t, plan(7), plan(7))
 	assert.NotEqual(t, plan(7), plan(8))
 }
 
 func TestChaosPlan(t *testing.T) {
 	for seed := range uint64(200) {
-		plan := planChaos(seed, time.Minute, 4, chaosKinds, false)
+		guard := seed%2 == 1
+		p := chaosPlanner{processes: 4, kinds: chaosKinds, guard: guard}
+		if guard {
+			p.kinds = guardedKinds
+		}
+		plan := planChaos(seed, time.Minute, p)
 		kinds := map[chaosKind]int{}
 		var degraded, majority time.Duration
 		most := 0
 		for at := time.Duration(0); at < time.Minute; at += 10 * time.Millisecond {
 			down := 0
 			for _, f := range plan {
-				if !f.client() && f.At <= at && at < f.At+f.For {
+				end := f.At + f.For
+				if guard && f.suspicious() {
+					end += chaosLongestTTL
+				}
+				if !f.client() && f.At <= at && at < end {
 					down += len(f.Masters)
 				}
 			}
@@ -205,14 +237,18 @@ func TestChaosPlan(t *testing.T) {
 			}
 		}
 		assert.LessOrEqual(t, most, chaosMasters, "seed %d: a master is struck twice at a time", seed)
+		mostForget := 0
 		for _, f := range plan {
 			kinds[f.Kind]++
 			assert.LessOrEqual(t, f.At+f.For, time.Minute)
 			if f.rash() {
-				assert.LessOrEqual(t, len(f.Masters), 2)
+				mostForget = max(mostForget, len(f.Masters))
 			}
 		}
-		for _, kind := range chaosKinds {
+		if !guard {
+			assert.LessOrEqual(t, mostForget, 2, "seed %d", seed)
+		}
+		for _, kind := range p.kinds {
 			assert.Positive(t, kinds[kind], "seed %d: no %s", seed, kind)
 		}
 		assert.Less(t, majority, 20*time.Second, "seed %d", seed)

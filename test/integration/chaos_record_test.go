@@ -23,7 +23,9 @@ import (
 type chaosRecord struct {
 	mu       sync.Mutex // guards all below
 	holds    map[holdKey]*chaosHold
-	forgets  []gap // when masters forgot that clients could reach
+	guard    bool            // the restart guard is on
+	forgets  []gap           // when masters forgot that clients could reach
+	returns  []time.Duration // when masters could be reached again that forgot while they could not be
 	wrongs   []string
 	outcomes map[string]int
 	closings []chaosEvent
@@ -110,6 +112,12 @@ func (r *chaosRecord) forgot(from, to time.Duration) {
 	r.forgets = append(r.forgets, gap{from, to})
 }
 
+func (r *chaosRecord) returned(at time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.returns = append(r.returns, at)
+}
+
 func (r *chaosRecord) wrong(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,8 +138,13 @@ func (r *chaosRecord) holding(holder string, now time.Duration) (n int) {
 
 // guaranteed returns the part of a hold that nobody else's may overlap, and whether there is one. What was granted
 // before a reachable master forgot is not guaranteed after that: the majority that granted it may be none any more.
-func guaranteed(hold chaosHold, forgets []gap) (quorumtest.Hold, bool) {
-	for _, f := range forgets {
+// Unless the restart guard is on: then it is all of it.
+func (r *chaosRecord) guaranteed(hold chaosHold) (quorumtest.Hold, bool) {
+	hold.Fence = 0 // see checkFences
+	if r.guard {
+		return hold.Hold, true
+	}
+	for _, f := range r.forgets {
 		switch {
 		case hold.begun >= f.to || hold.To <= f.from:
 		case hold.From >= f.from:
@@ -150,7 +163,7 @@ func (r *chaosRecord) check() error {
 	var history quorumtest.History
 	var errs []error
 	for _, hold := range r.holds {
-		if h, ok := guaranteed(*hold, r.forgets); ok {
+		if h, ok := r.guaranteed(*hold); ok {
 			history.Add(h)
 		}
 		if e := hold.denied; e != nil && !r.explained(hold, e) {
@@ -160,7 +173,50 @@ func (r *chaosRecord) check() error {
 	for _, wrong := range r.wrongs {
 		errs = append(errs, errors.New(wrong))
 	}
-	return errors.Join(append(errs, history.Check())...)
+	return errors.Join(append(errs, history.Check(), r.checkFences())...)
+}
+
+// checkFences checks that the fences of each name rise from one hold to the next. Without the restart guard that is
+// promised of those only between whose acquisitions no master forgot. The caller holds mu.
+func (r *chaosRecord) checkFences() error {
+	epochs := map[int]*quorumtest.History{}
+	for _, hold := range r.holds {
+		epoch, ok := r.epoch(hold)
+		if hold.Fence == 0 || !ok {
+			continue
+		}
+		if epochs[epoch] == nil {
+			epochs[epoch] = new(quorumtest.History)
+		}
+		moment := hold.Hold
+		moment.To = moment.From // which overlaps nothing: that is not what is checked here
+		epochs[epoch].Add(moment)
+	}
+	var errs []error
+	for _, history := range epochs {
+		errs = append(errs, history.Check())
+	}
+	return errors.Join(errs...)
+}
+
+// epoch returns how many times masters forgot before a lock was acquired, and false if one did while it was.
+func (r *chaosRecord) epoch(hold *chaosHold) (n int, ok bool) {
+	if r.guard {
+		return 0, true
+	}
+	forgets := slices.Clone(r.forgets)
+	for _, at := range r.returns { // without what it had known before, as though it had forgotten just now
+		forgets = append(forgets, gap{at, at})
+	}
+	for _, f := range forgets {
+		switch {
+		case f.to <= hold.begun:
+			n++
+		case f.from < hold.From:
+			return 0, false
+		}
+	}
+	return n, true
 }
 
 // excused returns how many holds are not checked to their end because masters forgot, how many locks were lost for that
@@ -170,8 +226,10 @@ func (r *chaosRecord) excused() (cut, lost, overlaps int) {
 	defer r.mu.Unlock()
 	var all, part quorumtest.History
 	for _, hold := range r.holds {
-		all.Add(hold.Hold)
-		h, ok := guaranteed(*hold, r.forgets)
+		whole := hold.Hold
+		whole.Fence = 0
+		all.Add(whole)
+		h, ok := r.guaranteed(*hold)
 		if ok {
 			part.Add(h)
 		}
@@ -185,7 +243,8 @@ func (r *chaosRecord) excused() (cut, lost, overlaps int) {
 	return cut, lost, countLines(all.Check()) - countLines(part.Check())
 }
 
-// explained tells whether a lock could be lost inside its window because a master forgot it.
+// explained tells whether a lock could be lost inside its window because a master forgot it. The restart guard does
+// not prevent that, but that anybody else gets the lock for as long as its holder may not have noticed.
 func (r *chaosRecord) explained(hold *chaosHold, denied *chaosEvent) bool {
 	return slices.ContainsFunc(r.forgets, func(f gap) bool { return hold.begun < f.to && denied.From >= f.from })
 }
@@ -243,12 +302,19 @@ func TestChaosRecordJudges(t *testing.T) {
 	over := func(by string, to time.Duration) told {
 		return told{by, chaosEvent{Kind: eventOver, ID: 1, To: to * ms}}
 	}
+	fenced := func(by string, begun, from, until time.Duration, fence int64) told {
+		h := held(by, begun, from, until)
+		h.event.Fence = fence
+		return h
+	}
 	denied := func(by string, to time.Duration) told {
 		return told{by, chaosEvent{Kind: eventDenied, ID: 1, From: to * ms, To: to * ms}}
 	}
 	for what, tt := range map[string]struct {
 		told    []told
 		forgets []gap
+		returns []time.Duration
+		guard   bool
 		want    string
 	}{
 		"one after the other": {told: []told{held("a", 0, 1, 99), over("a", 50), held("b", 45, 51, 99)}},
@@ -292,12 +358,56 @@ func TestChaosRecordJudges(t *testing.T) {
 			forgets: []gap{{30 * ms, 40 * ms}},
 			want:    "lost inside its window",
 		},
+		"after a master forgot the first, with the guard": {
+			told:    []told{held("a", 0, 1, 99), held("b", 45, 49, 120)},
+			forgets: []gap{{30 * ms, 40 * ms}}, guard: true,
+			want: "two holders at once",
+		},
+		"lost because a master forgot, with the guard": {
+			told:    []told{held("a", 0, 1, 99), denied("a", 50)},
+			forgets: []gap{{30 * ms, 40 * ms}}, guard: true,
+		},
+		"fences rise": {told: []told{fenced("a", 0, 1, 40, 7), fenced("b", 45, 49, 99, 8)}},
+		"fences fall": {
+			told: []told{fenced("a", 0, 1, 40, 8), fenced("b", 45, 49, 99, 7)},
+			want: "fences out of order",
+		},
+		"the same fence again": {
+			told: []told{fenced("a", 0, 1, 40, 7), fenced("b", 45, 49, 99, 7)},
+			want: "fences out of order",
+		},
+		"fences fall over a lock without one": {
+			told: []told{fenced("a", 0, 1, 40, 8), held("c", 41, 42, 43), fenced("b", 45, 49, 99, 7)},
+			want: "fences out of order",
+		},
+		"fences fall after a master forgot": {
+			told:    []told{fenced("a", 0, 1, 20, 8), fenced("b", 45, 49, 99, 7)},
+			forgets: []gap{{30 * ms, 40 * ms}},
+		},
+		"fences fall while a master forgot": {
+			told:    []told{fenced("a", 0, 1, 20, 8), fenced("b", 35, 49, 99, 7)},
+			forgets: []gap{{30 * ms, 40 * ms}},
+		},
+		"fences fall once a master that forgot is back": {
+			told:    []told{fenced("a", 0, 1, 20, 8), fenced("b", 45, 49, 99, 7)},
+			returns: []time.Duration{40 * ms},
+		},
+		"fences fall before a master that forgot is back": {
+			told:    []told{fenced("a", 0, 1, 20, 8), fenced("b", 25, 29, 99, 7)},
+			returns: []time.Duration{40 * ms},
+			want:    "fences out of order",
+		},
+		"fences fall after a master forgot, with the guard": {
+			told:    []told{fenced("a", 0, 1, 20, 8), fenced("b", 45, 49, 99, 7)},
+			forgets: []gap{{30 * ms, 40 * ms}}, guard: true,
+			want: "fences out of order",
+		},
 		"an untruth":         {told: []told{{"a", chaosEvent{Kind: eventWrong, What: "an untruth"}}}, want: "an untruth"},
 		"a goroutine leaked": {told: []told{{"a", chaosEvent{Kind: eventClosed, Count: 2}}}, want: "2 goroutines after Close"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			r := newChaosRecord()
-			r.forgets = tt.forgets
+			r.forgets, r.returns, r.guard = tt.forgets, tt.returns, tt.guard
 			for _, x := range tt.told {
 				r.take(x.by, x.event)
 			}

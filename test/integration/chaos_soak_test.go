@@ -43,7 +43,7 @@ func TestSoak(t *testing.T) {
 	const clients = 2
 	setup := chaosNames()
 	setup.Sample = max(span/60, 250*time.Millisecond)
-	plan := planChaos(seed, span, clients, mildKinds, true)
+	plan := planChaos(seed, span, chaosPlanner{processes: clients, kinds: mildKinds, mild: true})
 	r := startChaos(t, seed, clients, setup)
 
 	counting, stop := context.WithCancel(t.Context())

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/quorum"
 )
 
 // chaosRun is some client processes, five masters, and the links between them.
@@ -41,7 +42,9 @@ func startChaos(t *testing.T, seed uint64, clients int, setup chaosSetup) *chaos
 		seed: seed, masters: Start(t, chaosMasters, WithAOF()), record: newChaosRecord(), setup: setup,
 		clients: make([]*chaosProcess, clients), struck: map[chaosKind]int{},
 	}
+	r.record.guard = setup.Guard
 	r.turns = make([]sync.Mutex, len(r.masters))
+	r.declareNew(t)
 	r.clock.origin = clock.System().Now()
 	r.setup.Origin, r.setup.Seed = r.clock.origin, seed
 	for i := range clients {
@@ -63,6 +66,18 @@ func startChaos(t *testing.T, seed uint64, clients int, setup chaosSetup) *chaos
 		require.NoError(t, r.startClient(i))
 	}
 	return r
+}
+
+// declareNew tells the restart guard, if there is one, that nobody can hold a lock yet.
+func (r *chaosRun) declareNew(t *testing.T) {
+	t.Helper()
+	if !r.setup.Guard {
+		return
+	}
+	locks, err := quorum.Open(urlsOf(r.masters), &quorum.Options{RestartGuard: chaosLongestTTL})
+	require.NoError(t, err)
+	require.NoError(t, locks.Bootstrap(t.Context()))
+	require.NoError(t, locks.Close())
 }
 
 // startClient starts the client of the given place, anew if there was one.
@@ -224,8 +239,8 @@ func (r *chaosRun) strikeMaster(ctx context.Context, f chaosFault, i int) error 
 // forget has a master lose its keys while no client can reach it. A master with an append-only file comes back with its
 // keys, so it is wiped before anybody can see them: that is a restart without the file.
 //
-// With a guard it is kept out until every window is over that it may have had a part in.
-func (r *chaosRun) forget(ctx context.Context, master int, guard bool, steps ...func() error) error {
+// It can be kept out until every window is over that it may have had a part in: what Options.RestartGuard is there to do.
+func (r *chaosRun) forget(ctx context.Context, master int, keptOut bool, steps ...func() error) error {
 	r.setLinks(master, -1, traffic{cut: true})
 	defer r.setLinks(master, -1, traffic{})
 	cut := r.clock.now()
@@ -234,9 +249,10 @@ func (r *chaosRun) forget(ctx context.Context, master int, guard bool, steps ...
 			return err
 		}
 	}
-	if guard {
+	if keptOut {
 		const moment = 50 * time.Millisecond
 		_ = sleep(ctx, cut+chaosLongestTTL+moment-r.clock.now())
+		r.record.returned(r.clock.now())
 		return nil
 	}
 	// What is granted while it is cut off is granted without it, so it is as though it had forgotten at once.

@@ -20,8 +20,8 @@ import (
 )
 
 var (
-	chaosSeed     = flag.Uint64("chaos.seed", 0, "replay TestChaos's plan of faults with this seed; 0 draws one")
-	chaosDuration = flag.Duration("chaos.duration", 0, "how long TestChaos has faults happen (default 1m, with -short 20s)")
+	chaosSeed     = flag.Uint64("chaos.seed", 0, "replay TestChaos's plans of faults with this seed; 0 draws one")
+	chaosDuration = flag.Duration("chaos.duration", 0, "how long each part of TestChaos has faults happen (default 15s, with -short 5s)")
 )
 
 // How many of each there are. The machines that run this are small.
@@ -39,9 +39,21 @@ func chaosNames() chaosSetup {
 	return setup
 }
 
+// chaosParts are the options that TestChaos runs with. Each part has a plan of its own.
+var chaosParts = []struct {
+	name           string
+	fencing, guard bool
+}{
+	{name: "plain"},
+	{name: "fencing", fencing: true},
+	{name: "guard", guard: true},
+	{name: "fencing and guard", fencing: true, guard: true},
+}
+
 // TestChaos has several client processes use the same few locks in every way there is, while masters, network and
 // clients fail as a seeded plan has it, and then checks everything that they saw. The seed settles what fails, when and
-// for how long, and what each worker sets out to do; it does not settle how the machine interleaves them.
+// for how long, and what each worker sets out to do; it does not settle how the machine interleaves them. It does so
+// with neither fencing nor the restart guard, with each, and with both, for as long as -chaos.duration says each time.
 //
 // What must hold throughout:
 //
@@ -50,11 +62,13 @@ func chaosNames() chaosSetup {
 //     rely on their lock until the window ends that they last read of, and holders that are killed: their lock is
 //     theirs until that time. A period that Once ran in is such a hold too. A call whose outcome is unknown is no hold.
 //   - No lock is lost inside its window.
+//   - With fencing, the fences of a name rise from one holder to the next, whichever processes they are in.
 //   - What the library says is true: an extension lengthens the window, no window shrinks, ErrTaken is told if and only
 //     if enough masters have another's token, Lost is closed within 150 ms of the window's end, a context error is the
 //     caller's, calls end when they should, and no error is one that the documentation does not name.
 //   - After the faults, everybody who waits for a lock is served; after the clients have quit, no goroutine of the
-//     library's is left in them, and no key on any master once the longest TTL is over.
+//     library's is left in them, and no key on any master once the longest TTL is over, but for fences, which have a
+//     time at which they go too, and the guard's marker.
 //
 // The masters have an append-only file that is written before each answer, so killing any number of them loses
 // nothing that was promised, only time. The first two rules rest on that: a majority that grants a lock shares a master
@@ -69,23 +83,48 @@ func chaosNames() chaosSetup {
 //     and among those whose window began afterwards, but not between the former and the latter: a lock is checked up to the
 //     first time that a master forgot while it was held. Chaos without such masters would not try repairs, so they come
 //     now and then; what is given up in the check is at most a window's length each time.
+//
+// Fences are in order among those between whose acquisitions no master forgot: it may have been the one that a later
+// majority shared with an earlier.
+//
+// With the restart guard, set to the longest TTL, none of that is given up. Masters, and majorities of them too, forget
+// and are there again at once, and nobody keeps them out but the guard; no two hold a lock, and all fences rise. A
+// lock may still be lost inside its window when a master forgets it, as far as its holder is concerned.
 func TestChaos(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("chaos: only on Linux do processes share a clock that clock.System reads")
 	}
+	engine(t)
 	seed, span := *chaosSeed, *chaosDuration
 	if seed == 0 {
 		seed = rand.Uint64N(1e9)
 	}
 	if span == 0 {
-		span = time.Minute
+		span = 15 * time.Second
 		if testing.Short() {
-			span = 20 * time.Second
+			span = 5 * time.Second
 		}
 	}
-	t.Logf("replay the faults: go test ./test/integration -run '^TestChaos$' -chaos.seed=%d -chaos.duration=%v", seed, span)
-	plan := planChaos(seed, span, chaosClients, chaosKinds, false)
-	r := startChaos(t, seed, chaosClients, chaosNames())
+	for i, part := range chaosParts {
+		t.Run(part.name, func(t *testing.T) {
+			t.Logf("replay the faults: go test ./test/integration -run '^%s$' -chaos.seed=%d -chaos.duration=%v",
+				strings.ReplaceAll(t.Name(), "/", "$/^"), seed, span)
+			setup := chaosNames()
+			setup.Fencing, setup.Guard = part.fencing, part.guard
+			chaos(t, seed+uint64(i), span, setup)
+		})
+	}
+}
+
+// chaos is one part of TestChaos.
+func chaos(t *testing.T, seed uint64, span time.Duration, setup chaosSetup) {
+	t.Helper()
+	planner := chaosPlanner{processes: chaosClients, kinds: chaosKinds}
+	if setup.Guard {
+		planner.kinds, planner.guard = guardedKinds, true
+	}
+	plan := planChaos(seed, span, planner)
+	r := startChaos(t, seed, chaosClients, setup)
 	require.NoError(t, r.execute(t.Context(), plan))
 	faultsEnded := r.clock.now()
 	calm := r.settle(t)
@@ -96,6 +135,7 @@ func TestChaos(t *testing.T) {
 		t.Log("faults:\n" + strings.Join(r.trace, "\n"))
 		t.Error(violations(err))
 	}
+	// With the restart guard too: no plan has a majority down or held out for more than a quarter of the time.
 	assert.Greater(t, len(r.record.holds), int(span/time.Second)*10, "so few holds prove little")
 }
 
@@ -113,7 +153,7 @@ func violations(err error) string {
 func (r *chaosRun) settle(t *testing.T) (report string) {
 	t.Helper()
 	each(t, r.masters, func(m *Master) error { return m.heal(t.Context()) })
-	locks, err := quorum.Open(urlsOf(r.masters), chaosOptions())
+	locks, err := quorum.Open(urlsOf(r.masters), r.setup.options())
 	require.NoError(t, err)
 	contended := r.probe(t.Context(), locks, "against the clients")
 	r.quit()
@@ -125,9 +165,12 @@ func (r *chaosRun) settle(t *testing.T) (report string) {
 		contended.Round(time.Millisecond), alone.Round(time.Millisecond), (r.clock.now() - quit).Round(time.Millisecond))
 }
 
+// chaosServed is how long a waiter may wait once all is well, against 32 workers who poll as it does.
+const chaosServed = 30 * time.Second
+
 // probe acquires every lock once, and returns how long it waited for the one that took longest.
 func (r *chaosRun) probe(ctx context.Context, locks *quorum.Manager, what string) time.Duration {
-	ctx, cancel := context.WithTimeout(ctx, soon)
+	ctx, cancel := context.WithTimeout(ctx, chaosServed)
 	defer cancel()
 	j := &journal{origin: r.clock.origin, out: reporter{r.record, "who waits " + what}}
 	began := r.clock.now()
@@ -150,7 +193,8 @@ func (r *chaosRun) probe(ctx context.Context, locks *quorum.Manager, what string
 	return r.clock.now() - began
 }
 
-// awaitVacant waits until no master has a key, for the longest TTL and a moment after the clients have quit.
+// awaitVacant waits until no master has a lock's key, for the longest TTL and a moment after the clients have quit. Of
+// the others, all but the restart guard's marker have to go by themselves one day.
 func (r *chaosRun) awaitVacant(t *testing.T, quit time.Duration) {
 	t.Helper()
 	const moment = 3 * time.Second
@@ -158,7 +202,7 @@ func (r *chaosRun) awaitVacant(t *testing.T, quit time.Duration) {
 		for {
 			keys, err := admin.Keys(t.Context(), "*").Result()
 			require.NoError(t, err)
-			if len(keys) == 0 {
+			if keys = slices.DeleteFunc(keys, auxiliary); len(keys) == 0 {
 				break
 			}
 			if late := r.clock.now() - quit; late > chaosLongestTTL+moment {
@@ -167,8 +211,19 @@ func (r *chaosRun) awaitVacant(t *testing.T, quit time.Duration) {
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
+		for _, key := range admin.Keys(t.Context(), "*").Val() {
+			left, err := admin.PTTL(t.Context(), key).Result()
+			require.NoError(t, err)
+			marker := key == "redlock:aux:marker" && r.setup.Guard
+			if left == -1 && !marker {
+				r.record.wrong("master %d keeps %q for ever", i, key)
+			}
+		}
 	}
 }
+
+// auxiliary tells whether a key is none of a lock itself.
+func auxiliary(key string) bool { return strings.HasPrefix(key, "redlock:aux:") }
 
 func (r *chaosRun) summary(seed uint64, faultsEnded time.Duration) string {
 	var b strings.Builder
@@ -211,20 +266,29 @@ func TestChaosFindsBrokenClients(t *testing.T) {
 		t.Skip("chaos: only on Linux do processes share a clock that clock.System reads")
 	}
 	engine(t)
-	for what, spoil := range map[string]func(*chaosSetup){
-		"looks away when its window is over": func(s *chaosSetup) { s.Blind = true },
-		"asks one master of five":            func(s *chaosSetup) { s.Lonely = true },
+	freeze := chaosFault{At: chaosLongestTTL / 2, For: chaosLongestTTL * 3 / 2, Kind: chaosFreeze}
+	flush := chaosFault{At: chaosLongestTTL / 2, Kind: chaosRashFlush, Masters: []int{0, 1, 2, 3, 4}, Process: -1}
+	for what, tt := range map[string]struct {
+		spoil func(*chaosSetup)
+		fault chaosFault
+	}{
+		"looks away when its window is over": {func(s *chaosSetup) { s.Blind = true }, freeze},
+		"asks one master of five":            {func(s *chaosSetup) { s.Lonely = true }, freeze},
+		"knows of no restart guard":          {func(s *chaosSetup) { s.Guard, s.Rash = true, true }, flush},
 	} {
 		t.Run(what, func(t *testing.T) {
 			setup := chaosNames()
 			setup.Names = setup.Names[:2]
-			spoil(&setup)
+			tt.spoil(&setup)
 			r := startChaos(t, 1, 2, setup)
 			const broken = "two holders at once"
 			var err error
 			for round := 0; round < 20 && !strings.Contains(fmt.Sprint(err), broken); round++ { // a frozen client need not hold anything
-				plan := []chaosFault{{At: chaosLongestTTL / 2, For: chaosLongestTTL * 3 / 2, Kind: chaosFreeze, Process: round % 2}}
-				require.NoError(t, r.execute(t.Context(), plan))
+				fault := tt.fault
+				if fault.client() {
+					fault.Process = round % 2
+				}
+				require.NoError(t, r.execute(t.Context(), []chaosFault{fault}))
 				err = r.record.check()
 			}
 			r.quit()

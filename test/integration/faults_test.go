@@ -94,8 +94,7 @@ func TestMajorityFailsAndComesBack(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", way.name, fault.name), func(t *testing.T) {
 				ms := masters(t)
 				admins := dialAll(t, ms)
-				opts := &quorum.Options{AttemptTimeout: 300 * time.Millisecond}
-				locks, others := way.manager(t, ms, opts), way.manager(t, ms, opts)
+				locks, others := way.manager(t, ms, nil), way.manager(t, ms, nil)
 				held, err := locks.TryAcquire(t.Context(), "held", time.Minute)
 				require.NoError(t, err)
 				requireEverywhere(t, admins, "held", held.Token())
@@ -164,7 +163,7 @@ func TestLateAcquireLeavesNothingBehind(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%d of 5 late", way.name, late), func(t *testing.T) {
 				ms := masters(t)
 				admins := dialAll(t, ms)
-				locks := way.manager(t, ms, &quorum.Options{AttemptTimeout: 200 * time.Millisecond})
+				locks := way.manager(t, ms, nil)
 				warm, err := locks.TryAcquire(t.Context(), "warm", time.Minute)
 				require.NoError(t, err)
 				requireEverywhere(t, admins, "warm", warm.Token())

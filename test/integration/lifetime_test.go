@@ -25,6 +25,7 @@ func TestMajorityKilledEndsDo(t *testing.T) {
 	ms := masters(t)
 	m := opened(t, ms, nil)
 	const ttl = 3 * time.Second
+	now, calm := watchStalls(t)
 	err := m.Do(t.Context(), "job", ttl, func(ctx context.Context, l *quorum.Lock) error {
 		killed := make(chan error, 1)
 		go func() {
@@ -37,9 +38,10 @@ func TestMajorityKilledEndsDo(t *testing.T) {
 			killed <- failed
 		}()
 		require.NoError(t, <-killed)
-		start := time.Now()
+		start := now()
 		<-ctx.Done()
-		assert.Less(t, time.Since(start), ttl)
+		end := now()
+		assert.Less(t, end-start-calm.between(start, end), ttl)
 		assert.ErrorIs(t, context.Cause(ctx), quorum.ErrExpired)
 		assert.LessOrEqual(t, l.Validity(), time.Duration(0))
 		return nil
@@ -66,7 +68,7 @@ func TestRollingRestartUnderDo(t *testing.T) {
 		for i, master := range ms {
 			require.NoError(t, master.Kill())
 			require.NoError(t, master.Start())
-			require.Eventually(t, func() bool { return admins[i].Get(t.Context(), "job").Val() == l.Token() }, ttl, 10*time.Millisecond, "master %d", i)
+			require.Eventually(t, func() bool { return admins[i].Get(t.Context(), "job").Val() == l.Token() }, soon, 10*time.Millisecond, "master %d", i)
 			select {
 			case <-ctx.Done():
 				return context.Cause(ctx)
@@ -79,7 +81,7 @@ func TestRollingRestartUnderDo(t *testing.T) {
 	stop()
 	for range cap(got) {
 		if err := <-got; err != nil { // one may have it now that Do is over
-			assert.ErrorIs(t, err, quorum.ErrTaken)
+			assert.ErrorIs(t, err, context.Canceled)
 		}
 	}
 }
@@ -87,7 +89,8 @@ func TestRollingRestartUnderDo(t *testing.T) {
 // TestTenThousandLocks: held for three renewal periods, none lost.
 func TestTenThousandLocks(t *testing.T) {
 	m := opened(t, masters(t), &quorum.Options{AttemptTimeout: attemptTimeout})
-	const locks, ttl = 10_000, 9 * time.Second
+	// Ten seconds to renew in leave a busy machine some, and the test is no longer than it has to be.
+	const locks, ttl = 10_000, 15 * time.Second
 	goroutines := runtime.NumGoroutine()
 	held := make([]*quorum.Lock, locks)
 	var lost [locks]<-chan struct{}
@@ -125,8 +128,8 @@ type stoppedHolder struct {
 	Cause          string
 	Extend         string
 	Release        string
-	ChannelAfter   time.Duration // until Lost was closed
-	ContextAfter   time.Duration // until the context's channel was
+	ChannelAfter   time.Duration // until Lost was closed, without the time in which the machine was busy
+	ContextAfter   time.Duration // until the context's channel was, likewise
 	SuspendedFor   time.Duration
 	ValidityBefore time.Duration
 }
@@ -150,7 +153,7 @@ func TestStoppedProcess(t *testing.T) {
 
 	require.NoError(t, child.Process.Signal(syscall.SIGSTOP))
 	<-time.After(2 * ttl) // to be stopped for longer than the TTL is what the test is about
-	rival, err := opened(t, ms, nil).Acquire(t.Context(), "held", ttl)
+	rival, err := opened(t, ms, nil).Acquire(t.Context(), "held", time.Minute)
 	require.NoError(t, err, "another gets the lock meanwhile")
 	require.NoError(t, child.Process.Signal(syscall.SIGCONT))
 	require.NoError(t, in.Close())
@@ -164,8 +167,8 @@ func TestStoppedProcess(t *testing.T) {
 	assert.Contains(t, report.Cause, "validity is over")
 	assert.Contains(t, report.Extend, "lock lost")
 	assert.Contains(t, report.Release, "lock lost")
-	assert.Less(t, report.ChannelAfter, 100*time.Millisecond)
-	assert.Less(t, report.ContextAfter, 100*time.Millisecond)
+	assert.Less(t, report.ChannelAfter, lateLoss)
+	assert.Less(t, report.ContextAfter, lateLoss)
 	assert.NoError(t, rival.Release(t.Context()), "the rival's lock was not touched")
 }
 
@@ -191,27 +194,32 @@ func TestStoppedProcessChild(t *testing.T) {
 	require.NoError(t, err)
 	const ttl = time.Second
 	var report stoppedHolder
+	now, calm := watchStalls(t)
 	err = m.Do(t.Context(), "held", ttl, func(ctx context.Context, l *quorum.Lock) error {
 		other, err := m.TryAcquire(ctx, "other", ttl, quorum.AutoRenew(0))
 		require.NoError(t, err)
 		lost := other.Lost()
 		report.ValidityBefore = min(l.Validity(), other.Validity())
-		last := time.Now() // before the signal can come
+		last := now() // before the signal can come
 		fmt.Println("HOLDING")
-		woken := time.Now()
-		for woken.Sub(last) <= ttl { // spins, so as to look first after SIGCONT
-			last, woken = woken, time.Now()
+		woken := now()
+		for woken-last <= ttl { // spins, so as to look first after SIGCONT
+			last, woken = woken, now()
 		}
-		report.SuspendedFor = woken.Sub(last)
+		sinceWoken := func() time.Duration {
+			now := now()
+			return now - woken - calm.between(woken, now)
+		}
+		report.SuspendedFor = woken - last
 		report.Validity = l.Validity()
 		report.CtxErr = fmt.Sprint(ctx.Err())
 		report.Cause = fmt.Sprint(context.Cause(ctx))
 		report.Extend = fmt.Sprint(other.Extend(t.Context(), ttl))
 		report.Release = fmt.Sprint(other.Release(t.Context()))
 		<-lost
-		report.ChannelAfter = time.Since(woken)
+		report.ChannelAfter = sinceWoken()
 		<-ctx.Done()
-		report.ContextAfter = time.Since(woken)
+		report.ContextAfter = sinceWoken()
 		return nil
 	})
 	assert.ErrorIs(t, err, quorum.ErrLost)

@@ -232,11 +232,10 @@ func allTexts(err error) []string {
 }
 
 // tryUntil makes attempts until one wins.
-func tryUntil(t *testing.T, locks *quorum.Manager, name string, ttl time.Duration) *quorum.Lock {
+func tryUntil(t *testing.T, locks *quorum.Manager, name string, ttl time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
-	lock, err := locks.Acquire(ctx, name, ttl)
+	_, err := locks.Acquire(ctx, name, ttl)
 	require.NoError(t, err)
-	return lock
 }

@@ -48,11 +48,11 @@ type scale struct {
 var (
 	fullScale = scale{
 		rounds: 3, throughput: 2 * time.Second, limit: 12 * time.Second, handover: 3 * time.Second,
-		contention: 5 * time.Second, counting: 1500 * time.Millisecond, waiting: 3 * time.Second, waiters: 1000,
+		contention: 5 * time.Second, counting: 5 * time.Second, waiting: 3 * time.Second, waiters: 1000,
 	}
 	quickScale = scale{
 		rounds: 1, throughput: 100 * time.Millisecond, limit: 400 * time.Millisecond, handover: 300 * time.Millisecond,
-		contention: 300 * time.Millisecond, counting: 150 * time.Millisecond, waiting: 250 * time.Millisecond, waiters: 1000,
+		contention: 300 * time.Millisecond, counting: time.Second, waiting: 250 * time.Millisecond, waiters: 1000,
 	}
 )
 

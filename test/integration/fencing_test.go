@@ -1,0 +1,207 @@
+package integration
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum"
+)
+
+// highestFence is the highest that there may be: what Redis' Lua counts to.
+const highestFence = 1<<53 - 1
+
+func fenceKey(name string) string { return "redlock:aux:fence{" + name + "}" }
+
+// requireFence waits until each master has stored the fence, or a higher one.
+func requireFence(t *testing.T, admins []*redis.Client, name string, fence int64) {
+	t.Helper()
+	for i, admin := range admins {
+		require.Eventually(t, func() bool { return storedFence(t, admin, name) >= fence }, soon, 2*time.Millisecond, "master %d", i)
+	}
+}
+
+// storedFence returns what a master has stored for name, 0 for nothing. It checks that it is in plain decimal digits,
+// and that it is not there for ever.
+func storedFence(t *testing.T, admin *redis.Client, name string) int64 {
+	t.Helper()
+	text, err := admin.Get(t.Context(), fenceKey(name)).Result()
+	if errors.Is(err, redis.Nil) {
+		return 0
+	}
+	require.NoError(t, err)
+	require.Regexp(t, `^[1-9][0-9]{0,15}$`, text)
+	fence, err := strconv.ParseInt(text, 10, 64)
+	require.NoError(t, err)
+	require.LessOrEqual(t, fence, int64(highestFence))
+	left, err := admin.PTTL(t.Context(), fenceKey(name)).Result()
+	require.NoError(t, err)
+	require.Positive(t, left)
+	require.LessOrEqual(t, left, 24*time.Hour)
+	return fence
+}
+
+// TestFencesRiseWhileMastersDie has Managers in several processes contend for two locks while masters are killed and
+// come back from their append-only files, a minority at a time and once a majority.
+func TestFencesRiseWhileMastersDie(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("chaos: only on Linux do processes share a clock that clock.System reads")
+	}
+	engine(t)
+	setup := chaosNames()
+	setup.Names, setup.Periods, setup.Workers, setup.Fencing = setup.Names[:2], setup.Periods[:1], 3, true
+	r := startChaos(t, 1, 3, setup)
+	var plan []chaosFault
+	for i, struck := range [][]int{{0}, {1, 2}, {2, 3, 4}, {0, 4}} {
+		at := 200*time.Millisecond + time.Duration(i)*1200*time.Millisecond
+		plan = append(plan, chaosFault{At: at, For: 300 * time.Millisecond, Kind: chaosKill, Masters: struck, Process: -1})
+	}
+	require.NoError(t, r.execute(t.Context(), plan))
+	t.Log(r.settle(t))
+	require.NoError(t, r.record.check())
+
+	last := map[string]int64{}
+	holders := map[string]bool{}
+	for _, hold := range r.record.inOrder() {
+		require.Greater(t, hold.Fence, last[hold.Name], "%v", hold)
+		last[hold.Name] = hold.Fence
+		holders[hold.Holder] = true
+	}
+	assert.GreaterOrEqual(t, len(holders), 3, "nobody contended: this test tests nothing")
+	for name, fence := range last {
+		stored := 0
+		for _, admin := range dialAll(t, r.masters) {
+			if storedFence(t, admin, name) >= fence {
+				stored++
+			}
+		}
+		assert.GreaterOrEqual(t, stored, 3, "the last fence of %s is not where the next holder will see it", name)
+	}
+	t.Logf("%d holds by %d processes", len(r.record.holds), len(holders))
+}
+
+// inOrder returns what was held by Acquire and TryAcquire, by name and beginning. Once has no fence to show.
+func (r *chaosRecord) inOrder() (holds []*chaosHold) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, hold := range r.holds {
+		if hold.Token != "" {
+			holds = append(holds, hold)
+		}
+	}
+	slices.SortFunc(holds, func(a, b *chaosHold) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.From, b.From))
+	})
+	return holds
+}
+
+// TestFenceFollowsTheLock wherever it is kept, in digits that Redis' Lua does not round, and for a day from then on.
+func TestFenceFollowsTheLock(t *testing.T) {
+	ms := masters(t)
+	admins := dialAll(t, ms)
+	locks, others := opened(t, ms, &quorum.Options{Fencing: true}), opened(t, ms, &quorum.Options{Fencing: true})
+	lock, err := locks.TryAcquire(t.Context(), "job", time.Minute)
+	require.NoError(t, err)
+	first := lock.Fence()
+	require.InDelta(t, time.Now().UnixMicro(), first, float64(time.Minute/time.Microsecond))
+	requireEverywhere(t, admins, "job", lock.Token())
+	requireFence(t, admins, "job", first)
+
+	const soonGone = 30 * time.Minute
+	require.NoError(t, admins[0].Del(t.Context(), fenceKey("job")).Err())
+	require.NoError(t, ms[1].Wipe())
+	require.NoError(t, admins[2].Expire(t.Context(), fenceKey("job"), soonGone).Err())
+	require.NoError(t, lock.Extend(t.Context(), time.Minute))
+	requireEverywhere(t, admins, "job", lock.Token())
+	requireFence(t, admins, "job", first)
+	require.Greater(t, admins[2].PTTL(t.Context(), fenceKey("job")).Val(), soonGone, "an extension keeps it")
+
+	// After a day, here at once: the masters' clocks keep the order.
+	require.NoError(t, lock.Release(t.Context()))
+	requireEverywhere(t, admins, "job", "")
+	for _, admin := range admins {
+		require.NoError(t, admin.PExpire(t.Context(), fenceKey("job"), time.Millisecond).Err())
+		require.Eventually(t, func() bool { return len(admin.Keys(t.Context(), "*").Val()) == 0 }, soon, time.Millisecond)
+	}
+	next, err := others.TryAcquire(t.Context(), "job", time.Minute)
+	require.NoError(t, err)
+	require.Greater(t, next.Fence(), first)
+	require.NoError(t, next.Release(t.Context()))
+}
+
+// TestHighestFences are exact to the last one, and then there is none.
+func TestHighestFences(t *testing.T) {
+	ms := masters(t)
+	admins := dialAll(t, ms)
+	locks := opened(t, ms, &quorum.Options{Fencing: true})
+	for _, want := range []int64{highestFence - 1, highestFence} {
+		for _, admin := range admins {
+			require.NoError(t, admin.Set(t.Context(), fenceKey("job"), want-1, time.Hour).Err())
+		}
+		lock, err := locks.TryAcquire(t.Context(), "job", time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, want, lock.Fence())
+		requireFence(t, admins, "job", want)
+		require.NoError(t, lock.Release(t.Context()))
+		requireEverywhere(t, admins, "job", "")
+	}
+	_, err := locks.TryAcquire(t.Context(), "job", time.Minute)
+	require.ErrorIs(t, err, quorum.ErrNoQuorum)
+	requireEverywhere(t, admins, "job", "")
+}
+
+// TestWhatIsNoFenceIsThatMastersError and no other's.
+func TestWhatIsNoFenceIsThatMastersError(t *testing.T) {
+	ms := masters(t)
+	admins := dialAll(t, ms)
+	locks := opened(t, ms, &quorum.Options{Fencing: true})
+	spoil := func(admin *redis.Client, text string) {
+		t.Helper()
+		require.NoError(t, admin.Del(t.Context(), fenceKey("job")).Err())
+		if text == "a list" {
+			require.NoError(t, admin.RPush(t.Context(), fenceKey("job"), "1").Err())
+			return
+		}
+		require.NoError(t, admin.Set(t.Context(), fenceKey("job"), text, time.Hour).Err())
+	}
+	for text, says := range map[string]string{
+		"": "no fencing token", "-1": "no fencing token", "1e3": "no fencing token", "1.76387e+15": "no fencing token",
+		"abc": "no fencing token", fmt.Sprint(highestFence + 1): "no fencing token", "99999999999999999": "no fencing token",
+		"0x10": "no fencing token", " 7": "no fencing token", "a list": "WRONGTYPE",
+	} {
+		t.Run(fmt.Sprintf("%q", text), func(t *testing.T) {
+			for _, admin := range admins[:2] {
+				spoil(admin, text)
+			}
+			lock, err := locks.TryAcquire(t.Context(), "job", time.Minute)
+			require.NoError(t, err, "a minority's")
+			requireEverywhere(t, admins[2:], "job", lock.Token())
+			requireEverywhere(t, admins[:2], "job", "")
+			require.NoError(t, lock.Extend(t.Context(), time.Minute))
+			require.NoError(t, lock.Release(t.Context()))
+			requireEverywhere(t, admins, "job", "")
+
+			spoil(admins[2], text)
+			_, err = locks.TryAcquire(t.Context(), "job", time.Minute)
+			require.ErrorIs(t, err, quorum.ErrNoQuorum)
+			require.ErrorContains(t, err, says)
+			var failure *quorum.AttemptError
+			require.ErrorAs(t, err, &failure)
+			require.Equal(t, 3, failure.Count(quorum.Refused), "%v", err)
+			requireEverywhere(t, admins, "job", "")
+			if text != "a list" {
+				require.Equal(t, text, admins[2].Get(t.Context(), fenceKey("job")).Val(), "left as it is")
+			}
+			require.NoError(t, admins[2].Del(t.Context(), fenceKey("job")).Err())
+		})
+	}
+}

@@ -1,0 +1,221 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum"
+)
+
+// guarded returns two Managers of masters that were declared new.
+func guarded(t *testing.T, ms []*Master, guard time.Duration) (a, b *quorum.Manager) {
+	t.Helper()
+	a, b = opened(t, ms, &quorum.Options{RestartGuard: guard}), opened(t, ms, &quorum.Options{RestartGuard: guard})
+	require.NoError(t, a.Bootstrap(t.Context()))
+	return a, b
+}
+
+func durable(tb testing.TB) []*Master {
+	tb.Helper()
+	return Start(tb, 5, WithAOF())
+}
+
+func killAndStart(m *Master) error {
+	if err := m.Kill(); err != nil {
+		return err
+	}
+	return m.Start()
+}
+
+// requireHeldOut checks that an attempt failed because so many masters at least are held out, and that it says for how long.
+func requireHeldOut(t *testing.T, err error, least int, guard time.Duration) {
+	t.Helper()
+	require.ErrorIs(t, err, quorum.ErrNoQuorum)
+	require.NotErrorIs(t, err, quorum.ErrTaken)
+	require.ErrorIs(t, err, quorum.ErrHeldOut)
+	told := regexp.MustCompile(`held out by the restart guard for (\S+) yet`).FindStringSubmatch(err.Error())
+	require.NotNil(t, told, "%v", err)
+	left, parsed := time.ParseDuration(told[1])
+	require.NoError(t, parsed)
+	require.Positive(t, left)
+	require.LessOrEqual(t, left, guard)
+
+	var failure *quorum.AttemptError
+	require.ErrorAs(t, err, &failure)
+	n := 0
+	for _, m := range failure.Masters {
+		if errors.Is(m.Err, quorum.ErrHeldOut) {
+			n++
+		}
+	}
+	require.GreaterOrEqual(t, n, least, "%v", err)
+}
+
+// TestForgetfulMastersCastNoVote until the guard has passed since anybody came to them first, in whatever way they
+// came to forget, and whichever Manager that was.
+func TestForgetfulMastersCastNoVote(t *testing.T) {
+	engine(t)
+	const guard = 2 * time.Second
+	for what, way := range map[string]struct {
+		masters func(testing.TB) []*Master
+		forget  func(*Master) error
+	}{
+		"killed, came back empty":  {masters, killAndStart},
+		"killed, came back as was": {durable, killAndStart},
+		"flushed":                  {masters, (*Master).Wipe},
+	} {
+		t.Run(what, func(t *testing.T) {
+			ms := way.masters(t)
+			admins := dialAll(t, ms)
+			locks, others := guarded(t, ms, guard)
+			lock, err := locks.TryAcquire(t.Context(), "job", guard)
+			require.NoError(t, err, "declared new, they vote at once")
+			require.NoError(t, lock.Release(t.Context()))
+			requireEverywhere(t, admins, "job", "")
+
+			each(t, ms[:3], way.forget)
+			began := time.Now()
+			_, err = others.TryAcquire(t.Context(), "job", guard)
+			requireHeldOut(t, err, 3, guard)
+			requireEverywhere(t, admins, "job", "")
+
+			ctx, cancel := context.WithTimeout(t.Context(), guard+soon)
+			defer cancel()
+			_, err = locks.Acquire(ctx, "job", guard)
+			require.NoError(t, err)
+			const moment = 5 * time.Millisecond // the masters' clocks and this process's are not one
+			assert.GreaterOrEqual(t, time.Since(began), guard-moment)
+		})
+	}
+}
+
+// TestSecondHolderWithoutTheGuard is what the guard is for: a master that took part in a grant comes back empty, and
+// with one that did not it is a majority for somebody else.
+func TestSecondHolderWithoutTheGuard(t *testing.T) {
+	engine(t)
+	const guard = time.Minute
+	second := func(t *testing.T, guard time.Duration) (*quorum.Lock, error) {
+		t.Helper()
+		ms := masters(t)[:3]
+		admins := dialAll(t, ms)
+		opts := &quorum.Options{RestartGuard: guard}
+		locks, others := opened(t, ms, opts), opened(t, ms, opts)
+		if guard > 0 {
+			require.NoError(t, locks.Bootstrap(t.Context()))
+		}
+		require.NoError(t, ms[0].Disconnect())
+		first, err := locks.TryAcquire(t.Context(), "job", time.Minute)
+		require.NoError(t, err)
+		requireEverywhere(t, admins[1:], "job", first.Token())
+		require.NoError(t, ms[0].Reconnect())
+		require.NoError(t, killAndStart(ms[1]))
+		requireEverywhere(t, admins[:2], "job", "")
+
+		next, err := others.TryAcquire(t.Context(), "job", time.Minute)
+		require.Greater(t, first.Validity(), time.Duration(0), "it is held all the while")
+		return next, err
+	}
+	t.Run("without", func(t *testing.T) {
+		next, err := second(t, 0)
+		require.NoError(t, err, "two hold it now")
+		assert.Positive(t, next.Validity())
+	})
+	t.Run("with", func(t *testing.T) {
+		_, err := second(t, guard)
+		requireHeldOut(t, err, 1, guard)
+	})
+}
+
+// TestHolderRepairsWhereTheGuardHoldsOut: a majority has confirmed its lock, so it may have a master remember it that
+// gives no lock to anybody else.
+func TestHolderRepairsWhereTheGuardHoldsOut(t *testing.T) {
+	const guard = time.Minute
+	ms := masters(t)
+	admins := dialAll(t, ms)
+	locks, others := guarded(t, ms, guard)
+	lock, err := locks.TryAcquire(t.Context(), "job", guard)
+	require.NoError(t, err)
+	requireEverywhere(t, admins, "job", lock.Token())
+
+	each(t, ms[:2], killAndStart)
+	other, err := others.TryAcquire(t.Context(), "other", guard)
+	require.NoError(t, err, "the other three vote")
+	requireEverywhere(t, admins[:2], "other", "")
+	require.Eventually(t, func() bool { // a broken connection costs an answer
+		return lock.Extend(t.Context(), guard) == nil &&
+			admins[0].Get(t.Context(), "job").Val() == lock.Token() && admins[1].Get(t.Context(), "job").Val() == lock.Token()
+	}, soon, 10*time.Millisecond)
+	requireTTL(t, admins, "job", guard)
+
+	seen, err := others.Inspect(t.Context(), "job")
+	require.NoError(t, err)
+	assert.Equal(t, lock.Token(), seen.Holder)
+	for i, m := range seen.Masters {
+		require.NoError(t, m.Err)
+		assert.Equal(t, lock.Token(), m.Token)
+		if i < 2 {
+			assert.Greater(t, m.HeldOut, guard-soon, "%v", seen)
+			assert.LessOrEqual(t, m.HeldOut, guard)
+			assert.Contains(t, seen.String(), fmt.Sprintf("held out for %v", m.HeldOut))
+		} else {
+			assert.Zero(t, m.HeldOut, "%v", seen)
+		}
+	}
+	require.NoError(t, lock.Release(t.Context()))
+	require.NoError(t, other.Release(t.Context()))
+	requireEverywhere(t, admins, "job", "")
+}
+
+// TestBootstrap is for masters that nobody has seen yet, and for no others.
+func TestBootstrap(t *testing.T) {
+	const guard = 2 * time.Second
+	ms := Start(t, 3, WithAOF())
+	locks, others := guarded(t, ms, guard)
+	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrMarked)
+	require.ErrorIs(t, others.Bootstrap(t.Context()), quorum.ErrMarked, "by whomever")
+	lock, err := others.TryAcquire(t.Context(), "job", guard)
+	require.NoError(t, err, "it harms nothing")
+	require.NoError(t, lock.Release(t.Context()))
+
+	require.NoError(t, killAndStart(ms[0]))
+	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrMarked, "nor after a restart")
+	require.NoError(t, ms[0].Wipe())
+	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrMarked, "the others are not new")
+	require.NoError(t, ms[1].Kill())
+	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrMarked)
+	require.NoError(t, ms[2].Wipe())
+	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrNoQuorum, "every master has to answer")
+	require.NoError(t, ms[1].Start())
+
+	each(t, ms, (*Master).Wipe)
+	_, err = locks.TryAcquire(t.Context(), "job", guard)
+	requireHeldOut(t, err, 2, guard)
+	require.ErrorIs(t, others.Bootstrap(t.Context()), quorum.ErrMarked, "they have been seen, if only as unseen ones")
+	tryUntil(t, others, "job", guard)
+}
+
+// TestInspectShowsWhoMayEvict keys, which is to forget in a way that no guard sees.
+func TestInspectShowsWhoMayEvict(t *testing.T) {
+	ms := Start(t, 3, WithArgs("--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"))
+	admins := dialAll(t, ms)
+	require.NoError(t, admins[1].ConfigSet(t.Context(), "maxmemory-policy", "noeviction").Err())
+	require.NoError(t, admins[2].ConfigSet(t.Context(), "maxmemory", "0").Err())
+	locks, _ := guarded(t, ms, time.Second)
+	seen, err := locks.Inspect(t.Context(), "job")
+	require.NoError(t, err)
+	var evicts []string
+	for _, m := range seen.Masters {
+		require.NoError(t, m.Err)
+		assert.Zero(t, m.HeldOut)
+		evicts = append(evicts, m.Evicts)
+	}
+	assert.Equal(t, []string{"allkeys-lru", "", ""}, evicts)
+	assert.Contains(t, seen.String(), "may evict keys: allkeys-lru")
+}
