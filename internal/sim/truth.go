@@ -75,16 +75,14 @@ func (m *master) stood(key string, from, to time.Duration, wanted func(token str
 }
 
 // lacked tells whether none of the tokens that are wanted stood under key at some
-// instant of the time given.
+// time of that given. Between two stretches there may have been one without length:
+// a batch's commands are carried out at one instant.
 func (m *master) lacked(key string, from, to time.Duration, wanted func(token string) bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, s := range m.past[key] {
-		if s.from <= from && s.until > from && wanted(s.token) {
-			from = s.until
-		}
-	}
-	return from <= to
+	return !slices.ContainsFunc(m.past[key], func(s stretch) bool {
+		return s.from <= from && s.until > to && wanted(s.token)
+	})
 }
 
 // standsUntil returns until when token stands under key by now, 0 if it does not.
