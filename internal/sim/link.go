@@ -182,6 +182,7 @@ func (l *link) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 // ProcessPipelineHook is part of redis.Hook.
 func (l *link) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
+		cmds = inOrder(cmds)
 		batch := make([][]any, len(cmds))
 		for i, cmd := range cmds {
 			batch[i] = cmd.Args()
@@ -196,6 +197,17 @@ func (l *link) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipel
 		}
 		return err
 	}
+}
+
+// inOrder puts the commands of a batch in an order that does not depend on which
+// goroutine came first at one instant. Any will do: no two of them are about one
+// token.
+func inOrder(cmds []redis.Cmder) []redis.Cmder {
+	sorted := slices.Clone(cmds)
+	slices.SortStableFunc(sorted, func(a, b redis.Cmder) int {
+		return slices.CompareFunc(a.Args(), b.Args(), func(x, y any) int { return strings.Compare(word(x), word(y)) })
+	})
+	return sorted
 }
 
 // replyError is an error that a master replied.
