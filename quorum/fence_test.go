@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
@@ -104,11 +105,15 @@ func TestNoFenceNoLock(t *testing.T) {
 	bubbleWith(t, 3, fencing, func(b *bench) {
 		b.warm(b.Manager)
 		b.storeFences(5e15, 5e15, 5e15)
-		for _, m := range b.Masters()[:2] {
-			m.DropReplies(2) // the first question's, and with it what follows there
-		}
+		b.delayReplies(20*time.Millisecond, 1)
+		time.AfterFunc(10*time.Millisecond, func() { // all have granted it by then
+			for _, m := range b.Masters()[:2] {
+				m.DropRequests(1)
+			}
+		})
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrNoQuorum)
+		assert.Equal(b, 1, attemptError(b, err).Count(quorum.Held))
 		time.Sleep(2 * time.Second)
 		assert.Equal(b, 3, b.count(""), "rolled back")
 	})
@@ -310,5 +315,66 @@ func TestFenceAfterAMasterForgot(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
+	})
+}
+
+// elsewhere is a clock in a place where it is another time of day.
+type elsewhere struct {
+	clock.Clock
+	ahead time.Duration
+}
+
+func (e elsewhere) Wall() time.Time { return time.Now().Add(e.ahead) }
+
+// TestProposalsMustBeNearTheMastersTime: one from a wrong clock is not stored. It
+// could push the name towards the end of all numbers, or be below a fence that has
+// expired. With the guard it must be nearer, so that all after a master was held
+// out are above all before it forgot.
+func TestProposalsMustBeNearTheMastersTime(t *testing.T) {
+	for _, tt := range []struct {
+		guard, ahead, stored time.Duration
+	}{
+		{0, 59 * time.Second, 59 * time.Second},
+		{0, -59 * time.Second, -59 * time.Second},
+		{0, 61 * time.Second, 0},
+		{0, -61 * time.Second, 0},
+		{time.Minute, 14 * time.Second, 14 * time.Second},
+		{time.Minute, -14 * time.Second, -14 * time.Second},
+		{time.Minute, 16 * time.Second, 0},
+		{time.Minute, -16 * time.Second, 0},
+	} {
+		opts := fencing
+		opts.RestartGuard, opts.Clock = tt.guard, elsewhere{clock.Runtime(), tt.ahead}
+		bubbleWith(t, 3, opts, func(b *bench) {
+			if tt.guard > 0 {
+				require.NoError(b, b.Bootstrap(b.Context()))
+			}
+			assert.InDelta(b, time.Now().Add(tt.stored).UnixMicro(), b.acquire().Fence(), 1000, "%+v", tt)
+		})
+	}
+}
+
+// TestOneWrongClockDecidesNoFence, whosever it is: the masters' time is the median
+// of what they say.
+func TestOneWrongClockDecidesNoFence(t *testing.T) {
+	for wrong := range 3 {
+		for _, ahead := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
+			bubbleWith(t, 3, fencing, func(b *bench) {
+				b.Master(wrong).AdvanceClock(ahead)
+				b.warm(b.Manager)
+				assert.InDelta(b, time.Now().UnixMicro(), b.acquire().Fence(), 1000, "master %d is %v ahead", wrong, ahead)
+			})
+		}
+	}
+}
+
+// TestRefusedAttemptStoresNoFence: it has no part in the order.
+func TestRefusedAttemptStoresNoFence(t *testing.T) {
+	bubbleWith(t, 3, fencing, func(b *bench) {
+		b.warm(b.Manager)
+		b.occupy(3)
+		_, err := b.TryAcquire(b.Context(), name, ttl)
+		assertReason(b, err, quorum.ErrTaken)
+		assert.Equal(b, []int64{0, 0, 0}, b.fences())
 	})
 }

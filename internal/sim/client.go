@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
@@ -21,6 +23,12 @@ type client struct {
 	manager *quorum.Manager
 	redis   []*redis.Client
 	gone    atomic.Bool // it crashed: nothing leaves it, and nothing reaches it
+
+	mu       sync.Mutex         // guards all below
+	frozen   chan struct{}      // closed when it goes on; nil while it does
+	open     []*call            // under way
+	makers   map[string][]*call // by token: the calls one of which made it
+	refusals [][]time.Duration  // by master: when it refused something
 }
 
 func (c *client) close() {
@@ -36,7 +44,7 @@ func (c *client) work(worker int) {
 	r := newRandom(w.seed, w.actor("worker", c.index, worker))
 	who := fmt.Sprintf("client %d worker %d", c.index, worker)
 	for w.now() < w.cfg.Length && !c.gone.Load() {
-		time.Sleep(r.between(time.Microsecond, 50*time.Millisecond))
+		c.sleep(r, r.between(time.Microsecond, 50*time.Millisecond))
 		name := w.lockName(r.IntN(w.cfg.Names))
 		ttl := r.between(w.cfg.TTL/2, w.cfg.TTL*3/2).Truncate(time.Millisecond)
 		w.mu.Lock()
@@ -53,6 +61,15 @@ func (c *client) work(worker int) {
 	}
 }
 
+// sleep is time.Sleep for a worker, which does not go on while its client is
+// frozen.
+func (c *client) sleep(r random, d time.Duration) {
+	time.Sleep(d)
+	c.wake(r)
+}
+
+func (c *client) wake(r random) { c.awake(r.between(1, time.Millisecond)) }
+
 // use takes a lock by hand, and does with it what people do.
 func (c *client) use(r random, who, name string, ttl time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 3*ttl))
@@ -66,12 +83,14 @@ func (c *client) use(r random, who, name string, ttl time.Duration) {
 	if renewed {
 		opts = append(opts, quorum.AutoRenew(time.Duration(r.IntN(2))*4*ttl))
 	}
+	k := c.begin(name)
 	l, err := acquire(ctx, name, ttl, opts...)
-	c.judge(ctx, who, name, err)
+	k.end()
+	k.judge(ctx, who, err)
 	if err != nil {
 		return
 	}
-	h := c.hold(who, l, renewed)
+	h := c.hold(r, who, l, renewed)
 	for range r.IntN(4) {
 		h.rely(r.between(time.Microsecond, ttl/2))
 		if r.chance(0.5) {
@@ -79,7 +98,7 @@ func (c *client) use(r random, who, name string, ttl time.Duration) {
 		}
 	}
 	if r.chance(0.1) {
-		time.Sleep(r.between(ttl, 2*ttl)) // pauses for longer than the lock lasts
+		c.sleep(r, r.between(ttl, 2*ttl)) // pauses for longer than the lock lasts
 	}
 	if r.chance(0.1) && !renewed {
 		h.abandon()
@@ -92,11 +111,13 @@ func (c *client) extend(r random, h *hold, ttl time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 2*ttl))
 	defer cancel()
 	longer := r.between(ttl/2, 2*ttl).Truncate(time.Millisecond)
-	before := h.lock.Validity()
+	before, start := h.lock.Validity(), c.world.now()
 	err := h.lock.Extend(ctx, longer)
 	c.world.log("%s extends %s by %v: %v", h.who, h.lock.Name(), longer, reason(err))
+	h.judgeLoss(err)
 	switch {
 	case err == nil:
+		h.confirmed = start
 		h.look()
 	case errors.Is(err, quorum.ErrLost):
 		if h.lock.Validity() > 0 {
@@ -121,6 +142,7 @@ func (c *client) release(r random, h *hold) {
 	h.over()
 	err := h.lock.Release(ctx)
 	c.world.log("%s releases %s: %v", h.who, h.lock.Name(), reason(err))
+	h.judgeLoss(err)
 	switch {
 	case err == nil && !held:
 		c.world.violation("%s: released a lock that was over", h.who)
@@ -134,10 +156,12 @@ func (c *client) do(r random, who, name string, ttl time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 5*ttl))
 	defer cancel()
 	working := r.between(time.Microsecond, 3*ttl)
-	ran := false
+	ran, k := false, c.begin(name)
 	err := c.manager.Do(ctx, name, ttl, func(ctx context.Context, l *quorum.Lock) error {
 		ran = true
-		h := c.hold(who, l, true)
+		k.end()
+		c.world.log("%s does %s", who, name)
+		h := c.hold(r, who, l, true)
 		end := time.Now().Add(working)
 		for ctx.Err() == nil && time.Now().Before(end) {
 			h.rely(min(ttl/7+1, time.Until(end)))
@@ -145,48 +169,60 @@ func (c *client) do(r random, who, name string, ttl time.Duration) {
 		if l.Validity() > 0 && errors.Is(context.Cause(ctx), quorum.ErrLost) {
 			c.world.violation("%s: its context says lost, its validity does not", who)
 		}
+		h.judgeLoss(context.Cause(ctx))
 		h.over()
 		return nil
 	})
 	c.world.log("%s is done with %s: %v", who, name, reason(err))
 	if !ran {
-		c.judge(ctx, who, name, err)
+		k.end()
+		k.judge(ctx, who, err)
 	}
 }
 
-// once has Once take a period. What it holds nobody relies on after fn.
+// once has Once take a period.
 func (c *client) once(r random, who, name string, period time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 5*period))
 	defer cancel()
-	ran, err := c.manager.Once(ctx, name, period, func(context.Context) error { return nil })
+	k := c.begin(name)
+	ran, err := c.manager.Once(ctx, name, period, func(context.Context) error {
+		k.end()
+		c.wake(r)
+		k.period(who, period)
+		return nil
+	})
 	c.world.log("%s once %s: %v %v", who, name, ran, reason(err))
-	if !ran && err != nil {
-		c.judge(ctx, who, name, err)
+	if ran {
+		return
+	}
+	k.end()
+	if err != nil {
+		k.judge(ctx, who, err)
+	} else {
+		k.judgeGivenUp(who)
 	}
 }
 
-// judge checks that an error says what is so.
-func (c *client) judge(ctx context.Context, who, name string, err error) {
-	w := c.world
-	w.log("%s takes %s: %v", who, name, reason(err))
-	if err == nil {
+// period records a period that Once has taken, as a hold of its own. Nobody gives
+// it up, so it lasts for what would be the window of a lock. That counts from the
+// attempt that won; here it counts from before the first, which is never later.
+func (k *call) period(who string, period time.Duration) {
+	w, now := k.client.world, k.client.world.now()
+	end := k.from + k.client.clock.toTrue(clock.DefaultDrift.Window(period))
+	if now >= end {
 		return
 	}
-	var failure *quorum.AttemptError
-	if !errors.As(err, &failure) {
-		w.violation("%s: no AttemptError: %v", who, err)
-		return
+	standing := 0
+	for _, m := range w.masters {
+		if m.stood(k.name, end, end, k.perhapsOwn) {
+			standing++
+		}
 	}
-	taken, quorumOf := errors.Is(err, quorum.ErrTaken), w.cfg.Masters/2+1
-	if enough := failure.Count(quorum.Taken) > w.cfg.Masters-quorumOf; taken != enough {
-		w.violation("%s: taken is %v, but: %v", who, taken, err)
+	if standing <= w.cfg.Masters/2 && !w.cfg.Forget {
+		w.violation("%s has the period of %s until %v, but its token is to stand on %d of %d masters until then",
+			who, k.name, end, standing, w.cfg.Masters)
 	}
-	if taken == errors.Is(err, quorum.ErrNoQuorum) {
-		w.violation("%s: neither or both of taken and no quorum: %v", who, err)
-	}
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		w.violation("%s: tells of the end of a context that has not ended: %v", who, err)
-	}
+	w.history.Add(quorumtest.Hold{Name: k.name, Holder: who + " by Once", From: now, To: end})
 }
 
 // probe takes a lock when all faults are over. It must get it within the time
@@ -200,7 +236,7 @@ func (c *client) probe(name string) {
 		c.world.violation("a waiter for %s is not served within %v: %v", name, bound, err)
 		return
 	}
-	h := c.hold("probe", l, false)
+	h := c.hold(newRandom(c.world.seed, "probe"), "probe", l, false)
 	h.rely(time.Millisecond)
 	h.over()
 	if err := l.Release(context.Background()); err != nil {
@@ -210,40 +246,47 @@ func (c *client) probe(name string) {
 
 // hold is a lock while somebody relies on it.
 type hold struct {
-	client  *client
-	who     string
-	lock    *quorum.Lock
-	from    time.Duration
-	until   time.Duration // the end of its window, in true time
-	renewed bool
-	ended   bool
+	client    *client
+	draw      random // the worker's
+	who       string
+	lock      *quorum.Lock
+	from      time.Duration
+	until     time.Duration // the end of its window, in true time
+	confirmed time.Duration // when the last extension that succeeded was asked for
+	renewed   bool
+	ended     bool
+	baseless  bool // its token was seen not to stand on a quorum
 }
 
-func (c *client) hold(who string, l *quorum.Lock, renewed bool) *hold {
-	h := &hold{client: c, who: who, lock: l, from: c.world.now(), renewed: renewed}
+func (c *client) hold(r random, who string, l *quorum.Lock, renewed bool) *hold {
+	c.wake(r)
+	h := &hold{client: c, draw: r, who: who, lock: l, from: c.world.now(), renewed: renewed}
 	h.look()
 	return h
 }
 
-// look reads the window, and checks that the token stands on a quorum.
+// look reads the window, and checks that the token stands on a quorum, and will
+// until it closes.
 func (h *hold) look() {
 	left := h.lock.Validity()
 	if left <= 0 {
 		return
 	}
 	w := h.client.world
-	h.until = max(h.until, w.now()+h.client.clock.toTrue(left))
+	end := w.now() + h.client.clock.toTrue(left)
+	h.until = max(h.until, end)
 	standing := 0
 	for _, m := range w.masters {
-		if m.holds(h.lock.Name(), h.lock.Token()) && m.fence(h.lock.Name()) >= h.lock.Fence() {
+		if m.standsUntil(h.lock.Name(), h.lock.Token()) > end && m.fence(h.lock.Name()) >= h.lock.Fence() {
 			standing++
 		}
 	}
 	if (h.lock.Fence() > 0) != w.cfg.Fencing {
 		w.violation("%s has fence %d", h.who, h.lock.Fence())
 	}
-	if standing <= w.cfg.Masters/2 && !w.cfg.Forget {
-		w.violation("%s holds %s for %v yet, but its token and fence stand on %d of %d masters",
+	if standing <= w.cfg.Masters/2 && !w.cfg.Forget && !h.baseless {
+		h.baseless = true
+		w.violation("%s holds %s for %v yet, but for so long its token and fence stand on %d of %d masters",
 			h.who, h.lock.Name(), left, standing, w.cfg.Masters)
 	}
 }
@@ -253,11 +296,11 @@ func (h *hold) look() {
 func (h *hold) rely(d time.Duration) {
 	w := h.client.world
 	if left := h.until - w.now() - time.Nanosecond; !h.renewed && left > 0 && left < d {
-		time.Sleep(left)
+		h.client.sleep(h.draw, left)
 		h.look()
 		d -= left
 	}
-	time.Sleep(d)
+	h.client.sleep(h.draw, d)
 	h.look()
 }
 
@@ -271,9 +314,12 @@ func (h *hold) over() {
 	if left := h.lock.Validity(); left > 0 {
 		h.until = max(h.until, w.now()+h.client.clock.toTrue(left))
 	}
+	to := min(w.now(), h.until)
+	if to <= h.from {
+		return // it was over when its client could first use it
+	}
 	w.history.Add(quorumtest.Hold{
-		Name: h.lock.Name(), Holder: h.who, Token: h.lock.Token(),
-		From: h.from, To: min(w.now(), h.until), Fence: h.lock.Fence(),
+		Name: h.lock.Name(), Holder: h.who, Token: h.lock.Token(), From: h.from, To: to, Fence: h.lock.Fence(),
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -30,7 +31,7 @@ type fate struct {
 	loseBack           bool
 	again              time.Duration // the client repeats it after this long; 0 if not
 	refusedAfter, late time.Duration
-	scatter, scatter2  time.Duration // after a hang, until it is carried out
+	scatter, scatter2  time.Duration // after a hang, until it is carried out; after a freeze, until it goes on
 }
 
 func (l *link) fate() fate {
@@ -52,8 +53,9 @@ func (l *link) fate() fate {
 	if l.draw.chance(w.cfg.Late) && faulty {
 		f.back = l.draw.between(time.Millisecond, 3*callTimeout)
 	}
-	if l.draw.chance(w.cfg.Repeat) {
+	if l.draw.chance(w.cfg.Repeat) && faulty {
 		f.again = l.draw.between(time.Millisecond, callTimeout)
+		f.loseBack = f.loseBack || l.draw.chance(0.5)
 	}
 	return f
 }
@@ -65,13 +67,16 @@ const (
 	patience    = 5 * callTimeout
 )
 
-// exchange is one call: a batch there, the replies back.
+// exchange is one call: a batch there, the replies back. A client that repeats does
+// so once, if it has no answer by then or one that it takes for a passing trouble.
 func (l *link) exchange(ctx context.Context, batch [][]any) ([]any, error) {
 	f := l.fate()
-	life, down := l.master.state()
+	l.client.awake(f.scatter)
+	defer l.client.awake(f.scatter2)
 	if l.client.gone.Load() {
 		return nil, l.timeOut(ctx, f, nil)
 	}
+	life, down := l.master.state()
 	if down {
 		time.Sleep(f.refusedAfter)
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
@@ -80,18 +85,38 @@ func (l *link) exchange(ctx context.Context, batch [][]any) ([]any, error) {
 	if !f.loseThere {
 		l.deliver(f.there, f.scatter, f.back, f.loseBack, life, batch, answers)
 	}
-	if f.again > 0 {
-		l.deliver(f.again+f.there, f.scatter2, f.back+1, false, life, batch, answers)
-	}
-	select {
-	case replies := <-answers:
-		if replies == nil {
-			return nil, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+	expiry, again := l.expiry(ctx, f), l.repetition(f)
+	for {
+		select {
+		case replies := <-answers:
+			switch {
+			case again != nil && passing(replies):
+				continue
+			case replies == nil:
+				return nil, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+			}
+			return replies, nil
+		case <-again:
+			again = nil
+			life, _ = l.master.state()
+			l.deliver(f.there, f.scatter2, f.back+1, false, life, batch, answers)
+		case <-expiry:
+			return nil, l.deadline()
 		}
-		return replies, nil
-	case <-l.expiry(ctx, f):
-		return nil, l.deadline()
 	}
+}
+
+// repetition returns when the client repeats the call, nil for never.
+func (l *link) repetition(f fate) <-chan time.Time {
+	if f.again == 0 {
+		return nil
+	}
+	return time.After(f.again)
+}
+
+// passing tells whether go-redis would try again after this.
+func passing(replies []any) bool {
+	return len(replies) == 0 || refusal(replies[0])
 }
 
 // deliver has the batch carried out later, whether or not anybody waits for it.
@@ -102,6 +127,9 @@ func (l *link) deliver(there, scatter, back time.Duration, lost bool, life int, 
 		defer w.underway.Done()
 		time.Sleep(there)
 		replies, ok := l.master.execute(life, scatter, batch)
+		if slices.ContainsFunc(replies, refusal) {
+			l.client.refused(l.master.index)
+		}
 		time.Sleep(back)
 		if ok && (lost || l.client.gone.Load()) {
 			return

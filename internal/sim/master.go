@@ -22,6 +22,8 @@ type master struct {
 	life  int           // counts its lives: what was sent to an earlier one is lost
 
 	subscribers map[string][]*subscriber // by channel
+	refusal     string                   // what it answers to whatever it is asked; "" if it does as it is asked
+	past        map[string][]stretch     // what stood there when, by key
 }
 
 // now returns the instant of the master's clock.
@@ -48,7 +50,12 @@ func (m *master) execute(life int, scatter time.Duration, batch [][]any) (replie
 	}
 	defer m.mu.Unlock()
 	for _, args := range batch {
+		if m.refusal != "" {
+			replies = append(replies, fault(m.refusal))
+			continue
+		}
 		replies = append(replies, m.model.execute(m.now(), args))
+		m.note(keyOf(args))
 	}
 	for _, message := range m.model.published {
 		for _, s := range m.subscribers[message.channel] {
@@ -92,14 +99,6 @@ func (m *master) stands(key string) bool {
 	return ok
 }
 
-// holds tells whether token stands under key now.
-func (m *master) holds(key, token string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	standing, ok := m.model.standing(m.now(), key)
-	return ok && standing == token
-}
-
 // fence returns the fence that is stored for a name, 0 for none.
 func (m *master) fence(name string) int64 {
 	m.mu.Lock()
@@ -139,6 +138,14 @@ func (m *master) resume() {
 	}
 }
 
+// refuse has the master answer everything with an error from now on, and with ""
+// no more.
+func (m *master) refuse(with string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refusal = with
+}
+
 func (m *master) kill() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -161,6 +168,8 @@ const (
 	none
 )
 
+func (m memory) String() string { return [...]string{"all", "an older state", "nothing"}[m] }
+
 // start brings a killed master back. Its scripts are gone in any case.
 func (m *master) start(with memory) {
 	m.mu.Lock()
@@ -175,6 +184,7 @@ func (m *master) start(with memory) {
 	case none:
 	}
 	m.down = false
+	m.noteAll()
 }
 
 // save keeps what the master has for a start with an older state.

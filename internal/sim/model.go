@@ -2,8 +2,6 @@ package sim
 
 import (
 	"cmp"
-	"crypto/sha1"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -35,6 +33,7 @@ type entry struct {
 	queue   map[string]int64  // in the place of a value: a sorted set
 	waiters map[string]string // or a hash
 	expires time.Duration
+	foreign bool // it holds something else, which no command here can read
 }
 
 func newModel(run string, epoch int64) *model {
@@ -52,14 +51,19 @@ type (
 
 // execute carries a command out at an instant of the master's clock. The reply
 // is a string, an int64, a []any, nilReply or a fault.
-func (m *model) execute(now time.Duration, args []any) any {
+func (m *model) execute(now time.Duration, args []any) (reply any) {
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case wrongType:
+			reply = fault(p)
+		default:
+			panic(p)
+		}
+	}()
 	words := make([]string, len(args))
 	for i, arg := range args {
-		if word, ok := arg.(string); ok {
-			words[i] = word
-		} else {
-			words[i] = fmt.Sprint(arg)
-		}
+		words[i] = word(arg)
 	}
 	switch strings.ToLower(words[0]) {
 	case "set":
@@ -71,10 +75,9 @@ func (m *model) execute(now time.Duration, args []any) any {
 		}
 		return m.script(now, name, words[2:])
 	case "eval":
-		digest := sha1.Sum([]byte(words[1]))
-		name := scriptName(words[1])
-		m.scripts[hex.EncodeToString(digest[:])] = name
-		return m.script(now, name, words[2:])
+		id := identify(words[1])
+		m.scripts[id.digest] = id.name
+		return m.script(now, id.name, words[2:])
 	}
 	return fault("ERR unknown command " + words[0])
 }
@@ -103,6 +106,9 @@ func (m *model) script(now time.Duration, name string, words []string) any {
 	n, _ := strconv.Atoi(words[0])
 	keys, argv := words[1:1+n], words[1+n:]
 	key := keys[0]
+	if name == "leave" {
+		return m.leave(now, keys, argv)
+	}
 	standing, _ := m.standing(now, key)
 	switch name {
 	case "acquire":
@@ -111,8 +117,6 @@ func (m *model) script(now time.Duration, name string, words []string) any {
 		return m.keep(now, keys, argv)
 	case "bootstrap":
 		return m.bootstrap(now, key, argv[0])
-	case "leave":
-		return m.leave(now, keys, argv)
 	case "wait":
 		return m.wait(now, keys, argv)
 	case "inspect":
@@ -150,7 +154,7 @@ func (m *model) acquire(now time.Duration, keys, argv []string) any {
 			stored, anew = proposed, 1
 		}
 	}
-	if e := m.keys[keys[0]]; !there || e.expires != 0 && e.expires < now+ttl {
+	if e := m.keys[keys[0]]; !there || e.expires == 0 || e.expires < now+ttl {
 		m.keys[keys[0]] = entry{value: token, expires: now + ttl}
 	}
 	if n := number(argv[5]); n > 0 {
@@ -248,12 +252,19 @@ func (m *model) keep(now time.Duration, keys, argv []string) any {
 	return int64(1)
 }
 
+// wrongType is what a command panics with on a key that holds no string. What it
+// has done before stays done.
+type wrongType string
+
 // standing returns what a key holds.
 func (m *model) standing(now time.Duration, key string) (string, bool) {
 	e, ok := m.keys[key]
 	if ok && e.expires != 0 && e.expires <= now {
 		delete(m.keys, key)
 		return "", false
+	}
+	if e.foreign {
+		panic(wrongType("WRONGTYPE Operation against a key holding the wrong kind of value"))
 	}
 	return e.value, ok
 }
@@ -293,6 +304,9 @@ func (m *model) leave(now time.Duration, keys, argv []string) any {
 	}
 	if waiting {
 		m.dequeue(keys[1], waitersOf(keys[1]), token)
+	}
+	if m.keys[keys[0]].foreign {
+		return int64(-1)
 	}
 	standing, there := m.standing(now, keys[0])
 	switch {

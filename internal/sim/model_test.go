@@ -89,9 +89,13 @@ func (d *differential) step() {
 	require.True(d.t, sameReply(want, got), "%v: the model says %v, Redis %v", command[2:], want, got)
 }
 
-// plant puts something under an auxiliary key that no script would put there just
-// then.
+// plant puts something under a key that no script would put there just then: what
+// is no fence or no marker, a token without an expiry, or a list.
 func (d *differential) plant(micros int64) {
+	if d.r.IntN(2) == 0 {
+		d.plantForeign([]string{fmt.Sprint("lock-", d.r.IntN(3)), d.fenceKey(), marker}[d.r.IntN(3)])
+		return
+	}
 	pick := func(of ...string) string { return of[d.r.IntN(len(of))] }
 	lock, token := fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
 	waiters := "redlock:aux:waiters{" + lock + "}"
@@ -106,8 +110,22 @@ func (d *differential) plant(micros int64) {
 		key = marker
 		value = pick("", "nonsense", "0123 77", d.run+" 77", fmt.Sprint("0123 ", micros/1000+5_000_000), fmt.Sprint(d.run, " ", micros/1000-5_000_000))
 	}
+	if d.r.IntN(3) == 0 {
+		key, value = fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
+	}
 	require.NoError(d.t, d.client.Set(d.t.Context(), key, value, 0).Err())
 	d.model.keys[key] = entry{value: value}
+}
+
+// plantForeign puts a list there, or clears one away, lest it stay until the end.
+func (d *differential) plantForeign(key string) {
+	was := d.model.keys[key].foreign
+	require.NoError(d.t, d.client.Del(d.t.Context(), key).Err())
+	delete(d.model.keys, key)
+	if !was {
+		require.NoError(d.t, d.client.RPush(d.t.Context(), key, "something").Err())
+		d.model.keys[key] = entry{foreign: true}
+	}
 }
 
 const marker = "redlock:aux:marker"

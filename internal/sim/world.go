@@ -5,8 +5,8 @@
 //
 // The checker sees true time, which no client and no master does: two holders of
 // a name at once, a lock whose token does not stand on a quorum while its window
-// is open, an error that says what is not so, a waiter that is never served, and
-// a key that outlives its TTL are all violations.
+// is open, an error or a loss that says what was not so on the masters, a waiter
+// that is never served, and a key that outlives its TTL are all violations.
 package sim
 
 import (
@@ -66,15 +66,18 @@ func Random(seed uint64) Config {
 		cfg.ClientSkew = time.Duration(pick(0, 0, 1, 600, 1e6)) * time.Minute
 	}
 	if r.chance(0.3) {
-		cfg.guard()
+		cfg.Guard = cfg.LongestTTL()
 		// A fence that was forgotten is outdone by clocks that agree better than the guard.
 		cfg.Forget, cfg.Skew = r.chance(0.7), min(cfg.Skew, cfg.Guard/4)
 	}
 	return cfg
 }
 
-// guard sets the restart guard to the longest TTL that the clients ask for.
-func (c *Config) guard() { c.Guard = (3*c.TTL + time.Millisecond).Truncate(time.Millisecond) }
+// LongestTTL returns the longest TTL that the clients ask for, which is what a
+// restart guard must be at least.
+func (c Config) LongestTTL() time.Duration {
+	return (3*c.TTL + time.Millisecond).Truncate(time.Millisecond)
+}
 
 func (c Config) delay(r random) time.Duration { return r.between(10*time.Microsecond, c.Latency) }
 
@@ -87,6 +90,7 @@ type Report struct {
 	Faults     int
 	Trace      string // what happened, in order: the same for the same seed
 	Violations error
+	Broken     int // how much of Trace leads to the first of them, or all of it
 }
 
 // world is one history while it lasts.
@@ -104,6 +108,7 @@ type world struct {
 	mu     sync.Mutex // guards all below
 	trace  []event
 	errs   []error
+	failed []time.Duration // when each of errs was seen
 	ops    int
 	faults int
 }
@@ -132,7 +137,7 @@ func (w *world) violation(format string, args ...any) {
 	w.log("VIOLATION %v", err)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.errs = append(w.errs, err)
+	w.errs, w.failed = append(w.errs, err), append(w.failed, w.now())
 }
 
 // Run makes one history, from first to last. It must be called inside a
@@ -143,7 +148,7 @@ func Run(seed uint64, cfg Config) Report {
 		r := newRandom(seed, w.actor("master", i))
 		w.masters = append(w.masters, &master{
 			index: i, world: w, subscribers: map[string][]*subscriber{},
-			rate: 1 + cfg.Drift/2*r.Float64(),
+			rate: 1 + cfg.Drift/2*r.Float64(), past: map[string][]stretch{},
 		})
 		skew := newRandom(seed, w.actor("skew", i)).between(-cfg.Skew/2, cfg.Skew/2)
 		w.masters[i].model = newModel(w.masters[i].runID(), epoch+skew.Microseconds())
@@ -196,6 +201,7 @@ func (w *world) play() {
 // whatever happened, it must get it in bounded time.
 func (w *world) settle() {
 	w.calm.Store(true)
+	w.log("the faults are over")
 	for _, m := range w.masters {
 		m.resume()
 		if _, down := m.state(); down {
@@ -238,15 +244,37 @@ func (w *world) report() Report {
 		}
 		return strings.Compare(a.text, b.text)
 	})
+	errs := errors.Join(append(w.errs, w.history.Check())...)
+	until := w.brokenBy()
 	var trace strings.Builder
+	broken := 0
 	for _, e := range w.trace {
 		fmt.Fprintf(&trace, "%12v %s\n", e.at, e.text)
+		if e.at <= until {
+			broken = trace.Len()
+		}
 	}
 	return Report{
 		Seed: w.seed, Config: w.cfg, Holds: len(w.history.Holds()),
 		Operations: w.ops, Faults: w.faults, Trace: trace.String(),
-		Violations: errors.Join(append(w.errs, w.history.Check())...),
+		Violations: errs, Broken: broken,
 	}
+}
+
+// brokenBy returns until when to read the trace: to the end of the first holds that
+// break the order, or else to the first violation that was seen at once.
+func (w *world) brokenBy() time.Duration {
+	var last quorumtest.Hold
+	for _, hold := range w.history.Holds() {
+		if hold.Name == last.Name && (hold.From < last.To || hold.Fence != 0 && hold.Fence <= last.Fence) {
+			return hold.To
+		}
+		last = hold
+	}
+	if len(w.failed) > 0 {
+		return w.failed[0]
+	}
+	return endless
 }
 
 // rateClock is a client's clock: as many of its seconds per true second as its
@@ -276,13 +304,17 @@ func (c rateClock) toTrue(d time.Duration) time.Duration { return time.Duration(
 func (w *world) newClient(index int) *client {
 	r := newRandom(w.seed, w.actor("client", index))
 	c := &client{
-		world: w, index: index,
+		world: w, index: index, makers: map[string][]*call{}, refusals: make([][]time.Duration, len(w.masters)),
 		clock: rateClock{world: w, rate: 1 - w.cfg.Drift/2*r.Float64(), start: r.between(0, time.Hour), skew: r.between(-w.cfg.ClientSkew, w.cfg.ClientSkew)},
+	}
+	retries := -1
+	if w.cfg.Repeat > 0 {
+		retries = 1 // the links', but the library is to know of it
 	}
 	var clients []redis.UniversalClient
 	for _, m := range w.masters {
 		rc := redis.NewClient(&redis.Options{
-			Addr: fmt.Sprintf("127.0.%d.%d:6379", index, m.index), MaxRetries: -1, Protocol: 2, PipelinePoolSize: -1,
+			Addr: fmt.Sprintf("127.0.%d.%d:6379", index, m.index), MaxRetries: retries, Protocol: 2, PipelinePoolSize: -1,
 		})
 		rc.AddHook(&link{client: c, master: m, patient: w.cfg.Patient,
 			draw: newRandom(w.seed, w.actor("link", index, m.index)),
@@ -291,7 +323,7 @@ func (w *world) newClient(index int) *client {
 		c.redis = append(c.redis, rc)
 	}
 	manager, err := quorum.New(clients, &quorum.Options{
-		Clock: c.clock, Random: newRandom(w.seed, w.actor("token", index)),
+		Clock: c.clock, Random: tokens{newRandom(w.seed, w.actor("token", index)), c},
 		AttemptTimeout: callTimeout, CloseTimeout: 3 * patience,
 		MinBackoff: 5 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
 		Fencing: w.cfg.Fencing, RestartGuard: w.cfg.Guard,
