@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -116,7 +117,11 @@ func (l *link) repetition(f fate) <-chan time.Time {
 
 // passing tells whether go-redis would try again after this.
 func passing(replies []any) bool {
-	return len(replies) == 0 || refusal(replies[0])
+	if len(replies) == 0 {
+		return true
+	}
+	reply, failed := replies[0].(fault)
+	return failed && (strings.HasPrefix(string(reply), "LOADING ") || strings.HasPrefix(string(reply), "READONLY "))
 }
 
 // deliver has the batch carried out later, whether or not anybody waits for it.

@@ -22,8 +22,9 @@ type master struct {
 	life  int           // counts its lives: what was sent to an earlier one is lost
 
 	subscribers map[string][]*subscriber // by channel
-	refusal     string                   // what it answers to whatever it is asked; "" if it does as it is asked
-	past        map[string][]stretch     // what stood there when, by key
+
+	refusal string               // what it answers to whatever it is asked; "" if it does as it is asked
+	past    map[string][]stretch // what stood there when, by key
 }
 
 // now returns the instant of the master's clock.

@@ -106,10 +106,6 @@ func (m *model) script(now time.Duration, name string, words []string) any {
 	n, _ := strconv.Atoi(words[0])
 	keys, argv := words[1:1+n], words[1+n:]
 	key := keys[0]
-	if name == "leave" {
-		return m.leave(now, keys, argv)
-	}
-	standing, _ := m.standing(now, key)
 	switch name {
 	case "acquire":
 		return m.acquire(now, keys, argv)
@@ -117,9 +113,12 @@ func (m *model) script(now time.Duration, name string, words []string) any {
 		return m.keep(now, keys, argv)
 	case "bootstrap":
 		return m.bootstrap(now, key, argv[0])
+	case "leave":
+		return m.leave(now, keys, argv)
 	case "wait":
 		return m.wait(now, keys, argv)
 	case "inspect":
+		standing, _ := m.standing(now, key)
 		waiting, waited := m.inspectQueue(now, keys[1])
 		return []any{standing, m.left(now, key), m.inspectGuard(now, keys[n-1], argv[0]), "", waiting, waited}
 	}
@@ -154,7 +153,7 @@ func (m *model) acquire(now time.Duration, keys, argv []string) any {
 			stored, anew = proposed, 1
 		}
 	}
-	if e := m.keys[keys[0]]; !there || e.expires == 0 || e.expires < now+ttl {
+	if e := m.keys[keys[0]]; !there || e.expires < now+ttl {
 		m.keys[keys[0]] = entry{value: token, expires: now + ttl}
 	}
 	if n := number(argv[5]); n > 0 {

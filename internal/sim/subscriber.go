@@ -18,11 +18,11 @@ type subscriber struct {
 	conn net.Conn
 }
 
-// dial connects to the master, for a subscription.
+// dial connects to the master, for a subscription. It takes no time: go-redis waits
+// for it under a lock that who closes the subscription waits for, and virtual time
+// stands still while a goroutine waits for a lock.
 func (l *link) dial() (net.Conn, error) {
 	w := l.client.world
-	there, _ := l.crossing()
-	time.Sleep(there)
 	life, down := l.master.state()
 	if down || l.client.gone.Load() {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
@@ -55,6 +55,7 @@ func (s *subscriber) serve(life int) {
 			reply = fmt.Sprintf("*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:1\r\n", len(words[1]), words[1])
 		}
 		time.Sleep(back)
+		s.link.client.awake(there)
 		if _, err := io.WriteString(s.conn, reply); err != nil {
 			return
 		}
@@ -67,9 +68,11 @@ func (s *subscriber) deliver(m message) {
 	w := s.link.client.world
 	for _, after := range s.link.deliveries() {
 		w.underway.Add(1)
+		scatter := s.link.scatter()
 		go func() {
 			defer w.underway.Done()
 			time.Sleep(after)
+			s.link.client.awake(scatter)
 			if s.link.client.gone.Load() {
 				return
 			}

@@ -75,16 +75,14 @@ func (m *master) stood(key string, from, to time.Duration, wanted func(token str
 }
 
 // lacked tells whether none of the tokens that are wanted stood under key at some
-// instant of the time given.
+// time of that given. Between two stretches there may have been one without length:
+// a batch's commands are carried out at one instant.
 func (m *master) lacked(key string, from, to time.Duration, wanted func(token string) bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, s := range m.past[key] {
-		if s.from <= from && s.until > from && wanted(s.token) {
-			from = s.until
-		}
-	}
-	return from <= to
+	return !slices.ContainsFunc(m.past[key], func(s stretch) bool {
+		return s.from <= from && s.until > to && wanted(s.token)
+	})
 }
 
 // standsUntil returns until when token stands under key by now, 0 if it does not.
@@ -103,13 +101,20 @@ type call struct {
 	client   *client
 	name     string
 	from, to time.Duration
-	tokens   int // made while it was under way; the client's mu guards it
+	since    time.Duration // when the first began of those that it may have waited behind
+	tokens   int           // made while it was under way; the client's mu guards it
 }
 
 func (c *client) begin(name string) *call {
 	k := &call{client: c, name: name, from: c.world.now()}
+	k.since = k.from
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, o := range c.open {
+		if o.name == name {
+			k.since = min(k.since, o.since)
+		}
+	}
 	c.open = append(c.open, k)
 	return k
 }
@@ -150,6 +155,14 @@ func (k *call) perhapsOwn(token string) bool {
 	return slices.Contains(k.client.makers[token], k)
 }
 
+// made tells whether the client made a token.
+func (c *client) made(token string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.makers[token]
+	return ok
+}
+
 // foreign tells whether another call may have made a token that stands under the
 // call's name.
 func (k *call) foreign(token string) bool {
@@ -173,17 +186,18 @@ func (k *call) attempts() int {
 func anyToken(string) bool { return true }
 
 // was tells whether a master was at some instant of the call as its outcome says.
-// What is unknown or was not sent, nobody can have been told wrong.
+// Who gives up waiting behind another call of its process is told what that one
+// was told. What is unknown or was not sent, nobody can have been told wrong.
 func (k *call) was(m *master, o quorum.Outcome) bool {
 	switch o {
 	case quorum.Taken:
-		return m.stood(k.name, k.from, k.to, k.rival)
+		return m.stood(k.name, k.since, k.to, k.rival)
 	case quorum.Held:
-		return m.stood(k.name, k.from, k.to, k.perhapsOwn)
+		return m.stood(k.name, k.since, k.to, k.client.made)
 	case quorum.Absent:
-		return m.lacked(k.name, k.from, k.to, anyToken)
+		return m.lacked(k.name, k.since, k.to, anyToken)
 	case quorum.Refused:
-		return k.client.wasRefused(m.index, k.from, k.to)
+		return k.client.wasRefused(m.index, k.since, k.to)
 	}
 	return true
 }
@@ -235,7 +249,7 @@ func (k *call) judge(ctx context.Context, who string, err error) {
 	}
 	for i, m := range w.masters {
 		if o := failure.Masters[i].Outcome; !k.was(m, o) {
-			w.violation("%s: %v is not so on master %d at any instant since %v: %v", who, o, i, k.from, err)
+			w.violation("%s: %v is not so on master %d at any instant since %v: %v", who, o, i, k.since, err)
 		}
 	}
 }

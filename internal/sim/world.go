@@ -147,8 +147,8 @@ func Run(seed uint64, cfg Config) Report {
 	for i := range cfg.Masters {
 		r := newRandom(seed, w.actor("master", i))
 		w.masters = append(w.masters, &master{
-			index: i, world: w, subscribers: map[string][]*subscriber{},
-			rate: 1 + cfg.Drift/2*r.Float64(), past: map[string][]stretch{},
+			index: i, world: w, subscribers: map[string][]*subscriber{}, past: map[string][]stretch{},
+			rate: 1 + cfg.Drift/2*r.Float64(),
 		})
 		skew := newRandom(seed, w.actor("skew", i)).between(-cfg.Skew/2, cfg.Skew/2)
 		w.masters[i].model = newModel(w.masters[i].runID(), epoch+skew.Microseconds())
@@ -315,6 +315,7 @@ func (w *world) newClient(index int) *client {
 	for _, m := range w.masters {
 		rc := redis.NewClient(&redis.Options{
 			Addr: fmt.Sprintf("127.0.%d.%d:6379", index, m.index), MaxRetries: retries, Protocol: 2, PipelinePoolSize: -1,
+			DialerRetries: 1, DisableIdentity: true,
 		})
 		rc.AddHook(&link{client: c, master: m, patient: w.cfg.Patient,
 			draw: newRandom(w.seed, w.actor("link", index, m.index)),
