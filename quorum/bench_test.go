@@ -118,6 +118,41 @@ func BenchmarkCycle(b *testing.B) {
 	}
 }
 
+// BenchmarkGuarantees measures what fencing and the restart guard cost: the cycle
+// of BenchmarkCycle with each, both and none.
+func BenchmarkGuarantees(b *testing.B) {
+	masters := redisproc.Start(b, 5)
+	const longest = time.Minute
+	variants := []struct {
+		name string
+		opts quorum.Options
+	}{
+		{"plain", quorum.Options{}},
+		{"fencing", quorum.Options{Fencing: true}},
+		{"guard", quorum.Options{RestartGuard: longest}},
+		{"both", quorum.Options{Fencing: true, RestartGuard: longest}},
+	}
+	managers := map[string]*quorum.Manager{}
+	for _, v := range variants {
+		m, err := quorum.Open(urls(masters), &v.opts)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer func() { _ = m.Close() }()
+		managers[v.name] = m
+	}
+	if err := managers["both"].Bootstrap(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	for _, goroutines := range []int{1, 100, 1000} {
+		for _, v := range variants {
+			b.Run(fmt.Sprintf("masters=5/goroutines=%d/%s", goroutines, v.name), func(b *testing.B) {
+				cycles(b, managed{managers[v.name]}, goroutines)
+			})
+		}
+	}
+}
+
 // cycles shares b.N cycles out to so many goroutines.
 func cycles(b *testing.B, l locker, goroutines int) {
 	b.Helper()

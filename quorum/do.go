@@ -12,7 +12,7 @@ import (
 //
 // The context given to fn ends when ctx does and when the lock is lost, before
 // the masters let the key expire; context.Cause tells which: ErrExpired,
-// ErrDenied, ErrClosed (all of these satisfy errors.Is for ErrLost), or ctx's
+// ErrDenied, ErrHoldLimit, ErrClosed (all of these satisfy errors.Is for ErrLost), or ctx's
 // own cause. fn must then stop at once what it may do only as the lock's holder.
 //
 // Do returns once fn has, with fn's error, the reason if the lock was lost, even
@@ -25,7 +25,7 @@ func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn fun
 	if fn == nil {
 		return errNoFunction
 	}
-	a, err := m.acquisition(name, ttl, []AcquireOption{AutoRenew(0)})
+	a, err := m.acquisition(name, ttl, []AcquireOption{AutoRenew(m.opts.MaxHold)})
 	if err != nil {
 		return err
 	}

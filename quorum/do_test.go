@@ -231,3 +231,21 @@ func TestCloseLetsDoRelease(t *testing.T) {
 		assert.Equal(b, 5, b.count(""))
 	})
 }
+
+// TestDoEndsAtMaxHold: fn is told why, and so is the caller.
+func TestDoEndsAtMaxHold(t *testing.T) {
+	bubbleWith(t, 3, quorum.Options{MaxHold: 25 * time.Second}, func(b *bench) {
+		start := time.Now()
+		err := b.Do(b.Context(), name, ttl, func(ctx context.Context, l *quorum.Lock) error {
+			<-ctx.Done()
+			assert.Equal(b, 25*time.Second, time.Since(start))
+			assert.ErrorIs(b, context.Cause(ctx), quorum.ErrHoldLimit)
+			assert.LessOrEqual(b, l.Validity(), time.Duration(0))
+			return nil
+		})
+		assertReason(b, err, quorum.ErrLost)
+		assert.ErrorIs(b, err, quorum.ErrHoldLimit)
+		synctest.Wait()
+		assert.Equal(b, 3, b.count(""))
+	})
+}

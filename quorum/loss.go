@@ -12,7 +12,7 @@ var (
 	// none, stands there. It was taken over, or they forgot it.
 	ErrDenied error = &loss{text: "a majority of the masters has another token or none"}
 
-	// ErrHoldLimit: it was held for as long as AutoRenew allowed.
+	// ErrHoldLimit: it was held for as long as AutoRenew or Options.MaxHold allowed.
 	ErrHoldLimit error = &loss{text: "held for as long as was allowed"}
 )
 

@@ -66,6 +66,13 @@ type Options struct {
 	// Default: none; see the package documentation for what that means.
 	RestartGuard time.Duration
 
+	// MaxHold bounds how long Do keeps a lock alive, as AutoRenew's maxHold does
+	// for one that is taken by hand: then its function's context ends, with
+	// ErrHoldLimit for a cause, so that a job that hangs does not keep its lock
+	// for ever.
+	// Default: no bound.
+	MaxHold time.Duration
+
 	// OnceGivesBack makes Once release its period if its function returns an
 	// error or panics, so that another replica, or the next call, can try again.
 	// Default: the period stays taken.
@@ -135,6 +142,7 @@ func (o *Options) check() error {
 	bad(o.MaxBackoff < o.MinBackoff, "MaxBackoff %v is under MinBackoff %v", o.MaxBackoff, o.MinBackoff)
 	bad(o.MaxDebts < 0, "MaxDebts %d is negative", o.MaxDebts)
 	bad(o.CloseTimeout < 0, "CloseTimeout %v is negative", o.CloseTimeout)
+	bad(o.MaxHold < 0, "MaxHold %v is negative", o.MaxHold)
 	bad(o.RestartGuard < 0, "RestartGuard %v is negative", o.RestartGuard)
 	bad(o.RestartGuard%time.Millisecond != 0, "RestartGuard %v is not in whole milliseconds", o.RestartGuard)
 	bad(strings.HasPrefix(o.Prefix, auxiliaryPrefix), "Prefix begins with %q, which is for auxiliary keys", auxiliaryPrefix)

@@ -44,7 +44,7 @@ func (c *claim) acquireQuestion(ttl time.Duration, proposal int64) question {
 
 // claimQuestion is acquireQuestion for a waiter, which leaves the queue with it.
 func (c *claim) claimQuestion(ttl time.Duration, proposal int64) question {
-	q := question{claim: c, verb: acquireVerb, script: acquireScript, ttl: ttl, proposal: proposal, waiter: true}
+	q := question{claim: c, verb: acquireVerb, script: claimScript, ttl: ttl, proposal: proposal, waiter: true}
 	q.args = q.acquireByScript()
 	return q
 }
@@ -55,12 +55,12 @@ func (q *question) acquireByScript() []any {
 	if c.manager.opts.Fencing {
 		fence = strconv.FormatInt(q.proposal, 10)
 	}
-	keys, queue := c.keys(), 0
+	script, keys, queue := acquireScript, c.keys(), 0
 	if q.waiter {
-		queue = len(keys) + 1
+		script, queue = claimScript, len(keys)+1
 		keys = append(keys, c.queueKey())
 	}
-	return acquireScript.byDigest(c.guarded(keys),
+	return script.byDigest(c.guarded(keys),
 		c.tokenArg, q.ttl.Milliseconds(), fence, c.retention().Milliseconds(), guard.Milliseconds(), queue)
 }
 

@@ -45,7 +45,8 @@ func newScript(parts ...string) *script {
 }
 
 var (
-	acquireScript   = newScript(guardSource, fenceSource, queueSource, acquireSource)
+	acquireScript   = newScript(guardSource, fenceSource, acquireSource)
+	claimScript     = newScript(guardSource, fenceSource, queueSource, acquireSource) // acquire for waiters
 	keepScript      = newScript(fenceSource, keepSource)
 	leaveScript     = newScript(guardSource, queueSource, leaveSource)
 	waitScript      = newScript(guardSource, queueSource, waitSource)

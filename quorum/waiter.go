@@ -137,7 +137,7 @@ func (m *Manager) contend(ctx context.Context, a acquisition, key string, ln *li
 	if m.lines.isHot(key, m.opts.Clock.Now()) && ctx.Err() == nil {
 		next = stay
 	}
-	var last *AttemptError // of the last attempt that ctx did not interrupt
+	last := m.lines.why(ln) // of the last attempt that ctx did not interrupt, be it another's
 	for {
 		l, err := w.take(ctx, next)
 		var failure *AttemptError

@@ -682,3 +682,52 @@ func TestCloseWhileWaiting(t *testing.T) {
 		require.NoError(b, l.Release(b.Context()))
 	})
 }
+
+// TestLateHandOffIsKept: one master is left to the waiter only after he has claimed
+// the lock on the others. It keeps it for as long as they do.
+func TestLateHandOffIsKept(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		l := b.acquire()
+		waiter := b.others(1, quorum.Options{})
+		defer b.closeAll(waiter)
+		got := make(chan served, 1)
+		b.wait(b.Context(), 0, waiter[0], got)
+		b.warmReleases()
+		b.Master(2).DelayRequests(30*time.Millisecond, 1)
+		require.NoError(b, l.Release(b.Context()))
+		s := <-got
+		require.NoError(b, s.err)
+		assert.Equal(b, []string{s.lock.Token(), s.lock.Token(), l.Token()}, b.standing(), "the last is yet to be left")
+		time.Sleep(500 * time.Millisecond)
+		assert.Equal(b, 3, b.count(s.lock.Token()))
+		assert.InDelta(b, ttl-500*time.Millisecond, b.Master(2).TTL(name), float64(2*time.Millisecond))
+	})
+}
+
+// warmReleases has the masters know what releases are.
+func (b *bench) warmReleases() {
+	b.Helper()
+	l := b.acquireNamed("warm")
+	require.NoError(b, l.Release(b.Context()))
+	synctest.Wait()
+}
+
+// TestWaitingGrantsNothing: a waiter who asks how things stand does not get what
+// nobody has on a minority of the masters.
+func TestWaitingGrantsNothing(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.occupy(3)
+		waiter := b.others(1, quorum.Options{})
+		defer b.closeAll(waiter)
+		ctx, cancel := context.WithTimeout(b.Context(), 10*time.Second)
+		defer cancel()
+		got := make(chan served, 1)
+		b.wait(ctx, 0, waiter[0], got)
+		b.Master(0).Del(name)
+		for range 50 {
+			time.Sleep(100 * time.Millisecond)
+			assert.Equal(b, []string{"", "another", "another"}, b.standing())
+		}
+		assertReason(b, (<-got).err, quorum.ErrTaken)
+	})
+}
