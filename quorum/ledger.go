@@ -276,9 +276,14 @@ func (p *payment) Settle(op *operation, dropped error) {
 // debtHeap has the debt that is due first at index 0.
 type debtHeap []*debt
 
-func (h debtHeap) Len() int           { return len(h) }
-func (h debtHeap) Less(i, j int) bool { return h[i].due < h[j].due }
-func (h debtHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h debtHeap) Len() int      { return len(h) }
+func (h debtHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+
+// Less has tokens decide between debts that are due at the same time, so that a
+// simulation can be replayed.
+func (h debtHeap) Less(i, j int) bool {
+	return h[i].due < h[j].due || h[i].due == h[j].due && h[i].claim.token < h[j].claim.token
+}
 
 // Push is heap.Push's part; see heap.Interface.
 func (h *debtHeap) Push(d any) { *h = append(*h, d.(*debt)) }

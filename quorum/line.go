@@ -47,7 +47,7 @@ func (m *Manager) takeTurn(ctx context.Context, key string) (*line, bool) {
 	if m.lines.withdraw(ln, turn) {
 		return ln, false
 	}
-	m.lines.pass(key, ln) // the turn came at the same time
+	m.lines.pass(key, ln, clock.Never) // the turn came at the same time
 	return ln, false
 }
 
@@ -77,17 +77,20 @@ func (s *lines) withdraw(ln *line, turn *list.Element) bool {
 	}
 }
 
-// pass gives the turn to whoever is next. It returns whether anybody is.
-func (s *lines) pass(key string, ln *line) bool {
+// pass gives the turn to whoever is next, who need not try a lock that was got just
+// now; got is Never if it was not.
+func (s *lines) pass(key string, ln *line, got clock.Instant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := ln.waiting.Front()
 	if next == nil {
 		delete(s.byKey, key)
-		return false
+		return
+	}
+	if got != clock.Never {
+		s.heatLocked(key, got)
 	}
 	close(ln.waiting.Remove(next).(chan struct{}))
-	return true
 }
 
 // note keeps why the line's contender has failed, for those who give up behind it.
@@ -108,6 +111,11 @@ func (s *lines) why(ln *line) *AttemptError {
 func (s *lines) heat(key string, now clock.Instant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.heatLocked(key, now)
+}
+
+// heatLocked is heat for who holds mu.
+func (s *lines) heatLocked(key string, now clock.Instant) {
 	if len(s.hot) >= mostHot {
 		for key, until := range s.hot {
 			if until <= now {

@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,13 +95,14 @@ func start(clients, owned []redis.UniversalClient, opts Options) *Manager {
 		m.masters = append(m.masters, newMaster(client, i, opts.AttemptTimeout))
 		m.ledgers = append(m.ledgers, newLedger(m, i))
 	}
-	cfg := fanout.Config{
+	cfg := fanout.Config[request]{
 		Lanes: len(clients), Pipelines: pipelines, Batch: batchLimit, Queue: queueLimit,
 		Stall: opts.AttemptTimeout,
 		Now:   func() time.Duration { return time.Duration(opts.Clock.Now()) },
 	}
 	if simulated, ok := opts.Clock.(interface{ Settled() }); ok {
 		cfg.Settled = simulated.Settled
+		cfg.Order = func(a, b *request) int { return cmp.Compare(a.question.claim.token, b.question.claim.token) }
 	}
 	m.lanes = fanout.New(cfg, func(ctx context.Context, lane int, batch []*operation) error {
 		return m.masters[lane].send(ctx, batch)

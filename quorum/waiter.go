@@ -108,9 +108,11 @@ func (m *Manager) acquire(ctx context.Context, a acquisition) (*Lock, error) {
 		return nil, m.waitedInVain(ctx, a, m.lines.why(ln))
 	}
 	l, err := m.contend(ctx, a, key, ln)
-	if m.lines.pass(key, ln) && err == nil {
-		m.lines.heat(key, m.opts.Clock.Now())
+	got := clock.Never
+	if err == nil {
+		got = m.opts.Clock.Now()
 	}
+	m.lines.pass(key, ln, got)
 	return l, err
 }
 

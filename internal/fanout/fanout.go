@@ -47,7 +47,7 @@ var (
 type Send[P any] func(ctx context.Context, lane int, batch []*Op[P]) error
 
 // Config bounds what a Group's lanes do. All fields but the last must be set.
-type Config struct {
+type Config[P any] struct {
 	Lanes     int                  // how many masters
 	Pipelines int                  // most calls under way in one lane
 	Batch     int                  // most operations in one call
@@ -57,8 +57,10 @@ type Config struct {
 
 	// Settled, if set, is called before a lane looks at what is queued. A
 	// simulation lets all that happens at this instant happen first, so that
-	// the same history has the same batches each time.
+	// the same history has the same batches each time, and by Order puts in the
+	// same order what came at the same time.
 	Settled func()
+	Order   func(a, b *P) int
 }
 
 // Op is one operation on one lane. It is used for one Submit only, and must not
@@ -105,7 +107,7 @@ type Group[P any] struct {
 }
 
 // New starts the lanes. Close ends them.
-func New[P any](cfg Config, send Send[P]) *Group[P] {
+func New[P any](cfg Config[P], send Send[P]) *Group[P] {
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &Group[P]{
 		lanes:  make([]*lane[P], cfg.Lanes),

@@ -96,7 +96,7 @@ func bubble(t *testing.T, pipelines int, test func(t *testing.T, g *group, m *ma
 	synctest.Test(t, func(t *testing.T) {
 		m, r := &master{}, &record{}
 		start := time.Now()
-		g := fanout.New(fanout.Config{
+		g := fanout.New(fanout.Config[int]{
 			Lanes: 1, Pipelines: pipelines, Batch: 100, Queue: 1000, Stall: stall,
 			Now: func() time.Duration { return time.Since(start) },
 		}, m.send)
@@ -134,7 +134,7 @@ func TestSubmitReachesEveryLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		got := map[int]int{}
-		g := fanout.New(fanout.Config{Lanes: 5, Pipelines: 1, Batch: 10, Queue: 10, Stall: stall,
+		g := fanout.New(fanout.Config[int]{Lanes: 5, Pipelines: 1, Batch: 10, Queue: 10, Stall: stall,
 			Now: func() time.Duration { return 0 },
 		}, func(_ context.Context, lane int, batch []*op) error {
 			mu.Lock()
@@ -409,7 +409,7 @@ func TestCloseDropsTheQueueAndWaitsForCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, r := &master{}, &record{}
 		var calls context.Context
-		g := fanout.New(fanout.Config{Lanes: 1, Pipelines: 1, Batch: 10, Queue: 10, Stall: stall,
+		g := fanout.New(fanout.Config[int]{Lanes: 1, Pipelines: 1, Batch: 10, Queue: 10, Stall: stall,
 			Now: func() time.Duration { return 0 },
 		}, func(ctx context.Context, _ int, batch []*op) error {
 			calls = ctx
@@ -450,7 +450,7 @@ func TestEveryOperationIsSettledOnce(t *testing.T) {
 			busy := map[int]bool{} // sequences with a call under way
 			start := time.Now()
 			draw := func(n int) int { mu.Lock(); defer mu.Unlock(); return random.IntN(n) }
-			g := fanout.New(fanout.Config{Lanes: 1, Pipelines: 3, Batch: 7, Queue: 40, Stall: stall,
+			g := fanout.New(fanout.Config[int]{Lanes: 1, Pipelines: 3, Batch: 7, Queue: 40, Stall: stall,
 				Now: func() time.Duration { return time.Since(start) },
 			}, func(_ context.Context, _ int, batch []*op) error {
 				mu.Lock()

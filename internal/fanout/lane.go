@@ -11,7 +11,7 @@ import (
 // lane carries one master's operations.
 type lane[P any] struct {
 	index int
-	cfg   Config
+	cfg   Config[P]
 	send  Send[P]
 
 	mu       sync.Mutex // guards all below, and every slot and operation of this lane
@@ -25,7 +25,7 @@ type lane[P any] struct {
 	closed   bool
 }
 
-func newLane[P any](index int, cfg Config, send Send[P]) *lane[P] {
+func newLane[P any](index int, cfg Config[P], send Send[P]) *lane[P] {
 	l := &lane[P]{index: index, cfg: cfg, send: send, answered: -1}
 	l.wake = sync.NewCond(&l.mu)
 	return l
@@ -204,6 +204,7 @@ func (l *lane[P]) letSettle() {
 		l.mu.Unlock()
 		l.cfg.Settled()
 		l.mu.Lock()
+		l.queue.sort(l.cfg.Order)
 	}
 }
 

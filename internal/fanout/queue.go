@@ -1,6 +1,9 @@
 package fanout
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // queue is a list of operations, oldest first. It is linked both ways because an
 // Undo takes operations out of its middle.
@@ -33,6 +36,19 @@ func (q *queue[P]) remove(op *Op[P]) {
 	}
 	op.prev, op.next = nil, nil
 	q.len--
+}
+
+// sort orders the queue, for simulations.
+func (q *queue[P]) sort(order func(a, b *P) int) {
+	ops := make([]*Op[P], 0, q.len)
+	for q.len > 0 {
+		ops = append(ops, q.first)
+		q.remove(q.first)
+	}
+	slices.SortStableFunc(ops, func(a, b *Op[P]) int { return order(&a.Payload, &b.Payload) })
+	for _, op := range ops {
+		q.push(op)
+	}
 }
 
 // wait puts op behind what its sequence already has on the lane.
