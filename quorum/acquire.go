@@ -106,6 +106,9 @@ func (m *Manager) attemptAs(ctx context.Context, a acquisition, c *claim, q ques
 		if q.waiter {
 			r.keep(l)
 		}
+		if n := l.renewal; n != nil {
+			m.watch.look(l, n.next) // from here on others renew it
+		}
 		return l, c, nil
 	}
 	failure := last.acquireFailure(ctx)
@@ -174,7 +177,6 @@ func (m *Manager) newLock(c *claim, a acquisition, start, until clock.Instant) *
 	l := &Lock{claim: c, until: until, kept: start.Add(a.ttl)}
 	if a.renew {
 		l.renewal = newRenewal(c, a, start)
-		m.watch.look(l, l.renewal.next)
 	}
 	return l
 }

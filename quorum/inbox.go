@@ -1,9 +1,11 @@
 package quorum
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,10 +99,20 @@ func (b *inbox) connected(master int) {
 		entries = append(entries, e)
 	}
 	b.mu.Unlock()
+	slices.SortFunc(entries, func(x, y *entry) int { return cmp.Compare(x.jitter, y.jitter) })
+	passed := 0.0
 	for _, e := range entries {
+		if !b.manager.sleep(b.ctx, time.Duration((e.jitter-passed)*float64(askSpread))) {
+			return
+		}
+		passed = e.jitter
 		e.ask(master)
 	}
 }
+
+// askSpread is over how long the waiters spread their questions to a master that is
+// back, lest they all ask it in one moment.
+const askSpread = time.Millisecond
 
 // listen subscribes to a master, again and again, until the inbox is closed.
 func (b *inbox) listen(master int) {

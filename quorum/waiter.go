@@ -478,18 +478,13 @@ func (e *entry) told(master int) {
 	e.waiter.nudge()
 }
 
-// ask has a master asked soon: not at once, lest all the waiters of this process
-// ask a master in the moment when it is back.
+// ask has a master asked soon.
 func (e *entry) ask(master int) {
-	soon := e.waiter.manager.opts.Clock.Now().Add(shortestTimer + time.Duration(e.jitter*float64(askSpread)))
 	e.waiter.mu.Lock()
-	e.places[master].due = soon
+	e.places[master].due = 0
 	e.waiter.mu.Unlock()
 	e.waiter.nudge()
 }
-
-// askSpread is over how long waiters spread such questions.
-const askSpread = time.Millisecond
 
 func (w *waiter) nudge() {
 	select {
