@@ -41,6 +41,7 @@ var waiting = []mutant{
 			"if ln, ok := s.byKey[key]; ok {",
 			"if ln, ok := s.byKey[key]; ok && ln == nil {"}},
 		pkg: quorumPkg, tests: []string{"TestLocalWaitersQueueLocally"},
+		minor: true,
 	},
 	{
 		name: "own-ticket",
@@ -49,6 +50,7 @@ var waiting = []mutant{
 			"return max(m.mastersTime(m.opts.Clock.Now()), 1)",
 			"return clock.Wall(m.opts.Clock).UnixMicro()"}},
 		pkg: quorumPkg, tests: []string{"TestTicketsAreTheMasters"},
+		minor: true,
 	},
 	{
 		name: "dead-waiters-served",
@@ -73,6 +75,7 @@ var waiting = []mutant{
 			"pause = min(pause, p.left+time.Millisecond)",
 			"pause = max(pause, 0)"}},
 		pkg: quorumPkg, tests: []string{"TestDeadHolderCostsItsTTL"},
+		minor: true,
 	},
 	{
 		name: "queue-for-ever",
@@ -121,6 +124,7 @@ var waiting = []mutant{
 			"  redis.call('PEXPIRE', KEYS[1], ARGV[2])\n",
 			""}},
 		pkg: quorumPkg, tests: []string{"TestWaitersAreServedInOrder"},
+		minor: true,
 	},
 	{
 		name: "late-hand-off-lapses",
