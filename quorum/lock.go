@@ -52,8 +52,9 @@ func (l *Lock) Token() string { return l.claim.token }
 // Fence returns the lock's fencing token, and 0 without Options.Fencing. It is
 // higher than that of every earlier holder of the name, and stays the same for as
 // long as the lock is held. Let whatever the lock protects refuse a fence lower
-// than the highest it has seen: then a holder that was paused past its window can
-// do no harm. It is at most 2^53 − 1.
+// than the highest it has seen, in what it reads to write it back too: then a holder
+// that was paused past its window can do no harm. Let it begin with 1, so that who
+// forgot the option is refused. A fence is at most 2^53 − 1.
 func (l *Lock) Fence() int64 { return l.claim.fence.Load() }
 
 // String tells the lock's name, the beginning of its token and what is left of

@@ -11,9 +11,8 @@ import (
 
 // AutoRenew keeps the lock alive in the background until it is released: it is
 // extended by its TTL whenever about a third of that has passed, the first time
-// sooner, and a failed try is
-// repeated for as long as the window is open. The Lock's channel Lost and its
-// Validity tell when that has come to an end.
+// sooner, and a failed try is repeated for as long as the window is open. The Lock's
+// channel Lost and its Validity tell when that has come to an end.
 //
 // maxHold bounds how long the lock can be held, from its acquisition on; then it
 // is lost with ErrHoldLimit, whatever the masters say, and they are told to let it
