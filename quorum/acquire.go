@@ -2,6 +2,8 @@ package quorum
 
 import (
 	"context"
+	"errors"
+	"math/bits"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
@@ -71,15 +73,26 @@ func (m *Manager) sleep(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// attempt tries once, with a token of its own.
+// attempt tries once, with a token of its own. What an earlier attempt of this Manager
+// has yet to roll back is no reason to fail: the release is on its way to the same
+// masters, so it tries again.
 func (m *Manager) attempt(ctx context.Context, a acquisition) (*Lock, *claim, error) {
-	c, err := m.newClaim(a.name)
-	if err != nil {
-		return nil, nil, err
+	for again := 0; ; again++ {
+		c, err := m.newClaim(a.name)
+		if err != nil {
+			return nil, nil, err
+		}
+		c.asked(a.ttl)
+		l, _, err := m.attemptAs(ctx, a, c, c.acquireQuestion(a.ttl, m.proposal(m.opts.Clock.Now())))
+		var failure *AttemptError
+		if again == mostAgain || !errors.As(err, &failure) || !failure.ownWay || ctx.Err() != nil {
+			return l, c, err
+		}
 	}
-	c.asked(a.ttl)
-	return m.attemptAs(ctx, a, c, c.acquireQuestion(a.ttl, m.proposal(m.opts.Clock.Now())))
 }
+
+// mostAgain is how often an attempt that stood in its own way is repeated at once.
+const mostAgain = 2
 
 // attemptAs tries once, with a claim that was not given up yet. If the attempt
 // fails, it is given up.
@@ -93,7 +106,10 @@ func (m *Manager) attemptAs(ctx context.Context, a acquisition, c *claim, q ques
 		r.awaitAll()
 	}
 	if ctx.Err() != nil {
-		c.leave(start, 0) // it may have been in the queue
+		if c.enqueued {
+			c.abandon(start)
+			c.leave(anyone, start, 0)
+		}
 		return nil, c, m.unsentError("acquire", a.name, ended(ctx))
 	}
 	r.submit(start, deadline)
@@ -101,7 +117,7 @@ func (m *Manager) attemptAs(ctx context.Context, a acquisition, c *claim, q ques
 	if verdict == won && m.opts.Fencing {
 		verdict, last = c.mint(ctx, r, until)
 	}
-	if verdict == won && now() < until && !m.closed.Load() {
+	if verdict == won && now() < min(until, a.ends(start)) && !m.closed.Load() {
 		l := m.newLock(c, a, start, until)
 		if q.waiter {
 			r.keep(l)
@@ -112,6 +128,7 @@ func (m *Manager) attemptAs(ctx context.Context, a acquisition, c *claim, q ques
 		return l, c, nil
 	}
 	failure := last.acquireFailure(ctx)
+	failure.late, failure.ownWay = verdict == won, r.inItsOwnWay()
 	c.rollBack(ctx, r, start)
 	if m.closed.Load() {
 		return nil, c, ErrClosed
@@ -156,15 +173,25 @@ func (c *claim) mint(ctx context.Context, granted *round, until clock.Instant) (
 // that are known to have granted it, for as long again as the attempt took and a
 // little, so that whoever tries next finds them free. The others are seen to in
 // the background, and so is everything once ctx has ended.
+//
+// Nothing is handed on, but where the attempt had a majority: a minority that goes
+// to a waiter would keep the repairs out of whoever has the lock, or is about to.
 func (c *claim) rollBack(ctx context.Context, attempt *round, start clock.Instant) {
+	m := c.manager
 	granted := attempt.having(Held)
-	now := c.manager.opts.Clock.Now()
-	released := c.leave(now, granted)
+	to, now := nobody, m.opts.Clock.Now()
+	if bits.OnesCount64(granted) >= m.quorum {
+		to = anyone
+	}
+	if granted != 0 || attempt.mayGrant() {
+		c.abandon(now)
+	}
+	released := c.leave(to, now, granted)
 	if granted == 0 || ctx.Err() != nil {
 		return
 	}
-	timer := c.manager.timer(now.Sub(start) + classifyGrace)
-	defer c.manager.keep(timer)
+	timer := m.timer(now.Sub(start) + classifyGrace)
+	defer m.keep(timer)
 	select {
 	case <-released.settled:
 	case <-ctx.Done():

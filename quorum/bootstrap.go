@@ -3,6 +3,7 @@ package quorum
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // ErrMarked means that Bootstrap found the restart guard's marker on a master, so
@@ -17,7 +18,11 @@ var ErrMarked = errors.New("quorum: a master was in use before")
 // It needs an answer from every master, not just from a majority, or the error is
 // ErrNoQuorum. If any master was seen before under the guard, the error is
 // ErrMarked, nothing should be concluded from the others, and the guard's time is
-// to be waited for. If ctx ended, the error satisfies errors.Is for its error too.
+// to be waited for; the error satisfies errors.Is for ErrHeldOut too while a master
+// is held out, and its text tells for how long. Clients that came before
+// Bootstrap do not forbid it, as long as the guard holds out each master that they
+// saw: those have granted nothing. If ctx ended, the error satisfies errors.Is for
+// its error too.
 // Without Options.RestartGuard it is an error. After Close it is ErrClosed.
 func (m *Manager) Bootstrap(ctx context.Context) error {
 	if m.opts.RestartGuard == 0 {
@@ -27,21 +32,26 @@ func (m *Manager) Bootstrap(ctx context.Context) error {
 		return err
 	}
 	defer m.exit()
-	for _, write := range []string{"0", "1"} {
-		if err := m.bootstrap(ctx, write); err != nil {
-			return err
-		}
+	word, err := m.tokens.New()
+	if err != nil {
+		return fmt.Errorf("quorum: bootstrap: %w", err)
 	}
-	return nil
+	permits, err := m.bootstrap(ctx, word)
+	if err == nil {
+		_, err = m.bootstrap(ctx, append([]any{""}, permits...)...)
+	}
+	return err
 }
 
-// bootstrap asks every master whether it is new, or marks it.
-func (m *Manager) bootstrap(ctx context.Context, write string) error {
+// bootstrap has every master take one of the two steps; see bootstrap.lua. It
+// returns the permits that they gave.
+func (m *Manager) bootstrap(ctx context.Context, args ...any) (permits []any, err error) {
 	c := &claim{manager: m, key: markerKey, keyArg: markerKey, sequence: m.lanes.NewSequence()}
+	args = append([]any{m.opts.RestartGuard.Milliseconds()}, args...)
 	r := newRound(question{claim: c, verb: bootstrapVerb, script: bootstrapScript,
-		args: bootstrapScript.byDigest([]any{c.keyArg}, write)})
+		args: bootstrapScript.byDigest([]any{c.keyArg, permitKey}, args...)})
 	if ctx.Err() != nil {
-		return m.unsentError("bootstrap", "", ended(ctx))
+		return nil, m.unsentError("bootstrap", "", ended(ctx))
 	}
 	start := m.opts.Clock.Now()
 	deadline := start.Add(m.opts.AttemptTimeout)
@@ -51,12 +61,15 @@ func (m *Manager) bootstrap(ctx context.Context, write string) error {
 	failure.Quorum = len(m.masters)
 	switch {
 	case m.closed.Load():
-		return ErrClosed
+		return nil, ErrClosed
 	case failure.Count(Taken) > 0:
 		failure.reasons = []error{ErrMarked}
-		return failure
+		return nil, failure
 	case failure.Count(Held) < len(m.masters):
-		return failure
+		return nil, failure
 	}
-	return nil
+	for i := range r.ops {
+		permits = append(permits, r.ops[i].Payload.vote.permit) // all are settled
+	}
+	return permits, nil
 }

@@ -1,16 +1,47 @@
--- bootstrap: declare that this run of the server has nothing to remember, so that
--- the restart guard does not hold it out.
+-- bootstrap: declare that this master has nothing to remember, so that the restart
+-- guard does not hold it out. It takes two steps, lest a request that is delivered
+-- late, or twice, declares a master empty that forgot something since: the first
+-- leaves a permit with the master's own time in it, and the second uses it up.
 --
--- KEYS[1]  the marker
--- ARGV[1]  '1' to write it, '0' to look whether there is one
--- Reply    1 there is none, or it is as this would write it; -1 there is one
-local marker = redis.call('GET', KEYS[1])
-if ARGV[1] == '0' then
-  return marker and -1 or 1
+-- A marker forbids it, because the master was in use before. Not so one that was
+-- made where there was none, while the master is held out by it: it has granted
+-- nothing since, so it is as if no client had come before.
+--
+-- KEYS[1]    the marker; see guard.lua
+-- KEYS[2]    the permit
+-- ARGV[1]    the restart guard in milliseconds
+-- ARGV[2]    for the first step: a word that nobody used before; '' for the second
+-- ARGV[3..]  for the second step: the permits that the masters gave
+-- Reply      {1, the permit, 0} it may be declared empty; {1, '', 0} it is
+--            {-1, '', milliseconds for which the guard holds it out yet}
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local own, marker = identity(), redis.call('GET', KEYS[1])
+local declared = own .. ' 0'
+if marker == declared and ARGV[2] == '' then
+  return {1, '', 0}
 end
-local run = assert(string.match(redis.call('INFO', 'server'), 'run_id:(%x+)'), 'no run id')
-if marker and marker ~= run .. ' 0' then
-  return -1
+if marker then
+  local seen, since, first = string.match(marker, '^(%x+%.%x+) (%d+)(.*)$')
+  local left = tonumber(ARGV[1])
+  if seen == own then
+    left = math.max(since + left - now, 0)
+  end
+  if seen ~= own or first ~= ' first' or left == 0 then
+    return {-1, '', left}
+  end
 end
-redis.call('SET', KEYS[1], run .. ' 0')
-return 1
+if ARGV[2] ~= '' then
+  local permit = ARGV[2] .. ' ' .. own .. ' ' .. clock[1] .. '.' .. clock[2]
+  redis.call('SET', KEYS[2], permit, 'PX', 60000)
+  return {1, permit, 0}
+end
+local permit = redis.call('GET', KEYS[2])
+for i = 3, #ARGV do
+  if permit == ARGV[i] then
+    redis.call('SET', KEYS[1], declared)
+    redis.call('DEL', KEYS[2])
+    return {1, '', 0}
+  end
+end
+return {-1, '', 0}

@@ -33,7 +33,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 
 	l.claim.asked(whole)        // before a release can think that it knows the longest
 	start := m.opts.Clock.Now() // before anything is sent: the window counts from here
-	until, over := l.window(start)
+	until, over := l.window(start, start.Add(whole))
 	if over != nil {
 		return l.lostError("extend", over)
 	}
@@ -50,13 +50,24 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	case v == won:
 		return nil
 	}
+	m.watch.look(l, until)
 	return r.failure("extend", append([]error{ErrNoQuorum}, ended(ctx)...)...)
 }
 
-// window returns when the lock's window closes, or why it is over.
-func (l *Lock) window(now clock.Instant) (until clock.Instant, over error) {
+// overhangs tells whether some master may keep the lock for longer than a majority
+// has confirmed, because an extension failed.
+func (l *Lock) overhangs() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.asked > l.kept
+}
+
+// window returns when the lock's window closes, or why it is over. It notes until
+// when the masters are about to be asked to keep the lock.
+func (l *Lock) window(now, asked clock.Instant) (until clock.Instant, over error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked = max(l.asked, asked)
 	return l.closes(), l.over(now)
 }
 

@@ -3,6 +3,7 @@ package quorum_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,7 +163,7 @@ func TestBootstrapIsForNewDeployments(t *testing.T) {
 		b.Master(2).Stop()
 		err := b.Bootstrap(b.Context())
 		assertReason(b, err, quorum.ErrNoQuorum)
-		assert.ErrorContains(b, err, "quorum: bootstrap: no quorum (quorum 3 of 3 masters: 1 unknown; 2 held")
+		assert.ErrorContains(b, err, "quorum: bootstrap: no quorum (quorum 3 of 3 masters: 2 held; 1 unsent")
 		b.restart(2, quorumtest.LoseMemory)
 		require.NoError(b, b.Bootstrap(b.Context()), "the failed one has written nothing")
 		b.acquire()
@@ -175,14 +176,60 @@ func TestBootstrapIsForNewDeployments(t *testing.T) {
 	})
 }
 
-// TestBootstrapRefusesWhatAnAttemptHasMarked meanwhile.
-func TestBootstrapRefusesWhatAnAttemptHasMarked(t *testing.T) {
+// TestBootstrapAfterAnEarlyClient: masters that hold out have granted nothing, so
+// whoever came too early forbids nothing. Once they cast votes, it is too late.
+func TestBootstrapAfterAnEarlyClient(t *testing.T) {
 	bubbleWith(t, 3, guarding, func(b *bench) {
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		require.ErrorIs(b, err, quorum.ErrHeldOut)
-		assert.ErrorIs(b, b.Bootstrap(b.Context()), quorum.ErrMarked)
-		time.Sleep(guard)
+		require.NoError(b, b.Bootstrap(b.Context()))
 		b.acquire()
+	})
+	bubbleWith(t, 3, guarding, func(b *bench) {
+		_, err := b.TryAcquire(b.Context(), name, ttl)
+		require.ErrorIs(b, err, quorum.ErrHeldOut)
+		time.Sleep(guard)
+		assert.ErrorIs(b, b.Bootstrap(b.Context()), quorum.ErrMarked)
+		b.acquire()
+	})
+}
+
+// TestBootstrapTellsForHowLongToWait where it is refused.
+func TestBootstrapTellsForHowLongToWait(t *testing.T) {
+	guarded(t, 3, func(b *bench) {
+		b.Master(1).Set(marker, "abc.def 0", 0) // of an earlier life
+		err := b.Bootstrap(b.Context())
+		assert.ErrorIs(b, err, quorum.ErrMarked)
+		assert.ErrorIs(b, err, quorum.ErrHeldOut)
+		assert.ErrorContains(b, err, "for 1m0s yet")
+	})
+}
+
+// TestLateBootstrapDeclaresNothing: its requests arrive once more, after a master
+// that was declared empty has forgotten what it granted since.
+func TestLateBootstrapDeclaresNothing(t *testing.T) {
+	bubbleWith(t, 1, guarding, func(b *bench) {
+		var again []func()
+		client := redis.NewClient(b.Master(0).Options())
+		defer func() { assert.NoError(b, client.Close()) }()
+		client.AddHook(processHook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+			args := cmd.Args()
+			again = append(again, func() { assert.NoError(b, client.Do(context.Background(), args...).Err()) })
+			return next(ctx, cmd)
+		}))
+		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock, RestartGuard: guard})
+		require.NoError(b, err)
+		defer func() { assert.NoError(b, m.Close()) }()
+		require.NoError(b, m.Bootstrap(b.Context()))
+		b.Master(0).FlushAll()
+		_, err = b.TryAcquire(b.Context(), name, ttl)
+		require.ErrorIs(b, err, quorum.ErrHeldOut)
+		time.Sleep(time.Microsecond)
+		for _, late := range slices.Clone(again) {
+			late()
+		}
+		_, err = b.TryAcquire(b.Context(), name, ttl)
+		assert.ErrorIs(b, err, quorum.ErrHeldOut, "its quarantine goes on")
 	})
 }
 

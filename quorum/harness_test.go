@@ -175,6 +175,22 @@ func assertReason(tb testing.TB, err, want error) {
 	}
 }
 
+// processHook is a hook on a client's single commands.
+type processHook func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error
+
+// DialHook is part of redis.Hook.
+func (processHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook is part of redis.Hook.
+func (h processHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error { return h(ctx, cmd, next) }
+}
+
+// ProcessPipelineHook is part of redis.Hook.
+func (processHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
 // retryAfter is when the clients of retrying repeat what was not answered.
 const retryAfter = 5 * time.Millisecond
 

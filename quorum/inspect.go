@@ -125,6 +125,11 @@ func (m *Manager) Inspect(ctx context.Context, name string) (*Inspection, error)
 		return nil, err
 	}
 	defer m.exit()
+	return m.inspect(ctx, name)
+}
+
+// inspect is Inspect for a name that was checked.
+func (m *Manager) inspect(ctx context.Context, name string) (*Inspection, error) {
 	key := m.opts.Prefix + name
 	c := &claim{manager: m, name: name, key: key, keyArg: key, sequence: m.lanes.NewSequence()}
 	r := newRound(c.inspectQuestion())

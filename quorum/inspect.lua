@@ -15,10 +15,9 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local out, policy = 0, ''
 if ARGV[1] ~= '0' and KEYS[3] then
-  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-  local seen, since = string.match(redis.call('GET', KEYS[3]) or '', '^(%x+) (%d+)$')
+  local seen, since = string.match(redis.call('GET', KEYS[3]) or '', '^(%x+%.%x+) (%d+)')
   out = tonumber(ARGV[1])
-  if seen == run then
+  if seen == identity() then
     out = math.max(since + out - now, 0)
   end
   local memory = redis.call('INFO', 'memory')

@@ -26,18 +26,19 @@ type ledger struct {
 	pause     time.Duration // since the master failed to answer; 0 while it answers
 	retry     clock.Instant // when the pause is over
 	abandoned uint64        // keys that were left to expire
-	left      int           // those of them that Close left
 	closing   bool          // little time is left
+	failures  int           // tries in a row that failed since
+	left      []*claim      // what was left to expire since
 }
 
 // debt is one token that may stand on the master though its lock is over.
 type debt struct {
 	claim   *claim
+	heir    heir
 	due     clock.Instant // not before
 	expires clock.Instant // the key is gone by then
-	doubt   time.Duration // the last pause after a release that found nothing
+	doubt   time.Duration // the last pause after a release that may have come too early
 	entered bool          // it is, or was, among the ledger's debts
-	lastTry bool          // the Manager is being closed
 }
 
 const (
@@ -45,14 +46,17 @@ const (
 	// answer; it doubles up to longestPause with each further failure.
 	firstPause   = 50 * time.Millisecond
 	longestPause = time.Second
-	// closingPause takes its place while the Manager is being closed.
-	closingPause = 20 * time.Millisecond
-	// doubtPause is how long after a release that found nothing, while an
-	// earlier request may still be under way, it is tried again: a second, in
-	// which a server that was stopped has read what its sockets held. It
-	// doubles each time, up to longestDoubt; a minute has passed by then.
+	// closingPause takes its place while the Manager is being closed, and after
+	// closingFailures in a row the master is told nothing more.
+	closingPause    = 20 * time.Millisecond
+	closingFailures = 2
+	// doubtPause is how long after a release it is tried again, where an earlier
+	// request may still be under way: a second, in which a server that was stopped
+	// has read what its sockets held. It doubles each time, up to longestDoubt. Two
+	// minutes have passed by then, which is the longest that TCP waits before it
+	// sends something again (Linux: TCP_RTO_MAX).
 	doubtPause   = time.Second
-	longestDoubt = 32 * time.Second
+	longestDoubt = 64 * time.Second
 	// repayments is how many debts are tried at once.
 	repayments = 256
 )
@@ -62,53 +66,66 @@ func newLedger(m *Manager, master int) *ledger {
 }
 
 // settle draws the consequences of one try to release a claim: nothing more to
-// do, or a debt. Where an earlier request for the claim may still be under way,
-// having found nothing proves nothing.
+// do, or a debt.
+//
+// Where an earlier request for the claim may still be under way, neither having
+// found nothing proves anything nor having found the token: of a request that the
+// client repeated, the one try may have put it there, and the other come later. So
+// doubt ends by time, and never by an answer.
 func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
 	gone := o == Taken || o == Absent
-	doubt := gone && dropped == nil && !q.released && d.claim.inDoubt(l.master)
+	doubt := gone && dropped == nil && d.claim.inDoubt(l.master)
 	stands := !gone && d.claim.mayStand(l.master)
 	if !d.entered && !doubt && !stands { // as nearly always
-		l.manager.owing.done()
+		l.finish(d.claim, true)
 		return
 	}
 	now := l.manager.opts.Clock.Now()
 	if d.expires == 0 {
 		d.expires = now.Add(d.claim.life())
 	}
-	hopeless := !gone && l.manager.lanes.NotAnswering(l.master)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.answered(gone, now)
+	expired := d.expires <= now
 	switch {
-	case gone && (!doubt || l.closing || d.doubt >= longestDoubt), d.expires <= now,
+	case gone && (!doubt || l.closing || d.doubt >= longestDoubt), expired,
 		errors.Is(dropped, fanout.ErrSuperseded), errors.Is(dropped, fanout.ErrClosed):
 		if d.entered {
-			l.strike(d.claim)
+			l.strike(&d, gone || expired)
 		} else {
-			l.manager.owing.done()
+			l.finish(d.claim, gone || expired)
 		}
 	case !d.entered && !d.claim.owe(l.master):
-		l.manager.owing.done() // there is a debt already
-	case l.closing && d.lastTry:
+		l.manager.owing[l.master].done() // there is a debt already
+	case l.hopeless():
 		l.giveUp(&d)
-		if hopeless { // for the others too
-			l.giveUp(l.debts...)
-			l.debts = nil
-		}
+		l.giveUp(l.debts...)
+		l.debts = nil
 	case doubt:
 		d.doubt = max(doubtPause, 2*d.doubt)
 		l.enter(d, now.Add(d.doubt))
 	default:
-		d.lastTry = l.closing
 		l.enter(d, now)
 	}
 }
 
-// strike takes a claim off the ledger.
-func (l *ledger) strike(c *claim) {
-	c.paid(l.master)
-	l.manager.owing.done()
+// hopeless tells that the master cannot be told anything before Close has to end.
+func (l *ledger) hopeless() bool { return l.closing && l.failures >= closingFailures }
+
+// finish ends the care for a claim, on this master; gone tells that its token does
+// not stand there any more.
+func (l *ledger) finish(c *claim, gone bool) {
+	if gone {
+		c.vanished()
+	}
+	l.manager.owing[l.master].done()
+}
+
+// strike takes a debt off the ledger.
+func (l *ledger) strike(d *debt, gone bool) {
+	d.claim.paid(l.master)
+	l.finish(d.claim, gone)
 }
 
 // answered learns from one try whether the master can be told anything. All the
@@ -116,9 +133,10 @@ func (l *ledger) strike(c *claim) {
 func (l *ledger) answered(yes bool, now clock.Instant) {
 	switch {
 	case yes:
-		l.pause, l.retry = 0, now
+		l.pause, l.retry, l.failures = 0, now, 0
 	case l.closing:
 		l.pause, l.retry = closingPause, now.Add(closingPause)
+		l.failures++
 	case now >= l.retry:
 		l.pause = min(max(firstPause, 2*l.pause), longestPause)
 		l.retry = now.Add(l.pause)
@@ -145,20 +163,23 @@ func (l *ledger) enter(d debt, due clock.Instant) {
 // giveUp leaves keys to expire.
 func (l *ledger) giveUp(debts ...*debt) {
 	for _, d := range debts {
-		if d.claim.wasGranted(l.master) {
+		if d.claim.mayHaveKey(l.master) {
 			l.abandoned++
 			if l.closing {
-				l.left++
+				l.left = append(l.left, d.claim)
 			}
 		}
-		l.strike(d.claim)
+		l.strike(d, false)
 	}
 }
 
-// leftByClose returns how many keys Close left to expire.
-func (l *ledger) leftByClose() int {
+// leftByClose gives up what is owed yet, and returns whose keys Close has left to
+// expire.
+func (l *ledger) leftByClose() []*claim {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.giveUp(l.debts...)
+	l.debts = nil
 	return l.left
 }
 
@@ -215,7 +236,7 @@ func (l *ledger) take() (due []*debt) {
 	for len(l.debts) > 0 && len(due) < most && l.next() <= now {
 		d := heap.Pop(&l.debts).(*debt)
 		if d.expires <= now {
-			l.strike(d.claim)
+			l.strike(d, true)
 			continue
 		}
 		l.paying++
@@ -255,7 +276,7 @@ type payment struct {
 }
 
 func (l *ledger) pay(d *debt) {
-	p := &payment{question: d.claim.leaveQuestion(""), ledger: l, debt: *d}
+	p := &payment{question: d.claim.leaveQuestion(d.heir), ledger: l, debt: *d}
 	p.op = operation{
 		Payload: request{question: &p.question, master: uint8(l.master)},
 		Owner:   p, Deadline: time.Duration(d.expires), Undo: true,

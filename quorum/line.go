@@ -20,8 +20,9 @@ type lines struct {
 
 // line is for one lock. It is there for as long as somebody contends for it.
 type line struct {
-	waiting list.List     // of chan struct{}, closed when the turn has come
-	failure *AttemptError // why whoever contends has not got the lock yet; nil at first
+	waiting   list.List     // of chan struct{}, closed when the turn has come
+	contender *waiter       // whose turn it is; nil before it contends
+	failure   *AttemptError // of the last attempt in the line; nil at first
 }
 
 // hotFor is for how long a lock counts as contended after somebody was seen to
@@ -87,10 +88,19 @@ func (s *lines) pass(key string, ln *line, got clock.Instant) {
 		delete(s.byKey, key)
 		return
 	}
+	ln.contender = nil
 	if got != clock.Never {
 		s.heatLocked(key, got)
 	}
 	close(ln.waiting.Remove(next).(chan struct{}))
+}
+
+// contend notes whose turn it is. It returns the failure of the last attempt.
+func (s *lines) contend(ln *line, w *waiter) *AttemptError {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ln.contender = w
+	return ln.failure
 }
 
 // note keeps why the line's contender has failed, for those who give up behind it.
@@ -100,11 +110,16 @@ func (s *lines) note(ln *line, failure *AttemptError) {
 	ln.failure = failure
 }
 
-// why returns what was noted, nil if nothing was.
+// why returns why the line's contender has not got the lock yet, nil if that is not
+// known.
 func (s *lines) why(ln *line) *AttemptError {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return ln.failure
+	w, failure := ln.contender, ln.failure
+	s.mu.Unlock()
+	if w == nil {
+		return failure
+	}
+	return w.why(failure)
 }
 
 // heat notes that somebody waits for a lock.

@@ -24,6 +24,7 @@ type Lock struct {
 	mu      sync.Mutex // guards all below up to the blank line
 	until   clock.Instant
 	kept    clock.Instant           // the longest that a majority was told to keep its keys
+	asked   clock.Instant           // the longest that the masters were asked to by Extend
 	ended   error                   // why it is over; nil while it is held
 	lost    chan struct{}           // made by the first call of Lost
 	cancel  context.CancelCauseFunc // ends the context made of it; nil if there is none

@@ -33,12 +33,14 @@ type Manager struct {
 	lines   lines
 	inbox   *inbox
 
+	abandoned abandoned // tokens
+
 	timers sync.Pool // of *time.Timer, all stopped
 
 	closed atomic.Bool
 	done   chan struct{}   // closed when Close begins
 	calls  gauge           // calls of methods under way
-	owing  gauge           // releases neither delivered nor given up
+	owing  []gauge         // by master: releases neither delivered nor given up
 	stop   chan struct{}   // closed when the goroutines of background are to end
 	tasks  *errgroup.Group // the ledgers and the watch
 }
@@ -87,6 +89,7 @@ func start(clients, owned []redis.UniversalClient, opts Options) *Manager {
 		opts: opts, owned: owned,
 		quorum: len(clients)/2 + 1,
 		tokens: token.NewSource(opts.Random),
+		owing:  make([]gauge, len(clients)),
 		done:   make(chan struct{}),
 		stop:   make(chan struct{}),
 		tasks:  new(errgroup.Group),
@@ -201,13 +204,16 @@ func (m *Manager) enter() error {
 func (m *Manager) exit() { m.calls.done() }
 
 // Close ends the Manager: it signals the holders of its locks, ends the calls
-// that are waiting, delivers the releases that are still owed to masters, and
-// stops. Locks that were not released are left to expire. Afterwards every call,
-// Release and Close included, returns ErrClosed.
+// that are waiting, lets running calls of Do and Once return, delivers the releases
+// that are still owed to masters, and stops. Locks that were not released are left
+// to expire. Afterwards every call, Release and Close included, returns ErrClosed.
 //
-// It takes no longer than Options.CloseTimeout, and returns an error if by then
-// some keys had to be left to expire on masters that did not answer, or a client
-// given to New was still busy with a call.
+// It takes no longer than Options.CloseTimeout. Masters that do not answer, as long
+// as they are a minority, do not hold it up, and what is left to expire there keeps
+// nobody from a lock. A goroutine that is in a call to such a master, by a client
+// given to New, ends with that call. The error is nil unless calls were still
+// running when the time was over, or locks were left to expire on so many masters
+// that nobody can have them before.
 func (m *Manager) Close() error {
 	if !m.closed.CompareAndSwap(false, true) {
 		return ErrClosed
@@ -220,17 +226,58 @@ func (m *Manager) Close() error {
 	for _, l := range m.ledgers {
 		l.close()
 	}
-	errs = append(errs, m.owing.wait(ctx, "keys left to expire"), m.abandoned())
+	m.drain(ctx)
 	close(m.stop)
+	_ = m.tasks.Wait() // they return no error, and m.stop ends them
+	errs = append(errs, m.leftToExpire())
 	errs = append(errs, m.inbox.close(ctx))
 	for _, client := range m.owned {
 		errs = append(errs, client.Close())
 	}
-	if !m.closeLanes(ctx) {
-		errs = append(errs, errors.New("quorum: close: a client is still busy with a call"))
-	}
-	_ = m.tasks.Wait() // they return no error, and m.stop ends them
+	moment, cancel := context.WithTimeout(ctx, closeMoment)
+	defer cancel()
+	_ = m.lanes.Close(moment) // what is stuck in a client ends when the client gives up
 	return errors.Join(errs...)
+}
+
+const (
+	// closeMoment is how long Close waits for what it can do without.
+	closeMoment = 100 * time.Millisecond
+	// drainMoment is in place of that for what is being told to a master: TCP sends
+	// a packet that was lost again within it (Linux: TCP_RTO_MIN is 200 ms).
+	drainMoment = 300 * time.Millisecond
+)
+
+// drain waits until a quorum of the masters has been told all that they are owed,
+// then for the others for as long again, and a moment.
+func (m *Manager) drain(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var group errgroup.Group
+	drained := make(chan struct{}, len(m.masters))
+	for i := range m.owing {
+		group.Go(func() error {
+			if m.owing[i].wait(ctx, "") == nil {
+				drained <- struct{}{}
+			}
+			return nil
+		})
+	}
+	start, done := m.opts.Clock.Now(), ctx.Done()
+	var timer <-chan time.Time
+	for n := 0; n < len(m.masters) && done != nil; {
+		select {
+		case <-drained:
+			if n++; n == m.quorum {
+				timer = time.After(m.opts.Clock.Now().Sub(start) + drainMoment)
+			}
+		case <-timer:
+			done = nil
+		case <-done:
+			done = nil
+		}
+	}
+	cancel()
+	_ = group.Wait() // they return no error
 }
 
 // timer returns a timer that fires after d; keep takes it back. Every wait needs
@@ -248,32 +295,21 @@ func (m *Manager) keep(t *time.Timer) {
 	m.timers.Put(t)
 }
 
-// closeLanes waits for the calls under way until ctx ends, and for a moment in any
-// case if their clients were closed: they are about to return.
-func (m *Manager) closeLanes(ctx context.Context) bool {
-	if m.lanes.Close(ctx) == nil {
-		return true
-	}
-	if len(m.owned) == 0 {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeMoment)
-	defer cancel()
-	return m.lanes.Close(ctx) == nil
-}
-
-const closeMoment = 100 * time.Millisecond
-
-// abandoned reports the debts that Close gave up.
-func (m *Manager) abandoned() error {
-	n := 0
+// leftToExpire reports the locks that nobody can have before their keys expire,
+// because Close left those on too many masters.
+func (m *Manager) leftToExpire() error {
+	on, n := map[*claim]int{}, 0
 	for _, l := range m.ledgers {
-		n += l.leftByClose()
+		for _, c := range l.leftByClose() {
+			if on[c]++; on[c] == len(m.masters)-m.quorum+1 {
+				n++
+			}
+		}
 	}
 	if n == 0 {
 		return nil
 	}
-	return fmt.Errorf("quorum: close: %d keys left to expire on masters that do not answer", n)
+	return fmt.Errorf("quorum: close: %d locks left to expire on masters that do not answer", n)
 }
 
 // gauge counts things under way, and lets Close wait for them. It costs one

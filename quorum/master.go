@@ -3,6 +3,8 @@ package quorum
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,7 +24,6 @@ type master struct {
 	address  string
 	password string
 	timeout  time.Duration
-	retries  bool // its client may repeat a request, so a refusal may be the second try's only
 	commands commands
 
 	// ahead is how far the master's clock is ahead of the Manager's, in
@@ -33,16 +34,14 @@ type master struct {
 	// which is how a Redis before 7 answers the first acquire.
 	legacy atomic.Bool
 
-	// barred is set once the master has said that its client has no right to the
-	// auxiliary keys. What can do without them does so from then on.
-	barred atomic.Bool
+	keyless keyless
 }
 
 func newMaster(client redis.UniversalClient, index int, timeout time.Duration) *master {
-	m := &master{client: client, address: describe(client, index), timeout: timeout, retries: true}
+	m := &master{client: client, address: describe(client, index), timeout: timeout}
 	switch c := client.(type) {
 	case *redis.Client:
-		m.password, m.retries = c.Options().Password, c.Options().MaxRetries > 0
+		m.password = c.Options().Password
 	case *redis.ClusterClient:
 		m.password = c.Options().Password
 	case *redis.Ring:
@@ -73,52 +72,92 @@ func (m *master) send(ctx context.Context, batch []*operation) error {
 
 func (m *master) sendOne(ctx context.Context, q *request) {
 	m.choose(q)
-	cmd := redis.NewCmd(context.Background(), q.question.in(q.form)...)
-	_ = m.client.Process(ctx, cmd) // the command keeps its error
-	q.reply, q.replyErr = cmd.Result()
+	cmd := redis.NewCmd(context.Background(), q.command(nil)...)
+	err := m.client.Process(ctx, cmd)
+	q.reply, q.replyErr = nil, err
+	if returned(err) {
+		q.reply, q.replyErr = cmd.Result()
+	}
 }
 
 func (m *master) sendPipeline(ctx context.Context, batch []*operation) {
 	cmds := m.commands.take(len(batch))
-	defer m.commands.giveBack(cmds)
 	pipe := m.client.Pipeline()
 	for i, op := range batch {
 		q := &op.Payload
 		m.choose(q)
-		cmds[i] = *redis.NewCmd(context.Background(), q.question.in(q.form)...)
-		_ = pipe.Process(ctx, &cmds[i]) // only queues
+		args := len(cmds.args)
+		cmds.args = q.command(cmds.args)
+		cmds.cmds[i] = *redis.NewCmd(context.Background(), cmds.args[args:len(cmds.args):len(cmds.args)]...)
+		_ = pipe.Process(ctx, &cmds.cmds[i]) // only queues
 	}
 	_, err := pipe.Exec(ctx)
+	if !returned(err) {
+		for _, op := range batch {
+			op.Payload.reply, op.Payload.replyErr = nil, err
+		}
+		return
+	}
+	answered := true
 	for i, op := range batch {
 		q := &op.Payload
-		q.reply, q.replyErr = cmds[i].Result()
+		q.reply, q.replyErr = cmds.cmds[i].Result()
 		if q.replyErr == nil && q.reply == nil {
 			q.replyErr = err
 		}
+		answered = answered && q.answered()
+	}
+	if answered {
+		m.commands.giveBack(cmds)
 	}
 }
 
-// commands keeps the pipelines' commands for the next pipeline: under load they
-// would be a third of all that is allocated. Nothing refers to them once Exec has
-// returned and the replies are copied.
+// returned tells whether err is one that go-redis' own part of a call ends with: a
+// reply, or what reading and writing a connection fail with. A hook may return
+// something else while that part goes on, and writes to its commands for as long as
+// it does: nobody may read them then.
+func returned(err error) bool {
+	if err == nil || isReply(err) || errors.Is(err, io.EOF) {
+		return true
+	}
+	var network *net.OpError
+	return errors.As(err, &network)
+}
+
+// pipeline is the memory of one pipeline: its commands, and the arguments of all.
+type pipeline struct {
+	cmds []redis.Cmd
+	args []any
+}
+
+// commands keeps the memory of pipelines for the next ones: under load it would be
+// a third of all that is allocated. Only that of a pipeline comes back in which
+// every command was answered, because nothing refers to it any more.
 type commands struct{ pool sync.Pool }
 
-func (c *commands) take(n int) []redis.Cmd {
-	if cmds, ok := c.pool.Get().(*[]redis.Cmd); ok && cap(*cmds) >= n {
-		return (*cmds)[:n]
+func (c *commands) take(n int) *pipeline {
+	p, ok := c.pool.Get().(*pipeline)
+	if !ok {
+		p = &pipeline{}
 	}
-	return make([]redis.Cmd, n, n+n/2)
+	if cap(p.cmds) < n {
+		p.cmds = make([]redis.Cmd, n, n+n/2)
+	}
+	p.cmds = p.cmds[:n]
+	return p
 }
 
-func (c *commands) giveBack(cmds []redis.Cmd) {
-	clear(cmds) // they hold on to tokens and replies
-	c.pool.Put(&cmds)
+func (c *commands) giveBack(p *pipeline) {
+	clear(p.cmds) // they hold on to tokens and replies
+	clear(p.args)
+	p.args = p.args[:0]
+	c.pool.Put(p)
 }
 
 // choose starts a request in the form that the master is known to understand.
 func (m *master) choose(q *request) {
 	switch {
-	case q.question.canBeBare() && m.barred.Load():
+	case q.question.canBeBare() && m.keyless.has(q.question.claim.key):
 		q.form = bareForm
 	case q.form == plainForm && (q.question.script != nil || m.legacy.Load()):
 		q.form = digestForm
@@ -129,11 +168,13 @@ func (m *master) choose(q *request) {
 func (m *master) misunderstood(batch []*operation) (again []*operation) {
 	for _, op := range batch {
 		q := &op.Payload
-		plain, err := q.form == plainForm, q.replyErr
-		if q.rephrase() {
+		plain := q.form == plainForm
+		switch {
+		case q.rephrase():
 			again = append(again, op)
 			m.legacy.CompareAndSwap(false, plain)
-			m.barred.CompareAndSwap(false, q.form == bareForm && redis.HasErrorPrefix(err, "NOPERM"))
+		case q.forbidden && q.replyErr == nil:
+			m.keyless.add(q.question.claim.key)
 		}
 	}
 	return again

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/quorumlock/redlock/clock"
 )
 
 // Once runs fn on one replica out of many per period: whoever takes the lock
@@ -56,30 +58,66 @@ func (m *Manager) Once(ctx context.Context, name string, period time.Duration, f
 // mostOnceRetries bounds for how long Once tries to win a period that nobody has.
 const mostOnceRetries = 5 * time.Second
 
-// takePeriod makes attempts until one wins, or another's token is seen on a
+// rival is another's token that was found on a majority.
+type rival struct {
+	token string
+	sure  clock.Instant // if it stands there yet at this time, its attempt has not failed
+}
+
+// takePeriod makes attempts until one wins, or another's token turns out to have a
 // majority, for which it returns neither a lock nor an error.
+//
+// A token that this Manager gave up is no rival's: its release is on its way. One
+// that is younger than an attempt can be may belong to an attempt that fails, and
+// is about to be rolled back. So it is looked at again when it must be older.
 func (m *Manager) takePeriod(ctx context.Context, a acquisition) (*Lock, error) {
 	now := m.opts.Clock.Now
 	deadline := now().Add(min(a.ttl/2, mostOnceRetries))
 	a.seekHolder = true
-	own := map[string]bool{} // tokens of attempts that failed, but may stand yet
+	var seen rival
 	for n := 0; ; n++ {
 		l, c, err := m.attempt(ctx, a)
 		var failure *AttemptError
-		switch {
-		case err == nil:
+		if err == nil {
 			return l, nil
-		case !errors.As(err, &failure):
-			return nil, err
-		case failure.holder != "" && !own[failure.holder]:
-			return nil, nil
 		}
-		own[c.token] = true
+		if !errors.As(err, &failure) {
+			return nil, err
+		}
 		pause := backoff(m.opts.MinBackoff, m.opts.MaxBackoff, n, c.token)
-		if now().Add(pause) >= deadline || !m.sleep(ctx, pause) {
+		last := now().Add(pause) >= deadline
+		if holder := failure.holder; holder != "" && !m.abandoned.has(holder) {
+			if holder != seen.token && (seen.token == "" || !last) {
+				seen = rival{holder, now().Add(m.youth(ctx, a, holder))}
+			}
+			if holder == seen.token && now() >= seen.sure {
+				return nil, nil
+			}
+			if holder == seen.token {
+				pause, last = seen.sure.Sub(now()), false
+			}
+		}
+		if last || !m.sleep(ctx, pause) {
 			return nil, m.onceError(ctx, failure)
 		}
 	}
+}
+
+// youth returns how long it takes until a token that stands on a majority must be
+// older than the attempt which put it there can last, with its rollback. How old it
+// is by now, the masters' keys tell, if they were given the same TTL. Of a short
+// period it takes no more than half.
+func (m *Manager) youth(ctx context.Context, a acquisition, token string) time.Duration {
+	age := time.Duration(0)
+	if i, err := m.inspect(ctx, a.name); err == nil {
+		for _, master := range i.Masters {
+			if master.Token == token && master.TTL > 0 {
+				age = max(age, a.ttl-master.TTL)
+			}
+		}
+	}
+	attempt := m.opts.AttemptTimeout + m.opts.AttemptTimeout/8
+	return min(max(attempt-age, 0), a.ttl/2)
 }
 
 func (m *Manager) onceError(ctx context.Context, failure *AttemptError) error {

@@ -29,7 +29,17 @@ type question struct {
 	ttl      time.Duration
 	proposal int64 // acquire with fencing: the proposed fence
 	waiter   bool  // acquire: by one who was in the queue
+	heir     heir  // leave: whom the key goes to
 }
+
+// heir is to whom a master may hand a lock on that is released there: anyone in
+// the queue, nobody, or waiters with a lower ticket than it says.
+type heir string
+
+const (
+	anyone heir = ""
+	nobody heir = "0" // tickets are higher
+)
 
 // acquireQuestion is one plain SET, unless a grant has to do more than that.
 func (c *claim) acquireQuestion(ttl time.Duration, proposal int64) question {
@@ -37,7 +47,7 @@ func (c *claim) acquireQuestion(ttl time.Duration, proposal int64) question {
 	if opts := &c.manager.opts; opts.Fencing || opts.RestartGuard > 0 {
 		q.script, q.args = acquireScript, q.acquireByScript()
 	} else {
-		q.args = []any{"set", c.keyArg, c.tokenArg, "nx", "get", "px", ttl.Milliseconds()}
+		q.args = []any{"set", c.keyArg, c.token, "nx", "get", "px", ttl.Milliseconds()}
 	}
 	return q
 }
@@ -61,7 +71,7 @@ func (q *question) acquireByScript() []any {
 		keys = append(keys, c.queueKey())
 	}
 	return script.byDigest(c.guarded(keys),
-		c.tokenArg, q.ttl.Milliseconds(), fence, c.retention().Milliseconds(), guard.Milliseconds(), queue)
+		c.token, q.ttl.Milliseconds(), fence, c.retention().Milliseconds(), guard.Milliseconds(), queue)
 }
 
 func (c *claim) keepQuestion(ttl time.Duration) question { return c.keeping(keepVerb, ttl, "0") }
@@ -74,17 +84,21 @@ func (c *claim) keeping(v verb, ttl time.Duration, repair string) question {
 		fence = strconv.FormatInt(c.fence.Load(), 10)
 	}
 	return question{claim: c, verb: v, script: keepScript, ttl: ttl, args: keepScript.byDigest(c.keys(),
-		c.tokenArg, ttl.Milliseconds(), repair, fence, c.retention().Milliseconds())}
+		c.token, ttl.Milliseconds(), repair, fence, c.retention().Milliseconds())}
 }
 
-// leaveQuestion gives the token up. What it has goes to the next waiter; if below
-// is not "", to one with a lower ticket than that only.
-func (c *claim) leaveQuestion(below string) question {
-	q := question{claim: c, verb: leaveVerb, script: leaveScript}
-	if guard := c.manager.opts.RestartGuard.Milliseconds(); guard > 0 || below != "" {
-		q.args = leaveScript.byDigest(c.guarded([]any{c.keyArg, c.queueKey()}), c.tokenArg, guard, below)
-	} else {
-		q.args = []any{"evalsha", leaveScript.digest, 2, c.keyArg, c.queueKey(), c.tokenArg}
+// leaveQuestion gives the token up. Where it was never queued and nobody is to get
+// what it has, the master need not look at the queue.
+func (c *claim) leaveQuestion(to heir) question {
+	q := question{claim: c, verb: leaveVerb, script: leaveScript, heir: to}
+	guard := c.manager.opts.RestartGuard.Milliseconds()
+	switch {
+	case to == nobody && !c.enqueued:
+		q.args = []any{"evalsha", leaveScript.digest, 1, c.keyArg, c.token}
+	case to != anyone || guard > 0:
+		q.args = leaveScript.byDigest(c.guarded([]any{c.keyArg, c.queueKey()}), c.token, guard, string(to))
+	default:
+		q.args = []any{"evalsha", leaveScript.digest, 2, c.keyArg, c.queueKey(), c.token}
 	}
 	return q
 }
@@ -93,7 +107,7 @@ func (c *claim) leaveQuestion(below string) question {
 func (c *claim) waitQuestion(ticket string, lease, grant time.Duration, inbox string) question {
 	keys := []any{c.keyArg, c.queueKey(), auxiliaryKey("waiters", c.key)}
 	return question{claim: c, verb: waitVerb, script: waitScript,
-		args: waitScript.byDigest(c.guarded(keys), c.tokenArg, ticket, lease.Milliseconds(), grant.Milliseconds(), inbox,
+		args: waitScript.byDigest(c.guarded(keys), c.token, ticket, lease.Milliseconds(), grant.Milliseconds(), inbox,
 			c.manager.opts.RestartGuard.Milliseconds())}
 }
 
@@ -122,19 +136,27 @@ func (c *claim) guarded(keys []any) []any {
 	return keys
 }
 
-// in returns the command that puts the question in the form f.
-func (q *question) in(f form) []any {
+// in returns the command that puts the question in the form f, and where the token
+// is among its arguments, 0 if it is not.
+func (q *question) in(f form) (args []any, token int) {
 	script, args := q.script, q.args
-	if script == nil && f != plainForm {
+	if script == nil && f == plainForm {
+		return args, 2
+	}
+	if script == nil {
 		script, args = acquireScript, q.acquireByScript()
 	}
 	switch f {
 	case sourceForm:
-		return script.bySource(args)
+		args = script.bySource(args)
 	case bareForm:
-		return script.bySource(bare(args))
+		args = script.bySource(bare(args))
 	}
-	return args
+	switch q.verb {
+	case inspectVerb, bootstrapVerb:
+		return args, 0
+	}
+	return args, 3 + args[2].(int)
 }
 
 // canBeBare tells whether there is a bare form of the question: nobody who may use a

@@ -19,7 +19,9 @@ type release struct {
 // reached are told again in the background until the key would have expired.
 //
 // If the window was over before the call, the error is ErrLost: somebody else
-// may have held the lock meanwhile. Nobody else's key is touched; what is left of
+// may have held the lock meanwhile. It is ErrLost too if the window was open, but a
+// majority has another's token: then masters forgot the lock, or somebody removed it.
+// Nobody else's key is touched; what is left of
 // this lock's own is removed in the background. If too few masters answer, the
 // error is ErrNoQuorum, and calling Release again asks them again. After Close
 // it is ErrClosed, and the key is left to expire.
@@ -49,11 +51,11 @@ func (l *Lock) giveUp(ctx context.Context) error {
 	}
 	switch {
 	case over != nil:
-		l.letGo(now)
+		l.letGo(over, now)
 		return l.lostError("release", over)
 	case mine != nil:
 		mine.err = l.askRelease(ctx, now)
-		if mine.err != nil {
+		if mine.err != nil && !errors.Is(mine.err, ErrLost) {
 			l.retryRelease(mine)
 		}
 		close(mine.done)
@@ -95,7 +97,7 @@ func (l *Lock) letGoInTime(over error, now clock.Instant) {
 	switch {
 	case errors.Is(over, errReleased), errors.Is(over, ErrClosed):
 	case now >= closes:
-		l.letGo(now)
+		l.letGo(over, now)
 	default:
 		l.claim.manager.watch.look(l, closes)
 	}
@@ -104,10 +106,15 @@ func (l *Lock) letGoInTime(over error, now clock.Instant) {
 // letGo has what the masters still have of a lock that is over removed in the
 // background. Once is enough: nothing follows it, and what does not arrive is
 // owed.
-func (l *Lock) letGo(now clock.Instant) {
-	if !l.gone.Swap(true) {
-		l.claim.leave(now, 0)
+func (l *Lock) letGo(over error, now clock.Instant) {
+	if l.gone.Swap(true) {
+		return
 	}
+	to := nobody // what is left may be in the way of who has it now
+	if errors.Is(over, ErrHoldLimit) {
+		to = anyone
+	}
+	l.claim.leave(to, now, 0)
 }
 
 // retryRelease makes room for calls after one that failed. Those that waited for it
@@ -124,9 +131,12 @@ func (l *Lock) retryRelease(failed *release) {
 func (l *Lock) askRelease(ctx context.Context, now clock.Instant) error {
 	m := l.claim.manager
 	m.watch.forget(l)
-	r := l.claim.leave(now, 0)
-	if v := r.wait(ctx, now, now.Add(m.opts.AttemptTimeout)); v == won || v == presumed {
+	r := l.claim.leave(anyone, now, 0)
+	switch r.wait(ctx, now, now.Add(m.opts.AttemptTimeout)) {
+	case won, presumed:
 		return nil
+	case rivalled:
+		return r.failure("release", ErrLost, ErrDenied)
 	}
 	return r.failure("release", append([]error{ErrNoQuorum}, ended(ctx)...)...)
 }

@@ -36,6 +36,14 @@ type renewal struct {
 	round       *round        // the try that was made last; nil before the first
 }
 
+// ends returns when a lock that was asked for at start is over whatever is done.
+func (a *acquisition) ends(start clock.Instant) clock.Instant {
+	if a.limit > 0 {
+		return start.Add(a.limit)
+	}
+	return clock.Never
+}
+
 // renewGrid is what renewals are rounded to, so that the lanes send those of many
 // locks as one pipeline.
 const renewGrid = 10 * time.Millisecond
@@ -48,11 +56,8 @@ func newRenewal(c *claim, a acquisition, start clock.Instant) *renewal {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(c.token)) // never fails, see hash.Hash
 	longest := a.ttl / 3
-	n := &renewal{ttl: a.ttl, window: a.window, limit: clock.Never,
+	n := &renewal{ttl: a.ttl, window: a.window, limit: a.ends(start),
 		period: longest - time.Duration(float64(longest/4)*float64(h.Sum32())/(1<<32))}
-	if a.limit > 0 {
-		n.limit = start.Add(a.limit)
-	}
 	n.schedule(start.Add(-n.period * 3 / 4))
 	return n
 }
@@ -106,7 +111,7 @@ func (l *Lock) tick(now clock.Instant) (next clock.Instant, again bool) {
 	repair, expires := l.repairs.due(now)
 	l.mu.Unlock()
 	if over != nil {
-		if !errors.Is(over, ErrExpired) { // then the keys are about to expire
+		if !errors.Is(over, ErrExpired) || l.overhangs() { // else the keys are about to expire
 			l.letGoInTime(over, now)
 		}
 		return 0, false

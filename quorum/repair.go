@@ -28,7 +28,7 @@ const (
 	// firstRepairPause is how long after a repair that did not succeed it is
 	// tried again. It doubles up to longestRepairPause.
 	firstRepairPause   = 20 * time.Millisecond
-	longestRepairPause = time.Second
+	longestRepairPause = 200 * time.Millisecond
 )
 
 // due returns the masters to be repaired now.

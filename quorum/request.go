@@ -3,8 +3,10 @@ package quorum
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -24,31 +26,83 @@ const (
 // request is a question to one master: the payload of a lane's operation. Its
 // lane owns it until it is settled, whoever asked from then on.
 type request struct {
-	question *question
-	reply    any   // what the master replied
-	replyErr error // or what came instead of a reply
-	err      error // why outcome is what it is
-	vote     vote  // acquire: what came with the outcome
-	master   uint8
-	form     form
-	outcome  Outcome // Unknown until settled
-	settled  bool
-	released bool // leave: the token stood there, and is gone by this request
-	handedOn bool // and a waiter has the key now
+	question  *question
+	tries     atomic.Int32 // how often a client has written it to a connection
+	reply     any          // what the master replied
+	replyErr  error        // or what came instead of a reply
+	err       error        // why outcome is what it is
+	vote      vote         // acquire: what came with the outcome
+	master    uint8
+	form      form
+	outcome   Outcome // Unknown until settled
+	settled   bool
+	forbidden bool // the client has no right to some key of the request
+	released  bool // leave: the token stood there, and is gone by this request
+	handedOn  bool // and a waiter has the key now
 }
 
 // vote is what a master says besides its verdict on an acquire, or to a waiter.
 type vote struct {
-	standing string // acquire: the other token that stands there, if it was taken
-	fence    int64  // acquire: the fence that is stored there now
-	anew     bool   // acquire: it is the one that was proposed, and was stored by this very request
-	time     int64  // the master's time in microseconds; 0 if it did not tell
-	left     int64  // wait: the milliseconds that the key has left, as PTTL says them
-	rank     int64  // wait: how many waiters are before this one
+	standing string        // acquire: the other token that stands there, if it was taken
+	fence    int64         // acquire: the fence that is stored there now
+	anew     bool          // acquire: it is the one that was proposed, and was stored by this very request
+	time     int64         // the master's time in microseconds; 0 if it did not tell
+	left     time.Duration // wait: what the key has left, or the guard; negative if the key does not expire, or is not there
+	rank     int64         // wait: how many waiters are before this one
+	heldOut  bool          // acquire and wait: the guard holds the master out
+	permit   string        // bootstrap: to be used up by the second step
 }
 
+// MarshalBinary returns the ownership token. A request stands for it among the
+// arguments of its command, because that tells how often the client has put it on
+// the wire: go-redis repeats by itself what was not answered, and does not tell.
+// A first try that the network delivers later than the answer to the second is
+// carried out like any other.
+//
+// Clients call it from goroutines of their own, perhaps after the call has returned.
+func (q *request) MarshalBinary() ([]byte, error) {
+	q.tries.Add(1)
+	return q.question.claim.tokenText, nil
+}
+
+// String returns the token, for hooks that look at the arguments of commands.
+func (q *request) String() string { return q.question.claim.token }
+
+// command returns the arguments of the command that puts the request in its form,
+// appended to args.
+func (q *request) command(args []any) []any {
+	of, token := q.question.in(q.form)
+	n := len(args)
+	args = append(args, of...)
+	if token > 0 {
+		args[n+token] = q
+	}
+	return args
+}
+
+// mayComeLater tells whether a master may carry the request out after it has been
+// settled with o: one that was not answered, or an earlier try of it.
+func (q *request) mayComeLater(o Outcome) bool {
+	switch o {
+	case Unsent:
+		return false
+	case Unknown:
+		return true
+	case Refused:
+		return q.replyErr == nil && !q.vote.heldOut || q.repeated() // who knows what an impossible reply means
+	}
+	return q.repeated()
+}
+
+// repeated tells whether the client has put the request on the wire more than once.
+func (q *request) repeated() bool { return q.tries.Load() > 1 }
+
+// sentOnce tells that the client has put the request on the wire once, and no more
+// than that. Of clients that encode nothing it is not known.
+func (q *request) sentOnce() bool { return q.tries.Load() == 1 }
+
 // rephrase tells whether the master did not understand the request as it was put
-// and changed nothing, and puts it in the next form if so.
+// and changed nothing, and puts it in the next form if so. That try is over.
 func (q *request) rephrase() bool {
 	err := q.replyErr
 	switch {
@@ -58,12 +112,20 @@ func (q *request) rephrase() bool {
 		q.form = digestForm
 	case q.form == digestForm && redis.HasErrorPrefix(err, "NOSCRIPT"):
 		q.form = sourceForm
-	case q.form != bareForm && q.question.canBeBare() && (redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "CROSSSLOT")):
-		q.form = bareForm
+	case q.form != bareForm && q.question.canBeBare() && wantsFewerKeys(err):
+		q.form, q.forbidden = bareForm, redis.HasErrorPrefix(err, "NOPERM")
 	default:
 		return false
 	}
+	q.tries.Add(-1)
 	return true
+}
+
+// wantsFewerKeys tells whether the master might carry the request out if it had no
+// auxiliary keys: for want of rights to them, in a Cluster where they are in another
+// slot, or while half of a slot has been moved.
+func wantsFewerKeys(err error) bool {
+	return redis.HasErrorPrefix(err, "NOPERM") || redis.HasErrorPrefix(err, "CROSSSLOT") || redis.HasErrorPrefix(err, "TRYAGAIN")
 }
 
 // answered tells whether the master replied to the request at all.
@@ -82,10 +144,19 @@ func isReply(err error) bool {
 
 // read turns what became of the request into an outcome.
 func (q *request) read(dropped error) (Outcome, error) {
-	if dropped != nil {
+	switch {
+	case dropped != nil:
 		return Unsent, dropped
+	case q.tries.Load() == 0 && neverConnected(q.replyErr):
+		return Unsent, q.replyErr
 	}
 	return q.readReply()
+}
+
+// neverConnected tells whether err says that there was no connection to write to.
+func neverConnected(err error) bool {
+	var failed *net.OpError
+	return errors.Is(err, redis.ErrClosed) || errors.As(err, &failed) && failed.Op == "dial"
 }
 
 func (q *request) readReply() (Outcome, error) {
@@ -107,7 +178,7 @@ func (q *request) readReply() (Outcome, error) {
 		}
 	case int64:
 		switch q.question.verb {
-		case keepVerb, repairVerb, leaveVerb, bootstrapVerb:
+		case keepVerb, repairVerb, leaveVerb:
 			return q.readCode(reply)
 		}
 	case []any:
@@ -118,6 +189,8 @@ func (q *request) readReply() (Outcome, error) {
 			return q.readReport(reply)
 		case q.question.verb == inspectVerb:
 			return q.readHolding(reply)
+		case q.question.verb == bootstrapVerb:
+			return q.readPermit(reply)
 		}
 	}
 	return unexpected(q.reply)
@@ -172,7 +245,8 @@ func (q *request) readVote(parts []any) (Outcome, error) {
 	case -1:
 		return q.readToken(text)
 	case -2:
-		return Refused, &heldOut{left: time.Duration(number) * time.Millisecond}
+		q.vote.heldOut = true
+		return Refused, &heldOut{left: lifetime(number)}
 	}
 	return unexpected(parts)
 }
@@ -197,6 +271,9 @@ func (q *request) readCode(code int64) (Outcome, error) {
 	return unexpected(code)
 }
 
+// mostRank is what a master may say at most of how many wait.
+const mostRank = 1 << 20
+
 // readReport reads wait's {code, milliseconds left, rank, time}.
 func (q *request) readReport(parts []any) (Outcome, error) {
 	if len(parts) != 4 {
@@ -210,7 +287,7 @@ func (q *request) readReport(parts []any) (Outcome, error) {
 		}
 		numbers[i] = n
 	}
-	q.vote.left, q.vote.rank, q.vote.time = numbers[1], numbers[2], numbers[3]
+	q.vote.left, q.vote.rank, q.vote.time = lifetime(numbers[1]), max(min(numbers[2], mostRank), 0), numbers[3]
 	switch numbers[0] {
 	case 1:
 		return Held, nil
@@ -219,7 +296,29 @@ func (q *request) readReport(parts []any) (Outcome, error) {
 	case -1:
 		return Taken, nil
 	case -2:
-		return Refused, &heldOut{left: time.Duration(q.vote.left) * time.Millisecond}
+		q.vote.heldOut = true
+		return Refused, &heldOut{left: q.vote.left}
+	}
+	return unexpected(parts)
+}
+
+// readPermit reads bootstrap's {code, permit, milliseconds held out}.
+func (q *request) readPermit(parts []any) (Outcome, error) {
+	if len(parts) != 3 {
+		return unexpected(parts)
+	}
+	code, ok1 := parts[0].(int64)
+	permit, ok2 := parts[1].(string)
+	left, ok3 := parts[2].(int64)
+	switch {
+	case !ok1 || !ok2 || !ok3:
+	case code == 1:
+		q.vote.permit = permit
+		return Held, nil
+	case code == -1 && left > 0:
+		return Taken, &heldOut{left: lifetime(left)}
+	case code == -1:
+		return Taken, nil
 	}
 	return unexpected(parts)
 }

@@ -16,6 +16,7 @@ type round struct {
 	question
 	ops     []operation
 	keeping atomic.Pointer[keeping] // what the answers mean for a lock; nil if nothing (yet)
+	first   bool                    // to leave: the token was not released before
 
 	mu      sync.Mutex // guards all below and the outcomes of ops
 	tally   tally
@@ -74,7 +75,7 @@ func (r *round) count(q *request, outcome Outcome, err, dropped error) (decided 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	q.outcome, q.err, q.settled = outcome, err, true
-	r.tally.add(outcome, dropped)
+	r.tally.add(outcome, dropped, r.first && outcome == Taken && q.sentOnce())
 	if v := r.tally.verdict(r.verb); v != r.verdict && r.verdict < failed {
 		r.verdict, decided = v, true
 	}
@@ -176,6 +177,28 @@ func (r *round) having(o Outcome) (masters uint64) {
 		}
 	}
 	return masters
+}
+
+// mayGrant tells whether a master may yet grant what it was asked for.
+func (r *round) mayGrant() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tally.counts[Unknown] > 0 || r.tally.settled < len(r.ops)
+}
+
+// inItsOwnWay tells whether an acquire round failed only because tokens stand there
+// that this Manager has given up.
+func (r *round) inItsOwnWay() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	own, enough := 0, len(r.ops)-r.tally.quorum+1
+	for i := range r.ops {
+		if q := &r.ops[i].Payload; q.settled && q.outcome == Taken && r.claim.manager.abandoned.has(q.vote.standing) {
+			own++
+		}
+	}
+	taken := r.tally.counts[Taken]
+	return taken >= enough && taken-own < enough
 }
 
 // unsentError makes the error of an operation that was not begun, because ctx had

@@ -50,8 +50,8 @@ var (
 	keepScript      = newScript(fenceSource, keepSource)
 	leaveScript     = newScript(guardSource, queueSource, leaveSource)
 	waitScript      = newScript(guardSource, queueSource, waitSource)
-	inspectScript   = newScript(inspectSource)
-	bootstrapScript = newScript(bootstrapSource)
+	inspectScript   = newScript(guardSource, inspectSource)
+	bootstrapScript = newScript(guardSource, bootstrapSource)
 )
 
 // byDigest returns the command that runs s on a master that has it.

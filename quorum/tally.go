@@ -13,13 +13,13 @@ const (
 	undecided verdict = iota
 	// doomed: it has failed, but answers still to come may tell for what.
 	doomed
-	// presumed: it is as good as won, but some masters that it counts on were
-	// never reached, and answers still to come may do without them.
+	// presumed: it is as good as won, but answers still to come may change that:
+	// some masters that it counts on were never reached, or have another's token.
 	presumed
 	// failed: too few masters, and no rival has a majority.
 	failed
 	// rivalled: so many masters answered that the token does not stand there
-	// that this alone is why it failed.
+	// that this alone is why it failed. To leave, that the lock was lost.
 	rivalled
 	// won: a quorum answered as hoped for.
 	won
@@ -30,12 +30,16 @@ type tally struct {
 	masters, quorum int
 	counts          [outcomes]int
 	untouched       int // never sent anything about the token, so it does not stand there
+	usurped         int // to leave: has another's token in the place of the lock's
 	settled         int
 }
 
-func (t *tally) add(o Outcome, dropped error) {
+func (t *tally) add(o Outcome, dropped error, usurped bool) {
 	t.counts[o]++
 	t.settled++
+	if usurped {
+		t.usurped++
+	}
 	if errors.Is(dropped, fanout.ErrNothingSent) {
 		t.untouched++
 	}
@@ -50,7 +54,9 @@ func (t *tally) add(o Outcome, dropped error) {
 // lost, because with fewer nobody else can hold it. To leave, all that matters is
 // that the token stands there no more. Masters that it never stood on count too, if
 // need be. But they may be ones that hang, and a release that counts on them at
-// once would return while the token stands on ones that do not.
+// once would return while the token stands on ones that do not. If a quorum turns
+// out to have another's token, though nobody has released this one before, the
+// lock was lost.
 func (t *tally) verdict(v verb) verdict {
 	good, rival, enough := t.counts[Held], t.counts[Taken], t.masters-t.quorum+1
 	switch v {
@@ -60,8 +66,12 @@ func (t *tally) verdict(v verb) verdict {
 		rival, enough = t.counts[Taken]+t.counts[Absent], t.quorum
 	case leaveVerb:
 		good, rival, enough = t.counts[Taken]+t.counts[Absent], 0, t.masters+1
-		switch sufficient := good+t.untouched >= t.quorum; {
-		case good < t.quorum && sufficient && t.settled < t.masters:
+		switch sufficient, pending := good+t.untouched >= t.quorum, t.masters-t.settled; {
+		case t.usurped >= t.quorum:
+			return rivalled
+		case sufficient && good < t.quorum && pending > 0:
+			return presumed
+		case sufficient && t.usurped > 0 && t.usurped+pending >= t.quorum:
 			return presumed
 		case sufficient:
 			return won

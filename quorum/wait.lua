@@ -39,10 +39,9 @@ if ARGV[2] ~= '' then
   end
   rank = redis.call('ZRANK', KEYS[2], ARGV[1])
 end
-if not standing and ARGV[6] ~= '0' then
-  local out = heldOut(KEYS[4], tonumber(ARGV[6]), now)
-  if out then
-    return {-2, out, rank, micros}
-  end
+-- Whoever waits starts the guard's time, though the key is not vacant yet.
+local out = ARGV[6] ~= '0' and heldOut(KEYS[4], tonumber(ARGV[6]), now)
+if out and not standing then
+  return {-2, out, rank, micros}
 end
 return {standing and -1 or 0, left, rank, micros}

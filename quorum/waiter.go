@@ -63,16 +63,19 @@ type place struct {
 	due      clock.Instant // when to ask again
 	outcome  Outcome       // Held: granted to this entry
 	err      error         // why it is Refused
-	left     time.Duration // what the key had left when it was heard of, or the guard that holds the master out
+	left     time.Duration // what the key had left when it was heard of, or the guard that holds the master out; negative for ever
 	rank     int64         // how many are before this waiter
 	polls    int           // how often it was asked because no message can be expected
+	hurried  int           // how often in a row it was asked sooner than usual
 }
 
 const (
 	// lease is for how long a master keeps a place that is not renewed.
 	lease = 15 * time.Second
-	// leastGrant is for how long a waiter is granted the lock at least.
+	// leastGrant and mostGrant bound for how long a waiter is granted the lock. It is
+	// what those behind a dead one wait.
 	leastGrant = 500 * time.Millisecond
+	mostGrant  = 2 * time.Second
 	// shortestRenewal is how often the first in the queue asks how things stand.
 	// The others do so less often the more are before them, up to longestRenewal.
 	shortestRenewal = 500 * time.Millisecond
@@ -97,22 +100,43 @@ func (m *Manager) newWaiter(a acquisition) *waiter {
 }
 
 // grant is for how long a waiter is granted the lock, to claim it.
-func (m *Manager) grant() time.Duration { return max(m.opts.AttemptTimeout, leastGrant) }
+func (m *Manager) grant() time.Duration {
+	return min(max(m.opts.AttemptTimeout, leastGrant), mostGrant)
+}
 
 // acquire takes a lock, waiting for it: for its turn among those in this process,
 // and then among those on the masters.
+//
+// Whoever wins too late for any validity to be left lets the others go first: it
+// may be that its TTL is hopeless, and theirs are not.
 func (m *Manager) acquire(ctx context.Context, a acquisition) (*Lock, error) {
-	key := m.opts.Prefix + a.name
+	w := m.newWaiter(a)
+	for {
+		l, err := w.acquire(ctx)
+		var failure *AttemptError
+		if err == nil || !errors.As(err, &failure) || !failure.late {
+			return l, err
+		}
+		if !m.sleep(ctx, w.pause(w.attempts+w.failures)) {
+			return nil, m.waitedInVain(ctx, a, failure)
+		}
+	}
+}
+
+// acquire is Manager.acquire for one turn.
+func (w *waiter) acquire(ctx context.Context) (*Lock, error) {
+	m := w.manager
+	key := m.opts.Prefix + w.name
 	ln, ok := m.takeTurn(ctx, key)
 	if !ok {
-		return nil, m.waitedInVain(ctx, a, m.lines.why(ln))
+		return nil, m.waitedInVain(ctx, w.acquisition, m.lines.why(ln))
 	}
-	l, err := m.contend(ctx, a, key, ln)
 	got := clock.Never
+	defer func() { m.lines.pass(key, ln, got) }() // also when a client's code panics
+	l, err := w.contend(ctx, key, ln)
 	if err == nil {
 		got = m.opts.Clock.Now()
 	}
-	m.lines.pass(key, ln, got)
 	return l, err
 }
 
@@ -131,15 +155,15 @@ func (m *Manager) waitedInVain(ctx context.Context, a acquisition, last *Attempt
 }
 
 // contend makes attempts, and waits in the masters' queues in between, until one
-// attempt wins, ctx ends, or the Manager is closed.
-func (m *Manager) contend(ctx context.Context, a acquisition, key string, ln *line) (*Lock, error) {
-	w := m.newWaiter(a)
-	defer w.leave("")
+// attempt wins, be it too late, ctx ends, or the Manager is closed.
+func (w *waiter) contend(ctx context.Context, key string, ln *line) (*Lock, error) {
+	m := w.manager
+	defer w.leave(anyone)
 	next := attempt
 	if m.lines.isHot(key, m.opts.Clock.Now()) && ctx.Err() == nil {
 		next = stay
 	}
-	last := m.lines.why(ln) // of the last attempt that ctx did not interrupt, be it another's
+	last := m.lines.contend(ln, w) // the last attempt that ctx did not interrupt, be it another's
 	for {
 		l, err := w.take(ctx, next)
 		var failure *AttemptError
@@ -151,6 +175,9 @@ func (m *Manager) contend(ctx context.Context, a acquisition, key string, ln *li
 				last = failure
 				m.lines.note(ln, failure)
 			}
+			if failure.late && ctx.Err() == nil {
+				return nil, failure
+			}
 		case err != nil:
 			return nil, err
 		}
@@ -158,7 +185,7 @@ func (m *Manager) contend(ctx context.Context, a acquisition, key string, ln *li
 			return nil, err
 		}
 		if next == stay {
-			return nil, m.waitedInVain(ctx, a, w.why(last))
+			return nil, m.waitedInVain(ctx, w.acquisition, w.why(last))
 		}
 	}
 }
@@ -184,7 +211,7 @@ func (w *waiter) take(ctx context.Context, s step) (*Lock, error) {
 		}
 		return l, err
 	case giveUp:
-		w.leave(strconv.FormatInt(w.ticket, 10))
+		w.leave(heir(strconv.FormatInt(w.ticket, 10)))
 	case stay:
 	}
 	return nil, nil
@@ -207,11 +234,12 @@ func (w *waiter) withdraw() *entry {
 	return e
 }
 
-// leave leaves the queues, in the background, and hands on what was granted: to
-// any waiter, or to one with a lower ticket than below.
-func (w *waiter) leave(below string) {
+// leave leaves the queues, in the background, and hands on what was granted.
+func (w *waiter) leave(to heir) {
 	if e := w.withdraw(); e != nil {
-		e.claim.leaveFor(below, w.manager.opts.Clock.Now(), 0)
+		now := w.manager.opts.Clock.Now()
+		e.claim.abandon(now)
+		e.claim.leave(to, now, 0)
 	}
 }
 
@@ -258,6 +286,7 @@ func (w *waiter) enqueue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.enqueued = true
 	c.asked(max(w.ttl, lease))
 	e := &entry{waiter: w, claim: c, places: make([]place, len(m.masters)), jitter: share(c.token)}
 	channel, err := m.inbox.register(e)
@@ -319,7 +348,7 @@ func (w *waiter) assess(now clock.Instant) (s step, due []int, next clock.Instan
 		if v.grants > 0 {
 			turn = w.rested
 		}
-		if look(turn) && e.refresh(turn, now) {
+		if look(turn) && e.refresh(v.grants, turn, now) {
 			return claimIt, nil, 0
 		}
 	case v.answered < m.quorum && v.answered+v.pending < m.quorum:
@@ -391,17 +420,22 @@ func (e *entry) track(v view, now clock.Instant) {
 }
 
 // refresh has masters asked again that told some time ago that nobody has the
-// lock: those before this waiter have had time to take it. It returns whether no
-// answer is missing.
-func (e *entry) refresh(turn, now clock.Instant) bool {
-	fresh := true
+// lock: those before this waiter have had time to take it. It returns whether
+// enough of them have told since, with the grants there are. One that hangs now is
+// not waited for.
+func (e *entry) refresh(grants int, turn, now clock.Instant) bool {
+	fresh := grants
 	for i := range e.places {
 		p := &e.places[i]
-		if p.outcome == Absent && p.asked < turn && now.Sub(p.heard) > patience/4 {
-			p.due, fresh = 0, false
+		switch {
+		case p.outcome != Absent:
+		case p.asked < turn && now.Sub(p.heard) > patience/4:
+			p.due = 0
+		default:
+			fresh++
 		}
 	}
-	return fresh
+	return fresh >= e.waiter.manager.quorum
 }
 
 // dueAt returns when to ask a master how things stand: when that is due anyway, and
@@ -446,7 +480,7 @@ func (p *place) settle(e *entry, q *request, o Outcome, err error, now clock.Ins
 	case p.outcome == Held && p.heard >= p.asked && o != Refused:
 	default:
 		p.outcome, p.err, p.heard = o, err, now
-		p.left, p.rank = time.Duration(q.vote.left)*time.Millisecond, q.vote.rank
+		p.left, p.rank = q.vote.left, q.vote.rank
 	}
 	p.due = now.Add(e.interval(int(q.master)))
 }
@@ -457,9 +491,7 @@ func (e *entry) interval(master int) time.Duration {
 	p := &e.places[master]
 	pause := min(shortestRenewal+time.Duration(p.rank)*shortestRenewal/4, longestRenewal)
 	pause -= time.Duration(e.jitter * float64(pause) / 4)
-	if (p.outcome == Taken || p.heldOut()) && p.rank == 0 && p.left > 0 {
-		pause = min(pause, p.left+time.Millisecond) // when the holder's key should expire, or the guard is over
-	}
+	pause = p.hurry(pause)
 	if w.manager.inbox.subscribed[master].Load() {
 		p.polls = 0
 		return pause
@@ -467,6 +499,32 @@ func (e *entry) interval(master int) time.Duration {
 	p.polls++
 	return min(pause, backoff(w.manager.opts.MinBackoff, max(w.manager.grant()/8, w.manager.opts.MinBackoff), p.polls, e.claim.token))
 }
+
+// hurry shortens a pause where the master is about to have something new to say: when
+// the holder's key should expire, or the guard is over, and after it was seen free by
+// a waiter whose turn it is not, because the one before is about to take it. Each
+// further time in a row takes twice as long, in case it says the same again.
+func (p *place) hurry(pause time.Duration) time.Duration {
+	soon := pause
+	switch {
+	case (p.outcome == Taken || p.heldOut()) && p.rank == 0 && p.left >= 0:
+		soon = min(p.left, pause) + time.Millisecond
+	case p.outcome == Absent && p.rank > 0:
+		soon = firstHurry
+	}
+	if soon > longestHurry {
+		p.hurried = 0
+		return min(soon, pause)
+	}
+	again := soon << p.hurried
+	p.hurried = min(p.hurried+1, 10)
+	return min(again, pause)
+}
+
+const (
+	firstHurry   = 8 * time.Millisecond
+	longestHurry = 100 * time.Millisecond
+)
 
 // told is called when a message says that a master has granted the lock.
 func (e *entry) told(master int) {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"encoding"
 	"net"
 	"os"
 	"slices"
@@ -28,6 +29,7 @@ type link struct {
 // fate is what becomes of one call.
 type fate struct {
 	there, back        time.Duration
+	thereAgain         time.Duration // how long the second try takes: the first may come later
 	loseThere          bool
 	loseBack           bool
 	again              time.Duration // the client repeats it after this long; 0 if not
@@ -45,6 +47,7 @@ func (l *link) fate() fate {
 		late:         l.draw.between(1, time.Millisecond),
 	}
 	f.scatter, f.scatter2 = l.draw.between(1, time.Millisecond), l.draw.between(1, time.Millisecond)
+	f.thereAgain = w.cfg.delay(l.draw)
 	faulty := !w.calm.Load()
 	f.loseThere = l.draw.chance(w.cfg.Loss) && faulty
 	f.loseBack = l.draw.chance(w.cfg.Loss) && faulty
@@ -83,8 +86,8 @@ func (l *link) exchange(ctx context.Context, batch [][]any) ([]any, error) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
 	answers := make(chan []any, 2)
-	if !f.loseThere {
-		l.deliver(f.there, f.scatter, f.back, f.loseBack, life, batch, answers)
+	if first := written(batch); !f.loseThere {
+		l.deliver(f.there, f.scatter, f.back, f.loseBack, life, first, answers)
 	}
 	expiry, again := l.expiry(ctx, f), l.repetition(f)
 	for {
@@ -100,11 +103,26 @@ func (l *link) exchange(ctx context.Context, batch [][]any) ([]any, error) {
 		case <-again:
 			again = nil
 			life, _ = l.master.state()
-			l.deliver(f.there, f.scatter2, f.back+1, false, life, batch, answers)
+			l.deliver(f.thereAgain, f.scatter2, f.back+1, false, life, written(batch), answers)
 		case <-expiry:
 			return nil, l.deadline()
 		}
 	}
+}
+
+// written returns a batch as it is put on the wire, which its requests are told of.
+func written(batch [][]any) [][]any {
+	words := make([][]any, len(batch))
+	for i, args := range batch {
+		words[i] = slices.Clone(args)
+		for j, arg := range args {
+			if m, ok := arg.(encoding.BinaryMarshaler); ok {
+				text, _ := m.MarshalBinary() // it is in memory
+				words[i][j] = string(text)
+			}
+		}
+	}
+	return words
 }
 
 // repetition returns when the client repeats the call, nil for never.

@@ -18,6 +18,7 @@ type model struct {
 	keys    map[string]entry
 	scripts map[string]string // digest → the name of the script
 	run     string            // the run id
+	data    string            // the replication id
 	epoch   int64             // what TIME says at its clock's instant 0, in microseconds
 
 	published []message // what was published since it was asked last
@@ -37,8 +38,11 @@ type entry struct {
 }
 
 func newModel(run string, epoch int64) *model {
-	return &model{keys: map[string]entry{}, scripts: map[string]string{}, run: run, epoch: epoch}
+	return &model{keys: map[string]entry{}, scripts: map[string]string{}, run: run, data: run, epoch: epoch}
 }
+
+// identity is what the restart guard's marker names.
+func (m *model) identity() string { return m.run + "." + m.data }
 
 // time is what TIME says, in microseconds.
 func (m *model) time(now time.Duration) int64 { return m.epoch + now.Microseconds() }
@@ -112,7 +116,7 @@ func (m *model) script(now time.Duration, name string, words []string) any {
 	case "keep":
 		return m.keep(now, keys, argv)
 	case "bootstrap":
-		return m.bootstrap(now, key, argv[0])
+		return m.bootstrap(now, keys, argv)
 	case "leave":
 		return m.leave(now, keys, argv)
 	case "wait":
@@ -164,44 +168,69 @@ func (m *model) acquire(now time.Duration, keys, argv []string) any {
 
 // heldOut is guard.lua.
 func (m *model) heldOut(now time.Duration, key string, guard time.Duration, write bool) (left int64) {
-	marker, _ := m.standing(now, key)
-	seen, since, _ := strings.Cut(marker, " ")
+	marker, there := m.standing(now, key)
+	seen, first := parseMarker(marker)
 	ms := m.time(now) / 1000
-	first := int64(0)
-	if since != "" {
-		first = number(since)
-	}
-	if seen != m.run {
+	if seen != m.identity() {
 		first = max(ms, first)
 		if write {
-			m.keys[key] = entry{value: fmt.Sprint(m.run, " ", first)}
+			text := fmt.Sprint(m.identity(), " ", first)
+			if !there {
+				text += " first"
+			}
+			m.keys[key] = entry{value: text}
 		}
 	}
 	return max(first+guard.Milliseconds()-ms, 0)
+}
+
+// parseMarker returns whose marker it is, and since when.
+func parseMarker(marker string) (identity string, since int64) {
+	fields := strings.Fields(marker)
+	if len(fields) < 2 {
+		return "", 0
+	}
+	return fields[0], number(fields[1])
 }
 
 func (m *model) inspectGuard(now time.Duration, key, guard string) int64 {
 	if guard == "0" {
 		return 0
 	}
-	if marker, _ := m.standing(now, key); !strings.HasPrefix(marker, m.run+" ") {
+	if marker, _ := m.standing(now, key); !strings.HasPrefix(marker, m.identity()+" ") {
 		return number(guard)
 	}
 	return m.heldOut(now, key, milliseconds(guard), false)
 }
 
 // bootstrap is bootstrap.lua.
-func (m *model) bootstrap(now time.Duration, key, write string) any {
-	marker, there := m.standing(now, key)
-	declared := m.run + " 0"
-	switch {
-	case write == "0" && !there:
-		return int64(1)
-	case write == "0", there && marker != declared:
-		return int64(-1)
+func (m *model) bootstrap(now time.Duration, keys, argv []string) any {
+	marker, there := m.standing(now, keys[0])
+	declared := m.identity() + " 0"
+	if marker == declared && argv[1] == "" {
+		return []any{int64(1), "", int64(0)}
 	}
-	m.keys[key] = entry{value: declared}
-	return int64(1)
+	if there {
+		seen, since := parseMarker(marker)
+		left := number(argv[0])
+		if seen == m.identity() {
+			left = max(since+left-m.time(now)/1000, 0)
+		}
+		if seen != m.identity() || !strings.HasSuffix(marker, " first") || left == 0 {
+			return []any{int64(-1), "", left}
+		}
+	}
+	if argv[1] != "" {
+		permit := fmt.Sprintf("%s %s %d.%d", argv[1], m.identity(), m.time(now)/1e6, m.time(now)%1e6)
+		m.keys[keys[1]] = entry{value: permit, expires: now + time.Minute}
+		return []any{int64(1), permit, int64(0)}
+	}
+	if permit, _ := m.standing(now, keys[1]); slices.Contains(argv[2:], permit) {
+		m.keys[keys[0]] = entry{value: declared}
+		delete(m.keys, keys[1])
+		return []any{int64(1), "", int64(0)}
+	}
+	return []any{int64(-1), "", int64(0)}
 }
 
 // fenceAt and storeFence are fence.lua.
@@ -345,8 +374,9 @@ func (m *model) wait(now time.Duration, keys, argv []string) any {
 	code := int64(0)
 	if there {
 		code = -1
-	} else if guard := milliseconds(argv[5]); guard > 0 {
-		if out := m.heldOut(now, keys[3], guard, true); out > 0 {
+	}
+	if guard := milliseconds(argv[5]); guard > 0 {
+		if out := m.heldOut(now, keys[3], guard, true); out > 0 && !there {
 			code, left = -2, out
 		}
 	}

@@ -76,6 +76,9 @@ func (e *engine) info(sections []string) string {
 		fmt.Fprintf(&b, "# Server\r\nredis_version:%s\r\nredis_mode:standalone\r\nrun_id:%s\r\nuptime_in_seconds:%d\r\n",
 			version, e.runID, uptime)
 	}
+	if all || containsFold(sections, "replication") {
+		fmt.Fprintf(&b, "# Replication\r\nrole:master\r\nmaster_replid:%s\r\n", e.runID)
+	}
 	if all || containsFold(sections, "memory") {
 		fmt.Fprintf(&b, "# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n")
 	}
