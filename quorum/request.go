@@ -49,6 +49,7 @@ type vote struct {
 	time     int64         // the master's time in microseconds; 0 if it did not tell
 	left     time.Duration // wait: what the key has left, or the guard; negative if the key does not expire, or is not there
 	rank     int64         // wait: how many waiters are before this one
+	unheard  bool          // wait: nobody listens on the channel
 	heldOut  bool          // acquire and wait: the guard holds the master out
 	permit   string        // bootstrap: to be used up by the second step
 }
@@ -274,12 +275,12 @@ func (q *request) readCode(code int64) (Outcome, error) {
 // mostRank is what a master may say at most of how many wait.
 const mostRank = 1 << 20
 
-// readReport reads wait's {code, milliseconds left, rank, time}.
+// readReport reads wait's {code, milliseconds left, rank, time, listeners}.
 func (q *request) readReport(parts []any) (Outcome, error) {
-	if len(parts) != 4 {
+	if len(parts) != 5 {
 		return unexpected(parts)
 	}
-	numbers := [4]int64{}
+	numbers := [5]int64{}
 	for i, part := range parts {
 		n, ok := part.(int64)
 		if !ok {
@@ -288,6 +289,7 @@ func (q *request) readReport(parts []any) (Outcome, error) {
 		numbers[i] = n
 	}
 	q.vote.left, q.vote.rank, q.vote.time = lifetime(numbers[1]), max(min(numbers[2], mostRank), 0), numbers[3]
+	q.vote.unheard = numbers[4] == 0
 	switch numbers[0] {
 	case 1:
 		return Held, nil

@@ -18,14 +18,19 @@
 -- Reply    {1 the waiter has the key, 0 nobody has it, -1 another has it,
 --           -2 nobody has it, and the guard holds this master out,
 --           milliseconds that the key has left as PTTL says them, or the guard,
---           how many waiters are before it, time in microseconds}
+--           how many waiters are before it, time in microseconds,
+--           how many listen on the channel, -1 if that is not known}
+local function listeners()
+  local told = ARGV[5] ~= '' and redis.pcall('PUBSUB', 'NUMSUB', ARGV[5])
+  return told and told[2] or -1
+end
 local clock = redis.call('TIME')
 local micros = clock[1] * 1000000 + clock[2]
 local now = math.floor(micros / 1000)
 local standing = redis.call('GET', KEYS[1])
 local left = redis.call('PTTL', KEYS[1])
 if standing == ARGV[1] then
-  return {1, left, 0, micros}
+  return {1, left, 0, micros, listeners()}
 end
 local rank = 0
 if ARGV[2] ~= '' then
@@ -42,6 +47,6 @@ end
 -- Whoever waits starts the guard's time, though the key is not vacant yet.
 local out = ARGV[6] ~= '0' and heldOut(KEYS[4], tonumber(ARGV[6]), now)
 if out and not standing then
-  return {-2, out, rank, micros}
+  return {-2, out, rank, micros, listeners()}
 end
-return {standing and -1 or 0, left, rank, micros}
+return {standing and -1 or 0, left, rank, micros, listeners()}

@@ -54,7 +54,9 @@ func (c *client) work(worker int) {
 		case 0:
 			c.do(r, who, name, ttl)
 		case 1:
-			c.once(r, who, name, ttl)
+			if !w.cfg.Tidy { // a period is left to expire
+				c.once(r, who, name, ttl)
+			}
 		default:
 			c.use(r, who, name, ttl)
 		}
@@ -70,9 +72,12 @@ func (c *client) sleep(r random, d time.Duration) {
 
 func (c *client) wake(r random) { c.awake(r.between(1, time.Millisecond)) }
 
+// longestUse bounds how long locks are waited for and held, where TTLs are long.
+const longestUse = 6 * time.Second
+
 // use takes a lock by hand, and does with it what people do.
 func (c *client) use(r random, who, name string, ttl time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 3*ttl))
+	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, min(3*ttl, longestUse)))
 	defer cancel()
 	acquire := c.manager.TryAcquire
 	if r.chance(0.6) {
@@ -92,10 +97,14 @@ func (c *client) use(r random, who, name string, ttl time.Duration) {
 	}
 	h := c.hold(r, who, l, renewed)
 	for range r.IntN(4) {
-		h.rely(r.between(time.Microsecond, ttl/2))
+		h.rely(r.between(time.Microsecond, min(ttl, longestUse)/2))
 		if r.chance(0.5) {
 			c.extend(r, h, ttl)
 		}
+	}
+	if c.world.cfg.Tidy {
+		c.release(r, h)
+		return
 	}
 	if r.chance(0.1) {
 		c.sleep(r, r.between(ttl, 2*ttl)) // pauses for longer than the lock lasts
@@ -146,16 +155,16 @@ func (c *client) release(r random, h *hold) {
 	switch {
 	case err == nil && !held:
 		c.world.violation("%s: released a lock that was over", h.who)
-	case errors.Is(err, quorum.ErrLost) && held:
+	case errors.Is(err, quorum.ErrLost) && held && !errors.Is(err, quorum.ErrDenied): // which has been judged
 		c.world.violation("%s: lost in the instant of its release: %v", h.who, err)
 	}
 }
 
 // do has Do hold the lock.
 func (c *client) do(r random, who, name string, ttl time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 5*ttl))
+	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, min(5*ttl, longestUse)))
 	defer cancel()
-	working := r.between(time.Microsecond, 3*ttl)
+	working := r.between(time.Microsecond, min(3*ttl, longestUse))
 	ran, k := false, c.begin(name)
 	err := c.manager.Do(ctx, name, ttl, func(ctx context.Context, l *quorum.Lock) error {
 		ran = true
@@ -164,7 +173,7 @@ func (c *client) do(r random, who, name string, ttl time.Duration) {
 		h := c.hold(r, who, l, true)
 		end := time.Now().Add(working)
 		for ctx.Err() == nil && time.Now().Before(end) {
-			h.rely(min(ttl/7+1, time.Until(end)))
+			h.rely(min(ttl/7+1, longestUse/7, time.Until(end)))
 		}
 		if l.Validity() > 0 && errors.Is(context.Cause(ctx), quorum.ErrLost) {
 			c.world.violation("%s: its context says lost, its validity does not", who)
@@ -229,6 +238,9 @@ func (k *call) period(who string, period time.Duration) {
 // that what is left behind can stand in its way, and a few attempts.
 func (c *client) probe(name string) {
 	bound := 4*c.world.cfg.TTL + c.world.cfg.Guard + 10*time.Second
+	if c.world.cfg.Tidy {
+		bound = doubts
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
 	l, err := c.manager.Acquire(ctx, name, c.world.cfg.TTL)

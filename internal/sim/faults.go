@@ -29,6 +29,11 @@ func (w *world) afflict(m *master) {
 			time.Sleep(lasting)
 			m.resume()
 		default:
+			if w.cfg.Forget && r.chance(0.3) {
+				w.log("master %d fails over to a replica, and back", m.index)
+				m.failOver()
+				continue
+			}
 			w.log("master %d is down for %v", m.index, lasting)
 			m.kill()
 			time.Sleep(lasting)

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"encoding"
+	"errors"
 	"net"
 	"os"
 	"slices"
@@ -33,6 +34,7 @@ type fate struct {
 	loseThere          bool
 	loseBack           bool
 	again              time.Duration // the client repeats it after this long; 0 if not
+	abandoned          time.Duration // a hook returns after this long, though the call goes on; 0 if not
 	refusedAfter, late time.Duration
 	scatter, scatter2  time.Duration // after a hang, until it is carried out; after a freeze, until it goes on
 }
@@ -61,6 +63,9 @@ func (l *link) fate() fate {
 		f.again = l.draw.between(time.Millisecond, callTimeout)
 		f.loseBack = f.loseBack || l.draw.chance(0.5)
 	}
+	if l.draw.chance(w.cfg.Abandon) && faulty {
+		f.abandoned = l.draw.between(time.Microsecond, 2*w.cfg.Latency)
+	}
 	return f
 }
 
@@ -73,8 +78,7 @@ const (
 
 // exchange is one call: a batch there, the replies back. A client that repeats does
 // so once, if it has no answer by then or one that it takes for a passing trouble.
-func (l *link) exchange(ctx context.Context, batch [][]any) ([]any, error) {
-	f := l.fate()
+func (l *link) exchange(ctx context.Context, f fate, batch [][]any) ([]any, error) {
 	l.client.awake(f.scatter)
 	defer l.client.awake(f.scatter2)
 	if l.client.gone.Load() {
@@ -188,33 +192,56 @@ func (l *link) DialHook(redis.DialHook) redis.DialHook {
 
 // ProcessHook is part of redis.Hook.
 func (l *link) ProcessHook(redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		replies, err := l.exchange(ctx, [][]any{cmd.Args()})
-		if err != nil {
-			return err
-		}
-		return answer(cmd, replies[0])
-	}
+	return func(ctx context.Context, cmd redis.Cmder) error { return l.process(ctx, []redis.Cmder{cmd}) }
 }
 
 // ProcessPipelineHook is part of redis.Hook.
 func (l *link) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		cmds = inOrder(cmds)
-		batch := make([][]any, len(cmds))
-		for i, cmd := range cmds {
-			batch[i] = cmd.Args()
-		}
-		replies, err := l.exchange(ctx, batch)
-		for i, cmd := range cmds {
-			if err != nil {
-				cmd.SetErr(err)
-			} else {
-				cmd.SetErr(answer(cmd, replies[i]))
-			}
-		}
-		return err
+	return func(ctx context.Context, cmds []redis.Cmder) error { return l.process(ctx, inOrder(cmds)) }
+}
+
+// errAbandoned is what a hook returns that does not wait for the call any more.
+var errAbandoned = errors.New("the hook has lost its patience")
+
+// process carries commands out. What an abandoned call brings is still written to
+// its commands.
+func (l *link) process(ctx context.Context, cmds []redis.Cmder) error {
+	f := l.fate()
+	if f.abandoned == 0 {
+		return l.call(ctx, f, cmds)
 	}
+	returned := make(chan error, 1)
+	w := l.client.world
+	w.underway.Add(1)
+	go func() {
+		defer w.underway.Done()
+		returned <- l.call(ctx, f, cmds)
+	}()
+	select {
+	case err := <-returned:
+		return err
+	case <-time.After(f.abandoned):
+		return errAbandoned
+	}
+}
+
+func (l *link) call(ctx context.Context, f fate, cmds []redis.Cmder) (first error) {
+	batch := make([][]any, len(cmds))
+	for i, cmd := range cmds {
+		batch[i] = cmd.Args()
+	}
+	replies, err := l.exchange(ctx, f, batch)
+	for i, cmd := range cmds {
+		if err == nil {
+			cmd.SetErr(answer(cmd, replies[i]))
+		} else {
+			cmd.SetErr(err)
+		}
+		if first == nil {
+			first = cmd.Err()
+		}
+	}
+	return first
 }
 
 // inOrder puts the commands of a batch in an order that does not depend on which

@@ -14,12 +14,13 @@ type master struct {
 	world *world
 	rate  float64 // its seconds per true second
 
-	mu    sync.Mutex // guards all below
-	model *model
-	saved map[string]entry // its keys at an earlier time
-	down  bool
-	hung  chan struct{} // closed when it continues; nil while it runs
-	life  int           // counts its lives: what was sent to an earlier one is lost
+	mu        sync.Mutex // guards all below
+	failovers int
+	model     *model
+	saved     map[string]entry // its keys at an earlier time
+	down      bool
+	hung      chan struct{} // closed when it continues; nil while it runs
+	life      int           // counts its lives: what was sent to an earlier one is lost
 
 	subscribers map[string][]*subscriber // by channel
 
@@ -82,6 +83,9 @@ func (m *master) subscribe(life int, channel string, s *subscriber) bool {
 	return true
 }
 
+// listeners returns how many are subscribed to a channel. The caller holds mu.
+func (m *master) listeners(channel string) int { return len(m.subscribers[channel]) }
+
 // runID is another one in each life.
 func (m *master) runID() string { return fmt.Sprintf("%04x%04x", m.index, m.life) }
 
@@ -98,6 +102,13 @@ func (m *master) stands(key string) bool {
 	defer m.mu.Unlock()
 	_, ok := m.model.standing(m.now(), key)
 	return ok
+}
+
+// standing returns what stands under key.
+func (m *master) standing(key string) (token string, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.model.standing(m.now(), key)
 }
 
 // fence returns the fence that is stored for a name, 0 for none.
@@ -177,12 +188,30 @@ func (m *master) start(with memory) {
 	defer m.mu.Unlock()
 	keys := m.model.keys
 	m.model = newModel(m.runID(), m.model.epoch)
+	m.model.listeners = m.listeners
 	switch with {
 	case whole:
 		m.model.keys = keys
 	case older:
 		maps.Copy(m.model.keys, m.saved)
 	case none:
+	}
+	m.down = false
+	m.noteAll()
+}
+
+// failOver has a replica take the master's place, and the master take it back from
+// the replica: the process is the same, and has what the replica had got. Who was
+// connected is not any more.
+func (m *master) failOver() {
+	m.kill()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failovers++
+	m.model.data = fmt.Sprintf("%04x%04x", m.index, 0xf000+m.failovers)
+	m.model.keys = maps.Clone(m.saved)
+	if m.model.keys == nil {
+		m.model.keys = map[string]entry{}
 	}
 	m.down = false
 	m.noteAll()

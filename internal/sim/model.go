@@ -21,7 +21,8 @@ type model struct {
 	data    string            // the replication id
 	epoch   int64             // what TIME says at its clock's instant 0, in microseconds
 
-	published []message // what was published since it was asked last
+	published []message                // what was published since it was asked last
+	listeners func(channel string) int // nil for none
 }
 
 // message is what was published on a channel.
@@ -363,7 +364,7 @@ func (m *model) wait(now time.Duration, keys, argv []string) any {
 	standing, there := m.standing(now, keys[0])
 	left := m.left(now, keys[0])
 	if there && standing == token {
-		return []any{int64(1), left, int64(0), m.time(now)}
+		return []any{int64(1), left, int64(0), m.time(now), m.listening(argv[4])}
 	}
 	rank := int64(0)
 	if ticket != "" {
@@ -380,7 +381,17 @@ func (m *model) wait(now time.Duration, keys, argv []string) any {
 			code, left = -2, out
 		}
 	}
-	return []any{code, left, rank, m.time(now)}
+	return []any{code, left, rank, m.time(now), m.listening(argv[4])}
+}
+
+func (m *model) listening(channel string) int64 {
+	switch {
+	case channel == "":
+		return -1
+	case m.listeners == nil:
+		return 0
+	}
+	return int64(m.listeners(channel))
 }
 
 func (m *model) enqueue(now time.Duration, keys []string, token string, ticket int64, lease time.Duration, rest string) {

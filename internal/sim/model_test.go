@@ -27,9 +27,12 @@ func TestModelIsHonest(t *testing.T) {
 	proc := redisproc.Start(t, 1)[0]
 	client := redis.NewClient(&redis.Options{Addr: proc.Addr(), Protocol: 2})
 	defer func() { _ = client.Close() }()
-	info, err := client.InfoMap(t.Context(), "server").Result()
-	require.NoError(t, err)
-	d := &differential{t: t, client: client, run: info["Server"]["run_id"]}
+	info := func(section, name string) string {
+		sections, err := client.InfoMap(t.Context(), strings.ToLower(section)).Result()
+		require.NoError(t, err)
+		return sections[section][name]
+	}
+	d := &differential{t: t, client: client, run: info("Server", "run_id"), data: info("Replication", "master_replid")}
 	d.load()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -38,6 +41,8 @@ func TestModelIsHonest(t *testing.T) {
 		require.NoError(t, client.FlushAll(t.Context()).Err())
 		require.NoError(t, client.ScriptFlush(t.Context()).Err())
 		d.model = newModel(d.run, 0)
+		d.model.data = d.data
+		d.permits = nil
 		for range 100 {
 			d.step()
 		}
@@ -50,6 +55,8 @@ type differential struct {
 	t       *testing.T
 	client  *redis.Client
 	run     string // the run id
+	data    string // the replication id
+	permits []any  // of bootstraps
 	scripts map[string]*redis.Script
 	sources map[string]string
 	r       *rand.Rand
@@ -62,7 +69,8 @@ const now = time.Hour
 // load reads the scripts as the library puts them together.
 func (d *differential) load() {
 	d.scripts, d.sources = map[string]*redis.Script{}, map[string]string{}
-	shared := map[string][]string{"acquire": {"guard", "fence", "queue"}, "keep": {"fence"}, "leave": {"guard", "queue"}, "wait": {"guard", "queue"}}
+	shared := map[string][]string{"acquire": {"guard", "fence", "queue"}, "keep": {"fence"}, "leave": {"guard", "queue"}, "wait": {"guard", "queue"},
+		"inspect": {"guard"}, "bootstrap": {"guard"}}
 	for _, name := range []string{"acquire", "keep", "leave", "wait", "inspect", "bootstrap"} {
 		var parts []string
 		for _, part := range append(shared[name], name) {
@@ -86,6 +94,11 @@ func (d *differential) step() {
 	}
 	command := d.command(micros)
 	want, got := d.model.execute(now, command), replyOf(d.client.Do(d.t.Context(), command...))
+	if parts, ok := got.([]any); ok && strings.HasPrefix(fmt.Sprint(want), "[1 a word ") {
+		want.([]any)[1] = parts[1] // it has the time in it, to the microsecond
+		d.model.keys[permitKey] = entry{value: parts[1].(string), expires: d.model.keys[permitKey].expires}
+		d.permits = []any{"another", parts[1]}
+	}
 	require.True(d.t, sameReply(want, got), "%v: the model says %v, Redis %v", command[2:], want, got)
 }
 
@@ -108,7 +121,9 @@ func (d *differential) plant(micros int64) {
 	key, value := d.fenceKey(), pick("-1", "1e3", "abc", "9007199254740992", "9007199254740991", "", "7", "00000000000000012")
 	if d.r.IntN(3) == 0 {
 		key = marker
-		value = pick("", "nonsense", "0123 77", d.run+" 77", fmt.Sprint("0123 ", micros/1000+5_000_000), fmt.Sprint(d.run, " ", micros/1000-5_000_000))
+		own := d.model.identity()
+		value = pick("", "nonsense", "0123.4567 77", own+" 77", own+" 0", fmt.Sprint("0123.4567 ", micros/1000+5_000_000),
+			fmt.Sprint(own, " ", micros/1000-5_000_000), fmt.Sprint(own, " ", micros/1000-5_000_000, " first"))
 	}
 	if d.r.IntN(3) == 0 {
 		key, value = fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
@@ -128,7 +143,10 @@ func (d *differential) plantForeign(key string) {
 	}
 }
 
-const marker = "redlock:aux:marker"
+const (
+	marker    = "redlock:aux:marker"
+	permitKey = "redlock:aux:permit"
+)
 
 func (d *differential) fenceKey() string {
 	return fmt.Sprintf("redlock:aux:fence{lock-%d}", d.r.IntN(3))
@@ -185,7 +203,11 @@ func (d *differential) command(micros int64) []any {
 	case "inspect":
 		return d.call(name, withMarker([]any{lock, queue[0]}), guard)
 	}
-	return d.call(name, []any{marker}, strconv.Itoa(r.IntN(2)))
+	keys, guard = []any{marker, permitKey}, "10000000"
+	if r.IntN(2) == 0 {
+		return d.call(name, keys, guard, "a word")
+	}
+	return d.call(name, keys, append([]any{guard, "", "nonsense"}, d.permits...)...)
 }
 
 // call puts a script's call together, in one form or the other.
@@ -247,7 +269,10 @@ func compareKeys(t *testing.T, client *redis.Client, m *model) {
 		standing := client.Get(context.Background(), key).Val()
 		if run, since, found := strings.Cut(e.value, " "); key == marker && found {
 			again, later, _ := strings.Cut(standing, " ")
+			since, first, _ := strings.Cut(since, " ")
+			later, isFirst, _ := strings.Cut(later, " ")
 			assert.Equal(t, run, again)
+			assert.Equal(t, first, isFirst)
 			assert.InDelta(t, number(since), number(later), 60_000)
 		} else {
 			assert.Equal(t, e.value, standing, key)

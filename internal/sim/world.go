@@ -38,6 +38,8 @@ type Config struct {
 	MasterFaults              float64       // per master and second
 	ClientFaults              float64       // per client and second
 	Forget                    bool          // masters come back empty, or as they once were: not guaranteed against without Guard
+	Abandon                   float64       // probability per call that a hook of the client returns while it goes on
+	Tidy                      bool          // whoever takes a lock releases it, so nobody ever waits for a TTL to be over
 	Patient                   bool          // clients without deadlines of their own
 	Fencing                   bool
 	Guard                     time.Duration // quorum.Options.RestartGuard; 0 for none
@@ -64,6 +66,13 @@ func Random(seed uint64) Config {
 	if cfg.Fencing {
 		cfg.Skew = time.Duration(pick(0, 0, 1, 600)) * time.Minute
 		cfg.ClientSkew = time.Duration(pick(0, 0, 1, 600, 1e6)) * time.Minute
+	}
+	cfg.Abandon = float64(pick(0, 0, 0, 5)) / 100
+	if r.chance(0.15) {
+		// TTLs are so long that a key which nobody releases is in everybody's way.
+		cfg.Tidy, cfg.TTL, cfg.ClientFaults = true, 20*time.Minute, 0
+		cfg.Late, cfg.Repeat = float64(pick(1, 5))/100, float64(pick(0, 5, 20))/100
+		return cfg
 	}
 	if r.chance(0.3) {
 		cfg.Guard = cfg.LongestTTL()
@@ -152,6 +161,7 @@ func Run(seed uint64, cfg Config) Report {
 		})
 		skew := newRandom(seed, w.actor("skew", i)).between(-cfg.Skew/2, cfg.Skew/2)
 		w.masters[i].model = newModel(w.masters[i].runID(), epoch+skew.Microseconds())
+		w.masters[i].model.listeners = w.masters[i].listeners
 	}
 	for i := range cfg.Clients {
 		w.clients = append(w.clients, w.newClient(i))
@@ -159,6 +169,9 @@ func Run(seed uint64, cfg Config) Report {
 	w.begin()
 	w.play()
 	w.settle()
+	if w.cfg.Tidy {
+		w.tidied()
+	}
 	for _, c := range w.clients {
 		c.close()
 	}
@@ -214,6 +227,23 @@ func (w *world) settle() {
 		probe.probe(w.lockName(i))
 	}
 }
+
+// tidied checks that no lock's key is left once what was late has arrived, and those
+// who are owed a release have been told: no TTL is over by then.
+func (w *world) tidied() {
+	time.Sleep(doubts)
+	for _, m := range w.masters {
+		for i := range w.cfg.Names {
+			if token, ok := m.standing(w.lockName(i)); ok {
+				w.violation("master %d: nobody has released %s of %s, which was given up long ago", m.index, token, w.lockName(i))
+			}
+		}
+	}
+}
+
+// doubts is for how long at most a Manager repeats releases that may have come too
+// early, with nothing that is later than that in a history: 1, 2, 4 and 8 s.
+const doubts = 16 * time.Second
 
 func (w *world) lockName(i int) string { return fmt.Sprintf("lock-%d", i) }
 
