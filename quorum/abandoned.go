@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"sync"
+	"time"
 
 	"github.com/quorumlock/redlock/clock"
 )
@@ -37,15 +38,19 @@ func (a *abandoned) add(token string, until, now clock.Instant) {
 	a.until[token] = until
 }
 
-func (a *abandoned) remove(token string) {
+// remove has a token forgotten that does not stand anywhere any more, once answers
+// that say it does have come in.
+func (a *abandoned) remove(token string, now clock.Instant) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.until, token)
+	a.until[token] = min(a.until[token], now.Add(lateAnswers))
 }
 
-func (a *abandoned) has(token string) bool {
+// lateAnswers is for how long an answer may be looked at after a later one.
+const lateAnswers = time.Second
+
+func (a *abandoned) has(token string, now clock.Instant) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	_, ok := a.until[token]
-	return ok
+	return a.until[token] > now
 }

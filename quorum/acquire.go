@@ -128,7 +128,7 @@ func (m *Manager) attemptAs(ctx context.Context, a acquisition, c *claim, q ques
 		return l, c, nil
 	}
 	failure := last.acquireFailure(ctx)
-	failure.late, failure.ownWay = verdict == won, r.inItsOwnWay()
+	failure.late, failure.ownWay = verdict == won, r.inItsOwnWay(now())
 	c.rollBack(ctx, r, start)
 	if m.closed.Load() {
 		return nil, c, ErrClosed

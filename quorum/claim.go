@@ -104,7 +104,7 @@ func (c *claim) abandon(now clock.Instant) {
 // vanished notes that the token does not stand on one more master.
 func (c *claim) vanished() {
 	if c.abandoned.Load() && c.standing.Add(-1) == 0 {
-		c.manager.abandoned.remove(c.token)
+		c.manager.abandoned.remove(c.token, c.manager.opts.Clock.Now())
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +23,7 @@ type master struct {
 	address  string
 	password string
 	timeout  time.Duration
+	cluster  *redis.ClusterClient // client, if it is one
 	commands commands
 
 	// ahead is how far the master's clock is ahead of the Manager's, in
@@ -43,7 +43,7 @@ func newMaster(client redis.UniversalClient, index int, timeout time.Duration) *
 	case *redis.Client:
 		m.password = c.Options().Password
 	case *redis.ClusterClient:
-		m.password = c.Options().Password
+		m.password, m.cluster = c.Options().Password, c
 	case *redis.Ring:
 		m.password = c.Options().Password
 	}
@@ -64,10 +64,21 @@ func (m *master) send(ctx context.Context, batch []*operation) error {
 			m.sendPipeline(ctx, pending)
 		}
 	}
-	if slices.ContainsFunc(batch, func(op *operation) bool { return op.Payload.answered() }) {
-		return nil
+	answered := 0
+	for _, op := range batch {
+		if op.Payload.answered() {
+			answered++
+		}
 	}
-	return errNoReply
+	if m.cluster != nil && answered < len(batch) {
+		// It asks by itself once a minute only, and not after a node could not be
+		// reached. What a dead node had is somewhere else by then.
+		m.cluster.ReloadState(ctx)
+	}
+	if answered == 0 {
+		return errNoReply
+	}
+	return nil
 }
 
 func (m *master) sendOne(ctx context.Context, q *request) {

@@ -86,7 +86,7 @@ func (m *Manager) takePeriod(ctx context.Context, a acquisition) (*Lock, error) 
 		}
 		pause := backoff(m.opts.MinBackoff, m.opts.MaxBackoff, n, c.token)
 		last := now().Add(pause) >= deadline
-		if holder := failure.holder; holder != "" && !m.abandoned.has(holder) {
+		if holder := failure.holder; holder != "" && !m.abandoned.has(holder, now()) {
 			if holder != seen.token && (seen.token == "" || !last) {
 				seen = rival{holder, now().Add(m.youth(ctx, a, holder))}
 			}

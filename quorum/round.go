@@ -188,12 +188,12 @@ func (r *round) mayGrant() bool {
 
 // inItsOwnWay tells whether an acquire round failed only because tokens stand there
 // that this Manager has given up.
-func (r *round) inItsOwnWay() bool {
+func (r *round) inItsOwnWay(now clock.Instant) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	own, enough := 0, len(r.ops)-r.tally.quorum+1
 	for i := range r.ops {
-		if q := &r.ops[i].Payload; q.settled && q.outcome == Taken && r.claim.manager.abandoned.has(q.vote.standing) {
+		if q := &r.ops[i].Payload; q.settled && q.outcome == Taken && r.claim.manager.abandoned.has(q.vote.standing, now) {
 			own++
 		}
 	}
