@@ -117,7 +117,8 @@ func (m *Manager) attemptAs(ctx context.Context, a acquisition, c *claim, q ques
 	if verdict == won && m.opts.Fencing {
 		verdict, last = c.mint(ctx, r, until)
 	}
-	if verdict == won && now() < min(until, a.ends(start)) && !m.closed.Load() {
+	late := now() >= min(until, a.ends(start))
+	if verdict == won && !late && !m.closed.Load() {
 		l := m.newLock(c, a, start, until)
 		if q.waiter {
 			r.keep(l)
@@ -128,7 +129,7 @@ func (m *Manager) attemptAs(ctx context.Context, a acquisition, c *claim, q ques
 		return l, c, nil
 	}
 	failure := last.acquireFailure(ctx)
-	failure.late, failure.ownWay = verdict == won, r.inItsOwnWay(now())
+	failure.late, failure.ownWay = late, r.inItsOwnWay(now())
 	c.rollBack(ctx, r, start)
 	if m.closed.Load() {
 		return nil, c, ErrClosed

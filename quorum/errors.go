@@ -80,7 +80,7 @@ type AttemptError struct {
 
 	reasons []error // the sentinel first, then what else ended the attempt
 	holder  string  // the token that a majority has, where that was asked for
-	late    bool    // a majority granted it when nothing was left of the window
+	late    bool    // nothing was left of the window when it failed
 	ownWay  bool    // what this Manager had given up was in the way
 }
 

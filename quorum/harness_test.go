@@ -111,9 +111,11 @@ func (b *bench) count(token string) int {
 }
 
 // occupy puts another's token on the first n masters.
-func (b *bench) occupy(n int) {
+func (b *bench) occupy(n int) { b.occupyFor(n, time.Hour) }
+
+func (b *bench) occupyFor(n int, ttl time.Duration) {
 	for _, m := range b.Masters()[:n] {
-		m.Set(name, "another", time.Hour)
+		m.Set(name, "another", ttl)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
 func nothing(context.Context) error { return nil }
@@ -143,5 +144,95 @@ func TestOnceGivesBack(t *testing.T) {
 		assert.NoError(b, err)
 		synctest.Wait()
 		assert.Equal(b, 0, b.count(""), "a success keeps the period")
+	})
+}
+
+// TestOnceKnowsItsOwnAttempts: the first call fails after the masters have granted it
+// the period. The second must not take it for another replica's.
+func TestOnceKnowsItsOwnAttempts(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.warm(b.Manager)
+		for _, m := range b.Masters() {
+			m.DelayReplies(2*timeout, 1)
+			time.AfterFunc(time.Millisecond, func() { m.DropRequests(quorumtest.Always) })
+		}
+		_, err := b.Once(b.Context(), name, ttl, nothing)
+		assertReason(b, err, quorum.ErrNoQuorum)
+		require.Equal(b, 0, b.count(""), "granted: or this tests nothing")
+		for _, m := range b.Masters() {
+			m.Heal()
+		}
+		ran, err := b.Once(b.Context(), name, ttl, nothing)
+		require.NoError(b, err)
+		assert.True(b, ran)
+	})
+}
+
+// TestOnceKnowsAnAttemptThatItsContextEnded, which was carried out.
+func TestOnceKnowsAnAttemptThatItsContextEnded(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.warm(b.Manager)
+		for _, m := range b.Masters() {
+			m.DelayReplies(100*time.Millisecond, 1)
+		}
+		ctx, cancel := context.WithTimeout(b.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := b.Once(ctx, name, ttl, nothing)
+		assert.ErrorIs(b, err, context.DeadlineExceeded)
+		require.Equal(b, 0, b.count(""), "granted: or this tests nothing")
+		ran, err := b.Once(b.Context(), name, ttl, nothing)
+		require.NoError(b, err)
+		assert.True(b, ran)
+		ran, err = b.Once(b.Context(), name, ttl, nothing)
+		require.NoError(b, err)
+		assert.False(b, ran, "what it has is no failed attempt")
+	})
+}
+
+// TestOnceLooksAgainAtAYoungToken: it may be another replica's attempt, which fails
+// and is rolled back.
+func TestOnceLooksAgainAtAYoungToken(t *testing.T) {
+	for what, tt := range map[string]struct {
+		age, rolledBack time.Duration
+		ran             bool
+		took            time.Duration // at most
+	}{
+		"rolled back":    {0, 500 * time.Millisecond, true, 9 * timeout / 8},
+		"the winner's":   {0, time.Hour, false, 9 * timeout / 8},
+		"half as old":    {timeout / 2, time.Hour, false, 5 * timeout / 8},
+		"older than any": {9 * timeout / 8, time.Hour, false, 0},
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, 3, func(b *bench) {
+				b.warm(b.Manager)
+				for _, m := range b.Masters() {
+					m.Set(name, "another", ttl-tt.age)
+				}
+				time.AfterFunc(tt.rolledBack, func() {
+					for _, m := range b.Masters() {
+						m.Del(name)
+					}
+				})
+				var ran bool
+				var err error
+				assert.LessOrEqual(b, took(func() { ran, err = b.Once(b.Context(), name, ttl, nothing) }), tt.took)
+				require.NoError(b, err)
+				assert.Equal(b, tt.ran, ran)
+				time.Sleep(tt.rolledBack)
+			})
+		})
+	}
+}
+
+// TestOnceIsNotSureBeforeItsContextEnds: then it is no other replica's period yet.
+func TestOnceIsNotSureBeforeItsContextEnds(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.occupyFor(3, ttl)
+		ctx, cancel := context.WithTimeout(b.Context(), timeout/2)
+		defer cancel()
+		ran, err := b.Once(ctx, name, ttl, nothing)
+		assert.False(b, ran)
+		assertReason(b, err, quorum.ErrTaken)
+		assert.ErrorIs(b, err, context.DeadlineExceeded)
 	})
 }
