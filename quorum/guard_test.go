@@ -286,3 +286,31 @@ func TestGuardRefusesClientsOfManyServers(t *testing.T) {
 		require.NoError(t, client.Close())
 	}
 }
+
+// TestWaitersStartTheGuardsTime: whoever waits for a lock that is held has the guard
+// over when it comes to the masters that forgot it.
+func TestWaitersStartTheGuardsTime(t *testing.T) {
+	guarded(t, 3, func(b *bench) {
+		l, err := b.TryAcquire(b.Context(), name, guard)
+		require.NoError(b, err)
+		synctest.Wait()
+		for _, m := range b.Masters() {
+			m.Del(marker) // it was flushed, and has the key again by a repair
+		}
+		waiter := b.others(1, guarding)
+		defer b.closeAll(waiter)
+		got := make(chan served, 1)
+		b.wait(b.Context(), 0, waiter[0], got)
+		for _, m := range b.Masters() {
+			_, marked := m.Get(marker)
+			assert.True(b, marked)
+		}
+		time.Sleep(guard - time.Second)
+		require.NoError(b, l.Release(b.Context()))
+		assert.LessOrEqual(b, took(func() {
+			s := <-got
+			require.NoError(b, s.err)
+			require.NoError(b, s.lock.Release(b.Context()))
+		}), 3*time.Second)
+	})
+}
