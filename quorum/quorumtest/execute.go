@@ -32,27 +32,34 @@ func (m *Master) serve(r *request) {
 	case r.args == nil:
 		c.leave()
 		m.detach(c)
-	case c.deaf || m.faults.losesRequest(r.args[0]):
-		c.deaf = true
+	case c.deaf.Load() || m.faults.losesRequest(r.args[0]):
+		c.deaf.Store(true)
 	default:
 		m.answer(c, r.args)
 	}
 }
 
-// answer executes a command, and sends what the faults let through of its reply.
+// answer executes a command and sends its reply.
 func (m *Master) answer(c *conn, args []string) {
 	reply := c.capture(func() { m.engine.run(c, args) })
-	reply = likeRedis(reply, args)
-	switch fate := m.faults.fateOfReply(args[0]); {
+	m.send(c, args[0], likeRedis(reply, args))
+	if c.peer.Closed() {
+		c.out.finish()
+	}
+}
+
+// send sends what the faults let through of the reply to cmd.
+func (m *Master) send(c *conn, cmd string, reply []byte) {
+	if c.out.silent() {
+		return // there is no reply for a fault to meet
+	}
+	switch fate := m.faults.fateOfReply(cmd, !c.gone.Load()); {
 	case fate.lost:
 		c.out.silence()
 	case fate.cut:
 		c.out.finish()
 	default:
 		c.out.put(reply, fate.delay)
-	}
-	if c.peer.Closed() {
-		c.out.finish()
 	}
 }
 
