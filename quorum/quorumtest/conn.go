@@ -19,7 +19,7 @@ type conn struct {
 	peer   *server.Peer
 	hang   uint64 // in which hang it was opened, 0 if in none
 
-	deaf atomic.Bool // a request was lost, so nothing after it arrives either
+	deaf atomic.Bool // nothing more of what its client sends is executed
 	gone atomic.Bool // the client has closed its end
 
 	// What the executor alone uses.
@@ -90,6 +90,13 @@ func (c *conn) capture(command func()) []byte {
 	reply := c.reply
 	c.executing, c.reply = false, nil
 	return reply
+}
+
+// hangUp closes the connection once all that was put is sent. A server that has given a client up drops
+// what it has read of it and not executed yet.
+func (c *conn) hangUp() {
+	c.deaf.Store(true)
+	c.out.finish()
 }
 
 // cut ends the connection at once, whatever is still to be written.

@@ -44,7 +44,7 @@ func (m *Master) answer(c *conn, args []string) {
 	reply := c.capture(func() { m.engine.run(c, args) })
 	m.send(c, args[0], likeRedis(reply, args))
 	if c.peer.Closed() {
-		c.out.finish()
+		c.hangUp()
 	}
 }
 
@@ -57,7 +57,7 @@ func (m *Master) send(c *conn, cmd string, reply []byte) {
 	case fate.lost:
 		c.out.silence()
 	case fate.cut:
-		c.out.finish()
+		c.hangUp()
 	default:
 		c.out.put(reply, fate.delay)
 	}

@@ -88,6 +88,10 @@ func (m *Master) DropReplies(k int) {
 // reply, so that the client reads EOF; k < 0 (see [Always]) means every one until cleared, k = 0
 // clears the fault. Connection set-up is neither cut nor counted. A reply that is dropped as well is
 // only dropped.
+//
+// It is the server that gives the connection up, as Redis does with CLIENT KILL or when a client's
+// output outgrows its limit: what the client has sent behind that request, in a pipeline, is read but
+// not executed.
 func (m *Master) CutReplies(k int) {
 	m.faults.set(func(f *faults) { f.cutReplies = counter(k) })
 }

@@ -60,8 +60,9 @@ func TestFaultsLastUntilCleared(t *testing.T) {
 	requireValue(t, m, "n", "9")
 }
 
-// What follows a lost request on its connection is lost too, and what follows a lost reply is
-// executed in silence: a client must never read the answer to another question.
+// What follows a lost request on its connection is lost too, what follows a lost reply is executed in
+// silence, and what follows a cut is not executed: a client must never read the answer to another
+// question.
 func TestPipelineAfterALoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
@@ -82,14 +83,39 @@ func TestPipelineAfterALoss(t *testing.T) {
 		c = dial(t, m)
 		m.CutReplies(1)
 		sendAll(t, c, batch)
-		requireCountNow(t, m, "6")
+		requireCountNow(t, m, "4")
 		_, err := c.Read(make([]byte, 1))
 		require.ErrorIs(t, err, io.EOF)
 
 		c = dial(t, m)
 		sendAll(t, c, batch)
-		require.Equal(t, ":7\r\n:8\r\n:9\r\n", received(t, c))
+		require.Equal(t, ":5\r\n:6\r\n:7\r\n", received(t, c))
 	})
+}
+
+// A connection that the server closes is not served any more, whatever was read of it.
+func TestNothingIsExecutedAfterAConnectionIsCut(t *testing.T) {
+	for name, closing := range map[string]string{
+		"cut reply": command("INCR", "n"),
+		"QUIT":      command("INCR", "n") + command("QUIT"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := startInProcess(t, 1).Master(0)
+				if name == "cut reply" {
+					m.CutReplies(1)
+				}
+				c := dial(t, m)
+				m.Hang() // so that all of it lies there when the connection is cut
+				sendAll(t, c, closing+command("INCR", "n")+command("INCR", "n"))
+				m.Resume()
+				requireCountNow(t, m, "1")
+				_, err := io.ReadAll(c)
+				require.NoError(t, err) // EOF, that is
+				requireCountNow(t, m, "1")
+			})
+		})
+	}
 }
 
 // Whatever a connection is sent that lost a reply already, there is no reply to it for a fault to meet.
