@@ -46,8 +46,8 @@
 //
 // Commands are miniredis': a large part of Redis, not all of it, and its Lua prints numbers beyond
 // 10^14 in full where Redis' Lua rounds them. So scripts should be run against a real server too.
-// On top of miniredis, INFO has the sections server (with a run id) and memory, CLIENT SETINFO
-// works, and errors that a script raises have the form of Redis 7. Commands that block, such as
+// On top of miniredis, INFO has the sections server (with a run id), memory, and replication (with a
+// replication id), CLIENT SETINFO works, and errors that a script raises have the form of Redis 7. Commands that block, such as
 // BLPOP, are refused. Keys expire to the nanosecond, not on whole milliseconds. Nothing is evicted,
 // and nothing is replicated.
 //

@@ -1,11 +1,14 @@
 package quorumtest_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
 func TestLegacySet(t *testing.T) {
@@ -42,6 +45,69 @@ func TestInfo(t *testing.T) {
 	require.Contains(t, inScript, want)
 	require.Equal(t, "noeviction", client.InfoMap(t.Context(), "memory").Val()["Memory"]["maxmemory_policy"])
 	require.Empty(t, client.Info(t.Context(), "no-such-section").Val())
+}
+
+func TestInfoReplication(t *testing.T) {
+	m, client := start(t)
+	want := map[string]string{
+		"role":                  "master",
+		"connected_slaves":      "0",
+		"master_failover_state": "no-failover",
+		"master_replid":         m.ReplicationID(),
+		"master_replid2":        strings.Repeat("0", 40),
+		"master_repl_offset":    "0",
+		"second_repl_offset":    "-1",
+	}
+	require.Regexp(t, "^[0-9a-f]{40}$", m.ReplicationID())
+	require.NotEqual(t, m.RunID(), m.ReplicationID())
+	for _, args := range [][]string{{"replication"}, {"REPLICATION"}, {}, {"all"}, {"default"}, {"everything"}} {
+		require.Equal(t, want, client.InfoMap(t.Context(), args...).Val()["Replication"], args)
+	}
+	text := client.Info(t.Context(), "replication").Val()
+	require.True(t, strings.HasPrefix(text, "# Replication\r\nrole:master\r\n"), text)
+
+	for _, memory := range []quorumtest.Memory{quorumtest.KeepMemory, quorumtest.LoseMemory} {
+		before := m.ReplicationID()
+		require.NoError(t, m.Restart(memory))
+		require.NotEqual(t, before, m.ReplicationID())
+		requireEventually(t, func() bool {
+			return client.InfoMap(t.Context(), "replication").Val()["Replication"]["master_replid"] == m.ReplicationID()
+		})
+	}
+}
+
+// As in Redis 7, which answers them in an order of its own, each one once. Redis 6.2 takes but one.
+func TestInfoOfSeveralSections(t *testing.T) {
+	m, client := start(t)
+	ask := func(sections ...any) (string, error) {
+		return client.Do(t.Context(), append([]any{"INFO"}, sections...)...).Text()
+	}
+	heads := func(text string) (names []string) {
+		for _, section := range strings.Split(text, "\r\n\r\n") {
+			name, _, _ := strings.Cut(section, "\r\n")
+			names = append(names, name)
+		}
+		return names
+	}
+	for _, sections := range [][]any{
+		{"server", "memory", "replication"}, {"Replication", "SERVER", "memory", "server", "no-such-section"}, {"server", "all"},
+	} {
+		text, err := ask(sections...)
+		require.NoError(t, err)
+		require.Equal(t, []string{"# Server", "# Memory", "# Replication"}, heads(text), sections)
+	}
+	inScript := `return redis.call('INFO', 'server', 'replication')`
+	text, err := client.Eval(t.Context(), inScript, nil).Text()
+	require.NoError(t, err)
+	require.Equal(t, []string{"# Server", "# Replication"}, heads(text))
+
+	m.LegacySet(true)
+	_, err = ask("server", "replication")
+	require.EqualError(t, err, "ERR syntax error")
+	require.ErrorContains(t, client.Eval(t.Context(), inScript, nil).Err(), "ERR syntax error")
+	text, err = ask("replication")
+	require.NoError(t, err)
+	require.Contains(t, text, m.ReplicationID())
 }
 
 func TestBlockingCommandsAreRefused(t *testing.T) {

@@ -2,8 +2,6 @@ package quorumtest
 
 import (
 	"bufio"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"sync"
@@ -23,7 +21,7 @@ type engine struct {
 	mu       sync.Mutex // the server's one thread: held for each command and each look at the keys; guards the fields below
 	clock    wallClock
 	started  time.Time
-	runID    string
+	identity identity
 	executed int
 	legacy   bool
 	current  execution
@@ -89,9 +87,7 @@ func (e *engine) reboot(memory Memory) {
 
 // boot gives the server a new identity. Callers hold mu, or own the engine.
 func (e *engine) boot() {
-	var id [20]byte
-	_, _ = rand.Read(id[:]) // never fails
-	e.runID = hex.EncodeToString(id[:])
+	e.identity = newIdentity()
 	e.started = e.clock.now()
 }
 
