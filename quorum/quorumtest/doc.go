@@ -4,6 +4,7 @@
 // miniredis that ages its keys in real time, behind knobs for all that befalls a real server:
 //
 //   - it dies and comes back, with its keys or without: Stop, Restart
+//   - it fails over to a replica that lags behind, and back: Snapshot, FailoverAndBack
 //   - it is suspended, and continues with everything that piled up: Hang, Resume
 //   - the network is slow, or loses requests or replies: DelayRequests, DelayReplies, DropRequests,
 //     DropReplies, CutReplies
@@ -49,7 +50,7 @@
 // On top of miniredis, INFO has the sections server (with a run id), memory, and replication (with a
 // replication id), CLIENT SETINFO works, and errors that a script raises have the form of Redis 7. Commands that block, such as
 // BLPOP, are refused. Keys expire to the nanosecond, not on whole milliseconds. Nothing is evicted,
-// and nothing is replicated.
+// and of replicas there is only what Snapshot says that they have.
 //
 // A connection that lost a request or a reply stays silent when the fault is over, as if its TCP
 // never tried again. A fault concerns requests one by one; what is lost cannot be chosen by command

@@ -25,6 +25,7 @@ type engine struct {
 	executed int
 	legacy   bool
 	current  execution
+	replica  []copiedKey // what a failover brings back
 }
 
 func newEngine(f *faults) *engine {

@@ -38,7 +38,8 @@ func (m *Master) RunID() string {
 }
 
 // ReplicationID returns the id of the history of the server's keys, 40 hexadecimal digits, as INFO
-// replication reports it (master_replid). It changes with each Restart, as the run id does.
+// replication reports it (master_replid). It changes with each Restart, as the run id
+// does, and with FailoverAndBack, which the run id outlives.
 func (m *Master) ReplicationID() string {
 	var id string
 	m.engine.exclusively(func() { id = m.engine.identity.replication })
