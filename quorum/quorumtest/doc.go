@@ -32,16 +32,28 @@
 //
 // # Virtual time
 //
-// The masters of [StartInProcess] need no sockets, so they work inside a testing/synctest bubble:
+// The masters of [StartInProcess] need no sockets, so they work inside a testing/synctest bubble. Their
+// keys age by the bubble's clock there, and a Manager must go by the same one, clock.Runtime:
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		cluster, err := quorumtest.StartInProcess(5)
 //		...
 //		defer cluster.Close()
-//		cluster.Master(0).Set("nightly-mail", "somebody", time.Hour)
-//		time.Sleep(time.Hour) // returns at once
+//		locks, err := quorum.New(cluster.Clients(), &quorum.Options{Clock: clock.Runtime()})
+//		...
+//		defer locks.Close()
+//
+//		lock, err := locks.TryAcquire(t.Context(), "nightly-mail", time.Hour)
+//		...
+//		time.Sleep(time.Hour)    // returns at once
+//		lock.Validity()          // is not positive
 //		cluster.Master(0).Keys() // is empty
 //	})
+//
+// Without that option a Manager goes by the machine's clock, for which next to no time passes in a
+// bubble: its locks stay valid after the masters have let go of their keys, and a test of what happens
+// when a lock is lost tests nothing. In the same way nobody but a master notices AdvanceClock and
+// SetClockRate, wherever they are called.
 //
 // # What differs from a real server
 //
