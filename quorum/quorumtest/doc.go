@@ -59,10 +59,11 @@
 //
 // Commands are miniredis': a large part of Redis, not all of it, and its Lua prints numbers beyond
 // 10^14 in full where Redis' Lua rounds them. So scripts should be run against a real server too.
-// On top of miniredis, INFO has the sections server (with a run id), memory, and replication (with a
-// replication id), CLIENT SETINFO works, and errors that a script raises have the form of Redis 7. Commands that block, such as
-// BLPOP, are refused. Keys expire to the nanosecond, not on whole milliseconds. Nothing is evicted,
-// and of replicas there is only what Snapshot says that they have.
+// On top of miniredis, INFO has the sections server (with a run id), memory and replication (with a
+// replication id), CLIENT SETINFO works, and errors that a script raises as text have the form of
+// Redis 7. Commands that block, such as BLPOP, are refused. In a MULTI, INFO is answered at once and is no part of
+// what EXEC answers. Keys expire to the nanosecond, not on whole milliseconds, and TTL rounds down.
+// Nothing is evicted, and of replicas there is only what Snapshot says that they have.
 //
 // A connection that lost a request or a reply stays silent when the fault is over, as if its TCP
 // never tried again. A fault concerns requests one by one; what is lost cannot be chosen by command

@@ -18,16 +18,16 @@ func (m *Master) LegacySet(on bool) {
 func (e *engine) emulate(p *server.Peer, cmd string, args []string) bool {
 	switch {
 	case cmd == "INFO" && e.legacy && len(args) > 1:
-		p.WriteError("ERR syntax error")
+		e.reject(p, cmd, "ERR syntax error")
 	case cmd == "INFO":
 		p.WriteBulk(e.info(args))
 	case cmd == "CLIENT" && len(args) > 0 && strings.EqualFold(args[0], "SETINFO") && !e.legacy:
 		p.WriteOK()
 	case cmd == "SET" && e.legacy && has(args, "NX") && has(args, "GET"):
-		p.WriteError("ERR syntax error")
+		e.reject(p, cmd, "ERR syntax error")
 	case blocks(cmd, args):
 		// It would keep every other client waiting: the engine executes one command at a time.
-		p.WriteError("ERR quorumtest has no blocking commands")
+		e.reject(p, cmd, "ERR quorumtest has no blocking commands")
 	default:
 		return false
 	}

@@ -1,6 +1,8 @@
 package quorumtest_test
 
 import (
+	"crypto/sha1"
+	"encoding/hex"
 	"strings"
 	"testing"
 	"time"
@@ -141,4 +143,37 @@ func TestScriptErrorsLookLikeRedis(t *testing.T) {
 	text, err := client.Eval(t.Context(), `return '-ERR Error compiling script (new function): :1: x stack traceback: '`, nil).Text()
 	require.NoError(t, err)
 	require.Contains(t, text, "stack traceback")
+}
+
+// A server knows a script once it has compiled it, however it ended.
+func TestScriptThatRaisedIsKnown(t *testing.T) {
+	m, client := start(t)
+	for _, script := range []string{`error('it')`, `return redis.call('SET', KEYS[1], 'v')`} {
+		m.Full()
+		err := client.Eval(t.Context(), script, []string{"k"}).Err()
+		require.Error(t, err)
+		require.EqualError(t, client.EvalSha(t.Context(), digest(script), []string{"k"}).Err(), err.Error())
+		m.Heal()
+	}
+	require.NoError(t, client.EvalSha(t.Context(), digest(`return redis.call('SET', KEYS[1], 'v')`), []string{"k"}).Err())
+
+	const notLua = `this is no Lua`
+	require.Error(t, client.Eval(t.Context(), notLua, nil).Err())
+	require.ErrorContains(t, client.EvalSha(t.Context(), digest(notLua), nil).Err(), "NOSCRIPT")
+	m.FailNext(1, "LOADING no")
+	require.ErrorContains(t, client.Eval(t.Context(), `return 5`, nil).Err(), "LOADING")
+	require.ErrorContains(t, client.EvalSha(t.Context(), digest(`return 5`), nil).Err(), "NOSCRIPT")
+}
+
+func TestScriptDigestsIgnoreCase(t *testing.T) {
+	_, client := start(t)
+	capital := strings.ToUpper(digest(`return 7`))
+	require.NoError(t, client.ScriptLoad(t.Context(), `return 7`).Err())
+	require.Equal(t, []bool{true}, client.ScriptExists(t.Context(), capital).Val())
+	require.EqualValues(t, 7, client.EvalSha(t.Context(), capital, nil).Val())
+}
+
+func digest(script string) string {
+	sum := sha1.Sum([]byte(script))
+	return hex.EncodeToString(sum[:])
 }

@@ -81,7 +81,7 @@ func (e *engine) reboot(memory Memory) {
 		if memory == LoseMemory {
 			e.redis.FlushAll()
 		}
-		e.quietly("SCRIPT", "FLUSH")
+		e.quietly(nil, "SCRIPT", "FLUSH")
 		e.boot()
 	})
 }
@@ -99,10 +99,17 @@ func (e *engine) unsubscribe(c *conn) {
 	e.server.Dispatch(c.peer, []string{"PUNSUBSCRIBE"})
 }
 
-// quietly executes a command of the engine's own. Callers hold mu.
-func (e *engine) quietly(args ...string) {
+// quietly executes a command of the engine's own, on behalf of client unless that is nil. Nobody gets
+// its reply. Callers hold mu.
+func (e *engine) quietly(client *server.Peer, args ...string) {
+	current := e.current
+	defer func() { e.current = current }()
 	e.current = execution{}
-	e.server.Dispatch(server.NewPeer(bufio.NewWriter(io.Discard)), args)
+	p := server.NewPeer(bufio.NewWriter(io.Discard))
+	if client != nil {
+		p.Ctx = client.Ctx
+	}
+	e.server.Dispatch(p, args)
 }
 
 func (e *engine) close() {

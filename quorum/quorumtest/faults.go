@@ -103,17 +103,19 @@ func (m *Master) CutReplies(k int) {
 //   - OOM: writes that may need memory; DEL, PEXPIRE and the like, and reads, work
 //   - READONLY, NOREPLICAS, MISCONF: all writes, and for MISCONF also PING
 //   - NOAUTH: all but AUTH and QUIT
-//   - LOADING, MASTERDOWN, BUSY: all but what concerns the connection, pub/sub and INFO
+//   - LOADING, MASTERDOWN: all but what concerns the connection, pub/sub and INFO
+//   - BUSY: all but AUTH, HELLO, MULTI, DISCARD, WATCH, UNWATCH and QUIT
 //   - any other: all but HELLO, AUTH, CLIENT, SELECT and QUIT
 //
 // Where only writes are refused, a script runs, and its first write fails; one that has written
-// before is not stopped. In a MULTI, unlike on a real server, the refused command is left out and the
-// others are executed. Line breaks in the text become spaces.
+// before is not stopped. A transaction in which a command was refused fails as a whole. Line breaks in
+// the text become spaces.
 func (m *Master) Fail(text string) {
 	m.FailNext(Always, text)
 }
 
 // FailNext is [Master.Fail] for the next k requests that such a server refuses. k = 0 clears the fault.
+// Unless k < 0 (see [Always]), connection set-up is neither refused nor counted.
 func (m *Master) FailNext(k int, text string) {
 	if text == "" {
 		k = 0
@@ -201,11 +203,11 @@ func (f *faults) fateOfReply(cmd string, awaited bool) fate {
 	}
 }
 
-// failure returns the error that the next command is refused with, if it is one to refuse.
-func (f *faults) failure() string {
+// failure returns the error that cmd is refused with, if it is one to refuse.
+func (f *faults) failure(cmd string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.failures == 0 {
+	if f.failures == 0 || f.failures > 0 && isSetup(cmd) {
 		return ""
 	}
 	return f.failureText
