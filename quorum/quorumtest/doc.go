@@ -61,7 +61,8 @@
 // 10^14 in full where Redis' Lua rounds them. So scripts should be run against a real server too.
 // On top of miniredis, INFO has the sections server (with a run id), memory and replication (with a
 // replication id), CLIENT SETINFO works, and errors that a script raises as text have the form of
-// Redis 7. Commands that block, such as BLPOP, are refused. In a MULTI, INFO is answered at once and is no part of
+// Redis 7. Commands that block, such as BLPOP, are refused, and so are an expiry that is more than
+// 292 years away and a SET whose expiry is past. In a MULTI, INFO is answered at once and is no part of
 // what EXEC answers. Keys expire to the nanosecond, not on whole milliseconds, and TTL rounds down.
 // Nothing is evicted, and of replicas there is only what Snapshot says that they have.
 //

@@ -1,6 +1,7 @@
 package quorumtest
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -28,6 +29,8 @@ func (e *engine) emulate(p *server.Peer, cmd string, args []string) bool {
 	case blocks(cmd, args):
 		// It would keep every other client waiting: the engine executes one command at a time.
 		e.reject(p, cmd, "ERR quorumtest has no blocking commands")
+	case !e.keepsExpiry(cmd, args):
+		e.reject(p, cmd, fmt.Sprintf("ERR invalid expire time in '%s' command", strings.ToLower(cmd)))
 	default:
 		return false
 	}

@@ -177,3 +177,38 @@ func digest(script string) string {
 	sum := sha1.Sum([]byte(script))
 	return hex.EncodeToString(sum[:])
 }
+
+// miniredis would keep what is left of such an expiry, and delete what is set next under that key.
+func TestExpiryThatCannotBeKeptIsRefused(t *testing.T) {
+	m, client := start(t)
+	m.Set("k", "v", 0)
+	for _, command := range []string{
+		"SET k w PX 0", "SET k w EX -1", "SETEX k 0 w", "PSETEX k 0 w", "GETEX k PX 0", // as Redis does
+		"SET k w PX 9223372036854775807", "SET k w EX 9223372036854775807", "EXPIRE k 9223372036854775807",
+		"PEXPIRE k 9223372036854775807", "PEXPIREAT k 9223372036854775807", "GETEX k EX 9223372036854775807",
+		"PEXPIRE k 10000000000000", "SET k w PX 10000000000000", // 317 years, more than a time.Duration
+		"SET k w PXAT 1", "SET k w EXAT 1", "GETEX k PXAT 1",
+	} {
+		var args []any
+		for _, arg := range strings.Fields(command) {
+			args = append(args, arg)
+		}
+		require.ErrorContains(t, client.Do(t.Context(), args...).Err(), "ERR invalid expire time in '", command)
+	}
+	require.Equal(t, []string{"k"}, m.Keys())
+	require.Zero(t, m.TTL("k"))
+	requireValue(t, m, "k", "v")
+
+	for _, command := range []string{
+		"SET PX 0", "SET k PX NX GET", "SET k PXAT", "SET k v PX 9223372036854", "PEXPIRE k 9223372036854", "PEXPIRE k 1000 GT", "GETEX k PERSIST",
+	} {
+		var args []any
+		for _, arg := range strings.Fields(command) {
+			args = append(args, arg)
+		}
+		require.NoError(t, client.Do(t.Context(), args...).Err(), command)
+	}
+	require.NoError(t, client.Do(t.Context(), "PEXPIRE", "k", "-1").Err()) // deletes it, as EXPIREAT in the past does
+	require.NoError(t, client.Do(t.Context(), "SET", "other", "v", "PXAT", time.Now().Add(time.Hour).UnixMilli()).Err())
+	require.Greater(t, m.TTL("other"), 50*time.Minute)
+}

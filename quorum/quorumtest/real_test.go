@@ -28,6 +28,8 @@ func TestLikeARealServer(t *testing.T) {
 		"unknown in a transaction": {"MULTI", "SET a b", "NOSUCH", "EXEC", "GET a"},
 		"wrong in a transaction":   {"MULTI", "SET a b", "GET", "EXEC", "GET a"},
 
+		"expiry of nothing":         {"SET k v PX 0", "SET k v EX -1", "GET k"},
+		"expiry beyond all numbers": {"SET k v PX 9223372036854775807", "SET k v EX 9223372036854775807", "GET k"},
 		"PEXPIRE of the past":       {"SET p v", "PEXPIRE p -1", "GET p", "SET p v", "PTTL p"},
 		"PEXPIREAT of the past":     {"SET p v", "PEXPIREAT p 1", "GET p", "SET p v", "PTTL p"},
 		"PTTL":                      {"SET p v PX 5000000000", "PEXPIRE p 60000000000 LT", "PEXPIRE p 1000 GT", "PERSIST p", "PTTL p", "PTTL none"},
