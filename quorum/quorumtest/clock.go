@@ -19,7 +19,11 @@ func newWallClock() wallClock {
 }
 
 func (c *wallClock) now() time.Time {
-	return c.reading.Add(time.Duration(float64(time.Since(c.at)) * c.rate))
+	elapsed := time.Since(c.at)
+	if c.rate != 1 { // else it stays exact for longer than a float64 has nanoseconds
+		elapsed = time.Duration(float64(elapsed) * c.rate)
+	}
+	return c.reading.Add(elapsed)
 }
 
 // set makes the clock show t and run on from there.

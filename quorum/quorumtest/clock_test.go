@@ -72,6 +72,17 @@ func TestSetClockRate(t *testing.T) {
 	})
 }
 
+// A float64 has no nanoseconds left after a hundred days.
+func TestClockIsExactForYears(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const year = 365 * 24 * time.Hour
+		m := startInProcess(t, 1).Master(0)
+		m.Set("k", "v", 10*year)
+		time.Sleep(10*year - time.Nanosecond)
+		require.Equal(t, time.Nanosecond, m.TTL("k"))
+	})
+}
+
 func TestClockRateMustBePossible(t *testing.T) {
 	m, _ := start(t)
 	for _, rate := range []float64{-1, math.NaN(), math.Inf(1)} {

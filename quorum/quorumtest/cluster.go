@@ -27,8 +27,9 @@ func Start(n int) (*Cluster, error) {
 
 // StartInProcess is Start without sockets: the masters can only be reached through their Client and
 // Dial, over in-memory pipes. That makes them usable inside a testing/synctest bubble, where their
-// keys expire by the bubble's clock; the cluster must be started and closed inside the bubble.
-// It returns an error if n < 1.
+// keys expire by the bubble's clock; the cluster must be started and closed inside the bubble, and a
+// Manager needs Options.Clock there: see the package's text on virtual time. It returns an error if
+// n < 1.
 func StartInProcess(n int) (*Cluster, error) {
 	return start(n, false)
 }
@@ -84,6 +85,7 @@ func (c *Cluster) URLs() []string {
 
 // Clients returns each master's Client, in the masters' order, ready for a constructor that takes
 // its masters as clients. The slice is the caller's; the clients are closed by the cluster's Close.
+// Inside a bubble that is not all that quorum.New needs: see [StartInProcess].
 func (c *Cluster) Clients() []redis.UniversalClient {
 	clients := make([]redis.UniversalClient, len(c.masters))
 	for i, m := range c.masters {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/alicebob/miniredis/v2/server"
@@ -18,8 +19,10 @@ type conn struct {
 	peer   *server.Peer
 	hang   uint64 // in which hang it was opened, 0 if in none
 
+	deaf atomic.Bool // nothing more of what its client sends is executed
+	gone atomic.Bool // the client has closed its end
+
 	// What the executor alone uses.
-	deaf       bool // a request was lost, so nothing after it arrives either
 	subscribed bool
 	left       bool
 
@@ -43,12 +46,13 @@ func (c *conn) read() {
 		if err != nil {
 			break // nothing more comes, or nothing that can be understood
 		}
-		if len(args) == 0 {
+		if len(args) == 0 || c.deaf.Load() {
 			continue
 		}
 		last = later(last, time.Now().Add(c.master.faults.requestDelay(args[0])))
 		c.master.arrivals.put(&request{conn: c, args: args, due: last})
 	}
+	c.gone.Store(true)
 	c.master.arrivals.put(&request{conn: c, due: later(last, time.Now())})
 }
 
@@ -86,6 +90,13 @@ func (c *conn) capture(command func()) []byte {
 	reply := c.reply
 	c.executing, c.reply = false, nil
 	return reply
+}
+
+// hangUp closes the connection once all that was put is sent. A server that has given a client up drops
+// what it has read of it and not executed yet.
+func (c *conn) hangUp() {
+	c.deaf.Store(true)
+	c.out.finish()
 }
 
 // cut ends the connection at once, whatever is still to be written.

@@ -2,8 +2,6 @@ package quorumtest
 
 import (
 	"bufio"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"sync"
@@ -23,10 +21,11 @@ type engine struct {
 	mu       sync.Mutex // the server's one thread: held for each command and each look at the keys; guards the fields below
 	clock    wallClock
 	started  time.Time
-	runID    string
+	identity identity
 	executed int
 	legacy   bool
 	current  execution
+	replica  []copiedKey // what a failover brings back
 }
 
 func newEngine(f *faults) *engine {
@@ -82,16 +81,14 @@ func (e *engine) reboot(memory Memory) {
 		if memory == LoseMemory {
 			e.redis.FlushAll()
 		}
-		e.quietly("SCRIPT", "FLUSH")
+		e.quietly(nil, "SCRIPT", "FLUSH")
 		e.boot()
 	})
 }
 
 // boot gives the server a new identity. Callers hold mu, or own the engine.
 func (e *engine) boot() {
-	var id [20]byte
-	_, _ = rand.Read(id[:]) // never fails
-	e.runID = hex.EncodeToString(id[:])
+	e.identity = newIdentity()
 	e.started = e.clock.now()
 }
 
@@ -102,10 +99,17 @@ func (e *engine) unsubscribe(c *conn) {
 	e.server.Dispatch(c.peer, []string{"PUNSUBSCRIBE"})
 }
 
-// quietly executes a command of the engine's own. Callers hold mu.
-func (e *engine) quietly(args ...string) {
+// quietly executes a command of the engine's own, on behalf of client unless that is nil. Nobody gets
+// its reply. Callers hold mu.
+func (e *engine) quietly(client *server.Peer, args ...string) {
+	current := e.current
+	defer func() { e.current = current }()
 	e.current = execution{}
-	e.server.Dispatch(server.NewPeer(bufio.NewWriter(io.Discard)), args)
+	p := server.NewPeer(bufio.NewWriter(io.Discard))
+	if client != nil {
+		p.Ctx = client.Ctx
+	}
+	e.server.Dispatch(p, args)
 }
 
 func (e *engine) close() {

@@ -32,34 +32,42 @@ func (m *Master) serve(r *request) {
 	case r.args == nil:
 		c.leave()
 		m.detach(c)
-	case c.deaf || m.faults.losesRequest(r.args[0]):
-		c.deaf = true
+	case c.deaf.Load() || m.faults.losesRequest(r.args[0]):
+		c.deaf.Store(true)
 	default:
 		m.answer(c, r.args)
 	}
 }
 
-// answer executes a command, and sends what the faults let through of its reply.
+// answer executes a command and sends its reply.
 func (m *Master) answer(c *conn, args []string) {
 	reply := c.capture(func() { m.engine.run(c, args) })
-	reply = likeRedis(reply, args)
-	switch fate := m.faults.fateOfReply(args[0]); {
+	m.engine.learn(args, reply)
+	m.send(c, args[0], likeRedis(reply, args))
+	if c.peer.Closed() {
+		c.hangUp()
+	}
+}
+
+// send sends what the faults let through of the reply to cmd.
+func (m *Master) send(c *conn, cmd string, reply []byte) {
+	if c.out.silent() {
+		return // there is no reply for a fault to meet
+	}
+	switch fate := m.faults.fateOfReply(cmd, !c.gone.Load()); {
 	case fate.lost:
 		c.out.silence()
 	case fate.cut:
-		c.out.finish()
+		c.hangUp()
 	default:
 		c.out.put(reply, fate.delay)
-	}
-	if c.peer.Closed() {
-		c.out.finish()
 	}
 }
 
 // run executes a command. Callers hold mu.
 func (e *engine) run(c *conn, args []string) {
-	e.current = execution{peer: c.peer, failure: e.faults.failure()}
-	e.server.Dispatch(c.peer, args)
+	e.current = execution{peer: c.peer, failure: e.faults.failure(args[0])}
+	e.server.Dispatch(c.peer, withLowerDigests(args))
 	switch {
 	case e.current.refused:
 		e.faults.failed()
@@ -75,6 +83,9 @@ func (e *engine) run(c *conn, args []string) {
 // intercept sees each command before miniredis does, those that a script calls included, and
 // returns true if it has answered. It runs in the engine's one thread.
 func (e *engine) intercept(p *server.Peer, cmd string, args ...string) bool {
+	if !e.server.IsRegisteredCommand(cmd) {
+		e.spoil(p) // miniredis says that it is unknown, and executes the rest of a transaction
+	}
 	return e.refuse(p, cmd) || e.emulate(p, cmd, args)
 }
 
@@ -84,10 +95,26 @@ func (e *engine) refuse(p *server.Peer, cmd string) bool {
 	inScript := p != x.peer
 	// A script that has written once is never stopped half-way.
 	if x.failure != "" && !x.wrote && e.refuses(x.failure, cmd, inScript) {
-		p.WriteError(x.failure)
 		x.refused = true
+		e.reject(p, cmd, x.failure)
 		return true
 	}
 	x.wrote = x.wrote || inScript && e.writes(cmd)
 	return false
+}
+
+// reject answers a command with an error. As on a server, it does not leave a transaction as if there
+// had been no such command: its EXEC will fail, and if it is EXEC that is rejected, that was all.
+func (e *engine) reject(p *server.Peer, cmd, text string) {
+	if cmd == "EXEC" {
+		e.quietly(p, "DISCARD")
+		text = "EXECABORT Transaction discarded because of: " + text
+	}
+	p.WriteError(text)
+	e.spoil(p)
+}
+
+// spoil has the transaction of a client fail, if it has begun one, by a command that lacks its arguments.
+func (e *engine) spoil(p *server.Peer) {
+	e.quietly(p, "GET")
 }

@@ -26,7 +26,13 @@ type counter int
 
 // take counts one request, and returns whether the fault meets it.
 func (c *counter) take() bool {
-	if *c > 0 {
+	return c.takeIf(true)
+}
+
+// takeIf is take for a request that only counts if counts is true: else none but a fault without a
+// count meets it.
+func (c *counter) takeIf(counts bool) bool {
+	if *c > 0 && counts {
 		*c--
 		return true
 	}
@@ -45,7 +51,8 @@ func isSetup(cmd string) bool {
 
 // DelayRequests makes the next k requests arrive d later than they were sent; k < 0 (see [Always])
 // means every one, connection set-up included, until cleared, k = 0 clears the fault. Requests that
-// were sent together on one connection are late together, and none overtakes another.
+// were sent together on one connection are late together, and none overtakes another. What follows a
+// lost request on its connection never arrives, and is not counted.
 func (m *Master) DelayRequests(d time.Duration, k int) {
 	m.faults.set(func(f *faults) { f.requestLag, f.requestLags = d, counter(k) })
 }
@@ -69,6 +76,10 @@ func (m *Master) DropRequests(k int) {
 // to the client; k < 0 (see [Always]) means every one until cleared, k = 0 clears the fault. A
 // connection that lost a reply executes on, but stays silent until its client gives it up; what it
 // is sent meanwhile is not counted. Connection set-up is neither lost nor counted.
+//
+// Faults of replies count those that somebody would have got. The requests of a client that has
+// gone, which a master executes when it resumes, have none, and neither have those on a connection
+// that is silent.
 func (m *Master) DropReplies(k int) {
 	m.faults.set(func(f *faults) { f.dropReplies = counter(k) })
 }
@@ -77,6 +88,10 @@ func (m *Master) DropReplies(k int) {
 // reply, so that the client reads EOF; k < 0 (see [Always]) means every one until cleared, k = 0
 // clears the fault. Connection set-up is neither cut nor counted. A reply that is dropped as well is
 // only dropped.
+//
+// It is the server that gives the connection up, as Redis does with CLIENT KILL or when a client's
+// output outgrows its limit: what the client has sent behind that request, in a pipeline, is read but
+// not executed.
 func (m *Master) CutReplies(k int) {
 	m.faults.set(func(f *faults) { f.cutReplies = counter(k) })
 }
@@ -88,17 +103,19 @@ func (m *Master) CutReplies(k int) {
 //   - OOM: writes that may need memory; DEL, PEXPIRE and the like, and reads, work
 //   - READONLY, NOREPLICAS, MISCONF: all writes, and for MISCONF also PING
 //   - NOAUTH: all but AUTH and QUIT
-//   - LOADING, MASTERDOWN, BUSY: all but what concerns the connection, pub/sub and INFO
+//   - LOADING, MASTERDOWN: all but what concerns the connection, pub/sub and INFO
+//   - BUSY: all but AUTH, HELLO, MULTI, DISCARD, WATCH, UNWATCH and QUIT
 //   - any other: all but HELLO, AUTH, CLIENT, SELECT and QUIT
 //
 // Where only writes are refused, a script runs, and its first write fails; one that has written
-// before is not stopped. In a MULTI, unlike on a real server, the refused command is left out and the
-// others are executed. Line breaks in the text become spaces.
+// before is not stopped. A transaction in which a command was refused fails as a whole. Line breaks in
+// the text become spaces.
 func (m *Master) Fail(text string) {
 	m.FailNext(Always, text)
 }
 
 // FailNext is [Master.Fail] for the next k requests that such a server refuses. k = 0 clears the fault.
+// Unless k < 0 (see [Always]), connection set-up is neither refused nor counted.
 func (m *Master) FailNext(k int, text string) {
 	if text == "" {
 		k = 0
@@ -167,30 +184,30 @@ type fate struct {
 	delay     time.Duration
 }
 
-// fateOfReply decides about the reply to an executed request, and counts it.
-func (f *faults) fateOfReply(cmd string) fate {
+// fateOfReply decides about the reply to an executed request, and counts it if anybody waits for it.
+func (f *faults) fateOfReply(cmd string, awaited bool) fate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if isSetup(cmd) {
 		return fate{delay: f.standingReplyLag()}
 	}
 	switch {
-	case f.dropReplies.take():
+	case f.dropReplies.takeIf(awaited):
 		return fate{lost: true}
-	case f.cutReplies.take():
+	case f.cutReplies.takeIf(awaited):
 		return fate{cut: true}
-	case f.replyLags.take():
+	case f.replyLags.takeIf(awaited):
 		return fate{delay: f.replyLag}
 	default:
 		return fate{}
 	}
 }
 
-// failure returns the error that the next command is refused with, if it is one to refuse.
-func (f *faults) failure() string {
+// failure returns the error that cmd is refused with, if it is one to refuse.
+func (f *faults) failure(cmd string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.failures == 0 {
+	if f.failures == 0 || f.failures > 0 && isSetup(cmd) {
 		return ""
 	}
 	return f.failureText

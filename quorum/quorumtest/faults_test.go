@@ -2,6 +2,7 @@ package quorumtest_test
 
 import (
 	"io"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,8 +60,9 @@ func TestFaultsLastUntilCleared(t *testing.T) {
 	requireValue(t, m, "n", "9")
 }
 
-// What follows a lost request on its connection is lost too, and what follows a lost reply is
-// executed in silence: a client must never read the answer to another question.
+// What follows a lost request on its connection is lost too, what follows a lost reply is executed in
+// silence, and what follows a cut is not executed: a client must never read the answer to another
+// question.
 func TestPipelineAfterALoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
@@ -81,13 +83,121 @@ func TestPipelineAfterALoss(t *testing.T) {
 		c = dial(t, m)
 		m.CutReplies(1)
 		sendAll(t, c, batch)
-		requireCountNow(t, m, "6")
+		requireCountNow(t, m, "4")
 		_, err := c.Read(make([]byte, 1))
 		require.ErrorIs(t, err, io.EOF)
 
 		c = dial(t, m)
 		sendAll(t, c, batch)
-		require.Equal(t, ":7\r\n:8\r\n:9\r\n", received(t, c))
+		require.Equal(t, ":5\r\n:6\r\n:7\r\n", received(t, c))
+	})
+}
+
+// A connection that the server closes is not served any more, whatever was read of it.
+func TestNothingIsExecutedAfterAConnectionIsCut(t *testing.T) {
+	for name, closing := range map[string]string{
+		"cut reply": command("INCR", "n"),
+		"QUIT":      command("INCR", "n") + command("QUIT"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := startInProcess(t, 1).Master(0)
+				if name == "cut reply" {
+					m.CutReplies(1)
+				}
+				c := dial(t, m)
+				m.Hang() // so that all of it lies there when the connection is cut
+				sendAll(t, c, closing+command("INCR", "n")+command("INCR", "n"))
+				m.Resume()
+				requireCountNow(t, m, "1")
+				_, err := io.ReadAll(c)
+				require.NoError(t, err) // EOF, that is
+				requireCountNow(t, m, "1")
+			})
+		})
+	}
+}
+
+// Whatever a connection is sent that lost a reply already, there is no reply to it for a fault to meet.
+func TestCountedReplyFaultsPassSilentConnections(t *testing.T) {
+	for name, fault := range map[string]func(m *quorumtest.Master){
+		"DropReplies":  func(m *quorumtest.Master) { m.DropReplies(1) },
+		"CutReplies":   func(m *quorumtest.Master) { m.CutReplies(1) },
+		"DelayReplies": func(m *quorumtest.Master) { m.DelayReplies(time.Hour, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := startInProcess(t, 1).Master(0)
+				silent := silenced(t, m)
+				fault(m)
+				sendAll(t, silent, command("INCR", "n"))
+				requireCountNow(t, m, "2")
+				require.Empty(t, received(t, silent))
+				c := dial(t, m)
+				sendAll(t, c, command("INCR", "n"))
+				requireCountNow(t, m, "3")
+				require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
+				_, err := c.Read(make([]byte, 1))
+				require.Error(t, err, "the fault was used up")
+			})
+		})
+	}
+}
+
+// Standing faults do not touch a silent connection either: it stays open, and silent.
+func TestStandingCutLeavesSilentConnectionsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := startInProcess(t, 1).Master(0)
+		silent := silenced(t, m)
+		m.CutReplies(quorumtest.Always)
+		sendAll(t, silent, command("INCR", "n")+command("INCR", "n"))
+		requireCountNow(t, m, "3")
+		require.Empty(t, received(t, silent))
+	})
+}
+
+// silenced returns a connection that has lost the reply to an INCR of n.
+func silenced(t *testing.T, m *quorumtest.Master) net.Conn {
+	t.Helper()
+	c := dial(t, m)
+	m.DropReplies(1)
+	sendAll(t, c, command("INCR", "n"))
+	require.Empty(t, received(t, c))
+	return c
+}
+
+// What is executed for a client that has gone meets no fault that is counted: nobody would notice.
+func TestCountedReplyFaultsPassClientsThatHaveGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := startInProcess(t, 1).Master(0)
+		gone := dial(t, m)
+		m.Hang()
+		sendAll(t, gone, command("INCR", "n"))
+		require.NoError(t, gone.Close())
+		synctest.Wait()
+		m.DropReplies(1)
+		m.Resume()
+		requireCountNow(t, m, "1")
+		c := dial(t, m)
+		sendAll(t, c, command("INCR", "n"))
+		requireCountNow(t, m, "2")
+		require.Empty(t, received(t, c), "the fault was used up")
+	})
+}
+
+// What follows a lost request never arrives, so it cannot arrive late.
+func TestDelayRequestsCountsWhatArrives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := startInProcess(t, 1).Master(0)
+		lost := dial(t, m)
+		m.DropRequests(1)
+		sendAll(t, lost, command("INCR", "n"))
+		m.DelayRequests(time.Second, 1)
+		sendAll(t, lost, command("INCR", "n"))
+		sendAll(t, dial(t, m), command("INCR", "n"))
+		require.Empty(t, m.Keys(), "the fault was used up")
+		time.Sleep(time.Second)
+		requireCountNow(t, m, "1")
 	})
 }
 

@@ -33,8 +33,8 @@ func (m *Master) Stop() {
 }
 
 // Restart brings the master up at its old address, stopping it first if it still runs, with or
-// without its keys. Loaded scripts, subscriptions and the run id are lost with either kind of
-// memory, as they are on a real server; faults stay. It returns an error if the port was taken
+// without its keys. Loaded scripts, subscriptions, the run id and the replication id are lost with
+// either kind of memory, as they are on a real server; faults stay. It returns an error if the port was taken
 // meanwhile and is not free within 3 s, or if the cluster is closed.
 func (m *Master) Restart(memory Memory) error {
 	m.life.Lock()

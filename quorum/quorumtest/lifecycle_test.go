@@ -171,6 +171,8 @@ func TestConcurrentUseOfEverything(t *testing.T) {
 			m.AdvanceClock(time.Second)
 			m.Resume()
 			m.FailNext(1, "OOM no")
+			m.Snapshot()
+			m.FailoverAndBack()
 			_ = m.Restart(quorumtest.LoseMemory)
 			m.Keys()
 			m.Heal()

@@ -52,6 +52,13 @@ func (o *outbox) silence() {
 	o.mute = true
 }
 
+// silent tells whether everything put from now on is lost.
+func (o *outbox) silent() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.mute
+}
+
 // finish closes the connection once everything put so far is sent.
 func (o *outbox) finish() {
 	o.mu.Lock()

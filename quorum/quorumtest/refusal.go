@@ -20,7 +20,9 @@ func (e *engine) refuses(text, cmd string, inScript bool) bool {
 	switch code {
 	case "NOAUTH":
 		return cmd != "AUTH" && cmd != "QUIT"
-	case "LOADING", "MASTERDOWN", "BUSY":
+	case "BUSY":
+		return !worksWhileBusy[cmd]
+	case "LOADING", "MASTERDOWN":
 		return !worksWhileLoading[cmd]
 	default:
 		return !isSetup(cmd) && cmd != "QUIT"
@@ -47,6 +49,9 @@ var frees = commands(`DEL DELEX EXPIRE EXPIREAT FLUSHALL FLUSHDB GETDEL GETEX HD
 // worksWhileLoading are the commands that need no keys.
 var worksWhileLoading = commands(`AUTH CLIENT COMMAND DISCARD ECHO EXEC HELLO INFO MULTI PSUBSCRIBE PUBLISH
 	PUBSUB PUNSUBSCRIBE QUIT SELECT SUBSCRIBE TIME UNSUBSCRIBE UNWATCH WATCH`)
+
+// worksWhileBusy are the commands that interrupt a script which does not end.
+var worksWhileBusy = commands(`AUTH DISCARD HELLO MULTI QUIT RESET UNWATCH WATCH`)
 
 func commands(names string) map[string]bool {
 	set := map[string]bool{}

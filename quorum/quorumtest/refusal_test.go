@@ -2,6 +2,7 @@ package quorumtest_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,10 @@ func TestFailRefusesWhatAServerInThatStateRefuses(t *testing.T) {
 		"LOADING Redis is loading the dataset in memory": {
 			"SET": false, "INCR": false, "DEL": false, "PEXPIRE": false, "GET": false, "PING": false,
 			"EVAL reads": false, "EVAL writes": false, "EVAL frees": false, "PUBLISH": true, "INFO": true,
+		},
+		"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.": {
+			"SET": false, "INCR": false, "DEL": false, "PEXPIRE": false, "GET": false, "PING": false,
+			"EVAL reads": false, "EVAL writes": false, "EVAL frees": false, "PUBLISH": false, "INFO": false,
 		},
 		"NOAUTH Authentication required.": {
 			"SET": false, "INCR": false, "DEL": false, "PEXPIRE": false, "GET": false, "PING": false,
@@ -117,4 +122,53 @@ func TestFailNextCountsWhatIsRefused(t *testing.T) {
 	require.NoError(t, client.Set(t.Context(), "k", "v", 0).Err())
 	m.FailNext(1, "")
 	require.NoError(t, client.Set(t.Context(), "k", "v", 0).Err())
+}
+
+// Which request fails must not depend on whether its client had a connection at hand.
+func TestFailNextPassesConnectionSetUp(t *testing.T) {
+	m, _ := start(t)
+	for _, text := range []string{"NOAUTH Authentication required.", "BUSY running", "WHATEVER else"} {
+		fresh := redis.NewClient(m.Options())
+		m.FailNext(1, text)
+		require.EqualError(t, fresh.Get(t.Context(), "k").Err(), text)
+		require.ErrorIs(t, fresh.Get(t.Context(), "k").Err(), redis.Nil)
+		require.NoError(t, fresh.Close())
+	}
+}
+
+// As Redis does: what a MULTI could not queue, its EXEC does not leave out.
+func TestRefusedCommandAbortsItsTransaction(t *testing.T) {
+	m, client := start(t)
+	transact := func() (multi, set, exec error) {
+		conn := client.Conn()
+		defer conn.Close()
+		multi = conn.Do(t.Context(), "MULTI").Err()
+		require.NoError(t, conn.Do(t.Context(), "GET", "other").Err())
+		set = conn.Do(t.Context(), "SET", "k", "v").Err()
+		exec = conn.Do(t.Context(), "EXEC").Err()
+		require.ErrorContains(t, conn.Do(t.Context(), "EXEC").Err(), "EXEC without MULTI")
+		return multi, set, exec
+	}
+	m.Full()
+	multi, set, exec := transact()
+	require.NoError(t, multi)
+	require.ErrorContains(t, set, "OOM ")
+	require.ErrorContains(t, exec, "EXECABORT ")
+	m.Heal()
+	multi, set, exec = transact()
+	require.NoError(t, errors.Join(multi, set, exec))
+	requireValue(t, m, "k", "v")
+}
+
+func TestRefusedExecEndsItsTransaction(t *testing.T) {
+	m, client := start(t)
+	conn := client.Conn()
+	defer conn.Close()
+	require.NoError(t, conn.Do(t.Context(), "MULTI").Err())
+	require.NoError(t, conn.Do(t.Context(), "SET", "k", "v").Err())
+	m.FailNext(1, "BUSY running a script")
+	require.EqualError(t, conn.Do(t.Context(), "EXEC").Err(), "EXECABORT Transaction discarded because of: BUSY running a script")
+	require.ErrorContains(t, conn.Do(t.Context(), "EXEC").Err(), "EXEC without MULTI")
+	require.Empty(t, m.Keys())
+	require.NoError(t, conn.Do(t.Context(), "MULTI").Err())
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -38,6 +39,33 @@ func likeRedis(reply []byte, args []string) []byte {
 		text = fmt.Sprintf("ERR user_script:%s: %s", line, text)
 	}
 	return fmt.Appendf(nil, "-%s script: %s, on @user_script:%s.\r\n", text, scriptSum(cmd, args[1]), line)
+}
+
+// learn has the server know a script that raised an error, as Redis does, which keeps every script that
+// it could compile. miniredis keeps those that succeeded. Callers hold mu.
+func (e *engine) learn(args []string, reply []byte) {
+	cmd := strings.ToUpper(args[0])
+	if (cmd == "EVAL" || cmd == "EVAL_RO") && scriptError.Match(reply) {
+		e.quietly(nil, "SCRIPT", "LOAD", args[1])
+	}
+}
+
+// withLowerDigests returns a command with the digests in it in lower case: to Redis they are the same.
+func withLowerDigests(args []string) []string {
+	var from, to int
+	switch cmd := strings.ToUpper(args[0]); {
+	case strings.HasPrefix(cmd, "EVALSHA") && len(args) > 1:
+		from, to = 1, 2
+	case cmd == "SCRIPT" && len(args) > 2 && strings.EqualFold(args[1], "EXISTS"):
+		from, to = 2, len(args)
+	default:
+		return args
+	}
+	args = slices.Clone(args)
+	for i := from; i < to; i++ {
+		args[i] = strings.ToLower(args[i])
+	}
+	return args
 }
 
 // scriptSum returns the SHA-1 by which a server knows a script.
