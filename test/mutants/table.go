@@ -702,6 +702,32 @@ var core = []mutant{
 			""}},
 		pkg: fanoutPkg, tests: []string{"TestQueueIsBounded"},
 	},
+	{
+		name: "nobody-notices-a-stuck-call",
+		rule: "what waits for a call is sent when that gets stuck, though nobody submits anything more",
+		edits: []edit{{"internal/fanout/lane.go",
+			"\t\tl.watch(l.cfg.Stall)\n",
+			""}},
+		pkg: fanoutPkg, tests: []string{"TestWhatWaitsIsSentWhenTheCallBeforeItGetsStuck", "TestOneWatchdogServesEveryCall"},
+	},
+	{
+		name: "only-the-first-stuck-call-is-noticed",
+		rule: "a lane's one watchdog is there for every call, not for the one that armed it",
+		edits: []edit{{"internal/fanout/watchdog.go",
+			"left > 0 {",
+			"left > l.cfg.Stall {"}},
+		pkg: fanoutPkg, tests: []string{"TestOneWatchdogServesEveryCall", "TestWatchdogGoesByTheClock"},
+	},
+	{
+		name: "closed-lane-watched",
+		rule: "nothing of a lane goes on once it is closed",
+		edits: []edit{
+			{"internal/fanout/watchdog.go", "\tif l.closed {\n\t\treturn\n\t}\n", ""},
+			{"internal/fanout/watchdog.go", "if l.watchdog.timer != nil {", "if l.watchdog.timer == nil {"},
+		},
+		pkg: fanoutPkg, tests: []string{"TestWatchdogRests"},
+		minor: true,
+	},
 
 	// Scripts and commands.
 	{
