@@ -1,7 +1,6 @@
 package clock_test
 
 import (
-	"context"
 	"math"
 	"testing"
 	"testing/synctest"
@@ -101,25 +100,6 @@ func FuzzValidity(f *testing.F) {
 		if elapsed >= ttl {
 			assert.LessOrEqual(t, v, time.Duration(0), "no validity is left after the TTL")
 		}
-	})
-}
-
-func TestWithTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		ctx := clock.WithTimeout(t.Context(), time.Second)
-		deadline, ok := ctx.Deadline()
-		assert.True(t, ok)
-		assert.Equal(t, start.Add(time.Second), deadline)
-
-		parent, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		ctx = clock.WithTimeout(parent, time.Second)
-		deadline, _ = ctx.Deadline()
-		assert.Equal(t, start.Add(time.Millisecond), deadline, "the parent's deadline is earlier")
-		time.Sleep(time.Millisecond)
-		synctest.Wait()
-		assert.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
 	})
 }
 

@@ -153,12 +153,14 @@ func BenchmarkGuarantees(b *testing.B) {
 	}
 }
 
-// cycles shares b.N cycles out to so many goroutines.
+// cycles shares b.N cycles out to so many goroutines. It also reports the CPU time
+// of this process, which tells small differences on a machine that is shared.
 func cycles(b *testing.B, l locker, goroutines int) {
 	b.Helper()
 	b.ReportAllocs()
 	var left, failed atomic.Int64
 	left.Store(int64(b.N))
+	cpu := cpuTime(b)
 	var all sync.WaitGroup
 	for g := range goroutines {
 		all.Go(func() {
@@ -170,6 +172,7 @@ func cycles(b *testing.B, l locker, goroutines int) {
 		})
 	}
 	all.Wait()
+	b.ReportMetric(float64((cpuTime(b)-cpu).Nanoseconds())/1000/float64(b.N), "cpu-µs/op")
 	if n := failed.Load(); n > 0 {
 		b.Errorf("%d of %d cycles failed", n, b.N)
 	}

@@ -12,8 +12,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/quorumlock/redlock/clock"
 )
 
 // inbox is where the masters tell a Manager's waiters that a lock was handed on to
@@ -133,13 +131,13 @@ func (b *inbox) listen(master int) {
 
 // session is one subscription, for as long as its connection lasts.
 func (b *inbox) session(master int) {
-	ctx, cancel := context.WithCancel(b.ctx)
+	alive, cancel := context.WithCancel(b.ctx)
 	defer cancel()
+	// A PubSub that connects cannot be closed, so its context has to end that.
+	ctx := context.WithValue(alive, endsConnection{}, alive)
 	sub := b.manager.masters[master].client.Subscribe(ctx)
 	defer func() { _ = sub.Close() }() // nothing is left to be said on it
-	// A PubSub that connects cannot be closed, so its context has to end that.
-	connecting := context.WithValue(clock.WithTimeout(ctx, b.manager.opts.AttemptTimeout), endsConnection{}, true)
-	if sub.Subscribe(connecting, b.channel) != nil {
+	if b.subscribe(ctx, sub) != nil {
 		return
 	}
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
@@ -166,8 +164,17 @@ func (b *inbox) session(master int) {
 	}
 }
 
-// endsConnection marks a context whose end is to end the connections that are
-// dialled with it. The clients of Open heed it.
+// subscribe connects, for no longer than a call may take: what waits for its context
+// would wait for ever otherwise.
+func (b *inbox) subscribe(ctx context.Context, sub *redis.PubSub) error {
+	ctx, cancel := context.WithTimeout(ctx, b.manager.opts.AttemptTimeout)
+	defer cancel()
+	return sub.Subscribe(ctx, b.channel)
+}
+
+// endsConnection is the key to the context whose end is to end the connections that
+// are dialled with it: not the one they are dialled with itself, which ends as soon
+// as they are made. The clients of Open heed it.
 type endsConnection struct{}
 
 func isTimeout(err error) bool {

@@ -24,6 +24,7 @@ type master struct {
 	password string
 	timeout  time.Duration
 	cluster  *redis.ClusterClient // client, if it is one
+	timeouts clock.Timeouts       // of the calls' contexts
 	commands commands
 
 	// ahead is how far the master's clock is ahead of the Manager's, in
@@ -56,7 +57,7 @@ var errNoReply = errors.New("no reply")
 // send carries out a lane's batch. Requests that the master did not understand
 // are put again, in another form, before it returns.
 func (m *master) send(ctx context.Context, batch []*operation) error {
-	ctx = clock.WithTimeout(ctx, m.timeout)
+	ctx = m.timeouts.Context(ctx, m.timeout)
 	for pending := batch; len(pending) > 0; pending = m.misunderstood(pending) {
 		if len(pending) == 1 {
 			m.sendOne(ctx, &pending[0].Payload)

@@ -97,8 +97,8 @@ func quietDialer(dial func(context.Context, string, string) (net.Conn, error)) f
 		if err != nil {
 			return failedConn{err: err}, nil
 		}
-		if ctx.Value(endsConnection{}) != nil {
-			context.AfterFunc(ctx, func() { _ = conn.Close() }) // whoever uses it is told so
+		if alive, ok := ctx.Value(endsConnection{}).(context.Context); ok {
+			context.AfterFunc(alive, func() { _ = conn.Close() }) // whoever uses it is told so
 		}
 		return conn, nil
 	}

@@ -22,6 +22,7 @@ type lane[P any] struct {
 	failing  bool            // the master did not answer the call that returned last
 	settling int             // goroutines that settle a call's operations, and then look for more
 	rtt      time.Duration   // round trip of small batches, a slowly rising minimum; 0 at first
+	watchdog watchdog
 	closed   bool
 }
 
@@ -192,7 +193,8 @@ func (l *lane[P]) take(batch []*Op[P], settled bool) ([]*Op[P], time.Duration) {
 			}
 			return batch, now
 		}
-		if !l.closed && (l.queue.len == 0 || l.allowance(now) == 0) {
+		// Whoever woke the lane while it settled something found nobody waiting.
+		if dropped == nil && !l.closed && (l.queue.len == 0 || l.allowance(now) == 0) {
 			l.wake.Wait()
 		}
 	}
@@ -223,6 +225,7 @@ func (l *lane[P]) fill(batch []*Op[P], now time.Duration, dropped *Op[P]) ([]*Op
 	}
 	if len(batch) > 0 {
 		l.calls = append(l.calls, now)
+		l.watch(l.cfg.Stall)
 	}
 	return batch, dropped
 }
@@ -325,6 +328,7 @@ func (l *lane[P]) dropQueued(op *Op[P], err error, dropped *Op[P]) *Op[P] {
 func (l *lane[P]) close() {
 	l.mu.Lock()
 	l.closed = true
+	l.stopWatching()
 	dropped := l.dropQueue(ErrClosed)
 	l.wake.Broadcast()
 	l.mu.Unlock()

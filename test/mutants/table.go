@@ -702,6 +702,32 @@ var core = []mutant{
 			""}},
 		pkg: fanoutPkg, tests: []string{"TestQueueIsBounded"},
 	},
+	{
+		name: "nobody-notices-a-stuck-call",
+		rule: "what waits for a call is sent when that gets stuck, though nobody submits anything more",
+		edits: []edit{{"internal/fanout/lane.go",
+			"\t\tl.watch(l.cfg.Stall)\n",
+			""}},
+		pkg: fanoutPkg, tests: []string{"TestWhatWaitsIsSentWhenTheCallBeforeItGetsStuck", "TestOneWatchdogServesEveryCall"},
+	},
+	{
+		name: "only-the-first-stuck-call-is-noticed",
+		rule: "a lane's one watchdog is there for every call, not for the one that armed it",
+		edits: []edit{{"internal/fanout/watchdog.go",
+			"left > 0 {",
+			"left > l.cfg.Stall {"}},
+		pkg: fanoutPkg, tests: []string{"TestOneWatchdogServesEveryCall", "TestWatchdogGoesByTheClock"},
+	},
+	{
+		name: "closed-lane-watched",
+		rule: "nothing of a lane goes on once it is closed",
+		edits: []edit{
+			{"internal/fanout/watchdog.go", "\tif l.closed {\n\t\treturn\n\t}\n", ""},
+			{"internal/fanout/watchdog.go", "if l.watchdog.timer != nil {", "if l.watchdog.timer == nil {"},
+		},
+		pkg: fanoutPkg, tests: []string{"TestWatchdogRests"},
+		minor: true,
+	},
 
 	// Scripts and commands.
 	{
@@ -792,9 +818,42 @@ var core = []mutant{
 		name: "calls-without-deadline",
 		rule: "a call ends at the attempt's time-out, also where the client would wait for longer",
 		edits: []edit{{"quorum/master.go",
-			"ctx = clock.WithTimeout(ctx, m.timeout)",
-			"ctx = clock.WithTimeout(ctx, 1000*m.timeout)"}},
+			"ctx = m.timeouts.Context(ctx, m.timeout)",
+			"ctx = m.timeouts.Context(ctx, 1000*m.timeout)"}},
 		pkg: quorumPkg, tests: []string{"TestCallsEndAtAttemptTimeout"},
+	},
+	{
+		name: "contexts-without-end",
+		rule: "a context that a client is given ends about when its deadline says so, whatever waits for that",
+		edits: []edit{{"clock/context.go",
+			"context.WithDeadline(parent, t.end)",
+			"context.WithCancel(parent)"}},
+		pkg: quorumPkg, tests: []string{"TestContextsOfClientsEnd"},
+	},
+	{
+		name: "timeouts-not-renewed",
+		rule: "a context does not end before its deadline, though it shares its end with earlier ones",
+		edits: []edit{{"clock/context.go",
+			"slack < 0 || slack > d/8",
+			"slack < -d/2 || slack > d/8"}},
+		pkg: clockPkg, tests: []string{"TestTimeoutsEnd"},
+		minor: true,
+	},
+	{
+		name: "subscribing-without-end",
+		rule: "a subscription takes no longer to be made than a call may, whatever waits for its context",
+		edits: []edit{{"quorum/inbox.go",
+			"context.WithTimeout(ctx, b.manager.opts.AttemptTimeout)",
+			"context.WithTimeout(ctx, 1000*b.manager.opts.AttemptTimeout)"}},
+		pkg: quorumPkg, tests: []string{"TestContextsOfSubscriptionsEnd"},
+	},
+	{
+		name: "subscription-ends-with-its-dial",
+		rule: "a subscription's connection ends with the subscription, not with the time that it had to be made",
+		edits: []edit{{"quorum/open.go",
+			"context.AfterFunc(alive, func() { _ = conn.Close() })",
+			"context.AfterFunc(ctx, func() { _, _ = alive, conn.Close() })"}},
+		pkg: quorumPkg, tests: []string{"TestSubscriptionOutlivesItsDial"},
 	},
 
 	// Fencing.

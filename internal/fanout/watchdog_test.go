@@ -1,0 +1,130 @@
+package fanout_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/internal/fanout"
+)
+
+// TestWhatWaitsIsSentWhenTheCallBeforeItGetsStuck: nobody else submits anything, and
+// nothing returns, so only the lane itself can notice.
+func TestWhatWaitsIsSentWhenTheCallBeforeItGetsStuck(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, g *group, m *master, r *record) {
+		start := time.Now()
+		release := blocking(m)
+		submit(g, r, g.NewSequence(), 0, never)
+		time.Sleep(stall / 2)
+		submit(g, r, g.NewSequence(), 1, never)
+		submit(g, r, g.NewSequence(), 2, never)
+		time.Sleep(stall/2 - 1)
+		synctest.Wait()
+		assert.Equal(t, [][]int{{0}}, m.sent(), "the call may return yet")
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		assert.Equal(t, [][]int{{0}, {1}}, m.sent(), "one finds out whether the master is back")
+		time.Sleep(stall)
+		synctest.Wait()
+		assert.Equal(t, [][]int{{0}, {1}, {2}}, m.sent(), "and when that is stuck too, the next")
+		assert.Equal(t, 2*stall, time.Since(start))
+		for range 3 {
+			release(nil)
+		}
+	})
+}
+
+// TestOneWatchdogServesEveryCall: the call that it was armed for is long over when
+// another gets stuck.
+func TestOneWatchdogServesEveryCall(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, g *group, m *master, r *record) {
+		submit(g, r, g.NewSequence(), 0, never)
+		time.Sleep(stall * 3 / 4)
+		release := blocking(m)
+		submit(g, r, g.NewSequence(), 1, never)
+		synctest.Wait()
+		submit(g, r, g.NewSequence(), 2, never)
+		time.Sleep(stall - 1)
+		synctest.Wait()
+		assert.Equal(t, [][]int{{0}, {1}}, m.sent())
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		assert.Equal(t, [][]int{{0}, {1}, {2}}, m.sent())
+		release(nil)
+		release(nil)
+	})
+}
+
+// TestWatchdogGoesByTheClock: a timer wakes it, but what is stuck the clock says,
+// which may run otherwise than timers do.
+func TestWatchdogGoesByTheClock(t *testing.T) {
+	for name, tt := range map[string]struct{ rate, late time.Duration }{
+		"half as fast": {2, time.Millisecond}, "as fast": {1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m, r := &master{}, &record{}
+				start := time.Now()
+				g := fanout.New(fanout.Config[int]{Lanes: 1, Pipelines: 2, Batch: 10, Queue: 10, Stall: stall,
+					Now: func() time.Duration { return time.Since(start) / tt.rate },
+				}, m.send)
+				release := blocking(m)
+				submit(g, r, g.NewSequence(), 0, never)
+				synctest.Wait()
+				submit(g, r, g.NewSequence(), 1, never)
+				time.Sleep(tt.rate*stall - 1)
+				synctest.Wait()
+				assert.Equal(t, [][]int{{0}}, m.sent())
+				time.Sleep(time.Nanosecond + tt.late)
+				synctest.Wait()
+				assert.Equal(t, [][]int{{0}, {1}}, m.sent())
+				release(nil)
+				release(nil)
+				require.NoError(t, g.Close(t.Context()))
+			})
+		})
+	}
+}
+
+// TestWatchdogRests: it looks at the clock once in each Stall while calls are under
+// way, and not at all once there are none, or the lane is closed.
+func TestWatchdogRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, r := &master{}, &record{}
+		start := time.Now()
+		var looks atomic.Int64
+		looksIn := func(d time.Duration) int64 {
+			before := looks.Load()
+			time.Sleep(d)
+			synctest.Wait()
+			return looks.Load() - before
+		}
+		g := fanout.New(fanout.Config[int]{Lanes: 1, Pipelines: 2, Batch: 10, Queue: 10, Stall: stall,
+			Now: func() time.Duration { looks.Add(1); return time.Since(start) },
+		}, m.send)
+		for id := range 1000 {
+			submit(g, r, g.NewSequence(), id, never)
+			synctest.Wait()
+		}
+		assert.Equal(t, int64(1), looksIn(10*stall), "one timer for a thousand calls")
+
+		release := blocking(m)
+		submit(g, r, g.NewSequence(), 1000, never)
+		synctest.Wait()
+		assert.Equal(t, int64(1), looksIn(10*stall), "a call gets stuck once")
+		submit(g, r, g.NewSequence(), 1001, never)
+		synctest.Wait()
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.Error(t, g.Close(over))
+		assert.Zero(t, looksIn(10*stall))
+		release(nil)
+		release(nil)
+		require.NoError(t, g.Close(t.Context()))
+	})
+}
