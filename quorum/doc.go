@@ -144,9 +144,24 @@
 // appendfsync everysec a power cut makes it forget the grants of the last second,
 // or more. Let maxmemory-policy be noeviction.
 //
-// A user's rights must include the lock's key, SET, and scripts with GET, PTTL,
-// PEXPIRE and DEL. For waiting in queues, fencing and the restart guard it needs
-// the keys redlock:aux:*, channels of that prefix, sorted sets, hashes and INFO.
+// # Access rights
+//
+// On masters with access control lists, a user with these rights can take, extend
+// and release locks, and inspect them. It waits by polling:
+//
+//	ACL SETUSER locks reset on >password ~app:* +set +get +del +pttl +pexpire +time +eval +evalsha +select +client|setname
+//
+// A user with these can do everything: wait in queues and be told by message, use
+// fencing and the restart guard, and bootstrap:
+//
+//	ACL SETUSER locks reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +pexpire +time +eval +evalsha +select +client|setname +exists +info +zadd +zrem +zrange +zrank +zcard +hset +hget +hdel +publish +subscribe +ping +pubsub|numsub
+//
+// Here app: is Options.Prefix. Without a prefix, name the locks instead, or write
+// ~*. Redis 6.0 has no rights to channels: leave out resetchannels and the word
+// that begins with &. A client made by Open needs select only for a URL with a
+// database number, and client|setname only for one with a client_name. A client of
+// your own may send CLIENT SETINFO as well; go-redis goes on when that is refused,
+// but the ACL log names it.
 //
 // # Other clients
 //
