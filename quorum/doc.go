@@ -76,9 +76,9 @@
 // order across a master that forgot on the restart guard, and on clocks that agree
 // to a quarter of it.
 //
-// Waiters are served in the order in which they queued on the masters, by the
-// masters' clocks. That is fairness, not safety: messages that get lost, masters
-// that disagree for a moment, or clients of other libraries can change it.
+// Waiters are served roughly in the order in which they queued on the masters, by
+// the masters' clocks. That is fairness, not a guarantee: messages that get lost,
+// masters that disagree for a moment, or clients of other libraries can change it.
 //
 // # Why it is safe
 //
@@ -119,8 +119,10 @@
 // Acquire and Do wait without polling. Whoever is refused takes a place in a queue
 // on every master; whoever releases the lock hands it on there, in the same atomic
 // step, to the first in the queue, and the master tells that one, who confirms it
-// with one more round. In one process, callers wait for each other first, and one
-// of them at a time is in the masters' queues.
+// with one more round. Callers of one Manager wait for each other first, in order,
+// and one of them at a time is in the masters' queues. So the order across
+// Managers is not that of their callers: a Manager with a hundred callers and one
+// with a single caller take turns.
 //
 // A waiter that died costs those behind it a second or two, a holder that died its
 // TTL. Where channels cannot be subscribed to, or auxiliary keys not be used, for

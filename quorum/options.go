@@ -42,7 +42,8 @@ type Options struct {
 	// MaxDebts is for how many keys per master the Manager remembers that it
 	// has yet to release them there, while the master cannot be reached. Past
 	// that, those that expire soonest are left to do so.
-	// Default: 16384 (about 3 MB per master).
+	// Default: 16384. Each takes about 0.5 KB, so that is 8 MB for one master.
+	// A lock that further masters have yet to release adds less than 0.1 KB for each.
 	MaxDebts int
 
 	// CloseTimeout is the longest that Close takes.
