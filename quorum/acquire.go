@@ -38,8 +38,11 @@ func (m *Manager) TryAcquire(ctx context.Context, name string, ttl time.Duration
 }
 
 // Acquire takes the lock called name for ttl, and waits for it for as long as
-// ctx lets it, first come first served; see "Waiting" in the package
-// documentation. The parameters are TryAcquire's.
+// ctx lets it. The parameters are TryAcquire's.
+//
+// Callers of one Manager are served in the order in which they came. Those of
+// several Managers are served roughly in that order, by the masters' clocks; see
+// "Waiting" in the package documentation. Neither is a guarantee.
 //
 // When ctx ends, the error satisfies errors.Is both for ctx's error and for the
 // reason that the last attempt failed for, ErrTaken or ErrNoQuorum. After Close

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,13 +47,7 @@ type Proc struct {
 // Without redis-server on PATH the test is skipped, except when REQUIRE_REDIS=1: then it fails.
 func Start(tb testing.TB, n int) []*Proc {
 	tb.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("REQUIRE_REDIS") == "1" {
-			tb.Fatalf("REQUIRE_REDIS=1, but there is no redis-server on PATH: %v", err)
-		}
-		tb.Skipf("no redis-server on PATH (set REQUIRE_REDIS=1 to fail instead)")
-	}
-
+	lookUp(tb)
 	procs := make([]*Proc, n)
 	for i := range procs {
 		p, err := Launch(tb.TempDir())
@@ -63,6 +58,46 @@ func Start(tb testing.TB, n int) []*Proc {
 		procs[i] = p
 	}
 	return procs
+}
+
+// lookUp finds redis-server on PATH, or skips the test or fails it.
+func lookUp(tb testing.TB) (bin string) {
+	tb.Helper()
+	bin, err := exec.LookPath(program)
+	if err != nil {
+		if os.Getenv("REQUIRE_REDIS") == "1" {
+			tb.Fatalf("REQUIRE_REDIS=1, but there is no redis-server on PATH: %v", err)
+		}
+		tb.Skipf("no redis-server on PATH (set REQUIRE_REDIS=1 to fail instead)")
+	}
+	return bin
+}
+
+// AtLeast tells whether the redis-server on PATH has this version or a later one, for tests of what older ones
+// lack. A Valkey counts by its own version; its first, 7.2, has all of Redis 7.2.
+//
+// Without redis-server on PATH it does what Start does.
+func AtLeast(tb testing.TB, major, minor int) bool {
+	tb.Helper()
+	output, err := exec.Command(lookUp(tb), "--version").Output()
+	if err != nil {
+		tb.Fatalf("redis-server --version: %v", err)
+	}
+	got, err := parseVersion(string(output))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return slices.Compare(got, []int{major, minor}) >= 0
+}
+
+// parseVersion reads the major and minor version from "Redis server v=7.0.15 sha=…" or "Valkey server v=8.0.1 …".
+func parseVersion(text string) ([]int, error) {
+	_, version, _ := strings.Cut(text, " v=")
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil {
+		return nil, fmt.Errorf("redisproc: no version in %q: %w", text, err)
+	}
+	return []int{major, minor}, nil
 }
 
 // Launch starts one master with dir as its working directory and waits until it answers, for programs that are no
