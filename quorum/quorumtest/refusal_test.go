@@ -45,30 +45,35 @@ func TestFailRefusesWhatAServerInThatStateRefuses(t *testing.T) {
 		},
 	} {
 		code, _, _ := strings.Cut(text, " ")
-		t.Run(code, func(t *testing.T) {
-			m, client := start(t)
-			// A new client, so that its set-up meets the error too.
-			fresh := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1})
-			defer fresh.Close()
-			m.Fail(text)
-			for _, client := range []*redis.Client{client, fresh} {
-				for name, command := range probes() {
-					m.Set("k", "1", time.Minute)
-					err := command(t.Context(), client)
-					if works[name] {
-						require.NoError(t, err, name)
-					} else {
-						require.ErrorContains(t, err, text, name)
-						require.True(t, redis.HasErrorPrefix(err, code), "%s: %v", name, err)
-						v, _ := m.Get("k")
-						require.Equal(t, "1", v, name)
-					}
-				}
-			}
-			m.Fail("")
-			require.NoError(t, client.Set(t.Context(), "k", "v", 0).Err())
-		})
+		t.Run(code, func(t *testing.T) { requireVerdicts(t, text, works) })
 	}
+}
+
+// requireVerdicts requires that a master which answers text refuses just the commands that do not work then.
+func requireVerdicts(t *testing.T, text string, works map[string]bool) {
+	t.Helper()
+	code, _, _ := strings.Cut(text, " ")
+	m, client := start(t)
+	// A new client, so that its set-up meets the error too.
+	fresh := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1})
+	defer fresh.Close()
+	m.Fail(text)
+	for _, client := range []*redis.Client{client, fresh} {
+		for name, command := range probes() {
+			m.Set("k", "1", time.Minute)
+			err := command(t.Context(), client)
+			if works[name] {
+				require.NoError(t, err, name)
+			} else {
+				require.ErrorContains(t, err, text, name)
+				require.True(t, redis.HasErrorPrefix(err, code), "%s: %v", name, err)
+				v, _ := m.Get("k")
+				require.Equal(t, "1", v, name)
+			}
+		}
+	}
+	m.Fail("")
+	require.NoError(t, client.Set(t.Context(), "k", "v", 0).Err())
 }
 
 func probes() map[string]func(context.Context, *redis.Client) error {
