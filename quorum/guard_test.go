@@ -314,3 +314,30 @@ func TestWaitersStartTheGuardsTime(t *testing.T) {
 		}), 3*time.Second)
 	})
 }
+
+// TestGuardSeesAFailoverAndBack: the same process has what a lagging replica had. Two
+// of three masters forget the holder so, one by one.
+func TestGuardSeesAFailoverAndBack(t *testing.T) {
+	guarded(t, 3, func(b *bench) {
+		for _, m := range b.Masters() {
+			m.Snapshot() // the replica gets no more than this
+		}
+		l, err := b.TryAcquire(b.Context(), name, guard)
+		require.NoError(b, err)
+		synctest.Wait()
+		for _, m := range b.Masters()[:2] {
+			run := m.RunID()
+			m.FailoverAndBack()
+			require.Equal(b, run, m.RunID())
+		}
+		require.Equal(b, 2, b.count(""))
+		other := b.others(1, guarding)
+		defer b.closeAll(other)
+		for range 5 { // connections that were cut are noticed one by one
+			_, err = other[0].TryAcquire(b.Context(), name, ttl)
+		}
+		assertReason(b, err, quorum.ErrNoQuorum)
+		assert.ErrorIs(b, err, quorum.ErrHeldOut)
+		assert.Positive(b, l.Validity())
+	})
+}

@@ -3,6 +3,7 @@ package quorum_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -312,4 +313,32 @@ func handsOverNamed(t *testing.T, m *quorum.Manager, name string) {
 	}
 	require.NoError(t, l.Release(patiently(t)), name)
 	require.NoError(t, group.Wait(), name)
+}
+
+// TestGuardSeesAReplicasData: a master that followed another one for a moment has that
+// one's data, though it is the same process.
+func TestGuardSeesAReplicasData(t *testing.T) {
+	t.Parallel() // it waits for servers
+	masters := redisproc.Start(t, 4)
+	spare := masters[3]
+	m := open(t, quorum.Options{RestartGuard: time.Hour}, urls(masters[:3])...)
+	require.NoError(t, m.Bootstrap(patiently(t)))
+	l, err := m.TryAcquire(patiently(t), name, time.Minute)
+	require.NoError(t, err)
+	admin := redis.NewClient(&redis.Options{Addr: masters[0].Addr(), MaintNotificationsConfig: quiet})
+	t.Cleanup(func() { require.NoError(t, admin.Close()) })
+	require.Eventually(t, func() bool { return admin.Exists(t.Context(), name).Val() == 1 }, patience, time.Millisecond)
+	host, port, err := net.SplitHostPort(spare.Addr())
+	require.NoError(t, err)
+	require.NoError(t, admin.SlaveOf(t.Context(), host, port).Err())
+	require.Eventually(t, func() bool { return admin.Exists(t.Context(), name).Val() == 0 }, patience, time.Millisecond)
+	require.NoError(t, admin.SlaveOf(t.Context(), "no", "one").Err())
+	require.Eventually(t, func() bool {
+		i, err := m.Inspect(patiently(t), name)
+		return err == nil && i.Masters[0].HeldOut > 59*time.Minute
+	}, patience, time.Millisecond)
+	i, err := m.Inspect(patiently(t), name)
+	require.NoError(t, err)
+	assert.Zero(t, i.Masters[1].HeldOut)
+	assert.NoError(t, l.Release(patiently(t)))
 }
