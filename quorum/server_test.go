@@ -342,3 +342,42 @@ func TestGuardSeesAReplicasData(t *testing.T) {
 	assert.Zero(t, i.Masters[1].HeldOut)
 	assert.NoError(t, l.Release(patiently(t)))
 }
+
+// TestAForbiddenNameChangesNothingForOthers: one lock may be released with its own key
+// only, and another not even with that. A third is handed on by its queue as ever.
+func TestAForbiddenNameChangesNothingForOthers(t *testing.T) {
+	t.Parallel() // it waits for servers
+	restricted, free, admins := withRights(t, "~"+name, "~redlock:aux:*{"+name+"}", "~keyless", "allchannels", "+@all")
+	_, err := restricted.TryAcquire(patiently(t), "forbidden", time.Minute)
+	require.ErrorIs(t, err, quorum.ErrNoQuorum)
+	for range 3 { // it is found out, and believed
+		l, err := restricted.TryAcquire(patiently(t), "keyless", time.Minute)
+		require.NoError(t, err)
+		require.NoError(t, l.Release(patiently(t)))
+	}
+	handsOver(t, restricted, free, true)
+	l, err := restricted.TryAcquire(patiently(t), name, time.Minute)
+	require.NoError(t, err)
+	got := make(chan error, 1)
+	go func() {
+		next, err := free.Acquire(patiently(t), name, time.Minute)
+		if err == nil {
+			err = next.Release(patiently(t))
+		}
+		got <- err
+	}()
+	require.Eventually(t, func() bool {
+		i, err := free.Inspect(patiently(t), name)
+		return err == nil && i.Waiting > 0
+	}, patience, time.Millisecond)
+	for _, admin := range admins {
+		require.NoError(t, admin.ConfigResetStat(t.Context()).Err())
+	}
+	require.NoError(t, l.Release(patiently(t)))
+	require.NoError(t, <-got)
+	for _, admin := range admins {
+		require.Eventually(t, func() bool {
+			return strings.Contains(admin.Info(t.Context(), "commandstats").Val(), "cmdstat_publish")
+		}, patience, time.Millisecond, "handed on in the release, on every master")
+	}
+}
