@@ -848,6 +848,23 @@ var core = []mutant{
 		pkg: quorumPkg, tests: []string{"TestContextsOfSubscriptionsEnd"},
 	},
 	{
+		name: "endless-retries",
+		rule: "what a URL sets is bounded: a master that is down must not keep a core busy",
+		edits: []edit{{"quorum/open.go",
+			"if o.MaxRetries > mostRetries {",
+			"if o.MaxRetries < -mostRetries {"}},
+		pkg: quorumPkg, tests: []string{"TestOpenBoundsWhatAURLSets"},
+	},
+	{
+		name: "not-even-one-try",
+		rule: "a client of Open's sends each request at least once",
+		edits: []edit{{"quorum/open.go",
+			"\to.MaxRetries = max(o.MaxRetries, -1) // with less than none, go-redis does not send a pipeline\n",
+			""}},
+		pkg: quorumPkg, tests: []string{"TestOpenedClientsTryAtLeastOnce"},
+		minor: true,
+	},
+	{
 		name: "subscription-ends-with-its-dial",
 		rule: "a subscription's connection ends with the subscription, not with the time that it had to be made",
 		edits: []edit{{"quorum/open.go",
