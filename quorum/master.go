@@ -52,6 +52,14 @@ func newMaster(client redis.UniversalClient, index int, timeout time.Duration) *
 	return m
 }
 
+// publishes tells whether messages from the master can reach who subscribes by its
+// client. A Ring publishes on the shard of the lock's key and subscribes on that of the
+// channel's name, and it panics while none of them is up.
+func (m *master) publishes() bool {
+	_, ring := m.client.(*redis.Ring)
+	return !ring
+}
+
 // errNoReply tells a lane that its master did not answer.
 var errNoReply = errors.New("no reply")
 
@@ -75,21 +83,26 @@ func (m *master) send(ctx context.Context, batch []*operation) error {
 func (m *master) sendOne(ctx context.Context, q *request) {
 	m.choose(q)
 	cmd := redis.NewCmd(context.Background(), q.question.in(q.form)...)
-	_ = m.client.Process(ctx, cmd) // the command keeps its error
-	q.reply, q.replyErr = cmd.Result()
+	panicked := sheltered(func() { _ = m.client.Process(ctx, cmd) }) // the command keeps its error
+	if q.reply, q.replyErr = cmd.Result(); panicked != nil {
+		q.reply, q.replyErr = nil, panicked
+	}
 }
 
 func (m *master) sendPipeline(ctx context.Context, batch []*operation) {
 	cmds := m.commands.take(len(batch))
-	defer m.commands.giveBack(cmds)
-	pipe := m.client.Pipeline()
 	for i, op := range batch {
 		q := &op.Payload
 		m.choose(q)
 		cmds[i] = *redis.NewCmd(context.Background(), q.question.in(q.form)...)
-		_ = pipe.Process(ctx, &cmds[i]) // only queues
 	}
-	_, err := pipe.Exec(ctx)
+	err, panicked := m.exec(ctx, cmds)
+	if panicked != nil {
+		for _, op := range batch {
+			op.Payload.reply, op.Payload.replyErr = nil, panicked
+		}
+		return // something may refer to the commands yet
+	}
 	for i, op := range batch {
 		q := &op.Payload
 		q.reply, q.replyErr = cmds[i].Result()
@@ -97,6 +110,19 @@ func (m *master) sendPipeline(ctx context.Context, batch []*operation) {
 			q.replyErr = err
 		}
 	}
+	m.commands.giveBack(cmds)
+}
+
+// exec has the client carry out commands as one pipeline.
+func (m *master) exec(ctx context.Context, cmds []redis.Cmd) (err, panicked error) {
+	panicked = sheltered(func() {
+		pipe := m.client.Pipeline()
+		for i := range cmds {
+			_ = pipe.Process(ctx, &cmds[i]) // only queues
+		}
+		_, err = pipe.Exec(ctx)
+	})
+	return err, panicked
 }
 
 // commands keeps the pipelines' commands for the next pipeline: under load they

@@ -848,6 +848,23 @@ var core = []mutant{
 		pkg: quorumPkg, tests: []string{"TestContextsOfSubscriptionsEnd"},
 	},
 	{
+		name: "panics-let-through",
+		rule: "a client or a hook that panics takes down nobody else",
+		edits: []edit{{"quorum/shelter.go",
+			"if thrown := recover(); thrown != nil {",
+			"if thrown := any(nil); thrown != nil {"}},
+		pkg: quorumPkg, tests: []string{"TestPanicOfAClientIsAnUnknownOutcome"},
+	},
+	{
+		name: "panic-believed",
+		rule: "the outcome of a call that panicked is unknown, whatever was thrown",
+		edits: []edit{{"quorum/shelter.go",
+			"client panicked: %v%s",
+			"client panicked: %w%s"}},
+		pkg: quorumPkg, tests: []string{"TestPanicOfAClientIsAnUnknownOutcome"},
+		minor: true,
+	},
+	{
 		name: "endless-retries",
 		rule: "what a URL sets is bounded: a master that is down must not keep a core busy",
 		edits: []edit{{"quorum/open.go",
