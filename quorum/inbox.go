@@ -63,8 +63,10 @@ func (b *inbox) register(e *entry) (channel string, err error) {
 			return "", err
 		}
 		b.open, b.channel = true, auxiliaryPrefix+"inbox:"+id
-		for i := range b.manager.masters {
-			b.group.Go(func() error { b.listen(i); return nil })
+		for i, m := range b.manager.masters {
+			if m.publishes() {
+				b.group.Go(func() error { b.listen(i); return nil })
+			}
 		}
 	}
 	b.entries[e.claim.token] = e
@@ -116,7 +118,7 @@ const askSpread = time.Millisecond
 func (b *inbox) listen(master int) {
 	for pause := firstRelisten; ; pause = min(2*pause, longestRelisten) {
 		began := b.manager.opts.Clock.Now()
-		b.session(master)
+		_ = sheltered(func() error { b.session(master); return nil }) // a session that failed, like others
 		b.subscribed[master].Store(false)
 		if b.manager.opts.Clock.Now().Sub(began) > longestRelisten {
 			pause = firstRelisten
@@ -136,25 +138,31 @@ func (b *inbox) session(master int) {
 	// A PubSub that connects cannot be closed, so its context has to end that.
 	ctx := context.WithValue(alive, endsConnection{}, alive)
 	sub := b.manager.masters[master].client.Subscribe(ctx)
-	defer func() { _ = sub.Close() }() // nothing is left to be said on it
+	receiving := false
+	defer func() {
+		// go-redis holds a lock that Close waits for while it dials anew in the middle of
+		// receiving, and does not let go of it if a hook panics there.
+		if !receiving {
+			_ = sub.Close() // nothing is left to be said on it
+		}
+	}()
 	if b.subscribe(ctx, sub) != nil {
 		return
 	}
-	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = sheltered(sub.Close) })
 	defer stop()
 	for asked := false; ; {
+		receiving = true
 		message, err := sub.ReceiveTimeout(ctx, listenPing)
-		switch {
-		case isTimeout(err) && !asked:
-			asked = true
-			if sub.Ping(ctx) != nil {
-				return
-			}
-			continue
-		case err != nil:
+		receiving = false
+		silent := isTimeout(err)
+		if silent && !asked {
+			err = sub.Ping(ctx)
+		}
+		if err != nil {
 			return
 		}
-		asked = false
+		asked = silent
 		switch message := message.(type) {
 		case *redis.Subscription:
 			b.connected(master)

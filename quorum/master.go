@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,13 +18,13 @@ type operation = fanout.Op[request]
 
 // master is one of the N independent Redis masters, and how to talk to it.
 type master struct {
-	client   redis.UniversalClient
-	address  string
-	password string
-	timeout  time.Duration
-	cluster  *redis.ClusterClient // client, if it is one
-	timeouts clock.Timeouts       // of the calls' contexts
-	commands commands
+	client    redis.UniversalClient
+	address   string
+	password  string
+	timeout   time.Duration
+	cluster   *redis.ClusterClient // client, if it is one
+	timeouts  clock.Timeouts       // of the calls' contexts
+	pipelines pipelinePool
 
 	// ahead is how far the master's clock is ahead of the Manager's, in
 	// microseconds, as last learned; 0 before that.
@@ -49,6 +48,14 @@ func newMaster(client redis.UniversalClient, index int, timeout time.Duration) *
 		m.password = c.Options().Password
 	}
 	return m
+}
+
+// publishes tells whether messages from the master can reach who subscribes by its
+// client. A Ring publishes on the shard of the lock's key and subscribes on that of the
+// channel's name, and it panics while none of them is up.
+func (m *master) publishes() bool {
+	_, ring := m.client.(*redis.Ring)
+	return !ring
 }
 
 // errNoReply tells a lane that its master did not answer.
@@ -85,7 +92,7 @@ func (m *master) send(ctx context.Context, batch []*operation) error {
 func (m *master) sendOne(ctx context.Context, q *request) {
 	m.choose(q)
 	cmd := redis.NewCmd(context.Background(), q.command(nil)...)
-	err := m.client.Process(ctx, cmd)
+	err := sheltered(func() error { return m.client.Process(ctx, cmd) })
 	q.reply, q.replyErr = nil, err
 	if returned(err) {
 		q.reply, q.replyErr = cmd.Result()
@@ -93,17 +100,15 @@ func (m *master) sendOne(ctx context.Context, q *request) {
 }
 
 func (m *master) sendPipeline(ctx context.Context, batch []*operation) {
-	cmds := m.commands.take(len(batch))
-	pipe := m.client.Pipeline()
+	p := m.pipelines.take(len(batch))
 	for i, op := range batch {
 		q := &op.Payload
 		m.choose(q)
-		args := len(cmds.args)
-		cmds.args = q.command(cmds.args)
-		cmds.cmds[i] = *redis.NewCmd(context.Background(), cmds.args[args:len(cmds.args):len(cmds.args)]...)
-		_ = pipe.Process(ctx, &cmds.cmds[i]) // only queues
+		n := len(p.args)
+		p.args = q.command(p.args)
+		p.cmds[i] = *redis.NewCmd(context.Background(), p.args[n:len(p.args):len(p.args)]...)
 	}
-	_, err := pipe.Exec(ctx)
+	err := sheltered(func() error { return p.exec(ctx, m.client) })
 	if !returned(err) {
 		for _, op := range batch {
 			op.Payload.reply, op.Payload.replyErr = nil, err
@@ -113,57 +118,27 @@ func (m *master) sendPipeline(ctx context.Context, batch []*operation) {
 	answered := true
 	for i, op := range batch {
 		q := &op.Payload
-		q.reply, q.replyErr = cmds.cmds[i].Result()
+		q.reply, q.replyErr = p.cmds[i].Result()
 		if q.replyErr == nil && q.reply == nil {
 			q.replyErr = err
 		}
 		answered = answered && q.answered()
 	}
 	if answered {
-		m.commands.giveBack(cmds)
+		m.pipelines.giveBack(p)
 	}
 }
 
 // returned tells whether err is one that go-redis' own part of a call ends with: a
 // reply, or what reading and writing a connection fail with. A hook may return
 // something else while that part goes on, and writes to its commands for as long as
-// it does: nobody may read them then.
+// it does: nobody may read them then. Nor after a panic.
 func returned(err error) bool {
 	if err == nil || isReply(err) || errors.Is(err, io.EOF) {
 		return true
 	}
 	var network *net.OpError
 	return errors.As(err, &network)
-}
-
-// pipeline is the memory of one pipeline: its commands, and the arguments of all.
-type pipeline struct {
-	cmds []redis.Cmd
-	args []any
-}
-
-// commands keeps the memory of pipelines for the next ones: under load it would be
-// a third of all that is allocated. Only that of a pipeline comes back in which
-// every command was answered, because nothing refers to it any more.
-type commands struct{ pool sync.Pool }
-
-func (c *commands) take(n int) *pipeline {
-	p, ok := c.pool.Get().(*pipeline)
-	if !ok {
-		p = &pipeline{}
-	}
-	if cap(p.cmds) < n {
-		p.cmds = make([]redis.Cmd, n, n+n/2)
-	}
-	p.cmds = p.cmds[:n]
-	return p
-}
-
-func (c *commands) giveBack(p *pipeline) {
-	clear(p.cmds) // they hold on to tokens and replies
-	clear(p.args)
-	p.args = p.args[:0]
-	c.pool.Put(p)
 }
 
 // choose starts a request in the form that the master is known to understand.

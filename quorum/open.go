@@ -15,11 +15,12 @@ import (
 // of its own that are set up for locking and closed by Close. A URL is one that
 // go-redis' ParseURL takes: redis://user:password@host:port/db,
 // rediss:// for TLS, or unix://user:password@/path?db=n. Settings in its query,
-// such as ?read_timeout=300ms, come before the ones that Open would choose.
+// such as ?read_timeout=300ms, come before the ones that Open would choose. Timeouts
+// there must be positive, and max_retries at most 10; negative means none.
 //
 // It makes no connection. It fails if there are no URLs, if one does not parse or
-// cannot be followed (the error tells which by its number, and shows nothing of
-// it), if two lead to the same address, or if opts does not fit.
+// cannot be followed (the error tells which by its number, and what about it, and
+// shows nothing of it), if two lead to the same address, or if opts does not fit.
 func Open(urls []string, opts *Options) (*Manager, error) {
 	filled, err := opts.withDefaults()
 	if err != nil {
@@ -39,8 +40,8 @@ func Open(urls []string, opts *Options) (*Manager, error) {
 			// The parser's error repeats the URL, password and all.
 			return nil, errors.Join(fmt.Errorf("quorum: the URL of master %d does not parse", i), closeAll())
 		}
-		if !sane(settings) {
-			return nil, errors.Join(fmt.Errorf("quorum: the URL of master %d has a pool setting out of range", i), closeAll())
+		if what := outOfRange(settings); what != "" {
+			return nil, errors.Join(fmt.Errorf("quorum: the URL of master %d has a %s out of range", i, what), closeAll())
 		}
 		clients = append(clients, redis.NewClient(tune(settings, filled.AttemptTimeout)))
 	}
@@ -50,16 +51,47 @@ func Open(urls []string, opts *Options) (*Manager, error) {
 	return start(clients, clients, filled), nil
 }
 
-// sane tells whether a client can be made of o. go-redis panics where the size of
-// a pool is negative or huge, and fills a semaphore of that size at once.
-func sane(o *redis.Options) bool {
-	const most = 1 << 16
+const (
+	// mostConnections is beyond what any pool needs: a lane has a few calls under
+	// way. go-redis panics where the size of a pool is negative or huge, and fills a
+	// semaphore of that size at once.
+	mostConnections = 1 << 16
+	// mostRetries is what a call repeats at most. There is no pause between the
+	// tries, so more of them would only keep a core busy while a master is down.
+	mostRetries = 10
+	// longestSetting is what nobody means to wait for, and far from overflowing.
+	longestSetting = 365 * 24 * time.Hour
+)
+
+// outOfRange returns which setting of o is out of range, "" if none is. ParseURL
+// makes -1, go-redis' word for none, of a time that is negative or 0.
+func outOfRange(o *redis.Options) string {
 	for _, n := range []int{o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns, o.MaxConcurrentDials} {
-		if n < 0 || n > most {
-			return false
+		if n < 0 || n > mostConnections {
+			return "pool size"
 		}
 	}
-	return true
+	if o.MaxRetries > mostRetries {
+		return "number of retries"
+	}
+	// Without a timeout a dial fails at once, and so does who has to wait for a
+	// connection; a subscription's handshake with a master that hangs never ends.
+	for _, d := range []time.Duration{o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout} {
+		if d < 0 || d > longestSetting {
+			return "timeout"
+		}
+	}
+	for _, d := range []time.Duration{o.MinRetryBackoff, o.MaxRetryBackoff} {
+		if d < -1 || d > longestSetting {
+			return "retry backoff"
+		}
+	}
+	for _, d := range []time.Duration{o.ConnMaxIdleTime, o.ConnMaxLifetime, o.ConnMaxLifetimeJitter} {
+		if d < -1 || d > longestSetting {
+			return "lifetime of connections"
+		}
+	}
+	return ""
 }
 
 // tune sets a client up for locking, where its URL does not say otherwise.
@@ -72,6 +104,7 @@ func tune(o *redis.Options, timeout time.Duration) *redis.Options {
 	orDefault(&o.WriteTimeout, timeout)
 	// One retry, at once, for a pooled connection that the master has closed.
 	orDefault(&o.MaxRetries, 1)
+	o.MaxRetries = max(o.MaxRetries, -1) // with less than none, go-redis does not send a pipeline
 	orDefault(&o.MinRetryBackoff, -1)
 	orDefault(&o.MaxRetryBackoff, -1)
 	o.DialerRetries = 1
@@ -79,6 +112,9 @@ func tune(o *redis.Options, timeout time.Duration) *redis.Options {
 	// A lane has at most this many calls under way, and one kind of connection
 	// serves single commands and pipelines alike.
 	orDefault(&o.PoolSize, pipelines)
+	if o.MaxActiveConns > 0 { // past it go-redis fails a call; past the pool's size the call waits
+		o.PoolSize = min(o.PoolSize, o.MaxActiveConns)
+	}
 	o.PipelinePoolSize = -1
 	// Nothing that is of no use to a lock, on each new connection or, as RESP3's
 	// push messages, before each reply.

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
@@ -163,6 +164,79 @@ func TestOpenShowsNothingOfABadURL(t *testing.T) {
 			assertReason(t, err, nil)
 		})
 	}
+}
+
+// TestOpenBoundsWhatAURLSets: a number that somebody mistyped must not keep a core
+// busy, a call under way for ever or every dial from succeeding.
+func TestOpenBoundsWhatAURLSets(t *testing.T) {
+	refused := map[string][]string{
+		"pool size":         {"pool_size=-1", "min_idle_conns=4000000000", "max_concurrent_dials=65537"},
+		"number of retries": {"max_retries=11", "max_retries=1000000000"},
+		"timeout": {
+			"dial_timeout=-1", "dial_timeout=0", "read_timeout=-5s", "write_timeout=0", "pool_timeout=-1ns",
+			"read_timeout=9223372037", "write_timeout=9000h", // in seconds, the first is more than there can be
+		},
+		"retry backoff":           {"min_retry_backoff=9223372037", "max_retry_backoff=9000h"},
+		"lifetime of connections": {"conn_max_lifetime=200000h&conn_max_lifetime_jitter=200000h", "idle_timeout=9223372037"},
+	}
+	for what, queries := range refused {
+		for _, query := range queries {
+			m, err := quorum.Open([]string{"redis://h", "redis://:hunter2@i?" + query}, nil)
+			assert.Nil(t, m)
+			require.EqualError(t, err, "quorum: the URL of master 1 has a "+what+" out of range", query)
+		}
+	}
+	for _, query := range []string{
+		"max_retries=10", "max_retries=0", "max_retries=-1", "max_retries=-9", "min_retry_backoff=-1",
+		"read_timeout=1h", "pool_size=65536", "idle_timeout=-1", "conn_max_lifetime=1h&conn_max_lifetime_jitter=1m",
+	} {
+		m, err := quorum.Open([]string{"redis://h?" + query}, nil)
+		require.NoError(t, err, query)
+		require.NoError(t, m.Close())
+	}
+}
+
+// TestOpenedClientsTryAtLeastOnce: go-redis with fewer retries than none does not
+// send pipelines, and says nothing. So many callers make some.
+func TestOpenedClientsTryAtLeastOnce(t *testing.T) {
+	for _, retries := range []string{"-1", "-9"} {
+		f := newFake(t, nil)
+		m := open(t, quorum.Options{}, "redis://"+f.listen(t, "tcp")+"?max_retries="+retries)
+		var group errgroup.Group
+		for i := range 100 {
+			group.Go(func() error {
+				l, err := m.TryAcquire(patiently(t), fmt.Sprintf("lock-%d", i), ttl)
+				if err != nil {
+					return err
+				}
+				return l.Release(patiently(t))
+			})
+		}
+		require.NoError(t, group.Wait())
+	}
+}
+
+// TestOpenedCallsWaitForAConnection: a limit on them is no reason for a call to fail.
+func TestOpenedCallsWaitForAConnection(t *testing.T) {
+	c := embedded(t, 1)
+	c.Master(0).DelayReplies(3*time.Millisecond, quorumtest.Always) // far enough for several calls to be under way
+	m := open(t, quorum.Options{}, c.URLs()[0]+"?max_active_conns=1")
+	var group errgroup.Group
+	for i := range 50 {
+		group.Go(func() error {
+			for range 10 {
+				l, err := m.TryAcquire(patiently(t), fmt.Sprintf("lock-%d", i), ttl)
+				if err != nil {
+					return err
+				}
+				if err := l.Release(patiently(t)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, group.Wait())
 }
 
 func TestOpenRefusesWhatNewRefuses(t *testing.T) {

@@ -1,0 +1,48 @@
+package quorum
+
+import (
+	"context"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// pipeline is the memory of one pipeline: its commands, and the arguments of all.
+type pipeline struct {
+	cmds []redis.Cmd
+	args []any
+}
+
+// exec has the client carry the commands out.
+func (p *pipeline) exec(ctx context.Context, client redis.UniversalClient) error {
+	pipe := client.Pipeline()
+	for i := range p.cmds {
+		_ = pipe.Process(ctx, &p.cmds[i]) // only queues
+	}
+	_, err := pipe.Exec(ctx)
+	return err
+}
+
+// pipelinePool keeps the memory of pipelines for the next ones: under load it would be
+// a third of all that is allocated. Only that of a pipeline comes back in which
+// every command was answered, because nothing refers to it any more.
+type pipelinePool struct{ pool sync.Pool }
+
+func (s *pipelinePool) take(n int) *pipeline {
+	p, ok := s.pool.Get().(*pipeline)
+	if !ok {
+		p = &pipeline{}
+	}
+	if cap(p.cmds) < n {
+		p.cmds = make([]redis.Cmd, n, n+n/2)
+	}
+	p.cmds = p.cmds[:n]
+	return p
+}
+
+func (s *pipelinePool) giveBack(p *pipeline) {
+	clear(p.cmds) // they hold on to tokens and replies
+	clear(p.args)
+	p.args = p.args[:0]
+	s.pool.Put(p)
+}
