@@ -7,7 +7,6 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -23,7 +22,7 @@ import (
 type inbox struct {
 	manager    *Manager
 	channel    string
-	subscribed []atomic.Bool // whether messages can be expected, per master
+	subscribed []subscription // per master
 	group      errgroup.Group
 	ctx        context.Context // of the subscriptions
 	cancel     context.CancelFunc
@@ -45,7 +44,7 @@ const (
 )
 
 func newInbox(m *Manager) *inbox {
-	b := &inbox{manager: m, entries: map[string]*entry{}, subscribed: make([]atomic.Bool, len(m.masters))}
+	b := &inbox{manager: m, entries: map[string]*entry{}, subscribed: make([]subscription, len(m.masters))}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b
 }
@@ -92,7 +91,7 @@ func (b *inbox) deliver(master int, token string) {
 // connected has every waiter ask the master how things stand: it may have missed
 // something.
 func (b *inbox) connected(master int) {
-	b.subscribed[master].Store(true)
+	b.subscribed[master].since.Store(int64(b.manager.opts.Clock.Now()))
 	b.mu.Lock()
 	entries := make([]*entry, 0, len(b.entries))
 	for _, e := range b.entries {
@@ -119,7 +118,7 @@ func (b *inbox) listen(master int) {
 	for pause := firstRelisten; ; pause = min(2*pause, longestRelisten) {
 		began := b.manager.opts.Clock.Now()
 		_ = sheltered(func() error { b.session(master); return nil }) // a session that failed, like others
-		b.subscribed[master].Store(false)
+		b.subscribed[master].since.Store(0)
 		if b.manager.opts.Clock.Now().Sub(began) > longestRelisten {
 			pause = firstRelisten
 		}
@@ -135,6 +134,7 @@ func (b *inbox) listen(master int) {
 func (b *inbox) session(master int) {
 	alive, cancel := context.WithCancel(b.ctx)
 	defer cancel()
+	b.subscribed[master].end.Store(&cancel)
 	// A PubSub that connects cannot be closed, so its context has to end that.
 	ctx := context.WithValue(alive, endsConnection{}, alive)
 	sub := b.manager.masters[master].client.Subscribe(ctx)

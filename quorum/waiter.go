@@ -465,10 +465,15 @@ func (e *entry) Settle(op *operation, dropped error) {
 	q := &op.Payload
 	outcome, err := q.read(dropped)
 	e.claim.note(q, outcome, dropped)
-	now := e.waiter.manager.opts.Clock.Now()
+	m := e.waiter.manager
+	now := m.opts.Clock.Now()
 	e.waiter.mu.Lock()
+	asked := e.places[q.master].asked
 	e.places[q.master].settle(e, q, outcome, err, now)
 	e.waiter.mu.Unlock()
+	if q.vote.unheard && m.masters[q.master].cluster == nil { // a Cluster tells on every node
+		m.inbox.subscribed[q.master].unheard(asked)
+	}
 	e.waiter.nudge()
 }
 
@@ -493,7 +498,7 @@ func (e *entry) interval(master int) time.Duration {
 	pause := min(shortestRenewal+time.Duration(p.rank)*shortestRenewal/4, longestRenewal)
 	pause -= time.Duration(e.jitter * float64(pause) / 4)
 	pause = p.hurry(pause)
-	if w.manager.inbox.subscribed[master].Load() {
+	if w.manager.inbox.subscribed[master].active() {
 		p.polls = 0
 		return pause
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -744,5 +745,45 @@ func TestWaitingGrantsNothing(t *testing.T) {
 			assert.Equal(b, []string{"", "another", "another"}, b.standing())
 		}
 		assertReason(b, (<-got).err, quorum.ErrTaken)
+	})
+}
+
+// deafAtFirst is deaf, but for a subscription that is made anew.
+type deafAtFirst struct {
+	deaf
+	again *atomic.Int32
+}
+
+func (d deafAtFirst) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {
+	if d.again.Add(1) > 1 {
+		return d.Client.Subscribe(ctx, channels...)
+	}
+	return d.deaf.Subscribe(ctx, channels...)
+}
+
+// TestSubscriptionWithAnotherServerIsMadeAnew: nobody asks that server any more, as it
+// is with a primary that was replaced and goes on.
+func TestSubscriptionWithAnotherServerIsMadeAnew(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		elsewhere, err := quorumtest.StartInProcess(1)
+		require.NoError(b, err)
+		var clients []redis.UniversalClient
+		for _, c := range b.Clients() {
+			clients = append(clients, deafAtFirst{deaf{c.(*redis.Client), elsewhere.Master(0).Client()}, new(atomic.Int32)})
+		}
+		m, err := quorum.New(clients, &quorum.Options{Clock: b.clock})
+		require.NoError(b, err)
+		l := b.acquire()
+		got := make(chan served, 1)
+		b.wait(b.Context(), 0, m, got)
+		time.Sleep(time.Second) // it asks how things stand, and is told
+		assert.Zero(b, took(func() {
+			require.NoError(b, l.Release(b.Context()))
+			s := <-got
+			require.NoError(b, s.err)
+			require.NoError(b, s.lock.Release(b.Context()))
+		}), "by a message")
+		assert.NoError(b, m.Close())
+		require.NoError(b, elsewhere.Close())
 	})
 }
