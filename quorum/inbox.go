@@ -91,7 +91,7 @@ func (b *inbox) deliver(master int, token string) {
 // connected has every waiter ask the master how things stand: it may have missed
 // something.
 func (b *inbox) connected(master int) {
-	b.subscribed[master].since.Store(int64(b.manager.opts.Clock.Now()))
+	b.subscribed[master].confirmed(b.manager.opts.Clock.Now())
 	b.mu.Lock()
 	entries := make([]*entry, 0, len(b.entries))
 	for _, e := range b.entries {
@@ -118,7 +118,7 @@ func (b *inbox) listen(master int) {
 	for pause := firstRelisten; ; pause = min(2*pause, longestRelisten) {
 		began := b.manager.opts.Clock.Now()
 		_ = sheltered(func() error { b.session(master); return nil }) // a session that failed, like others
-		b.subscribed[master].since.Store(0)
+		b.subscribed[master].over()
 		if b.manager.opts.Clock.Now().Sub(began) > longestRelisten {
 			pause = firstRelisten
 		}

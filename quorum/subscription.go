@@ -9,9 +9,13 @@ import (
 
 // subscription is the inbox's with one master.
 type subscription struct {
-	since atomic.Int64 // the instant it was confirmed at; 0 while there is none
+	since atomic.Int64 // one more than the instant it was confirmed at; 0 while there is none
 	end   atomic.Pointer[context.CancelFunc]
 }
+
+func (s *subscription) confirmed(now clock.Instant) { s.since.Store(int64(now) + 1) }
+
+func (s *subscription) over() { s.since.Store(0) }
 
 // active tells whether messages can be expected.
 func (s *subscription) active() bool { return s.since.Load() != 0 }
