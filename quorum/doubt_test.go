@@ -2,6 +2,8 @@ package quorum_test
 
 import (
 	"context"
+	"maps"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -154,26 +156,22 @@ func TestLateRequestsAreWaitedForAsLongAsTCPSendsAgain(t *testing.T) {
 	}
 }
 
-// abandoning is a hook that does not wait for pipelines any more once it is told so,
-// though they go on.
+// abandoning is a hook that does not wait for some pipelines, though they go on.
 type abandoning struct {
 	processHook
 	patience time.Duration
-	abandons atomic.Bool   // the next pipeline, if it lasts
-	later    chan struct{} // closed when that has ended
+	abandons atomic.Int32   // how many of the next ones
+	later    sync.WaitGroup // until those have ended
 }
 
 // ProcessPipelineHook is part of redis.Hook.
 func (h *abandoning) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if !h.abandons.Swap(false) {
+		if h.abandons.Add(-1) < 0 {
 			return next(ctx, cmds)
 		}
 		done := make(chan error, 1)
-		go func() {
-			done <- next(context.WithoutCancel(ctx), cmds)
-			close(h.later)
-		}()
+		h.later.Go(func() { done <- next(context.WithoutCancel(ctx), cmds) })
 		select {
 		case err := <-done:
 			return err
@@ -183,51 +181,53 @@ func (h *abandoning) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 	}
 }
 
+// passOn is a hook that does nothing.
+func passOn(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error { return next(ctx, cmd) }
+
 // TestRepliesToAnAbandonedCallAreNobodysVotes: they are written to the commands of
-// that call, which must not have become another's.
+// that call, which must not have become another's. The other one is abandoned too,
+// so what its commands say is not overwritten by its own replies.
 func TestRepliesToAnAbandonedCallAreNobodysVotes(t *testing.T) {
 	bubble(t, 1, func(b *bench) {
-		o := b.Master(0).Options()
-		client := redis.NewClient(o)
+		client := redis.NewClient(b.Master(0).Options())
 		defer func() { assert.NoError(b, client.Close()) }()
-		hook := &abandoning{patience: 2 * time.Millisecond, later: make(chan struct{})}
-		hook.processHook = func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error { return next(ctx, cmd) }
+		hook := &abandoning{processHook: passOn, patience: 10 * time.Millisecond}
 		client.AddHook(hook)
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})
 		require.NoError(b, err)
 		defer func() { assert.NoError(b, m.Close()) }()
 		b.warm(m)
-		granted := make(chan error, 100)
+		failures := make(chan map[string]error, 100)
 		try := func(names ...string) {
 			// The first keeps the lane busy, so that the others make a pipeline.
 			b.Master(0).DelayReplies(time.Millisecond, 1)
 			for _, n := range append([]string{"busy-" + names[0]}, names...) {
 				go func() {
 					_, err := m.TryAcquire(b.Context(), n, time.Hour)
-					granted <- err
+					failures <- map[string]error{n: err}
 				}()
 				synctest.Wait()
 			}
-		}
-		hook.abandons.Store(true)
-		try("a", "b")
-		b.Master(0).DelayReplies(20*time.Millisecond, 2) // nil for both
-		time.Sleep(10 * time.Millisecond)
-		for range 3 {
-			<-granted
+			time.Sleep(time.Millisecond / 2)
+			b.Master(0).DelayReplies(18*time.Millisecond, 2)
+			time.Sleep(time.Millisecond)
 		}
 		b.Master(0).Set("c", "another", time.Hour)
 		b.Master(0).Set("d", "another", time.Hour)
-		try("c", "d")
-		<-hook.later
-		taken := 0
-		for range 3 {
-			if err := <-granted; err != nil {
-				assertReason(b, err, quorum.ErrTaken)
-				taken++
-			}
+		hook.abandons.Store(2)
+		try("a", "b") // the replies, nil for both, come after 19 ms
+		time.Sleep(11 * time.Millisecond)
+		try("c", "d") // which is while these are under way
+		got := map[string]error{}
+		for range 6 {
+			maps.Copy(got, <-failures)
 		}
-		assert.Equal(b, 2, taken, "no reply to the first pipeline grants what the second asked for")
+		for _, n := range []string{"a", "b", "c", "d"} {
+			assertReason(b, got[n], quorum.ErrNoQuorum)
+		}
+		assert.NoError(b, got["busy-a"])
+		assert.NoError(b, got["busy-c"])
+		hook.later.Wait()
 	})
 }
 

@@ -417,7 +417,7 @@ func TestMastersNotWaitedForAreNotAccused(t *testing.T) {
 
 		b.hang(2)
 		_, err = b.TryAcquire(b.Context(), "another", ttl)
-		require.ErrorContains(b, err, b.Master(0).Addr()+": no answer yet; "+b.Master(1).Addr()+": no answer yet)")
+		require.NotContains(b, err.Error(), "not waited for", "it ran out of time")
 		assertReason(b, err, quorum.ErrNoQuorum)
 		b.resume()
 	})

@@ -2,11 +2,15 @@ package quorum_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -234,5 +238,63 @@ func TestOnceIsNotSureBeforeItsContextEnds(t *testing.T) {
 		assert.False(b, ran)
 		assertReason(b, err, quorum.ErrTaken)
 		assert.ErrorIs(b, err, context.DeadlineExceeded)
+	})
+}
+
+// gagged is a hook that lets a client's SETs out, and while it is told to, nothing
+// else; nor lets it what is said to them in.
+type gagged struct {
+	processHook
+	mute, deaf atomic.Bool
+}
+
+var errCutOff = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("cut off")}
+
+func (h *gagged) process(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+	if cmd.Name() != "set" && h.mute.Load() {
+		return errCutOff
+	}
+	if err := next(ctx, cmd); !h.deaf.Load() {
+		return err
+	}
+	return errCutOff
+}
+
+// ProcessPipelineHook is part of redis.Hook.
+func (h *gagged) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) (first error) {
+		for _, cmd := range cmds {
+			err := h.process(ctx, cmd, func(ctx context.Context, cmd redis.Cmder) error { return next(ctx, []redis.Cmder{cmd}) })
+			cmd.SetErr(err)
+			if first == nil {
+				first = err
+			}
+		}
+		return first
+	}
+}
+
+// TestOnceKnowsATokenThatItCannotReleaseYet, though it is old enough by then to be
+// that of an attempt which succeeded.
+func TestOnceKnowsATokenThatItCannotReleaseYet(t *testing.T) {
+	bubble(t, 1, func(b *bench) {
+		client := redis.NewClient(b.Master(0).Options())
+		defer func() { assert.NoError(b, client.Close()) }()
+		hook := &gagged{}
+		hook.processHook = hook.process
+		client.AddHook(hook)
+		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})
+		require.NoError(b, err)
+		defer func() { assert.NoError(b, m.Close()) }()
+		hook.mute.Store(true)
+		hook.deaf.Store(true)
+		_, err = m.Once(b.Context(), name, time.Hour, nothing)
+		assertReason(b, err, quorum.ErrNoQuorum)
+		require.Zero(b, b.count(""), "granted: or this tests nothing")
+		hook.deaf.Store(false)
+		time.AfterFunc(3*timeout, func() { hook.mute.Store(false) })
+		ran, err := m.Once(b.Context(), name, time.Hour, nothing)
+		require.NoError(b, err)
+		assert.True(b, ran)
 	})
 }

@@ -44,18 +44,18 @@ func TestThoseBehindAContenderAreToldThatItIsTaken(t *testing.T) {
 // it before them.
 func TestLosersOfAFreeLockAreToldThatItIsTaken(t *testing.T) {
 	bubble(t, 3, func(b *bench) {
-		b.occupy(3)
-		b.plant("dead", 1, time.Minute) // before the waiter
 		waiter := b.others(1, quorum.Options{})
 		defer b.closeAll(waiter)
+		b.warm(waiter[0])
+		b.plant("dead", 1, time.Minute) // before the waiter
+		b.occupy(1)
+		b.Master(1).FailNext(1, "LOADING soon")
 		ctx, cancel := context.WithTimeout(b.Context(), 900*time.Millisecond)
 		defer cancel()
 		got := make(chan served, 1)
-		b.wait(ctx, 0, waiter[0], got)
-		for _, m := range b.Masters() {
-			m.Del(name)
-		}
-		time.Sleep(600 * time.Millisecond) // it has asked, and it is not its turn
+		b.wait(ctx, 0, waiter[0], got) // its attempt fails for want of a quorum
+		b.Master(0).Del(name)
+		time.Sleep(650 * time.Millisecond) // it has asked, and it is not its turn
 		b.occupy(3)
 		assertReason(b, (<-got).err, quorum.ErrTaken)
 	})
@@ -208,10 +208,10 @@ func TestWhoeverSeesAFreeLockSoonSeesWhoTookIt(t *testing.T) {
 		defer b.closeAll(waiter)
 		got := make(chan served, 1)
 		b.wait(b.Context(), 0, waiter[0], got)
-		time.Sleep(450 * time.Millisecond) // it has asked once more, and found it free
+		time.Sleep(650 * time.Millisecond) // it has asked once more, and found it free
 		before := b.Master(0).Commands()
 		b.occupy(3)
-		time.Sleep(150 * time.Millisecond)
+		time.Sleep(250 * time.Millisecond)
 		assert.Greater(b, b.Master(0).Commands(), before, "it has asked again")
 		for _, m := range b.Masters() {
 			m.Del(name)

@@ -427,7 +427,7 @@ var core = []mutant{
 		rule: "Close does not wait for a minority that does not answer",
 		edits: []edit{{"quorum/manager.go",
 			"timer = time.After(m.opts.Clock.Now().Sub(start) + drainMoment)",
-			"timer = nil"}},
+			"timer = time.After(m.opts.Clock.Now().Sub(start) + 1000*drainMoment)"}},
 		pkg: quorumPkg, tests: []string{"TestCloseDoesNotWaitForAMinority"},
 	},
 	{
@@ -479,7 +479,7 @@ var core = []mutant{
 		rule: "Close leaves locks taken by hand, and the keys of Once, to expire",
 		edits: []edit{
 			{"quorum/acquire.go", "\tif a.renew {\n", "\tm.watch.look(l, until)\n\tif a.renew {\n"},
-			{"quorum/watch.go", "\tw.mu.Unlock()\n\tfor _, l := range locks {\n\t\tl.end(errManagerClosed)\n", "\tw.mu.Unlock()\n\tfor _, l := range locks {\n\t\tl.end(errManagerClosed)\n\t\tl.letGo(w.clock.Now())\n"},
+			{"quorum/watch.go", "\tw.mu.Unlock()\n\tfor _, l := range locks {\n\t\tl.end(errManagerClosed)\n", "\tw.mu.Unlock()\n\tfor _, l := range locks {\n\t\tl.end(errManagerClosed)\n\t\tl.letGo(errManagerClosed, w.clock.Now())\n"},
 		},
 		pkg: quorumPkg, tests: []string{"TestCloseEndsLocksAndCalls", "TestOnceKeepsThePeriodWhateverFnDoes"},
 	},
@@ -527,7 +527,7 @@ var core = []mutant{
 		edits: []edit{{"quorum/once.go",
 			`holder != "" && !m.abandoned.has(holder, now()) {`,
 			`holder != "" {`}},
-		pkg: quorumPkg, tests: []string{"TestOnceRecognisesATokenOfItsOwn", "TestOnceKnowsItsOwnAttempts"},
+		pkg: quorumPkg, tests: []string{"TestOnceKnowsATokenThatItCannotReleaseYet"},
 	},
 	{
 		name: "once-gives-back",
