@@ -182,7 +182,9 @@ func (h *abandoning) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 }
 
 // passOn is a hook that does nothing.
-func passOn(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error { return next(ctx, cmd) }
+func passOn(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+	return next(ctx, cmd)
+}
 
 // TestRepliesToAnAbandonedCallAreNobodysVotes: they are written to the commands of
 // that call, which must not have become another's. The other one is abandoned too,
@@ -209,12 +211,12 @@ func TestRepliesToAnAbandonedCallAreNobodysVotes(t *testing.T) {
 				synctest.Wait()
 			}
 			time.Sleep(time.Millisecond / 2)
+			hook.abandons.Store(1)
 			b.Master(0).DelayReplies(18*time.Millisecond, 2)
 			time.Sleep(time.Millisecond)
 		}
 		b.Master(0).Set("c", "another", time.Hour)
 		b.Master(0).Set("d", "another", time.Hour)
-		hook.abandons.Store(2)
 		try("a", "b") // the replies, nil for both, come after 19 ms
 		time.Sleep(11 * time.Millisecond)
 		try("c", "d") // which is while these are under way

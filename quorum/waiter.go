@@ -522,7 +522,7 @@ func (p *place) hurry(pause time.Duration) time.Duration {
 		p.hurried = 0
 		return min(soon, pause)
 	}
-	again := soon << p.hurried
+	again := max(soon, min(soon<<p.hurried, longestHurry))
 	p.hurried = min(p.hurried+1, 10)
 	return min(again, pause)
 }
