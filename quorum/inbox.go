@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -90,24 +91,33 @@ func (b *inbox) deliver(master int, token string) {
 }
 
 // connected has every waiter ask the master how things stand: it may have missed
-// something.
+// something. Meanwhile messages are received.
 func (b *inbox) connected(master int) {
 	b.subscribed[master].Store(true)
-	b.mu.Lock()
-	entries := make([]*entry, 0, len(b.entries))
-	for _, e := range b.entries {
-		entries = append(entries, e)
-	}
-	b.mu.Unlock()
-	slices.SortFunc(entries, func(x, y *entry) int { return cmp.Compare(x.jitter, y.jitter) })
-	passed := 0.0
-	for _, e := range entries {
-		if !b.manager.sleep(b.ctx, time.Duration((e.jitter-passed)*float64(askSpread))) {
+	b.group.Go(func() error { b.catchUp(master); return nil })
+}
+
+// catchUp has the waiters ask, each at its time: nobody sleeps as briefly as a crowd
+// of waiters would need it between one and the next.
+func (b *inbox) catchUp(master int) {
+	now := b.manager.opts.Clock.Now
+	began := now()
+	for _, e := range b.byJitter() {
+		due := began.Add(time.Duration(e.jitter * float64(askSpread)))
+		if wait := due.Sub(now()); wait > 0 && !b.manager.sleep(b.ctx, wait) {
 			return
 		}
-		passed = e.jitter
 		e.ask(master)
 	}
+}
+
+// byJitter returns the entries there are, in the order in which they ask.
+func (b *inbox) byJitter() []*entry {
+	b.mu.Lock()
+	entries := slices.Collect(maps.Values(b.entries))
+	b.mu.Unlock()
+	slices.SortFunc(entries, func(x, y *entry) int { return cmp.Compare(x.jitter, y.jitter) })
+	return entries
 }
 
 // askSpread is over how long the waiters spread their questions to a master that is
