@@ -200,16 +200,20 @@ func isTimeout(err error) bool {
 	return errors.As(err, &netErr) && netErr.Timeout()
 }
 
-// close ends the subscriptions, and waits for them until ctx ends.
-func (b *inbox) close(ctx context.Context) error {
+// close ends the subscriptions, and waits a moment for them, until ctx ends at the
+// latest. One that is stuck in a client of the caller's ends with that client's call,
+// and nothing depends on it.
+func (b *inbox) close(ctx context.Context) {
 	b.mu.Lock()
 	b.closed = true
 	open := b.open
 	b.mu.Unlock()
 	b.cancel()
 	if !open {
-		return nil
+		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, closeMoment)
+	defer cancel()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -217,8 +221,6 @@ func (b *inbox) close(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		return nil
 	case <-ctx.Done():
-		return errors.New("quorum: close: a client is still busy with a subscription")
 	}
 }

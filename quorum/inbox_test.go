@@ -186,3 +186,30 @@ func TestCrowdOfWaitersDelaysNoMessage(t *testing.T) {
 		require.NoError(t, m.Close())
 	})
 }
+
+// TestStuckSubscriptionDoesNotKeepClose: it is in a client of the caller's, which heeds
+// no context there, and nothing depends on it any more.
+func TestStuckSubscriptionDoesNotKeepClose(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		stuck := make(chan struct{})
+		h := &hook{
+			before: func(context.Context) error { return nil },
+			dial: func(ctx context.Context) error {
+				if deadline, _ := ctx.Deadline(); time.Until(deadline) == timeout {
+					<-stuck
+				}
+				return nil
+			},
+		}
+		m := b.hooked(h)
+		b.warm(m)
+		b.acquire()
+		h.on.Store(true)
+		got := make(chan served, 1)
+		b.wait(b.Context(), 0, m, got)
+		assert.Equal(b, 2, b.subscribers())
+		assert.LessOrEqual(b, took(func() { assert.NoError(b, m.Close()) }), 100*time.Millisecond)
+		assertReason(b, (<-got).err, quorum.ErrClosed)
+		close(stuck) // its goroutine ends with the call, or the bubble fails
+	})
+}

@@ -222,7 +222,7 @@ func (m *Manager) Close() error {
 	}
 	errs = append(errs, m.owing.wait(ctx, "keys left to expire"), m.abandoned())
 	close(m.stop)
-	errs = append(errs, m.inbox.close(ctx))
+	m.inbox.close(ctx)
 	for _, client := range m.owned {
 		errs = append(errs, client.Close())
 	}

@@ -3,6 +3,15 @@ package main
 // waiting are the mutants about queues and hand-off.
 var waiting = []mutant{
 	{
+		name: "close-waits-for-a-stuck-subscription",
+		rule: "Close does not wait for a subscription that is stuck in a caller's client",
+		edits: []edit{{"quorum/inbox.go",
+			"context.WithTimeout(ctx, closeMoment)",
+			"context.WithTimeout(ctx, 10*closeMoment)"}},
+		pkg: quorumPkg, tests: []string{"TestStuckSubscriptionDoesNotKeepClose"},
+		minor: true,
+	},
+	{
 		name: "catching-up-before-messages",
 		rule: "messages are delivered at once, however many waiters there are to catch up",
 		edits: []edit{{"quorum/inbox.go",
