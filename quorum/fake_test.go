@@ -101,9 +101,23 @@ func (f *fake) serve(c net.Conn) {
 	f.mu.Lock()
 	f.conns = append(f.conns, c)
 	f.mu.Unlock()
+	// A client does not read before all of its pipeline is written, and a connection
+	// without a socket has no buffers.
+	replies := make(chan string, 1<<12)
+	f.serving.Go(func() {
+		for reply := range replies {
+			if reply == "" {
+				continue
+			}
+			if _, err := io.WriteString(c, reply); err != nil {
+				_ = c.Close() // then nothing is read there any more
+			}
+		}
+	})
 	f.serving.Go(func() {
 		defer func() {
 			_ = c.Close() // its client may have closed it already
+			close(replies)
 			f.ended <- struct{}{}
 		}()
 		for r := bufio.NewReader(c); ; {
@@ -114,9 +128,7 @@ func (f *fake) serve(c net.Conn) {
 			f.mu.Lock()
 			f.commands = append(f.commands, args)
 			f.mu.Unlock()
-			if _, err := io.WriteString(c, f.answer(args)); err != nil {
-				return
-			}
+			replies <- f.answer(args)
 		}
 	})
 }

@@ -116,6 +116,7 @@ func TestContextsOfClientsEnd(t *testing.T) {
 		assert.False(b, m.Stats().Masters[0].Answering)
 		h.on.Store(false)
 		time.Sleep(2 * timeout)
+		synctest.Wait()
 		require.NotEmpty(b, waited)
 		for _, d := range waited {
 			assert.LessOrEqual(b, d, timeout+timeout/8)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -89,24 +90,33 @@ func (b *inbox) deliver(master int, token string) {
 }
 
 // connected has every waiter ask the master how things stand: it may have missed
-// something.
+// something. Meanwhile messages are received.
 func (b *inbox) connected(master int) {
 	b.subscribed[master].confirmed(b.manager.opts.Clock.Now())
-	b.mu.Lock()
-	entries := make([]*entry, 0, len(b.entries))
-	for _, e := range b.entries {
-		entries = append(entries, e)
-	}
-	b.mu.Unlock()
-	slices.SortFunc(entries, func(x, y *entry) int { return cmp.Compare(x.jitter, y.jitter) })
-	passed := 0.0
-	for _, e := range entries {
-		if !b.manager.sleep(b.ctx, time.Duration((e.jitter-passed)*float64(askSpread))) {
+	b.group.Go(func() error { b.catchUp(master); return nil })
+}
+
+// catchUp has the waiters ask, each at its time: nobody sleeps as briefly as a crowd
+// of waiters would need it between one and the next.
+func (b *inbox) catchUp(master int) {
+	now := b.manager.opts.Clock.Now
+	began := now()
+	for _, e := range b.byJitter() {
+		due := began.Add(time.Duration(e.jitter * float64(askSpread)))
+		if wait := due.Sub(now()); wait > 0 && !b.manager.sleep(b.ctx, wait) {
 			return
 		}
-		passed = e.jitter
 		e.ask(master)
 	}
+}
+
+// byJitter returns the entries there are, in the order in which they ask.
+func (b *inbox) byJitter() []*entry {
+	b.mu.Lock()
+	entries := slices.Collect(maps.Values(b.entries))
+	b.mu.Unlock()
+	slices.SortFunc(entries, func(x, y *entry) int { return cmp.Compare(x.jitter, y.jitter) })
+	return entries
 }
 
 // askSpread is over how long the waiters spread their questions to a master that is
@@ -190,16 +200,20 @@ func isTimeout(err error) bool {
 	return errors.As(err, &netErr) && netErr.Timeout()
 }
 
-// close ends the subscriptions, and waits for them until ctx ends.
-func (b *inbox) close(ctx context.Context) error {
+// close ends the subscriptions, and waits a moment for them, until ctx ends at the
+// latest. One that is stuck in a client of the caller's ends with that client's call,
+// and nothing depends on it.
+func (b *inbox) close(ctx context.Context) {
 	b.mu.Lock()
 	b.closed = true
 	open := b.open
 	b.mu.Unlock()
 	b.cancel()
 	if !open {
-		return nil
+		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, closeMoment)
+	defer cancel()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -207,8 +221,6 @@ func (b *inbox) close(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		return nil
 	case <-ctx.Done():
-		return errors.New("quorum: close: a client is still busy with a subscription")
 	}
 }

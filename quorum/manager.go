@@ -230,7 +230,7 @@ func (m *Manager) Close() error {
 	close(m.stop)
 	_ = m.tasks.Wait() // they return no error, and m.stop ends them
 	errs = append(errs, m.leftToExpire())
-	errs = append(errs, m.inbox.close(ctx))
+	m.inbox.close(ctx)
 	for _, client := range m.owned {
 		errs = append(errs, client.Close())
 	}

@@ -3,6 +3,32 @@ package main
 // waiting are the mutants about queues and hand-off.
 var waiting = []mutant{
 	{
+		name: "close-waits-for-a-stuck-subscription",
+		rule: "Close does not wait for a subscription that is stuck in a caller's client",
+		edits: []edit{{"quorum/inbox.go",
+			"context.WithTimeout(ctx, closeMoment)",
+			"context.WithTimeout(ctx, 10*closeMoment)"}},
+		pkg: quorumPkg, tests: []string{"TestStuckSubscriptionDoesNotKeepClose"},
+		minor: true,
+	},
+	{
+		name: "catching-up-before-messages",
+		rule: "messages are delivered at once, however many waiters there are to catch up",
+		edits: []edit{{"quorum/inbox.go",
+			"b.group.Go(func() error { b.catchUp(master); return nil })",
+			"b.catchUp(master)"}},
+		pkg: quorumPkg, tests: []string{"TestCrowdOfWaitersDelaysNoMessage"},
+	},
+	{
+		name: "catching-up-all-at-once",
+		rule: "a crowd of waiters does not ask a master that is back in one moment",
+		edits: []edit{{"quorum/inbox.go",
+			"wait > 0 && !b.manager.sleep",
+			"wait < 0 && !b.manager.sleep"}},
+		pkg: quorumPkg, tests: []string{"TestCrowdOfWaitersDelaysNoMessage"},
+		minor: true,
+	},
+	{
 		name: "waiting-grants",
 		rule: "waiters' renewals report and never grant",
 		edits: []edit{{"quorum/wait.lua",
