@@ -48,7 +48,9 @@
 //
 //   - no master forgets a key that it granted before the key's time is up, and
 //   - no master's clock gains more on a holder's than the drift allows for, or
-//     jumps ahead.
+//     jumps ahead, and
+//   - all clients of the name use the same set of masters and the same
+//     Options.Prefix; see "Changing the masters".
 //
 // And no lock is held for ever: what nobody releases expires.
 //
@@ -59,8 +61,8 @@
 // was flushed, that evicts keys, or that was replaced by a replica which had not
 // got the key yet. With N = 5, one master that forgets and a holder that only just
 // had its quorum are enough. With the guard, a master that was restarted, flushed
-// or replaced does no harm, nor do all of them at once; one that evicts keys, or on
-// which somebody deletes them one by one, does: nothing tells.
+// or replaced does no harm, nor do all of them at once. "The restart guard" below
+// says what it does not see.
 //
 // A clock that is set ahead expires keys early. Let the masters' clocks be slewed,
 // not stepped.
@@ -145,6 +147,42 @@
 // that a master which has crashed stays away for longer than the longest TTL. With
 // appendfsync everysec a power cut makes it forget the grants of the last second,
 // or more. Let maxmemory-policy be noeviction.
+//
+// # Changing the masters
+//
+// The guarantee holds among clients of one set of masters. A rolling deployment
+// that edits the list runs clients of two sets side by side, and a majority of one
+// set need not meet a majority of the other: of A, B and C an old client may have A
+// and B, while a new one has C, D and E of five, or C and D of A, C and D
+// (TestOtherMastersOrPrefixesDoNotExclude). To change the set, or the prefix:
+//
+//  1. Stop all clients of the old set.
+//  2. Wait until all that they may hold is over: for the longest TTL, or the longest
+//     period of Once. With Options.Fencing wait for a minute at least, because the
+//     new masters have no fences yet.
+//  3. Start the clients of the new set.
+//
+// With Options.RestartGuard, masters that are new to it are held out for its time.
+// Bootstrap spares them that only if every master of the set is new.
+//
+// # The restart guard
+//
+// Options.RestartGuard knows a master's memory by a marker, which names the ids of
+// the server's run and of its replication history. A master that has another marker
+// or none is held out. The guard does not see
+//
+//   - two servers that play one master at a time. After a failover, the old primary
+//     may still answer clients that have not heard of it. A master counts as
+//     replaced only once its predecessor answers nobody any more. Set
+//     min-replicas-to-write to 1, so that a primary that was cut off takes no more
+//     writes, and let the guard be at least the longest TTL + min-replicas-max-lag.
+//   - SWAPDB, DEBUG RELOAD, or a virtual machine that is reverted to a snapshot. The
+//     server forgets and keeps its ids.
+//   - keys that the master evicts, or that somebody deletes one by one.
+//
+// It also holds a master out that forgot nothing when the replication id changes:
+// when a first replica attaches, and when the replication backlog is freed, by
+// default an hour after the last replica left. Do that to one master at a time.
 //
 // # Access rights
 //

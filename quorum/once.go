@@ -17,6 +17,13 @@ import (
 // repeated, for half a period and 5 s at most. After that, or if ctx ends, the
 // error is that of TryAcquire.
 //
+// Another replica's token on a majority does not prove that fn runs there. While
+// the token is younger than that replica's Options.AttemptTimeout, its attempt may
+// still fail, and the period is free again. And a replica that crashes, or is cut
+// off from the masters, right after they granted it the period leaves the period
+// taken although nobody runs fn. Work that must not be missed needs a record of its
+// own of when it was done last.
+//
 // period is counted by the masters and must be shorter than the interval in
 // which Once is called, say 23 hours for a nightly job: a period as long as the
 // interval can still be running when the next call comes.

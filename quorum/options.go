@@ -63,8 +63,10 @@ type Options struct {
 	// anybody uses for these names; this Manager refuses longer ones, in Extend
 	// and Once too. Masters that nobody has seen yet are held out as well, so a
 	// new deployment begins with Manager.Bootstrap, or waits. Whole milliseconds.
-	// It cannot be had with Cluster and Ring clients.
-	// Default: none; see the package documentation for what that means.
+	// Where masters fail over to replicas, add min-replicas-max-lag. Cluster and
+	// Ring clients are not supported.
+	// Default: none. See "The restart guard" in the package documentation for what
+	// the guard does not see.
 	RestartGuard time.Duration
 
 	// MaxHold bounds how long Do keeps a lock alive, as AutoRenew's maxHold does

@@ -1,0 +1,37 @@
+package quorum_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/quorum/quorumtest"
+)
+
+// TestOtherMastersOrPrefixesDoNotExclude shows the third condition of the guarantee:
+// a rolling deployment that edits the list of masters has two holders at once, as
+// soon as one master misses one attempt. So has one that edits the prefix.
+func TestOtherMastersOrPrefixesDoNotExclude(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		before, err := quorum.New(b.Clients()[:3], &quorum.Options{Clock: b.clock})
+		require.NoError(b, err)
+		prefixed := newManager(b.T, b.Cluster, quorum.Options{Clock: b.clock, Prefix: "app:"})
+		defer b.closeAll([]*quorum.Manager{before, prefixed})
+
+		b.Master(2).Stop()
+		first, err := before.TryAcquire(b.Context(), name, ttl)
+		require.NoError(b, err)
+		time.Sleep(2 * time.Second) // the client gives up asking the third
+		b.restart(2, quorumtest.KeepMemory)
+		second := b.acquire()
+		third, err := prefixed.TryAcquire(b.Context(), name, ttl)
+		require.NoError(b, err)
+		for _, l := range []*quorum.Lock{first, second, third} {
+			assert.Positive(b, l.Validity())
+			assert.NoError(b, l.Release(b.Context()))
+		}
+	})
+}
