@@ -32,7 +32,7 @@ type claim struct {
 func (m *Manager) newClaim(name string) (*claim, error) {
 	token, err := m.tokens.New()
 	if err != nil {
-		return nil, fmt.Errorf("quorum: acquire %q: %w", name, err)
+		return nil, fmt.Errorf("quorum: acquire %s: %w", quote(name), err)
 	}
 	key := m.opts.Prefix + name
 	return &claim{

@@ -88,7 +88,7 @@ func (e *AttemptError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "quorum: %s", e.Op)
 	if e.Name != "" {
-		fmt.Fprintf(&b, " %q", e.Name)
+		b.WriteString(" " + quote(e.Name))
 	}
 	b.WriteString(": ")
 	separator := ""

@@ -24,7 +24,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	m := l.claim.manager
 	whole, window, err := m.checkTTL(ttl)
 	if err != nil {
-		return fmt.Errorf("quorum: extend %q: %w", l.Name(), err)
+		return fmt.Errorf("quorum: extend %s: %w", quote(l.Name()), err)
 	}
 	if err := m.enter(); err != nil {
 		return err

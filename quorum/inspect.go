@@ -6,8 +6,6 @@ import (
 	"math"
 	"slices"
 	"time"
-
-	"github.com/quorumlock/redlock/token"
 )
 
 // Standing is what the masters say of a lock, taken together.
@@ -82,33 +80,6 @@ type MasterInspection struct {
 // vacant tells whether nothing stands there. A key with an empty value is in the
 // way like any other, and it has a TTL.
 func (m MasterInspection) vacant() bool { return m.Err == nil && m.Token == "" && m.TTL == 0 }
-
-// String tells the standing and, with the tokens cut short, each master's part.
-func (i *Inspection) String() string {
-	s := fmt.Sprintf("lock %q is %v", i.Name, i.Standing)
-	if i.Waiting > 0 {
-		s += fmt.Sprintf(", %d wait, the first for %v", i.Waiting, i.Waited)
-	}
-	for _, m := range i.Masters {
-		switch {
-		case m.Err != nil:
-			s += fmt.Sprintf("; %s: %v", m.Master, m.Err)
-		case m.vacant():
-			s += fmt.Sprintf("; %s: vacant", m.Master)
-		case m.TTL < 0:
-			s += fmt.Sprintf("; %s: %s for ever", m.Master, token.Abbreviate(m.Token))
-		default:
-			s += fmt.Sprintf("; %s: %s for %v", m.Master, token.Abbreviate(m.Token), m.TTL)
-		}
-		if m.HeldOut > 0 {
-			s += fmt.Sprintf(", held out for %v", m.HeldOut)
-		}
-		if m.Evicts != "" {
-			s += ", may evict keys: " + m.Evicts
-		}
-	}
-	return s
-}
 
 // Inspect asks every master who holds the lock called name, and changes nothing.
 // It waits for all of them, for Options.AttemptTimeout at most. If fewer than a

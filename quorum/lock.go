@@ -2,13 +2,11 @@ package quorum
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
-	"github.com/quorumlock/redlock/token"
 )
 
 // Lock is one acquisition of a lock. It is never reused for another, and its
@@ -56,12 +54,6 @@ func (l *Lock) Token() string { return l.claim.token }
 // that was paused past its window can do no harm. Let it begin with 1, so that who
 // forgot the option is refused. A fence is at most 2^53 − 1.
 func (l *Lock) Fence() int64 { return l.claim.fence.Load() }
-
-// String tells the lock's name, the beginning of its token and what is left of
-// its window.
-func (l *Lock) String() string {
-	return fmt.Sprintf("lock %q (token %s, valid for %v)", l.Name(), token.Abbreviate(l.Token()), l.Validity())
-}
 
 // Validity returns what is left of the time in which the lock can be relied on.
 // It is 0 or negative once that is over, for whatever reason. It asks the clock,

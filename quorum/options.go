@@ -176,7 +176,7 @@ func (m *Manager) acquisition(name string, ttl time.Duration, opts []AcquireOpti
 	}
 	var err error
 	if a.ttl, a.window, err = m.checkTTL(ttl); err != nil {
-		return a, fmt.Errorf("quorum: acquire %q: %w", name, err)
+		return a, fmt.Errorf("quorum: acquire %s: %w", quote(name), err)
 	}
 	for _, opt := range opts {
 		if opt != nil {
@@ -184,7 +184,7 @@ func (m *Manager) acquisition(name string, ttl time.Duration, opts []AcquireOpti
 		}
 	}
 	if a.err != nil {
-		return a, fmt.Errorf("quorum: acquire %q: %w", name, a.err)
+		return a, fmt.Errorf("quorum: acquire %s: %w", quote(name), a.err)
 	}
 	return a, nil
 }
@@ -194,7 +194,7 @@ func (m *Manager) checkName(name string) error {
 	case name == "":
 		return errors.New("empty name")
 	case strings.HasPrefix(m.opts.Prefix+name, auxiliaryPrefix):
-		return fmt.Errorf("name %q begins with %q, which is for auxiliary keys", name, auxiliaryPrefix)
+		return fmt.Errorf("name %s begins with %q, which is for auxiliary keys", quote(name), auxiliaryPrefix)
 	}
 	return nil
 }

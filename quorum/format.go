@@ -1,0 +1,143 @@
+package quorum
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/quorumlock/redlock/token"
+)
+
+// What is printed and logged shows no password and no whole ownership token: fmt and
+// slog look into whatever does not say how to print itself.
+
+// String names the quorum and the masters' addresses.
+func (m *Manager) String() string {
+	if m == nil {
+		return "<nil>"
+	}
+	addresses := make([]string, len(m.masters))
+	for i := range m.masters {
+		addresses[i] = m.masters[i].address
+	}
+	return fmt.Sprintf("locks by %d of %d masters (%s)", m.quorum, len(addresses), strings.Join(addresses, ", "))
+}
+
+// Format prints String, whatever the verb.
+func (m *Manager) Format(f fmt.State, verb rune) { format(f, verb, m.String()) }
+
+// String tells the lock's name, the beginning of its token and what is left of
+// its window.
+func (l *Lock) String() string {
+	if l == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("lock %s (token %s, valid for %v)", quote(l.Name()), token.Abbreviate(l.Token()), l.Validity())
+}
+
+// Format prints String, whatever the verb.
+func (l *Lock) Format(f fmt.State, verb rune) { format(f, verb, l.String()) }
+
+// format prints text for any verb. With one that is not for text, fmt itself would
+// print all that there is instead.
+func format(f fmt.State, verb rune, text string) {
+	switch verb {
+	case 'q', 'x', 'X':
+	default:
+		verb = 's'
+	}
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), text) // fmt itself is what it writes to
+}
+
+// LogValue is what log/slog shows: what String tells, and the fence if there is one.
+func (l *Lock) LogValue() slog.Value {
+	if l == nil {
+		return slog.AnyValue(nil)
+	}
+	attrs := []slog.Attr{
+		slog.String("name", clip(l.Name())),
+		slog.String("token", token.Abbreviate(l.Token())),
+		slog.Duration("validity", l.Validity()),
+	}
+	if fence := l.Fence(); fence != 0 {
+		attrs = append(attrs, slog.Int64("fence", fence))
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// String tells the standing and, with the tokens cut short, each master's part.
+func (i Inspection) String() string {
+	s := fmt.Sprintf("lock %s is %v", quote(i.Name), i.Standing)
+	if i.Waiting > 0 {
+		s += fmt.Sprintf(", %d wait, the first for %v", i.Waiting, i.Waited)
+	}
+	for _, m := range i.Masters {
+		s += "; " + m.String()
+	}
+	return s
+}
+
+// LogValue is what log/slog shows: all there is, with the tokens cut short.
+func (i Inspection) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("name", clip(i.Name)), slog.String("standing", i.Standing.String())}
+	if i.Holder != "" {
+		attrs = append(attrs, slog.String("holder", token.Abbreviate(i.Holder)), slog.Duration("ttl", i.TTL))
+	}
+	attrs = append(attrs, waiting(i.Waiting, i.Waited)...)
+	// By address, for in a list slog would not ask the parts how to show them.
+	masters := make([]slog.Attr, len(i.Masters))
+	for n, m := range i.Masters {
+		masters[n] = slog.Attr{Key: m.Master, Value: m.LogValue()}
+	}
+	return slog.GroupValue(append(attrs, slog.Attr{Key: "masters", Value: slog.GroupValue(masters...)})...)
+}
+
+// String tells what the master said, with the token cut short.
+func (m MasterInspection) String() string {
+	s := m.Master + ": "
+	switch {
+	case m.Err != nil:
+		s += m.Err.Error()
+	case m.vacant():
+		s += "vacant"
+	case m.TTL < 0:
+		s += token.Abbreviate(m.Token) + " for ever"
+	default:
+		s += fmt.Sprintf("%s for %v", token.Abbreviate(m.Token), m.TTL)
+	}
+	if m.HeldOut > 0 {
+		s += fmt.Sprintf(", held out for %v", m.HeldOut)
+	}
+	if m.Evicts != "" {
+		s += ", may evict keys: " + m.Evicts
+	}
+	return s
+}
+
+// LogValue is what log/slog shows: what there is, with the token cut short.
+func (m MasterInspection) LogValue() slog.Value {
+	if m.Err != nil {
+		return slog.GroupValue(slog.String("error", m.Err.Error()))
+	}
+	attrs := []slog.Attr{slog.Bool("vacant", m.vacant())}
+	if !m.vacant() {
+		attrs = append(attrs, slog.String("token", token.Abbreviate(m.Token)), slog.Duration("ttl", m.TTL))
+	}
+	attrs = append(attrs, waiting(m.Waiting, m.Waited)...)
+	if m.HeldOut > 0 {
+		attrs = append(attrs, slog.Duration("held_out", m.HeldOut))
+	}
+	if m.Evicts != "" {
+		attrs = append(attrs, slog.String("evicts", m.Evicts))
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// waiting is what there is to show of a queue, if anybody is in it.
+func waiting(n int, longest time.Duration) []slog.Attr {
+	if n == 0 {
+		return nil
+	}
+	return []slog.Attr{slog.Int("waiting", n), slog.Duration("waited", longest)}
+}

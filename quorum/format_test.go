@@ -1,0 +1,165 @@
+package quorum_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/token"
+)
+
+// verbs are all that fmt knows for any type, with every flag, and one that it does not.
+var verbs = func() (verbs []string) {
+	for _, flag := range []string{"", "+", "#", "-", " ", "0", "+#", "30", ".3"} {
+		for _, verb := range "vTtbcdoOqxXUeEfFgGsp!" {
+			verbs = append(verbs, "%"+flag+string(verb))
+		}
+	}
+	return verbs
+}()
+
+// TestManagerPrintsNoPassword whatever the verb, and wherever it is nested.
+func TestManagerPrintsNoPassword(t *testing.T) {
+	const secret = "hunter2-is-secret"
+	m := open(t, quorum.Options{}, "redis://user:"+secret+"@127.0.0.1:1", "redis://:"+secret+"@127.0.0.1:2")
+	nested := struct {
+		Exported   *quorum.Manager
+		Any        any
+		All        []*quorum.Manager
+		ByName     map[string]*quorum.Manager
+		unexported *quorum.Manager
+	}{m, m, []*quorum.Manager{m}, map[string]*quorum.Manager{"locks": m}, m}
+	for _, verb := range verbs {
+		for _, value := range []any{m, nested, &nested, []any{m}, &m} {
+			assert.NotContains(t, fmt.Sprintf(verb, value), secret, "%s of a %T", verb, value)
+		}
+	}
+	const text = "2 of 2 masters (127.0.0.1:1, 127.0.0.1:2)"
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%t"} {
+		assert.Contains(t, fmt.Sprintf(verb, m), text, verb)
+		assert.Contains(t, fmt.Sprintf(verb, nested), text, verb)
+	}
+	var none *quorum.Manager
+	require.Equal(t, "<nil>", fmt.Sprint(none))
+	require.NotEmpty(t, nested.unexported)
+}
+
+// TestLockPrintsNoWholeToken whatever the verb.
+func TestLockPrintsNoWholeToken(t *testing.T) {
+	bubble(t, 1, func(b *bench) {
+		l := b.acquire()
+		for _, verb := range verbs {
+			text := fmt.Sprintf(verb, l)
+			assert.NotContains(b, text, l.Token(), verb)
+			assert.NotContains(b, text, fmt.Sprintf("%x", l.Token()), verb)
+		}
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
+			assert.Equal(b, l.String(), fmt.Sprintf(verb, l), verb)
+		}
+		assert.Equal(b, strconv.Quote(l.String()), fmt.Sprintf("%q", l))
+		assert.Equal(b, "<nil>", fmt.Sprint((*quorum.Lock)(nil)))
+	})
+}
+
+// logged returns what slog's handlers make of a value.
+func logged(value any) (asJSON, asText string) {
+	var j, t bytes.Buffer
+	slog.New(slog.NewJSONHandler(&j, nil)).Info("logged", "it", value)
+	slog.New(slog.NewTextHandler(&t, nil)).Info("logged", "it", value)
+	return j.String(), t.String()
+}
+
+// TestLogsShowNoWholeToken of what is given to slog, by value or by pointer. What
+// is marshaled on purpose is whole.
+func TestLogsShowNoWholeToken(t *testing.T) {
+	bubbleWith(t, 3, quorum.Options{Fencing: true}, func(b *bench) {
+		l := b.acquire()
+		b.plant("somebody-who-waits", 1, time.Minute)
+		b.Master(2).Set(name, "another-and-its-token", time.Hour)
+		b.Master(1).Stop()
+		i, err := b.Inspect(b.Context(), name)
+		require.NoError(b, err)
+		tokens := []string{l.Token(), "another-and-its-token"}
+		for _, value := range []any{l, i, *i, i.Masters[0], &i.Masters[2]} {
+			asJSON, asText := logged(value)
+			for _, text := range []string{asJSON, asText, fmt.Sprint(value), fmt.Sprintf("%+v", value)} {
+				for _, secret := range tokens {
+					assert.NotContains(b, text, secret, "of a %T", value)
+				}
+			}
+		}
+
+		asJSON, asText := logged(l)
+		assert.Contains(b, asJSON, fmt.Sprintf(`"it":{"name":"nightly-mail","token":"%s","validity":%d,"fence":%d}`,
+			token.Abbreviate(l.Token()), l.Validity(), l.Fence()))
+		assert.Contains(b, asText, "it.name=nightly-mail it.token="+token.Abbreviate(l.Token()))
+		var entry struct{ It map[string]any }
+		asJSON, _ = logged(i)
+		require.NoError(b, json.Unmarshal([]byte(asJSON), &entry))
+		assert.Equal(b, "unknown", entry.It["standing"])
+		assert.EqualValues(b, 1, entry.It["waiting"])
+		masters, ok := entry.It["masters"].(map[string]any)
+		require.True(b, ok, asJSON)
+		assert.Subset(b, masters[b.Master(2).Addr()], map[string]any{"vacant": false, "token": "anothe…"})
+		assert.Contains(b, masters[b.Master(1).Addr()], "error")
+
+		whole, err := json.Marshal(i)
+		require.NoError(b, err)
+		for _, secret := range tokens {
+			assert.Contains(b, string(whole), secret)
+		}
+		asJSON, _ = logged((*quorum.Lock)(nil))
+		assert.Contains(b, asJSON, `"it":null`)
+	})
+}
+
+// TestLongNamesAreCutShort wherever they are shown, and between two characters.
+func TestLongNamesAreCutShort(t *testing.T) {
+	for what, tt := range map[string]struct{ name, shown string }{
+		"of 100 bytes":       {strings.Repeat("x", 100), `"` + strings.Repeat("x", 100) + `"`},
+		"of 101 bytes":       {strings.Repeat("x", 101), `"` + strings.Repeat("x", 100) + `…" (101 bytes)`},
+		"of 16 MB":           {strings.Repeat("x", 16<<20), `"` + strings.Repeat("x", 100) + `…" (16777216 bytes)`},
+		"of characters":      {"x" + strings.Repeat("ж", 100), `"x` + strings.Repeat("ж", 49) + `…" (201 bytes)`},
+		"of emoji":           {"x" + strings.Repeat("🔒", 100), `"x` + strings.Repeat("🔒", 24) + `…" (401 bytes)`},
+		"of what is no text": {strings.Repeat("\x80", 200), `"` + strings.Repeat(`\x80`, 100) + `…" (200 bytes)`},
+	} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, 1, func(b *bench) {
+				l, err := b.TryAcquire(b.Context(), tt.name, ttl)
+				require.NoError(b, err)
+				_, taken := b.TryAcquire(b.Context(), tt.name, ttl)
+				_, short := b.TryAcquire(b.Context(), tt.name, 1)
+				_, bad := b.TryAcquire(b.Context(), tt.name, ttl, quorum.AutoRenew(-1))
+				_, auxiliary := b.TryAcquire(b.Context(), "redlock:aux:"+tt.name, ttl)
+				require.ErrorContains(b, auxiliary, "which is for auxiliary keys")
+				assert.Less(b, len(auxiliary.Error()), 600)
+				i, err := b.Inspect(b.Context(), tt.name)
+				require.NoError(b, err)
+				asJSON, asText := logged(l)
+				for text, with := range map[string]string{
+					taken.Error(): " " + tt.shown + ": ", short.Error(): " " + tt.shown + ": ", bad.Error(): " " + tt.shown + ": ",
+					l.Extend(b.Context(), 1).Error(): " " + tt.shown + ": ",
+					l.String():                       " " + tt.shown + " (", i.String(): " " + tt.shown + " is ",
+					asJSON: "", asText: "",
+				} {
+					assert.Contains(b, text, with)
+					assert.Less(b, len(text), 1000)
+					assert.True(b, utf8.ValidString(text))
+				}
+				assert.Equal(b, tt.name, attemptError(b, taken).Name, "the parts are whole")
+				assert.Equal(b, tt.name, l.Name())
+				require.NoError(b, l.Release(b.Context()))
+			})
+		})
+	}
+}
