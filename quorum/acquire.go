@@ -23,6 +23,7 @@ import (
 // behind: what was, or may have been, granted is released in the background.
 // ctx governs the attempt only, not the lock.
 func (m *Manager) TryAcquire(ctx context.Context, name string, ttl time.Duration, opts ...AcquireOption) (*Lock, error) {
+	mustHave(ctx)
 	a, err := m.acquisition(name, ttl, opts)
 	if err != nil {
 		return nil, err
@@ -46,6 +47,7 @@ func (m *Manager) TryAcquire(ctx context.Context, name string, ttl time.Duration
 // reason that the last attempt failed for, ErrTaken or ErrNoQuorum. After Close
 // it is ErrClosed, also for calls that were waiting.
 func (m *Manager) Acquire(ctx context.Context, name string, ttl time.Duration, opts ...AcquireOption) (*Lock, error) {
+	mustHave(ctx)
 	a, err := m.acquisition(name, ttl, opts)
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ var ErrMarked = errors.New("quorum: a master was in use before")
 // to be waited for. If ctx ended, the error satisfies errors.Is for its error too.
 // Without Options.RestartGuard it is an error. After Close it is ErrClosed.
 func (m *Manager) Bootstrap(ctx context.Context) error {
+	mustHave(ctx)
 	if m.opts.RestartGuard == 0 {
 		return errors.New("quorum: bootstrap: there is no RestartGuard")
 	}

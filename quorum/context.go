@@ -2,6 +2,14 @@ package quorum
 
 import "context"
 
+// mustHave panics if there is no context. A nil one would panic anyway, somewhere
+// inside, with a turn taken or a call counted in.
+func mustHave(ctx context.Context) {
+	if ctx == nil {
+		panic("quorum: nil context")
+	}
+}
+
 // lockContext is a context that ends with a lock. It asks the clock whenever it
 // is asked, so that it tells the truth at once after the process was stopped,
 // before anybody has come round to closing a channel.

@@ -22,6 +22,7 @@ import (
 //
 // The caller's goroutine runs fn.
 func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error) (err error) {
+	mustHave(ctx)
 	if fn == nil {
 		return errNoFunction
 	}

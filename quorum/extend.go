@@ -21,6 +21,7 @@ import (
 //
 // Masters that forgot the lock are given it back once a majority has confirmed.
 func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
+	mustHave(ctx)
 	m := l.claim.manager
 	whole, window, err := m.checkTTL(ttl)
 	if err != nil {

@@ -89,6 +89,7 @@ func (m MasterInspection) vacant() bool { return m.Err == nil && m.Token == "" &
 // It needs no Lock, so it is for operators and their tools. Whether one's own
 // lock is held, its Validity tells.
 func (m *Manager) Inspect(ctx context.Context, name string) (*Inspection, error) {
+	mustHave(ctx)
 	if err := m.checkName(name); err != nil {
 		return nil, fmt.Errorf("quorum: inspect: %w", err)
 	}

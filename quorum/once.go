@@ -34,6 +34,7 @@ import (
 // longer, and must not overlap with the next, use Do. Close does not end the
 // period.
 func (m *Manager) Once(ctx context.Context, name string, period time.Duration, fn func(context.Context) error) (ran bool, err error) {
+	mustHave(ctx)
 	if fn == nil {
 		return false, errNoFunction
 	}

@@ -32,6 +32,7 @@ type release struct {
 // error that satisfies errors.Is for ctx's; the release goes on in the
 // background.
 func (l *Lock) Release(ctx context.Context) error {
+	mustHave(ctx)
 	m := l.claim.manager
 	if err := m.enter(); err != nil {
 		return err
