@@ -75,3 +75,27 @@ func TestThoseBehindAreToldApart(t *testing.T) {
 		}
 	})
 }
+
+// TestErrorsOfOneLineAreTheCallersOwn: who waits behind a contender gets the reasons
+// for its failure, and may change what it got.
+func TestErrorsOfOneLineAreTheCallersOwn(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.Master(0).Stop()
+		b.Master(1).Stop()
+		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
+		defer cancel()
+		var waiters errgroup.Group
+		for range 8 {
+			waiters.Go(func() error {
+				_, err := b.Acquire(ctx, name, ttl)
+				failure := attemptError(b, err)
+				for i := range failure.Masters {
+					failure.Masters[i].Outcome = quorum.Held
+					failure.Masters[i].Err = nil
+				}
+				return nil
+			})
+		}
+		require.NoError(b, waiters.Wait())
+	})
+}

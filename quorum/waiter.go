@@ -127,6 +127,7 @@ func (m *Manager) waitedInVain(ctx context.Context, a acquisition, last *Attempt
 	}
 	failure := *last
 	failure.reasons = append(last.reasons[:1:1], ended(ctx)...)
+	failure.Masters = slices.Clone(last.Masters) // they are the caller's now
 	return &failure
 }
 
