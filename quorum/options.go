@@ -72,7 +72,7 @@ type Options struct {
 	// MaxHold bounds how long Do keeps a lock alive, as AutoRenew's maxHold does
 	// for one that is taken by hand: then its function's context ends, with
 	// ErrHoldLimit for a cause, so that a job that hangs does not keep its lock
-	// for ever.
+	// for ever. At least 1 ms.
 	// Default: no bound.
 	MaxHold time.Duration
 
@@ -146,6 +146,7 @@ func (o *Options) check() error {
 	bad(o.MaxDebts < 0, "MaxDebts %d is negative", o.MaxDebts)
 	bad(o.CloseTimeout < 0, "CloseTimeout %v is negative", o.CloseTimeout)
 	bad(o.MaxHold < 0, "MaxHold %v is negative", o.MaxHold)
+	bad(o.MaxHold > 0 && o.MaxHold < shortestHold, "MaxHold %v is under %v", o.MaxHold, shortestHold)
 	bad(o.RestartGuard < 0, "RestartGuard %v is negative", o.RestartGuard)
 	bad(o.RestartGuard%time.Millisecond != 0, "RestartGuard %v is not in whole milliseconds", o.RestartGuard)
 	bad(strings.HasPrefix(o.Prefix, auxiliaryPrefix), "Prefix begins with %q, which is for auxiliary keys", auxiliaryPrefix)

@@ -17,15 +17,22 @@ import (
 // maxHold bounds how long the lock can be held, from its acquisition on; then it
 // is lost with ErrHoldLimit, whatever the masters say, and they are told to let it
 // go. That keeps a job that hangs from holding its lock for ever. 0 means no
-// bound; a negative maxHold is an error of the acquisition.
+// bound; any other maxHold under 1 ms is an error of the acquisition.
 func AutoRenew(maxHold time.Duration) AcquireOption {
 	return func(a *acquisition) {
-		if maxHold < 0 {
+		switch {
+		case maxHold < 0:
 			a.err = fmt.Errorf("AutoRenew with a negative bound %v", maxHold)
+		case maxHold > 0 && maxHold < shortestHold:
+			a.err = fmt.Errorf("AutoRenew with a bound of %v, which is under %v", maxHold, shortestHold)
 		}
 		a.renew, a.limit = true, maxHold
 	}
 }
+
+// shortestHold is the least that a hold can be bounded to. A lock with less would be
+// lost by the time that it is returned.
+const shortestHold = time.Millisecond
 
 // renewal is how a lock is kept alive. The lock's mu guards it.
 type renewal struct {

@@ -373,3 +373,20 @@ func TestMachineSleepEndsRenewedLocks(t *testing.T) {
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
 	})
 }
+
+// TestHoldLimitIsNotShorterThanTimersAre: it would give a lock that is lost already.
+func TestHoldLimitIsNotShorterThanTimersAre(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		for _, tooShort := range []time.Duration{1, time.Millisecond - 1} {
+			l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(tooShort))
+			assert.Nil(b, l)
+			require.EqualError(b, err, fmt.Sprintf(`quorum: acquire "nightly-mail": AutoRenew with a bound of %v, which is under 1ms`, tooShort))
+			m, err := quorum.New(b.Clients(), &quorum.Options{MaxHold: tooShort})
+			assert.Nil(b, m)
+			require.EqualError(b, err, fmt.Sprintf("quorum: options: MaxHold %v is under 1ms", tooShort))
+		}
+		b.untouched()
+		l := b.renewed(time.Millisecond)
+		assert.Equal(b, time.Millisecond, l.Validity())
+	})
+}
