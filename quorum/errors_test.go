@@ -400,3 +400,27 @@ func TestLocksAndInspectionsHideTheToken(t *testing.T) {
 		}
 	})
 }
+
+// TestMastersNotWaitedForAreNotAccused of not answering: ErrTaken is certain, and
+// is returned, before the last of them could.
+func TestMastersNotWaitedForAreNotAccused(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		b.occupy(2)
+		b.hang(1)
+		b.Master(0).Resume()
+		b.Master(2).Hang()
+		_, err := b.TryAcquire(b.Context(), name, ttl)
+		late := b.Master(2).Addr()
+		require.EqualError(b, err, `quorum: acquire "nightly-mail": taken by another `+
+			`(quorum 2 of 3 masters: 1 unknown; 2 taken; `+late+`: not waited for)`)
+		b.resume()
+
+		b.hang(2)
+		ctx, cancel := context.WithTimeout(b.Context(), timeout/2)
+		defer cancel()
+		_, err = b.TryAcquire(ctx, "another", ttl)
+		require.ErrorContains(b, err, b.Master(0).Addr()+": no answer yet; "+b.Master(1).Addr()+": no answer yet)")
+		assertReason(b, err, quorum.ErrNoQuorum)
+		b.resume()
+	})
+}

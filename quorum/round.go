@@ -149,14 +149,23 @@ func (r *round) results() []MasterResult {
 	for i := range r.ops {
 		q, m := &r.ops[i].Payload, c.manager.masters[i]
 		results[i] = MasterResult{Master: m.address, Outcome: q.outcome, Err: redact(q.err, c.token, m.password)}
-		if !q.settled {
+		switch {
+		case q.settled:
+		case r.verdict == undecided:
 			results[i].Err = errNoAnswerYet
+		default:
+			results[i].Err = errNotAwaited
 		}
 	}
 	return results
 }
 
-var errNoAnswerYet = errors.New("no answer yet")
+// Why there is no answer: the round's time was over, or it was decided without this
+// master, which may be in the best of health.
+var (
+	errNoAnswerYet = errors.New("no answer yet")
+	errNotAwaited  = errors.New("not waited for")
+)
 
 // failure makes the error of a round that did not win.
 func (r *round) failure(op string, reasons ...error) *AttemptError {
