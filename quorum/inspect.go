@@ -17,10 +17,12 @@ const (
 	StandingUnknown Standing = iota
 	// StandingHeld: one token stands on a quorum of masters.
 	StandingHeld
-	// StandingFree: a quorum of masters has no token, so an attempt could win.
+	// StandingFree: a quorum of masters has no token and may vote, so an attempt
+	// could win.
 	StandingFree
 	// StandingSplit: nobody has a quorum, and nobody could win one now. Contenders
-	// are at it, or what a dead one left behind has yet to expire.
+	// are at it, or what a dead one left behind has yet to expire, or the restart
+	// guard holds masters out.
 	StandingSplit
 )
 
@@ -152,23 +154,24 @@ func lifetime(ms int64) time.Duration {
 // conclude finds the holder, or whether there could be one.
 func (i *Inspection) conclude(quorum int) {
 	tokens := map[string][]time.Duration{}
-	vacant, silent := 0, 0
+	free, silent := 0, 0
 	for _, m := range i.Masters {
 		switch {
 		case m.Err != nil:
 			silent++
+		case m.vacant() && m.HeldOut > 0: // no attempt gets it there yet
 		case m.vacant():
-			vacant++
+			free++
 		default:
 			tokens[m.Token] = append(tokens[m.Token], m.TTL)
 		}
 	}
-	most := vacant
+	most := free
 	for _, ttls := range tokens {
 		most = max(most, len(ttls))
 	}
 	switch {
-	case vacant >= quorum:
+	case free >= quorum:
 		i.Standing = StandingFree
 	case most+silent < quorum:
 		i.Standing = StandingSplit

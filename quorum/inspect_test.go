@@ -209,3 +209,33 @@ func TestInspectionOfAKeyThatOutlivesDurations(t *testing.T) {
 		require.NoError(b, client.Close())
 	})
 }
+
+// TestQuarantinedMastersAreNotFree: no attempt could win there.
+func TestQuarantinedMastersAreNotFree(t *testing.T) {
+	for what, tt := range map[string]struct {
+		quarantined, stopped int
+		want                 quorum.Standing
+	}{
+		"none":                    {0, 0, quorum.StandingFree},
+		"one":                     {1, 0, quorum.StandingFree},
+		"two":                     {2, 0, quorum.StandingSplit},
+		"all":                     {3, 0, quorum.StandingSplit},
+		"one, and one is silent":  {1, 1, quorum.StandingUnknown},
+		"two, and one is silent":  {2, 1, quorum.StandingSplit},
+		"none, and one is silent": {0, 1, quorum.StandingFree},
+	} {
+		t.Run(what, func(t *testing.T) {
+			guarded(t, 3, func(b *bench) {
+				for i := range tt.quarantined {
+					b.Master(i).FlushAll()
+				}
+				for i := range tt.stopped {
+					b.Master(2 - i).Stop()
+				}
+				i, err := b.Inspect(b.Context(), name)
+				require.NoError(b, err)
+				assert.Equal(b, tt.want, i.Standing, "%v", i)
+			})
+		})
+	}
+}
