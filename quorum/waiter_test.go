@@ -186,6 +186,7 @@ func TestWaitingCostsLittle(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(b, []int{0, 0, 0}, b.waiting(), "who is cancelled leaves the queue at once")
 		require.NoError(b, l.Release(b.Context()))
+		synctest.Wait() // a majority is enough for Release
 		assert.Empty(b, b.Master(0).Keys())
 	})
 }
