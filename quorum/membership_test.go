@@ -2,6 +2,7 @@ package quorum_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,6 +24,7 @@ func TestOtherMastersOrPrefixesDoNotExclude(t *testing.T) {
 		b.Master(2).Stop()
 		first, err := before.TryAcquire(b.Context(), name, ttl)
 		require.NoError(b, err)
+		time.Sleep(2 * time.Second) // the client gives up asking the third
 		b.restart(2, quorumtest.KeepMemory)
 		second := b.acquire()
 		third, err := prefixed.TryAcquire(b.Context(), name, ttl)
