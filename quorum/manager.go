@@ -58,8 +58,9 @@ const (
 
 // New returns a Manager of locks on the given masters, which must be independent
 // of each other: no replicas of one another, and none given twice. Each may be a
-// plain client, one backed by Sentinel, or a Cluster client, which counts as one
-// master. The clients stay the caller's: Close does not close them.
+// plain client, one backed by Sentinel, or a Cluster or Ring client, which counts as
+// one master; with a Ring, waiters ask now and then instead of being told. The clients
+// stay the caller's: Close does not close them.
 //
 // A client with go-redis' default options does not let a context's deadline
 // reach the socket, and retries for up to half a minute. That delays neither
