@@ -58,6 +58,7 @@ type entry struct {
 // place is an entry's place on one master.
 type place struct {
 	underway bool
+	again    bool          // ask once more when that is answered
 	asked    clock.Instant // when it was asked last; 0 if never
 	heard    clock.Instant // when it last told something; 0 if never
 	due      clock.Instant // when to ask again
@@ -489,6 +490,9 @@ func (p *place) settle(e *entry, q *request, o Outcome, err error, now clock.Ins
 		p.left, p.rank = q.vote.left, q.vote.rank
 	}
 	p.due = now.Add(e.interval(int(q.master)))
+	if p.again { // it may have been asked before what it is to be asked for
+		p.due, p.again = now, false
+	}
 }
 
 // interval is how long to wait before a master is asked again.
@@ -545,7 +549,7 @@ func (e *entry) told(master int) {
 // ask has a master asked soon.
 func (e *entry) ask(master int) {
 	e.waiter.mu.Lock()
-	e.places[master].due = 0
+	e.places[master].due, e.places[master].again = 0, e.places[master].underway
 	e.waiter.mu.Unlock()
 	e.waiter.nudge()
 }
