@@ -88,7 +88,7 @@ func (m *Manager) attempt(ctx context.Context, a acquisition) (*Lock, *claim, er
 			return nil, nil, err
 		}
 		c.asked(a.ttl)
-		l, _, err := m.attemptAs(ctx, a, c, c.acquireQuestion(a.ttl, m.proposal(m.opts.Clock.Now())))
+		l, err := m.attemptAs(ctx, a, c, c.acquireQuestion(a.ttl, m.proposal(m.opts.Clock.Now())))
 		var failure *AttemptError
 		if again == mostAgain || !errors.As(err, &failure) || !failure.ownWay || ctx.Err() != nil {
 			return l, c, err
@@ -101,7 +101,7 @@ const mostAgain = 2
 
 // attemptAs tries once, with a claim that was not given up yet. If the attempt
 // fails, it is given up.
-func (m *Manager) attemptAs(ctx context.Context, a acquisition, c *claim, q question) (*Lock, *claim, error) {
+func (m *Manager) attemptAs(ctx context.Context, a acquisition, c *claim, q question) (*Lock, error) {
 	now := m.opts.Clock.Now
 	start := now() // before anything is sent: the window counts from here
 	until := start.Add(a.window)
@@ -115,7 +115,7 @@ func (m *Manager) attemptAs(ctx context.Context, a acquisition, c *claim, q ques
 			c.abandon(start)
 			c.leave(anyone, start, 0)
 		}
-		return nil, c, m.unsentError("acquire", a.name, ended(ctx))
+		return nil, m.unsentError("acquire", a.name, ended(ctx))
 	}
 	r.submit(start, deadline)
 	verdict, last := r.wait(ctx, start, deadline), r
@@ -131,18 +131,18 @@ func (m *Manager) attemptAs(ctx context.Context, a acquisition, c *claim, q ques
 		if n := l.renewal; n != nil {
 			m.watch.look(l, n.next) // from here on others renew it
 		}
-		return l, c, nil
+		return l, nil
 	}
 	failure := last.acquireFailure(ctx)
 	failure.late, failure.ownWay = late, r.inItsOwnWay(now())
 	c.rollBack(ctx, r, start)
 	if m.closed.Load() {
-		return nil, c, ErrClosed
+		return nil, ErrClosed
 	}
 	if a.seekHolder {
 		failure.holder = r.holder(ctx, start)
 	}
-	return nil, c, failure
+	return nil, failure
 }
 
 // acquireFailure makes the error of an attempt whose last round is r. That so many

@@ -82,7 +82,7 @@ func (c *claim) note(q *request, o Outcome, dropped error) {
 		if q.handedOn {
 			c.manager.lines.heat(c.key, c.manager.opts.Clock.Now())
 		}
-		c.manager.ledgers[q.master].settle(debt{claim: c, heir: q.question.heir}, q, o, dropped)
+		c.manager.ledgers[q.master].settle(debt{claim: c, heir: q.question.heir}, o, dropped)
 		return
 	default: // puts the token nowhere
 		return

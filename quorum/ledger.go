@@ -72,7 +72,7 @@ func newLedger(m *Manager, master int) *ledger {
 // found nothing proves anything nor having found the token: of a request that the
 // client repeated, the one try may have put it there, and the other come later. So
 // doubt ends by time, and never by an answer.
-func (l *ledger) settle(d debt, q *request, o Outcome, dropped error) {
+func (l *ledger) settle(d debt, o Outcome, dropped error) {
 	gone := o == Taken || o == Absent
 	doubt := gone && dropped == nil && d.claim.inDoubt(l.master)
 	stands := !gone && d.claim.mayStand(l.master)
@@ -287,7 +287,7 @@ func (l *ledger) pay(d *debt) {
 // Settle enters what was not paid again.
 func (p *payment) Settle(op *operation, dropped error) {
 	o, _ := op.Payload.read(dropped)
-	p.ledger.settle(p.debt, &op.Payload, o, dropped)
+	p.ledger.settle(p.debt, o, dropped)
 	p.ledger.mu.Lock()
 	defer p.ledger.mu.Unlock()
 	p.ledger.paying--

@@ -37,8 +37,7 @@ type request struct {
 	outcome   Outcome // Unknown until settled
 	settled   bool
 	forbidden bool // the client has no right to some key of the request
-	released  bool // leave: the token stood there, and is gone by this request
-	handedOn  bool // and a waiter has the key now
+	handedOn  bool // leave: a waiter has the key now
 }
 
 // vote is what a master says besides its verdict on an acquire, or to a waiter.
@@ -258,7 +257,7 @@ func (q *request) readCode(code int64) (Outcome, error) {
 	case 1, 2:
 		switch {
 		case q.question.verb == leaveVerb:
-			q.released, q.handedOn = true, code == 2
+			q.handedOn = code == 2
 			return Absent, nil
 		case code == 2:
 			return unexpected(code)

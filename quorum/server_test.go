@@ -330,9 +330,9 @@ func TestGuardSeesAReplicasData(t *testing.T) {
 	require.Eventually(t, func() bool { return admin.Exists(t.Context(), name).Val() == 1 }, patience, time.Millisecond)
 	host, port, err := net.SplitHostPort(spare.Addr())
 	require.NoError(t, err)
-	require.NoError(t, admin.SlaveOf(t.Context(), host, port).Err())
+	require.NoError(t, admin.ReplicaOf(t.Context(), host, port).Err())
 	require.Eventually(t, func() bool { return admin.Exists(t.Context(), name).Val() == 0 }, patience, time.Millisecond)
-	require.NoError(t, admin.SlaveOf(t.Context(), "no", "one").Err())
+	require.NoError(t, admin.ReplicaOf(t.Context(), "no", "one").Err())
 	require.Eventually(t, func() bool {
 		i, err := m.Inspect(patiently(t), name)
 		return err == nil && i.Masters[0].HeldOut > 59*time.Minute

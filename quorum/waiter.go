@@ -206,7 +206,7 @@ func (w *waiter) take(ctx context.Context, s step) (*Lock, error) {
 	case claimIt:
 		e := w.withdraw()
 		c := e.claim
-		l, _, err := m.attemptAs(ctx, w.acquisition, c, c.claimQuestion(w.ttl, m.proposal(m.opts.Clock.Now())))
+		l, err := m.attemptAs(ctx, w.acquisition, c, c.claimQuestion(w.ttl, m.proposal(m.opts.Clock.Now())))
 		if err != nil {
 			w.rested = m.opts.Clock.Now().Add(w.pause(w.failures))
 			w.failures++

@@ -23,9 +23,9 @@ var doubts = []mutant{
 	{
 		name: "found-ends-doubt",
 		rule: "that a release found the token proves nothing, where an earlier request may come later",
-		edits: []edit{{"quorum/ledger.go",
-			"doubt := gone && dropped == nil && d.claim.inDoubt(l.master)",
-			"doubt := gone && dropped == nil && !q.released && d.claim.inDoubt(l.master)"}},
+		edits: []edit{{"quorum/claim.go",
+			"\t\tc.manager.ledgers[q.master].settle(debt",
+			"\t\tif code, ok := q.reply.(int64); ok && code > 0 {\n\t\t\tc.doubtful.And(^bit)\n\t\t}\n\t\tc.manager.ledgers[q.master].settle(debt"}},
 		pkg: quorumPkg, tests: []string{"TestFirstTryOfAnAcquireArrivesAfterTheRelease", "TestAnUnknownRequestArrivesAfterItsRelease"},
 	},
 	{
