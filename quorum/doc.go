@@ -97,6 +97,9 @@
 //  3. Nothing that is late changes that: what is sent for one token to one master
 //     is carried out in order, or repeated until it has been
 //     (TestRollbackNeverOvertakesItsAcquire, TestReleaseIsRepeatedWhereItOvertookTheAcquire).
+//     A client that repeats a request makes two of one, and the first may arrive after
+//     all else (TestFirstTryOfAnAcquireArrivesAfterTheRelease). What answers a call that
+//     a hook gave up is no vote (TestRepliesToAnAbandonedCallAreNobodysVotes).
 //  4. What a queue or a message says is never counted. A waiter has the lock when a
 //     majority granted its token within one round (TestPublishedNonsenseIsNothing),
 //     and masters grant to waiters only in the place of who leaves
@@ -104,7 +107,8 @@
 //  5. With the restart guard, that master has not forgotten the first holder: a run
 //     of a server that was not seen for the longest TTL grants nothing
 //     (TestForgetfulMastersCastNoVote, TestHeldOutMastersHandNothingOn), and is
-//     never taken for an earlier one (TestMarkerIsNeverWrittenOlder). Only a holder
+//     never taken for an earlier one (TestMarkerIsNeverWrittenOlder). Nor does the same
+//     run with a replica's data (TestGuardSeesAFailoverAndBack). Only a holder
 //     that a majority has just confirmed puts its key back there
 //     (TestHolderRepairsWhereTheGuardHoldsOut).
 //  6. With fencing, that master stored the first holder's fence while its key stood

@@ -21,7 +21,10 @@ import (
 //
 // Another replica's token on a majority does not prove that fn runs there. While
 // the token is younger than that replica's Options.AttemptTimeout, its attempt may
-// still fail, and the period is free again. And a replica that crashes, or is cut
+// still fail, and the period is free again. So Once looks again before it believes
+// such a token: it returns false up to AttemptTimeout and an eighth later, and with
+// ErrTaken if ctx ends before. A token that this Manager gave up itself is not taken
+// for another replica's. But a replica that crashes, or is cut
 // off from the masters, right after they granted it the period leaves the period
 // taken although nobody runs fn. Work that must not be missed needs a record of its
 // own of when it was done last.
