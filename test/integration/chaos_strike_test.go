@@ -19,6 +19,7 @@ import (
 type chaosRun struct {
 	seed    uint64
 	masters []*Master
+	spares  []*Master // to fail over to, one per master; none without the restart guard
 	record  *chaosRecord
 	clock   journal // for the run's time
 	setup   chaosSetup
@@ -39,8 +40,14 @@ type chaosRun struct {
 func startChaos(t *testing.T, seed uint64, clients int, setup chaosSetup) *chaosRun {
 	t.Helper()
 	r := &chaosRun{
-		seed: seed, masters: Start(t, chaosMasters, WithAOF()), record: newChaosRecord(), setup: setup,
+		seed: seed, record: newChaosRecord(), setup: setup,
 		clients: make([]*chaosProcess, clients), struck: map[chaosKind]int{},
+	}
+	if setup.Guard {
+		fleet := Start(t, 2*chaosMasters, WithAOF(), withFailover())
+		r.masters, r.spares = fleet[:chaosMasters], fleet[chaosMasters:]
+	} else {
+		r.masters = Start(t, chaosMasters, WithAOF())
 	}
 	r.record.guard = setup.Guard
 	r.turns = make([]sync.Mutex, len(r.masters))
@@ -221,6 +228,8 @@ func (r *chaosRun) strikeMaster(ctx context.Context, f chaosFault, i int) error 
 		return inTurn(func() error { return m.Signal(SIGSTOP) }, wait, func() error { return m.Signal(SIGCONT) })
 	case chaosDisconnect:
 		return inTurn(m.Disconnect, wait, m.Reconnect)
+	case chaosFailover:
+		return r.failOver(ctx, f, i)
 	case chaosFlush:
 		return r.forget(ctx, i, true, m.Wipe)
 	case chaosRestartEmpty:
@@ -268,6 +277,7 @@ func (r *chaosRun) disturb(ctx context.Context, f chaosFault, master int) error 
 		chaosDeaf: {requests: true},
 		chaosMute: {answers: true},
 		chaosCut:  {cut: true},
+		chaosLate: {straggle: chaosLateness},
 	}
 	now, known := bad[f.Kind]
 	if !known {
