@@ -110,7 +110,7 @@ func TestChaos(t *testing.T) {
 			t.Logf("replay the faults: go test ./test/integration -run '^%s$' -chaos.seed=%d -chaos.duration=%v",
 				strings.ReplaceAll(t.Name(), "/", "$/^"), seed, span)
 			setup := chaosNames()
-			setup.Fencing, setup.Guard = part.fencing, part.guard
+			setup.Fencing, setup.Guard, setup.Mixed = part.fencing, part.guard, true
 			chaos(t, seed+uint64(i), span, setup)
 		})
 	}
@@ -128,9 +128,19 @@ func chaos(t *testing.T, seed uint64, span time.Duration, setup chaosSetup) {
 	require.NoError(t, r.execute(t.Context(), plan))
 	faultsEnded := r.clock.now()
 	calm := r.settle(t)
+	late, retried := r.overtaken(0)
+	calm += fmt.Sprintf("\n%d requests reached a master after their lock was over, %d of them by clients that retry\n", late, retried)
+	never := r.neverHappened(planner.kinds)
+	calm += r.tidy(t, max(span/3, 3*time.Second))
 
 	err := r.record.check()
 	t.Log(r.summary(seed, faultsEnded), calm)
+	if len(never) > 0 {
+		t.Logf("these faults never happened in this run: %q", never)
+	}
+	if setup.Guard && slices.Contains(never, chaosFailover) && r.dropped == 0 {
+		t.Error("no master failed over, though no fault was dropped")
+	}
 	if err != nil {
 		t.Log("faults:\n" + strings.Join(r.trace, "\n"))
 		t.Error(violations(err))
@@ -224,6 +234,17 @@ func (r *chaosRun) awaitVacant(t *testing.T, quit time.Duration) {
 
 // auxiliary tells whether a key is none of a lock itself.
 func auxiliary(key string) bool { return strings.HasPrefix(key, "redlock:aux:") }
+
+// neverHappened returns which of the kinds did not.
+func (r *chaosRun) neverHappened(kinds []chaosKind) []chaosKind {
+	var never []chaosKind
+	for _, kind := range kinds {
+		if r.struck[kind] == 0 && !slices.Contains(never, kind) {
+			never = append(never, kind)
+		}
+	}
+	return never
+}
 
 func (r *chaosRun) summary(seed uint64, faultsEnded time.Duration) string {
 	var b strings.Builder

@@ -1,0 +1,170 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/quorumlock/redlock/quorum"
+)
+
+// chaosHabit is what a client process does that a careful one does not: all of it is what go-redis lets people do.
+type chaosHabit struct {
+	Retries   bool // repeats what was not answered long before AttemptTimeout, and by then the first try may be late
+	Impatient bool // has a hook that now and then does not wait for the end of a call
+}
+
+// String names the habit.
+func (h chaosHabit) String() string {
+	switch h {
+	case chaosHabit{}:
+		return "as Open sets it up"
+	case chaosHabit{Retries: true}:
+		return "retries"
+	case chaosHabit{Impatient: true}:
+		return "abandons calls"
+	}
+	return "retries and abandons calls"
+}
+
+// habitsOf draws what habits the clients of a run have: each occurs, if there are as many.
+func habitsOf(seed uint64, clients int) []chaosHabit {
+	habits := make([]chaosHabit, clients)
+	const stream = 1 << 32 // no plan, link or worker has it
+	for i, place := range rand.New(rand.NewPCG(seed, stream)).Perm(clients) {
+		habits[place] = chaosHabit{Retries: i%2 == 0, Impatient: i%4 < 2}
+	}
+	return habits
+}
+
+// chaosManager is a Manager, and how to close it with all that belongs to it.
+type chaosManager struct {
+	locks   *quorum.Manager
+	clients []redis.UniversalClient
+	hooks   []*impatience
+}
+
+// open opens a Manager as the client's habit has it.
+func (s chaosSetup) open(j *journal) (o chaosManager, err error) {
+	if s.Habit == (chaosHabit{}) {
+		o.locks, err = quorum.Open(s.URLs, s.options())
+		return o, err
+	}
+	for i, url := range s.URLs {
+		settings, err := redis.ParseURL(url)
+		if err != nil {
+			return o, errors.Join(err, o.close())
+		}
+		settings.ContextTimeoutEnabled, settings.DialerRetries, settings.DisableIdentity = true, 1, true
+		settings.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+		settings.DialTimeout, settings.ReadTimeout, settings.MaxRetries = chaosAttempt, chaosAttempt, -1
+		if s.Habit.Retries {
+			settings.ReadTimeout, settings.MaxRetries = chaosAttempt/5, 2
+			settings.MinRetryBackoff, settings.MaxRetryBackoff = -1, -1
+		}
+		client := redis.NewClient(settings)
+		if s.Habit.Impatient {
+			const stream = 1 << 32 // no worker has it
+			h := &impatience{journal: j, random: rand.New(rand.NewPCG(s.Seed, stream|s.Number<<16|uint64(i)))}
+			client.AddHook(h)
+			o.hooks = append(o.hooks, h)
+		}
+		o.clients = append(o.clients, client)
+	}
+	o.locks, err = quorum.New(o.clients, s.options())
+	if err != nil {
+		err = errors.Join(err, o.close())
+	}
+	return o, err
+}
+
+func (o chaosManager) close() error {
+	var errs []error
+	if o.locks != nil {
+		errs = append(errs, o.locks.Close())
+	}
+	for _, c := range o.clients {
+		errs = append(errs, c.Close())
+	}
+	for _, h := range o.hooks {
+		h.calls.Wait()
+	}
+	return errors.Join(errs...)
+}
+
+// impatience is a hook that returns an error of its own from some calls, while they go on.
+type impatience struct {
+	journal *journal
+	calls   sync.WaitGroup
+
+	mu     sync.Mutex // guards random
+	random *rand.Rand
+}
+
+var errImpatient = errors.New("the hook has lost its patience")
+
+// abandonedOutcome is how a journal tells of a call that a hook did not wait for.
+const abandonedOutcome = "hook: abandoned a call that goes on"
+
+// patience returns for how long a call is waited for; 0 is for ever.
+func (h *impatience) patience() time.Duration {
+	const seldom = 50
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.random.IntN(seldom) > 0 {
+		return 0
+	}
+	return time.Duration(h.random.Int64N(int64(5 * time.Millisecond)))
+}
+
+// DialHook changes nothing.
+func (h *impatience) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
+}
+
+// ProcessHook has a copy of the command carried out where it may be abandoned: go-redis itself writes the hook's error to
+// the command, which the call that goes on must not write to then.
+func (h *impatience) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		patience := h.patience()
+		own, generic := cmd.(*redis.Cmd)
+		if patience == 0 || !generic { // of others there are only those of a new connection
+			return next(ctx, cmd)
+		}
+		double := redis.NewCmd(ctx, own.Args()...)
+		err := h.abandon(patience, func() error { return next(ctx, double) })
+		if !errors.Is(err, errImpatient) {
+			own.SetVal(double.Val())
+		}
+		own.SetErr(err)
+		return err
+	}
+}
+
+// ProcessPipelineHook has what an abandoned call brings written to the commands all the same: nobody may look at them.
+func (h *impatience) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if patience := h.patience(); patience > 0 {
+			return h.abandon(patience, func() error { return next(ctx, cmds) })
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func (h *impatience) abandon(patience time.Duration, call func() error) error {
+	ended := make(chan error, 1)
+	h.calls.Go(func() { ended <- call() })
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(patience):
+		h.journal.outcome(abandonedOutcome)
+		return errImpatient
+	}
+}
