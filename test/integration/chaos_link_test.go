@@ -56,7 +56,7 @@ type traffic struct {
 
 // stragglers is how many chunks of requests there are for each that straggles. What comes on other connections
 // overtakes it, such as the second try of what it asks for.
-const stragglers = 25
+const stragglers = 20
 
 // pair is one connection: the client's, and the one to the master that it is joined with.
 type pair struct {

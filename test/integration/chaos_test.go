@@ -131,7 +131,7 @@ func chaos(t *testing.T, seed uint64, span time.Duration, setup chaosSetup) {
 	late, retried := r.overtaken(0)
 	calm += fmt.Sprintf("\n%d requests reached a master after their lock was over, %d of them by clients that retry\n", late, retried)
 	never := r.neverHappened(planner.kinds)
-	calm += r.tidy(t, max(span/3, 3*time.Second))
+	calm += r.tidy(t, max(span/3, 5*time.Second))
 
 	err := r.record.check()
 	t.Log(r.summary(seed, faultsEnded), calm)
