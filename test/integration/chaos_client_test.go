@@ -44,6 +44,7 @@ type chaosSetup struct {
 	Blind   bool // a broken client: it does not look at Validity
 	Lonely  bool // a broken client: it asks one master only
 	Rash    bool // a broken client: it knows of no guard
+	Sloppy  bool // a broken client: it forgets some releases
 	Mixed   bool // of a run: its clients have habits
 	Habit   chaosHabit
 	Tidy    bool          // everything that is taken is released, and TTLs are long
@@ -253,6 +254,10 @@ func (w *chaosWorker) brittle(ctx context.Context) (context.Context, context.Can
 
 // release releases on a context that, one time in four, has ended already.
 func (w *chaosWorker) release(ctx context.Context, t *tenure) {
+	if w.setup.Sloppy && w.random.IntN(20) == 0 {
+		t.quit()
+		return
+	}
 	call, cancel := context.WithCancel(context.WithoutCancel(ctx)) // also when the process is to quit
 	defer cancel()
 	if w.random.IntN(4) == 0 {

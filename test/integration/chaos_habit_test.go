@@ -1,15 +1,20 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/quorumlock/redlock/quorum"
 )
@@ -41,6 +46,52 @@ func habitsOf(seed uint64, clients int) []chaosHabit {
 		habits[place] = chaosHabit{Retries: i%2 == 0, Impatient: i%4 < 2}
 	}
 	return habits
+}
+
+func TestChaosHabitsReplay(t *testing.T) {
+	assert.Equal(t, habitsOf(7, 4), habitsOf(7, 4))
+	orders := map[string]bool{}
+	for seed := range uint64(20) {
+		habits := habitsOf(seed, 4)
+		orders[fmt.Sprint(habits)] = true
+		assert.ElementsMatch(t, []chaosHabit{{}, {Retries: true}, {Impatient: true}, {Retries: true, Impatient: true}}, habits)
+	}
+	assert.Greater(t, len(orders), 5)
+}
+
+// TestImpatience shows that a call goes on that a hook has abandoned.
+func TestImpatience(t *testing.T) {
+	m := masters(t)[0]
+	l := newLink(t, m.Addr(), 1, 1)
+	var events bytes.Buffer
+	j := &journal{out: &events}
+	h := &impatience{journal: j, random: rand.New(rand.NewPCG(1, 1))}
+	c := redis.NewClient(&redis.Options{Addr: l.listener.Addr().String(), MaxRetries: -1})
+	t.Cleanup(func() { require.NoError(t, c.Close()) })
+	require.NoError(t, c.Ping(t.Context()).Err())
+	c.AddHook(h)
+	l.set(traffic{delay: 20 * time.Millisecond})
+	for what, call := range map[string]func() error{
+		"command": func() error { return c.Do(t.Context(), "SET", "command", "v").Err() },
+		"pipeline": func() error {
+			_, err := c.Pipelined(t.Context(), func(p redis.Pipeliner) error {
+				p.Do(t.Context(), "SET", "pipeline", "v")
+				return nil
+			})
+			return err
+		},
+	} {
+		var err error
+		for err == nil {
+			require.NoError(t, dial(t, m).Del(t.Context(), what).Err())
+			events.Reset()
+			err = call()
+		}
+		require.ErrorIs(t, err, errImpatient, what)
+		require.Contains(t, events.String(), abandonedOutcome)
+		h.calls.Wait()
+		require.EqualValues(t, 1, dial(t, m).Exists(t.Context(), what).Val(), "%s: it was carried out all the same", what)
+	}
 }
 
 // chaosManager is a Manager, and how to close it with all that belongs to it.

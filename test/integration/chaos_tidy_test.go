@@ -27,7 +27,7 @@ const (
 var tidyKinds = []chaosKind{chaosSlow, chaosDeaf, chaosMute, chaosHole, chaosCut, chaosSIGSTOP}
 
 // tidy is that part, with masters that are as good as new and clients of its own.
-func (r *chaosRun) tidy(t *testing.T, span time.Duration) (report string) {
+func (r *chaosRun) tidy(t *testing.T, span, patience time.Duration) (report string) {
 	t.Helper()
 	began, abandonedBefore := r.clock.now(), r.record.outcome(abandonedOutcome)
 	each(t, r.masters, func(m *Master) error { return m.Wipe() })
@@ -55,7 +55,7 @@ func (r *chaosRun) tidy(t *testing.T, span time.Duration) (report string) {
 	require.Eventually(t, func() bool { return r.record.outcome(idleOutcome) == len(r.links) && r.underway() == 0 },
 		chaosLeave, 5*time.Millisecond, "workers go on, or the network holds something back")
 	idle := r.clock.now()
-	r.awaitReleased(t, idle)
+	r.awaitReleased(t, idle, patience)
 	gone := r.clock.now() - idle
 	r.quit()
 	all, retried := r.overtaken(began)
@@ -82,7 +82,7 @@ func (r *chaosRun) underway() (n int) {
 }
 
 // awaitReleased waits until no master has a lock's key.
-func (r *chaosRun) awaitReleased(t *testing.T, idle time.Duration) {
+func (r *chaosRun) awaitReleased(t *testing.T, idle, patience time.Duration) {
 	t.Helper()
 	for i, admin := range dialAll(t, r.masters) {
 		for {
@@ -91,7 +91,7 @@ func (r *chaosRun) awaitReleased(t *testing.T, idle time.Duration) {
 			if keys = slices.DeleteFunc(keys, auxiliary); len(keys) == 0 {
 				break
 			}
-			if late := r.clock.now() - idle; late > tidyPatience {
+			if late := r.clock.now() - idle; late > patience {
 				for _, key := range keys {
 					token := admin.Get(t.Context(), key).Val()
 					r.record.wrong("master %d has %q of %s for %v yet, %v after the last release: %s",
