@@ -65,12 +65,13 @@ func TestImpatience(t *testing.T) {
 	l := newLink(t, m.Addr(), 1, 1)
 	var events bytes.Buffer
 	j := &journal{out: &events}
-	h := &impatience{journal: j, random: rand.New(rand.NewPCG(1, 1))}
+	h := &impatience{journal: j, oneIn: 2, random: rand.New(rand.NewPCG(1, 1))}
 	c := redis.NewClient(&redis.Options{Addr: l.listener.Addr().String(), MaxRetries: -1})
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	require.NoError(t, c.Ping(t.Context()).Err())
 	c.AddHook(h)
 	l.set(traffic{delay: 20 * time.Millisecond})
+	direct := dial(t, m)
 	for what, call := range map[string]func() error{
 		"command": func() error { return c.Do(t.Context(), "SET", "command", "v").Err() },
 		"pipeline": func() error {
@@ -83,14 +84,14 @@ func TestImpatience(t *testing.T) {
 	} {
 		var err error
 		for err == nil {
-			require.NoError(t, dial(t, m).Del(t.Context(), what).Err())
+			require.NoError(t, direct.Del(t.Context(), what).Err())
 			events.Reset()
 			err = call()
 		}
 		require.ErrorIs(t, err, errImpatient, what)
 		require.Contains(t, events.String(), abandonedOutcome)
 		h.calls.Wait()
-		require.EqualValues(t, 1, dial(t, m).Exists(t.Context(), what).Val(), "%s: it was carried out all the same", what)
+		require.EqualValues(t, 1, direct.Exists(t.Context(), what).Val(), "%s: it was carried out all the same", what)
 	}
 }
 
@@ -122,7 +123,7 @@ func (s chaosSetup) open(j *journal) (o chaosManager, err error) {
 		client := redis.NewClient(settings)
 		if s.Habit.Impatient {
 			const stream = 1 << 32 // no worker has it
-			h := &impatience{journal: j, random: rand.New(rand.NewPCG(s.Seed, stream|s.Number<<16|uint64(i)))}
+			h := &impatience{journal: j, oneIn: 50, random: rand.New(rand.NewPCG(s.Seed, stream|s.Number<<16|uint64(i)))}
 			client.AddHook(h)
 			o.hooks = append(o.hooks, h)
 		}
@@ -152,6 +153,7 @@ func (o chaosManager) close() error {
 // impatience is a hook that returns an error of its own from some calls, while they go on.
 type impatience struct {
 	journal *journal
+	oneIn   int // one call in so many is not waited for, if it takes a few milliseconds
 	calls   sync.WaitGroup
 
 	mu     sync.Mutex // guards random
@@ -165,13 +167,12 @@ const abandonedOutcome = "hook: abandoned a call that goes on"
 
 // patience returns for how long a call is waited for; 0 is for ever.
 func (h *impatience) patience() time.Duration {
-	const seldom = 50
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.random.IntN(seldom) > 0 {
+	if h.random.IntN(h.oneIn) > 0 {
 		return 0
 	}
-	return time.Duration(h.random.Int64N(int64(5 * time.Millisecond)))
+	return 1 + time.Duration(h.random.Int64N(int64(5*time.Millisecond)))
 }
 
 // DialHook changes nothing.
