@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -200,9 +201,11 @@ func (h *impatience) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 // ProcessPipelineHook has what an abandoned call brings written to the commands all the same: nobody may look at them.
+// It leaves go-redis' own pipelines alone, which greet a master on each new connection: go-redis does look.
 func (h *impatience) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if patience := h.patience(); patience > 0 {
+		foreign := slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { _, generic := cmd.(*redis.Cmd); return !generic })
+		if patience := h.patience(); patience > 0 && !foreign {
 			return h.abandon(patience, func() error { return next(ctx, cmds) })
 		}
 		return next(ctx, cmds)
