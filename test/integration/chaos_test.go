@@ -138,12 +138,12 @@ func chaos(t *testing.T, seed uint64, span time.Duration, setup chaosSetup) {
 	faultsEnded := r.clock.now()
 	calm := r.settle(t)
 	late, retried := r.overtaken(0)
-	calm += fmt.Sprintf("\n%d requests reached a master after their lock was over, %d of them by clients that retry\n", late, retried)
+	calm += fmt.Sprintf("\n%d requests reached a master after their lock was over, %d of them by clients that retry", late, retried)
+	t.Log(r.summary(seed, faultsEnded), calm)
 	never := r.neverHappened(planner.kinds)
-	calm += r.tidy(t, max(span/3, 5*time.Second), tidyPatience)
+	t.Log(r.tidy(t, max(span/3, 5*time.Second), tidyPatience))
 
 	err := r.record.check()
-	t.Log(r.summary(seed, faultsEnded), calm)
 	if len(never) > 0 {
 		t.Logf("these faults never happened in this run: %q", never)
 	}
