@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -43,6 +44,11 @@ type chaosSetup struct {
 	Blind   bool // a broken client: it does not look at Validity
 	Lonely  bool // a broken client: it asks one master only
 	Rash    bool // a broken client: it knows of no guard
+	Sloppy  bool // a broken client: it forgets some releases
+	Mixed   bool // of a run: its clients have habits
+	Habit   chaosHabit
+	Tidy    bool          // everything that is taken is released, and TTLs are long
+	Until   time.Duration // in the run's time: what is to be done is done by then; 0 goes on until the process is to quit
 }
 
 const chaosVariable = "REDLOCK_TEST_CHAOS"
@@ -54,7 +60,7 @@ func (s chaosSetup) options() *quorum.Options {
 		Fencing: s.Fencing,
 	}
 	if s.Guard && !s.Rash {
-		opts.RestartGuard = chaosLongestTTL
+		opts.RestartGuard = s.longestTTL()
 	}
 	return opts
 }
@@ -78,10 +84,10 @@ func TestChaosClient(t *testing.T) {
 	tasks.Go(func() error { j.calm.watch(j.now, stop); return nil })
 	before := runtime.NumGoroutine()
 
-	locks, err := quorum.Open(setup.URLs, setup.options())
+	o, err := setup.open(j)
 	require.NoError(t, err)
-	runChaosClient(ctx, j, setup, locks)
-	if err := locks.Close(); err != nil {
+	runChaosClient(ctx, j, setup, o.locks)
+	if err := o.close(); err != nil {
 		j.wrong("close: %v", err)
 	}
 	j.write(chaosEvent{Kind: eventClosed, Count: goroutinesOver(before)})
@@ -89,8 +95,18 @@ func TestChaosClient(t *testing.T) {
 	require.NoError(t, tasks.Wait())
 }
 
-// runChaosClient has its workers use locks until ctx ends.
+// runChaosClient has its workers use locks until ctx ends, or for as long as they are told to.
 func runChaosClient(ctx context.Context, j *journal, setup chaosSetup, locks *quorum.Manager) {
+	if setup.Until > 0 {
+		whole := ctx
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, setup.Until-j.now())
+		defer cancel()
+		defer func() {
+			j.outcome(idleOutcome)
+			<-whole.Done() // a Manager that is being closed repeats no releases
+		}()
+	}
 	var workers errgroup.Group
 	for i := range setup.Workers {
 		w := &chaosWorker{
@@ -150,6 +166,9 @@ func (w *chaosWorker) run(ctx context.Context) {
 		{24, w.try}, {24, w.wait}, {3, w.keepExtending}, {2, w.renew}, {3, w.do}, {4, w.once},
 		{1, w.releaseLate}, {1, w.abandon}, {2, w.inspect},
 	}
+	if w.setup.Tidy {
+		deeds = slices.Delete(deeds, 5, 8) // those that have a key go by itself
+	}
 	total := 0
 	for _, d := range deeds {
 		total += d.weight
@@ -172,13 +191,18 @@ func (w *chaosWorker) upTo(d time.Duration) time.Duration {
 
 // ttl is a whole number of milliseconds, as the masters count.
 func (w *chaosWorker) ttl() time.Duration {
-	return (chaosLongestTTL/5 + w.upTo(chaosLongestTTL*4/5)).Truncate(time.Millisecond)
+	longest := w.setup.longestTTL()
+	return (longest/5 + w.upTo(longest*4/5)).Truncate(time.Millisecond)
 }
+
+// spell is how much of a TTL a worker has time for.
+func spell(ttl time.Duration) time.Duration { return min(ttl, chaosLongestTTL) }
 
 func (w *chaosWorker) name() string { return w.setup.Names[w.random.IntN(len(w.setup.Names))] }
 
 // usage is how long a lock is used: mostly for a moment.
 func (w *chaosWorker) usage(ttl time.Duration) time.Duration {
+	ttl = spell(ttl)
 	switch w.random.IntN(30) {
 	case 0:
 		return w.upTo(2 * ttl)
@@ -230,6 +254,10 @@ func (w *chaosWorker) brittle(ctx context.Context) (context.Context, context.Can
 
 // release releases on a context that, one time in four, has ended already.
 func (w *chaosWorker) release(ctx context.Context, t *tenure) {
+	if w.setup.Sloppy && w.random.IntN(20) == 0 {
+		t.quit()
+		return
+	}
 	call, cancel := context.WithCancel(context.WithoutCancel(ctx)) // also when the process is to quit
 	defer cancel()
 	if w.random.IntN(4) == 0 {
@@ -270,7 +298,7 @@ func (w *chaosWorker) keepExtending(ctx context.Context) {
 		return
 	}
 	for range 1 + w.random.IntN(4) {
-		t.work(ctx, w.upTo(ttl*2/3))
+		t.work(ctx, w.upTo(spell(ttl)*2/3))
 		call, cancel := w.brittle(ctx)
 		t.extend(call, w.ttl()) // shorter than what is left, too, which must not shorten it
 		cancel()
@@ -285,7 +313,7 @@ func (w *chaosWorker) renew(ctx context.Context) {
 		bound = ttl + w.upTo(ttl)
 	}
 	if t := w.acquire(ctx, ttl, bound, quorum.AutoRenew(bound)); t != nil {
-		t.work(ctx, w.upTo(3*ttl))
+		t.work(ctx, w.upTo(3*spell(ttl)))
 		w.release(ctx, t)
 	}
 }
@@ -297,7 +325,7 @@ func (w *chaosWorker) do(ctx context.Context) {
 	err := w.locks.Do(call, w.name(), ttl, func(held context.Context, l *quorum.Lock) error {
 		ran = true
 		t := w.hold(l, ttl, true, 0)
-		t.work(held, w.upTo(2*ttl))
+		t.work(held, w.upTo(2*spell(ttl)))
 		if cause := context.Cause(held); errors.Is(cause, quorum.ErrLost) && l.Validity() > 0 {
 			w.journal.wrong("do: its context ended by %v, but: %v", cause, l)
 		} else if cause == nil && l.Validity() <= 0 && held.Err() == nil {
@@ -361,7 +389,7 @@ func (w *chaosWorker) abandon(ctx context.Context) {
 
 // inspect looks at a lock that it holds all the while.
 func (w *chaosWorker) inspect(ctx context.Context) {
-	t := w.acquire(ctx, chaosLongestTTL, 0)
+	t := w.acquire(ctx, w.setup.longestTTL(), 0)
 	if t == nil {
 		return
 	}

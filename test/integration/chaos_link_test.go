@@ -2,16 +2,20 @@ package integration
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/clock"
 )
 
 // A link is the network between one client process and one master: a proxy that can do what Docker's cannot, which is
@@ -29,14 +33,30 @@ type link struct {
 	changed chan struct{} // closed at each change of traffic
 	pairs   map[*pair]struct{}
 	random  *rand.Rand
+	waiting int         // chunks of requests that were read, and have yet to be passed on
+	late    []lateChunk // of requests
 }
+
+// lateChunk is what a client sent, and what reached the master long after.
+type lateChunk struct {
+	sent, arrived clock.Instant
+	bytes         []byte
+}
+
+// noticeablyLate is longer than a client waits that repeats what was not answered.
+const noticeablyLate = chaosAttempt / 2
 
 // traffic is what becomes of bytes on a link. The zero value lets them pass.
 type traffic struct {
 	cut               bool          // connections are reset, new ones too
 	requests, answers bool          // these are held back: a hole
 	delay, maxJitter  time.Duration // of each chunk, in each direction
+	straggle          time.Duration // some chunks of requests are held back for up to this long, each with its connection
 }
+
+// stragglers is how many chunks of requests there are for each that straggles. What comes on other connections
+// overtakes it, such as the second try of what it asks for.
+const stragglers = 20
 
 // pair is one connection: the client's, and the one to the master that it is joined with.
 type pair struct {
@@ -104,8 +124,10 @@ func (l *link) serve(client net.Conn) {
 		p.reset()
 		return
 	}
-	l.tasks.Go(func() { l.pump(p, server, client, func(t traffic) bool { return t.requests }) })
-	l.pump(p, client, server, func(t traffic) bool { return t.answers })
+	l.tasks.Go(func() { l.pump(p, server, client, func(chunk []byte) bool { return l.passRequest(p, chunk) }) })
+	l.pump(p, client, server, func([]byte) bool {
+		return l.pass(p, func(t traffic) bool { return t.answers }, false)
+	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.pairs, p)
@@ -122,13 +144,13 @@ func (l *link) admit(p *pair) bool {
 }
 
 // pump moves bytes one way until either end closes.
-func (l *link) pump(p *pair, to io.Writer, from io.Reader, held func(traffic) bool) {
+func (l *link) pump(p *pair, to io.Writer, from io.Reader, pass func(chunk []byte) bool) {
 	// In good order: a reset could take what is late with it.
 	defer p.end(func(c net.Conn) { _ = c.Close() })
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
-		if n > 0 && l.pass(p, held) {
+		if n > 0 && pass(buffer[:n]) {
 			if _, err := to.Write(buffer[:n]); err != nil {
 				return
 			}
@@ -139,14 +161,52 @@ func (l *link) pump(p *pair, to io.Writer, from io.Reader, held func(traffic) bo
 	}
 }
 
-// pass waits for as long as the traffic is to wait. It returns false if the connection is closed meanwhile.
-func (l *link) pass(p *pair, held func(traffic) bool) bool {
+// passRequest is pass for what a client sends, and takes down what becomes late by it.
+func (l *link) passRequest(p *pair, chunk []byte) bool {
+	sent := clock.System().Now()
+	l.wait(+1)
+	defer l.wait(-1)
+	ok := l.pass(p, func(t traffic) bool { return t.requests }, true)
+	if arrived := clock.System().Now(); ok && arrived.Sub(sent) > noticeablyLate {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.late = append(l.late, lateChunk{sent, arrived, slices.Clone(chunk)})
+	}
+	return ok
+}
+
+func (l *link) wait(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting += n
+}
+
+// underway returns how many chunks of requests are held back yet.
+func (l *link) underway() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting
+}
+
+// lateRequests returns what reached the master late.
+func (l *link) lateRequests() []lateChunk {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.late)
+}
+
+// pass waits for as long as the traffic is to wait. It returns false if the connection is closed meanwhile. What
+// straggles does so for its time, whatever else becomes of the traffic.
+func (l *link) pass(p *pair, held func(traffic) bool, request bool) bool {
 	for {
 		l.mu.Lock()
 		now, changed := l.traffic, l.changed
 		delay := now.delay
 		if now.maxJitter > 0 {
 			delay += time.Duration(l.random.Int64N(int64(now.maxJitter)))
+		}
+		if request && now.straggle > 0 && !held(now) && l.random.IntN(stragglers) == 0 {
+			delay += now.straggle/4 + time.Duration(l.random.Int64N(int64(now.straggle)*3/4))
 		}
 		l.mu.Unlock()
 		switch {
@@ -217,6 +277,21 @@ func TestChaosLink(t *testing.T) {
 	began := time.Now()
 	require.NoError(t, set("slow"))
 	require.GreaterOrEqual(t, time.Since(began), hang/2, "there and back")
+
+	l.set(traffic{straggle: hang})
+	impatient := redis.NewClient(&redis.Options{
+		Addr: l.listener.Addr().String(), ReadTimeout: hang / 20, MaxRetries: 2, MinRetryBackoff: -1, MaxRetryBackoff: -1,
+	})
+	t.Cleanup(func() { require.NoError(t, impatient.Close()) })
+	for i := 0; len(l.lateRequests()) < 4; i++ {
+		key := fmt.Sprint("straggler-", i)
+		_ = impatient.Set(t.Context(), key, "v", 0).Err() // with bad luck none of the tries arrives in time
+		require.NoError(t, direct.Del(t.Context(), key).Err())
+	}
+	l.set(traffic{})
+	require.Eventually(t, func() bool { return l.underway() == 0 }, soon, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(direct.Keys(t.Context(), "straggler-*").Val()) > 0 },
+		soon, 5*time.Millisecond, "a first try arrives after a second one that was answered")
 
 	l.set(traffic{cut: true})
 	err := set("cut")

@@ -29,22 +29,28 @@ const (
 	chaosFlush        chaosKind = "FLUSHALL, kept out for a TTL"
 	chaosRashEmpty    chaosKind = "restart empty at once"
 	chaosRashFlush    chaosKind = "FLUSHALL at once"
+	chaosLate         chaosKind = "first tries late"
+	chaosFailover     chaosKind = "failover and failback"
 	chaosFreeze       chaosKind = "client frozen for longer than a TTL"
 	chaosMurder       chaosKind = "client killed while holding"
 )
 
-// chaosKinds are all of them; of what a run is to have, nothing is left to chance but when and whom.
+// chaosLateness is how late a request can be that straggles: later than all tries of it, and than the release.
+const chaosLateness = 2 * time.Second
+
+// chaosKinds are all of them but for the failover, after which nobody but the restart guard keeps the master out; of what a run is to have, nothing is left to chance but when and whom.
 var chaosKinds = []chaosKind{
 	chaosKill, chaosStop, chaosPause, chaosSIGSTOP, chaosDisconnect, chaosSlow, chaosHole, chaosDeaf, chaosMute, chaosCut,
-	chaosRestartEmpty, chaosFlush, chaosRashEmpty, chaosRashFlush, chaosFreeze, chaosMurder,
+	chaosLate, chaosRestartEmpty, chaosFlush, chaosRashEmpty, chaosRashFlush, chaosFreeze, chaosMurder,
 }
 
 // guardedKinds are those of a run with the restart guard: nobody else keeps masters out that forgot, and what the guard
-// is about comes three times as often as the rest.
+// is about comes twice as often as the rest.
 var guardedKinds = []chaosKind{
-	chaosKill, chaosStop, chaosRashEmpty, chaosRashFlush, chaosKill, chaosStop, chaosRashEmpty, chaosRashFlush,
-	chaosKill, chaosStop, chaosRashEmpty, chaosRashFlush,
+	chaosKill, chaosStop, chaosRashEmpty, chaosRashFlush, chaosFailover,
+	chaosKill, chaosStop, chaosRashEmpty, chaosRashFlush, chaosFailover,
 	chaosPause, chaosSIGSTOP, chaosDisconnect, chaosSlow, chaosHole, chaosDeaf, chaosMute, chaosCut, chaosFreeze, chaosMurder,
+	chaosLate,
 }
 
 // mildKinds harm a minority of the masters, and no client.
@@ -78,11 +84,13 @@ func (f chaosFault) client() bool { return f.Kind == chaosFreeze || f.Kind == ch
 func (f chaosFault) rash() bool { return f.Kind == chaosRashEmpty || f.Kind == chaosRashFlush }
 
 // suspicious tells whether the restart guard holds masters out after it.
-func (f chaosFault) suspicious() bool { return f.rash() || f.Kind == chaosKill || f.Kind == chaosStop }
+func (f chaosFault) suspicious() bool {
+	return f.rash() || slices.Contains([]chaosKind{chaosKill, chaosStop, chaosFailover}, f.Kind)
+}
 
 // link tells whether it is the network that is struck, which can be one client's only.
 func (f chaosFault) link() bool {
-	return slices.Contains([]chaosKind{chaosSlow, chaosHole, chaosDeaf, chaosMute, chaosCut}, f.Kind)
+	return slices.Contains([]chaosKind{chaosSlow, chaosHole, chaosDeaf, chaosMute, chaosCut, chaosLate}, f.Kind)
 }
 
 // chaosPlanner draws a plan. Everything in it depends on the seed alone.
@@ -125,11 +133,16 @@ func (p *chaosPlanner) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(p.random.Int64N(int64(most-least)))
 }
 
-// deal takes the next kind of a shuffled deck, so that all kinds come equally often.
+// deal takes the next kind of a shuffled deck, so that all kinds come equally often. A short run of the restart guard has
+// few faults, and one of the first is a failover.
 func (p *chaosPlanner) deal() chaosKind {
 	if len(p.deck) == 0 {
 		p.deck = slices.Clone(p.kinds)
-		p.random.Shuffle(len(p.deck), func(i, j int) { p.deck[i], p.deck[j] = p.deck[j], p.deck[i] })
+		swap := func(i, j int) { p.deck[i], p.deck[j] = p.deck[j], p.deck[i] }
+		p.random.Shuffle(len(p.deck), swap)
+		if i := slices.Index(p.deck, chaosFailover); i > 0 {
+			swap(i, p.random.IntN(min(i, 3)))
+		}
 	}
 	kind := p.deck[0]
 	p.deck = p.deck[1:]
@@ -180,7 +193,7 @@ func (p *chaosPlanner) aim(f *chaosFault) {
 	busy := slices.Sorted(slices.Values(p.masters))
 	f.At = max(f.At, busy[n-1], busy[max(len(busy)-1-max(minority-n, 0), 0)])
 	slack := 500 * time.Millisecond // Docker takes its time too
-	if slices.Contains([]chaosKind{chaosKill, chaosStop, chaosDisconnect, chaosRestartEmpty, chaosRashEmpty}, f.Kind) {
+	if slices.Contains([]chaosKind{chaosKill, chaosStop, chaosDisconnect, chaosRestartEmpty, chaosRashEmpty, chaosFailover}, f.Kind) {
 		slack = 2 * time.Second
 	}
 	free := f.At + f.For + slack

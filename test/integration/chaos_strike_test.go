@@ -19,12 +19,16 @@ import (
 type chaosRun struct {
 	seed    uint64
 	masters []*Master
+	spares  []*Master // to fail over to, one per master; none without the restart guard
 	record  *chaosRecord
 	clock   journal // for the run's time
 	setup   chaosSetup
 
 	turns []sync.Mutex // one per master: faults of one follow each other, also where Docker is slow
 	links [][]*link    // of each client to each master
+	lull  traffic      // what passes a link that no fault is about
+
+	habits []chaosHabit // of the clients, by place
 
 	mu      sync.Mutex // guards all below
 	clients []*chaosProcess
@@ -39,10 +43,20 @@ type chaosRun struct {
 func startChaos(t *testing.T, seed uint64, clients int, setup chaosSetup) *chaosRun {
 	t.Helper()
 	r := &chaosRun{
-		seed: seed, masters: Start(t, chaosMasters, WithAOF()), record: newChaosRecord(), setup: setup,
+		seed: seed, record: newChaosRecord(), setup: setup,
 		clients: make([]*chaosProcess, clients), struck: map[chaosKind]int{},
 	}
+	if setup.Guard {
+		fleet := Start(t, 2*chaosMasters, WithAOF(), withFailover())
+		r.masters, r.spares = fleet[:chaosMasters], fleet[chaosMasters:]
+	} else {
+		r.masters = Start(t, chaosMasters, WithAOF())
+	}
 	r.record.guard = setup.Guard
+	r.habits = make([]chaosHabit, clients)
+	if setup.Mixed {
+		r.habits = habitsOf(seed, clients)
+	}
 	r.turns = make([]sync.Mutex, len(r.masters))
 	r.declareNew(t)
 	r.clock.origin = clock.System().Now()
@@ -74,7 +88,7 @@ func (r *chaosRun) declareNew(t *testing.T) {
 	if !r.setup.Guard {
 		return
 	}
-	locks, err := quorum.Open(urlsOf(r.masters), &quorum.Options{RestartGuard: chaosLongestTTL})
+	locks, err := quorum.Open(urlsOf(r.masters), &quorum.Options{RestartGuard: r.setup.longestTTL()})
 	require.NoError(t, err)
 	require.NoError(t, locks.Bootstrap(t.Context()))
 	require.NoError(t, locks.Close())
@@ -86,7 +100,7 @@ func (r *chaosRun) startClient(place int) error {
 	defer r.mu.Unlock()
 	r.started++
 	setup := r.setup
-	setup.Number, setup.URLs = r.started, nil
+	setup.Number, setup.URLs, setup.Habit = r.started, nil, r.habits[place]
 	for _, l := range r.links[place] {
 		setup.URLs = append(setup.URLs, l.url())
 	}
@@ -221,6 +235,8 @@ func (r *chaosRun) strikeMaster(ctx context.Context, f chaosFault, i int) error 
 		return inTurn(func() error { return m.Signal(SIGSTOP) }, wait, func() error { return m.Signal(SIGCONT) })
 	case chaosDisconnect:
 		return inTurn(m.Disconnect, wait, m.Reconnect)
+	case chaosFailover:
+		return r.failOver(ctx, f, i)
 	case chaosFlush:
 		return r.forget(ctx, i, true, m.Wipe)
 	case chaosRestartEmpty:
@@ -242,7 +258,7 @@ func (r *chaosRun) strikeMaster(ctx context.Context, f chaosFault, i int) error 
 // It can be kept out until every window is over that it may have had a part in: what Options.RestartGuard is there to do.
 func (r *chaosRun) forget(ctx context.Context, master int, keptOut bool, steps ...func() error) error {
 	r.setLinks(master, -1, traffic{cut: true})
-	defer r.setLinks(master, -1, traffic{})
+	defer r.setLinks(master, -1, r.lull)
 	cut := r.clock.now()
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -268,6 +284,7 @@ func (r *chaosRun) disturb(ctx context.Context, f chaosFault, master int) error 
 		chaosDeaf: {requests: true},
 		chaosMute: {answers: true},
 		chaosCut:  {cut: true},
+		chaosLate: {straggle: chaosLateness},
 	}
 	now, known := bad[f.Kind]
 	if !known {
@@ -275,7 +292,7 @@ func (r *chaosRun) disturb(ctx context.Context, f chaosFault, master int) error 
 	}
 	r.setLinks(master, f.Process, now)
 	_ = sleep(ctx, f.For)
-	r.setLinks(master, f.Process, traffic{})
+	r.setLinks(master, f.Process, r.lull)
 	return nil
 }
 

@@ -121,6 +121,22 @@ func TestMastersHarness(t *testing.T) {
 		require.Equal(t, "v", dial(t, m).Get(t.Context(), "k").Val())
 	})
 
+	t.Run("failover and failback", func(t *testing.T) {
+		ms := Start(t, 2, WithAOF(), withFailover())
+		c := dial(t, ms[0])
+		require.NoError(t, c.Set(t.Context(), "copied", "v", 0).Err())
+		began := time.Now()
+		_, err := failOver(t.Context(), ms[0], ms[1], func() time.Duration { return time.Since(began) }, func() {
+			require.NoError(t, c.Set(t.Context(), "not copied", "v", 0).Err())
+		})
+		require.NoError(t, err, "the same run with other data")
+		require.Equal(t, []string{"copied"}, c.Keys(t.Context(), "*").Val())
+		require.NoError(t, c.Set(t.Context(), "new", "v", 0).Err())
+		require.NoError(t, ms[0].Kill())
+		require.NoError(t, ms[0].Start())
+		require.ElementsMatch(t, []string{"copied", "new"}, dial(t, ms[0]).Keys(t.Context(), "*").Val())
+	})
+
 	t.Run("heal", func(t *testing.T) {
 		ms := masters(t)
 		addrs := addrsOf(ms)
