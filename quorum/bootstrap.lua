@@ -1,7 +1,8 @@
 -- bootstrap: declare that this master has nothing to remember, so that the restart
 -- guard does not hold it out. It takes two steps, lest a request that is delivered
 -- late, or twice, declares a master empty that forgot something since: the first
--- leaves a permit with the master's own time in it, and the second uses it up.
+-- leaves a permit with the master's own time and identity in it, and the second uses
+-- it up. A replica that has the permit and took the master's place is another one.
 --
 -- A marker forbids it, because the master was in use before. Not so one that was
 -- made where there was none, while the master is held out by it: it has granted
@@ -38,7 +39,7 @@ if ARGV[2] ~= '' then
 end
 local permit = redis.call('GET', KEYS[2])
 for i = 3, #ARGV do
-  if permit == ARGV[i] then
+  if permit == ARGV[i] and string.find(permit, ' ' .. own .. ' ', 1, true) then
     redis.call('SET', KEYS[1], declared)
     redis.call('DEL', KEYS[2])
     return {1, '', 0}

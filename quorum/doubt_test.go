@@ -257,6 +257,44 @@ func TestReleaseThatFindsAnothersTokenTellsOfTheLoss(t *testing.T) {
 	}
 }
 
+// TestLateAnswersTellOfALossToo.
+func TestLateAnswersTellOfALossToo(t *testing.T) {
+	bubble(t, 5, func(b *bench) {
+		b.warm(b.Manager)
+		l := b.acquire()
+		b.occupy(3)
+		b.Master(0).DelayReplies(100*time.Millisecond, 1)
+		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
+	})
+}
+
+// TestASettledRequestIsWrittenNoMore: a hook asks twice, and returns with the first
+// answer. Its second try would put the token there after the release.
+func TestASettledRequestIsWrittenNoMore(t *testing.T) {
+	bubble(t, 1, func(b *bench) {
+		client := redis.NewClient(b.Master(0).Options())
+		defer func() { assert.NoError(b, client.Close()) }()
+		plain := b.Master(0).Client()
+		tried := make(chan error, 100)
+		client.AddHook(processHook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+			if args := cmd.Args(); cmd.Name() == "set" {
+				time.AfterFunc(100*time.Millisecond, func() {
+					tried <- plain.Do(context.Background(), args...).Err()
+				})
+			}
+			return next(ctx, cmd)
+		}))
+		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})
+		require.NoError(b, err)
+		defer func() { assert.NoError(b, m.Close()) }()
+		l, err := m.TryAcquire(b.Context(), name, time.Hour)
+		require.NoError(b, err)
+		require.NoError(b, l.Release(b.Context()))
+		assert.ErrorContains(b, <-tried, "settled before it was written")
+		assert.Equal(b, 1, b.count(""))
+	})
+}
+
 // TestRepeatedReleaseIsNotMistakenForALoss: the first try handed the lock on, and the
 // second finds who has it now. So does a second call, after one that told too few.
 func TestRepeatedReleaseIsNotMistakenForALoss(t *testing.T) {

@@ -287,6 +287,37 @@ func TestGuardRefusesClientsOfManyServers(t *testing.T) {
 	}
 }
 
+// TestPermitIsOfOneMaster: a replica has got it too, and takes the master's place before
+// the second step arrives there once more.
+func TestPermitIsOfOneMaster(t *testing.T) {
+	bubbleWith(t, 1, guarding, func(b *bench) {
+		master := b.Master(0)
+		client := redis.NewClient(master.Options())
+		defer func() { assert.NoError(b, client.Close()) }()
+		var steps [][]any
+		client.AddHook(processHook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+			if _, permitted := master.Get("redlock:aux:permit"); permitted {
+				master.Snapshot()
+			}
+			steps = append(steps, cmd.Args())
+			return next(ctx, cmd)
+		}))
+		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock, RestartGuard: guard})
+		require.NoError(b, err)
+		defer func() { assert.NoError(b, m.Close()) }()
+		require.NoError(b, m.Bootstrap(b.Context()))
+		second := steps[len(steps)-1]
+		master.FailoverAndBack()
+		_, permitted := master.Get("redlock:aux:permit")
+		require.True(b, permitted, "or this tests nothing")
+		again := redis.NewClient(master.Options())
+		defer func() { assert.NoError(b, again.Close()) }()
+		require.NoError(b, again.Do(b.Context(), second...).Err())
+		_, err = b.TryAcquire(b.Context(), name, ttl)
+		assert.ErrorIs(b, err, quorum.ErrHeldOut)
+	})
+}
+
 // TestWaitersStartTheGuardsTime: whoever waits for a lock that is held has the guard
 // over when it comes to the masters that forgot it.
 func TestWaitersStartTheGuardsTime(t *testing.T) {

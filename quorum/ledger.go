@@ -27,7 +27,8 @@ type ledger struct {
 	retry     clock.Instant // when the pause is over
 	abandoned uint64        // keys that were left to expire
 	closing   bool          // little time is left
-	failures  int           // tries in a row that failed since
+	failures  int           // times in a row that tries failed since
+	failed    clock.Instant // the last of them
 	left      []*claim      // what was left to expire since
 }
 
@@ -49,7 +50,7 @@ const (
 	// closingPause takes its place while the Manager is being closed, and after
 	// closingFailures in a row the master is told nothing more.
 	closingPause    = 20 * time.Millisecond
-	closingFailures = 2
+	closingFailures = 3
 	// doubtPause is how long after a release it is tried again, where an earlier
 	// request may still be under way: a second, in which a server that was stopped
 	// has read what its sockets held. It doubles each time, up to longestDoubt. Two
@@ -136,7 +137,10 @@ func (l *ledger) answered(yes bool, now clock.Instant) {
 		l.pause, l.retry, l.failures = 0, now, 0
 	case l.closing:
 		l.pause, l.retry = closingPause, now.Add(closingPause)
-		l.failures++
+		if l.failures == 0 || now.Sub(l.failed) >= closingPause/2 {
+			l.failed = now
+			l.failures++
+		}
 	case now >= l.retry:
 		l.pause = min(max(firstPause, 2*l.pause), longestPause)
 		l.retry = now.Add(l.pause)

@@ -130,6 +130,9 @@ func checkMasters(masters []redis.UniversalClient) error {
 	if len(masters) > mostMasters {
 		return fmt.Errorf("quorum: %d masters, at most %d can be used", len(masters), mostMasters)
 	}
+	if err := checkKinds(masters); err != nil {
+		return err
+	}
 	clients, addresses := map[redis.UniversalClient]int{}, map[string]int{}
 	for i, client := range masters {
 		if isNil(client) {
@@ -146,6 +149,16 @@ func checkMasters(masters []redis.UniversalClient) error {
 				return fmt.Errorf("quorum: masters %d and %d have the same address %s", first, i, address)
 			}
 			addresses[address] = i
+		}
+	}
+	return nil
+}
+
+// checkKinds refuses clients whose calls are not their own.
+func checkKinds(masters []redis.UniversalClient) error {
+	for i, client := range masters {
+		if _, batches := client.(*redis.AutoPipeliner); batches {
+			return fmt.Errorf("quorum: master %d is a %T: give the client that it was made of, which is sent pipelines anyway", i, client)
 		}
 	}
 	return nil
@@ -230,7 +243,6 @@ func (m *Manager) Close() error {
 	m.drain(ctx)
 	close(m.stop)
 	_ = m.tasks.Wait() // they return no error, and m.stop ends them
-	errs = append(errs, m.leftToExpire())
 	m.inbox.close(ctx)
 	for _, client := range m.owned {
 		errs = append(errs, client.Close())
@@ -238,6 +250,7 @@ func (m *Manager) Close() error {
 	moment, cancel := context.WithTimeout(ctx, closeMoment)
 	defer cancel()
 	_ = m.lanes.Close(moment) // what is stuck in a client ends when the client gives up
+	errs = append(errs, m.leftToExpire())
 	return errors.Join(errs...)
 }
 
@@ -307,7 +320,16 @@ func (m *Manager) leftToExpire() error {
 			}
 		}
 	}
-	if n == 0 {
+	underWay := 0
+	for i := range m.owing {
+		if m.owing[i].n.Load() > 0 {
+			underWay++
+		}
+	}
+	switch {
+	case n == 0 && underWay > len(m.masters)-m.quorum:
+		return fmt.Errorf("quorum: close: releases still under way to %d of %d masters that do not answer", underWay, len(m.masters))
+	case n == 0:
 		return nil
 	}
 	return fmt.Errorf("quorum: close: %d locks left to expire on masters that do not answer", n)

@@ -133,10 +133,23 @@ func quietDialer(dial func(context.Context, string, string) (net.Conn, error)) f
 		if err != nil {
 			return failedConn{err: err}, nil
 		}
+		discardWhenClosed(conn)
 		if alive, ok := ctx.Value(endsConnection{}).(context.Context); ok {
 			context.AfterFunc(alive, func() { _ = conn.Close() }) // whoever uses it is told so
 		}
 		return conn, nil
+	}
+}
+
+// discardWhenClosed has the kernel throw away what was not delivered when a connection
+// is closed. A call that timed out is over, and its request must not be sent again and
+// again for minutes, to arrive when the lock that it asked for was long released.
+func discardWhenClosed(conn net.Conn) {
+	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok { // TLS
+		conn = wrapped.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // the ledger takes care of what is not discarded
 	}
 }
 

@@ -28,11 +28,15 @@ func (p *pipeline) exec(ctx context.Context, client redis.UniversalClient) error
 // every command was answered, because nothing refers to it any more.
 type pipelinePool struct{ pool sync.Pool }
 
+// argsPerCommand is about how many arguments a command has.
+const argsPerCommand = 8
+
 func (s *pipelinePool) take(n int) *pipeline {
 	p, ok := s.pool.Get().(*pipeline)
 	if !ok {
 		p = &pipeline{}
 	}
+	p.args = make([]any, 0, n*argsPerCommand)
 	if cap(p.cmds) < n {
 		p.cmds = make([]redis.Cmd, n, n+n/2)
 	}
@@ -42,7 +46,6 @@ func (s *pipelinePool) take(n int) *pipeline {
 
 func (s *pipelinePool) giveBack(p *pipeline) {
 	clear(p.cmds) // they hold on to tokens and replies
-	clear(p.args)
-	p.args = p.args[:0]
+	p.args = nil  // a hook that asks twice may have copied the commands, but not those
 	s.pool.Put(p)
 }

@@ -21,6 +21,9 @@ type release struct {
 // If the window was over before the call, the error is ErrLost: somebody else
 // may have held the lock meanwhile. It is ErrLost too if the window was open, but a
 // majority has another's token: then masters forgot the lock, or somebody removed it.
+// Of a release that the client had to repeat, as on a connection that had died, nobody
+// can tell whether the first try handed the lock on to that other one, so that counts
+// as a release.
 // Nobody else's key is touched; what is left of
 // this lock's own is removed in the background. If too few masters answer, the
 // error is ErrNoQuorum, and calling Release again asks them again. After Close

@@ -27,6 +27,7 @@ const (
 // lane owns it until it is settled, whoever asked from then on.
 type request struct {
 	question  *question
+	sealed    atomic.Bool  // it must not be written any more
 	tries     atomic.Int32 // how often a client has written it to a connection
 	reply     any          // what the master replied
 	replyErr  error        // or what came instead of a reply
@@ -62,8 +63,15 @@ type vote struct {
 // Clients call it from goroutines of their own, perhaps after the call has returned.
 func (q *request) MarshalBinary() ([]byte, error) {
 	q.tries.Add(1)
+	if q.sealed.Load() {
+		return nil, errSealed
+	}
 	return q.question.claim.tokenText, nil
 }
+
+// errSealed keeps a client from putting a request on the wire that has been settled, as
+// a hook might that asks twice, and returns when the first is answered.
+var errSealed = errors.New("quorum: the request was settled before it was written")
 
 // String returns the token, for hooks that look at the arguments of commands.
 func (q *request) String() string { return q.question.claim.token }
@@ -94,11 +102,12 @@ func (q *request) mayComeLater(o Outcome) bool {
 	return q.repeated()
 }
 
-// repeated tells whether the client has put the request on the wire more than once.
-func (q *request) repeated() bool { return q.tries.Load() > 1 }
+// repeated tells whether the client may have put the request on the wire more than
+// once. Of a client that encodes nothing that is not known.
+func (q *request) repeated() bool { return !q.sentOnce() }
 
 // sentOnce tells that the client has put the request on the wire once, and no more
-// than that. Of clients that encode nothing it is not known.
+// than that.
 func (q *request) sentOnce() bool { return q.tries.Load() == 1 }
 
 // rephrase tells whether the master did not understand the request as it was put
@@ -117,7 +126,9 @@ func (q *request) rephrase() bool {
 	default:
 		return false
 	}
-	q.tries.Add(-1)
+	if q.tries.Load() > 0 {
+		q.tries.Add(-1)
+	}
 	return true
 }
 
@@ -144,6 +155,7 @@ func isReply(err error) bool {
 
 // read turns what became of the request into an outcome.
 func (q *request) read(dropped error) (Outcome, error) {
+	q.sealed.Store(true) // before tries are read
 	switch {
 	case dropped != nil:
 		return Unsent, dropped

@@ -125,6 +125,9 @@ func (r *round) wait(ctx context.Context, start, deadline clock.Instant) verdict
 		switch v := r.current(); v {
 		case undecided:
 		case doomed, presumed:
+			if r.mayBeUsurped() {
+				continue // it is rare, and worth all the time there is
+			}
 			grace := now().Add(now().Sub(start) + classifyGrace)
 			deadline = min(deadline, grace)
 			timer.Reset(deadline.Sub(now()))
@@ -186,6 +189,14 @@ func (r *round) having(o Outcome) (masters uint64) {
 		}
 	}
 	return masters
+}
+
+// mayBeUsurped tells whether answers to come may tell that the lock to be released was
+// lost.
+func (r *round) mayBeUsurped() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tally.usurped > 0
 }
 
 // mayGrant tells whether a master may yet grant what it was asked for.

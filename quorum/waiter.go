@@ -444,6 +444,9 @@ func (e *entry) refresh(grants int, turn, now clock.Instant) bool {
 // soon if others have granted the lock and it has not told anything since.
 func (e *entry) dueAt(master int) clock.Instant {
 	p := &e.places[master]
+	if e.vacant > 0 && p.outcome == Absent && p.rank > 0 { // the one before is about to take it
+		return min(p.due, p.heard.Add(min(firstHurry<<p.hurried, longestHurry)))
+	}
 	if e.granted > 0 && p.outcome != Held && p.asked <= e.granted {
 		return min(p.due, e.granted.Add(e.waiter.manager.grant()/32))
 	}
@@ -511,29 +514,30 @@ func (e *entry) interval(master int) time.Duration {
 }
 
 // hurry shortens a pause where the master is about to have something new to say: when
-// the holder's key should expire, or the guard is over, and after it was seen free by
-// a waiter whose turn it is not, because the one before is about to take it. Each
-// further time in a row takes twice as long, in case it says the same again.
+// the holder's key should expire, or the guard is over. Each further time in a row
+// takes twice as long, in case it says the same again.
 func (p *place) hurry(pause time.Duration) time.Duration {
+	if p.outcome == Absent {
+		p.hurried = min(p.hurried+1, mostHurried)
+		return pause // see dueAt
+	}
 	soon := pause
-	switch {
-	case (p.outcome == Taken || p.heldOut()) && p.rank == 0 && p.left >= 0:
+	if (p.outcome == Taken || p.heldOut()) && p.rank == 0 && p.left >= 0 {
 		soon = min(p.left, pause) + time.Millisecond
-	case p.outcome == Absent && p.rank > 0:
-		soon = firstHurry
 	}
 	if soon > longestHurry {
 		p.hurried = 0
 		return min(soon, pause)
 	}
 	again := max(soon, min(soon<<p.hurried, longestHurry))
-	p.hurried = min(p.hurried+1, 10)
+	p.hurried = min(p.hurried+1, mostHurried)
 	return min(again, pause)
 }
 
 const (
 	firstHurry   = 8 * time.Millisecond
 	longestHurry = 100 * time.Millisecond
+	mostHurried  = 10
 )
 
 // told is called when a message says that a master has granted the lock.

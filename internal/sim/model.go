@@ -226,7 +226,7 @@ func (m *model) bootstrap(now time.Duration, keys, argv []string) any {
 		m.keys[keys[1]] = entry{value: permit, expires: now + time.Minute}
 		return []any{int64(1), permit, int64(0)}
 	}
-	if permit, _ := m.standing(now, keys[1]); slices.Contains(argv[2:], permit) {
+	if permit, _ := m.standing(now, keys[1]); slices.Contains(argv[2:], permit) && strings.Contains(permit, " "+m.identity()+" ") {
 		m.keys[keys[0]] = entry{value: declared}
 		delete(m.keys, keys[1])
 		return []any{int64(1), "", int64(0)}

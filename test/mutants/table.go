@@ -1176,7 +1176,7 @@ var core = []mutant{
 	{
 		name:  "bootstrap-without-a-permit",
 		rule:  "a request of Bootstrap that is delivered late declares nothing",
-		edits: []edit{{"quorum/bootstrap.lua", "if permit == ARGV[i] then", "if permit ~= '' then"}},
+		edits: []edit{{"quorum/bootstrap.lua", "if permit == ARGV[i] and", "if permit ~= '' and"}},
 		pkg:   quorumPkg, tests: []string{"TestLateBootstrapDeclaresNothing"},
 	},
 	{
