@@ -185,7 +185,7 @@
 //   - keys that the master evicts, or that somebody deletes one by one.
 //
 // It also holds a master out that forgot nothing when the replication id changes:
-// when a first replica attaches, and when the replication backlog is freed, by
+// when a first replica attaches or a backup is taken by redis-cli --rdb, and when the replication backlog is freed, by
 // default an hour after the last replica left. Do that to one master at a time.
 //
 // # Access rights

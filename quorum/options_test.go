@@ -263,6 +263,18 @@ type uncomparable struct {
 	_ []string
 }
 
+// TestAutoPipelinersAreRefused: they encode requests to guess their size, so nobody
+// could tell what was put on the wire.
+func TestAutoPipelinersAreRefused(t *testing.T) {
+	c := redis.NewClient(&redis.Options{Addr: "h:1", MaintNotificationsConfig: quiet})
+	defer func() { assert.NoError(t, c.Close()) }()
+	batching, err := c.AutoPipeline()
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, batching.Close()) }()
+	_, err = quorum.New([]redis.UniversalClient{batching}, nil)
+	assert.ErrorContains(t, err, "master 0 is a *redis.AutoPipeliner")
+}
+
 func TestMastersMustBeIndependent(t *testing.T) {
 	twice := client("h:1")
 	many := make([]redis.UniversalClient, 65)

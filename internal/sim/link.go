@@ -90,7 +90,11 @@ func (l *link) exchange(ctx context.Context, f fate, batch [][]any) ([]any, erro
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
 	answers := make(chan []any, 2)
-	if first := written(batch); !f.loseThere {
+	first, err := written(batch)
+	if err != nil {
+		return nil, err
+	}
+	if !f.loseThere {
 		l.deliver(f.there, f.scatter, f.back, f.loseBack, life, first, answers)
 	}
 	expiry, again := l.expiry(ctx, f), l.repetition(f)
@@ -107,26 +111,34 @@ func (l *link) exchange(ctx context.Context, f fate, batch [][]any) ([]any, erro
 		case <-again:
 			again = nil
 			life, _ = l.master.state()
-			l.deliver(f.thereAgain, f.scatter2, f.back+1, false, life, written(batch), answers)
+			second, err := written(batch)
+			if err != nil {
+				return nil, err
+			}
+			l.deliver(f.thereAgain, f.scatter2, f.back+1, false, life, second, answers)
 		case <-expiry:
 			return nil, l.deadline()
 		}
 	}
 }
 
-// written returns a batch as it is put on the wire, which its requests are told of.
-func written(batch [][]any) [][]any {
-	words := make([][]any, len(batch))
+// written returns a batch as it is put on the wire, which its requests are told of. One
+// that must not be written any more fails the whole.
+func written(batch [][]any) (words [][]any, err error) {
+	words = make([][]any, len(batch))
 	for i, args := range batch {
 		words[i] = slices.Clone(args)
 		for j, arg := range args {
 			if m, ok := arg.(encoding.BinaryMarshaler); ok {
-				text, _ := m.MarshalBinary() // it is in memory
+				text, err := m.MarshalBinary()
+				if err != nil {
+					return nil, err
+				}
 				words[i][j] = string(text)
 			}
 		}
 	}
-	return words
+	return words, nil
 }
 
 // repetition returns when the client repeats the call, nil for never.
