@@ -185,8 +185,9 @@
 //   - keys that the master evicts, or that somebody deletes one by one.
 //
 // It also holds a master out that forgot nothing when the replication id changes:
-// when a first replica attaches or a backup is taken by redis-cli --rdb, and when the replication backlog is freed, by
-// default an hour after the last replica left. Do that to one master at a time.
+// when a first replica attaches, or redis-cli --rdb takes a backup as if it were one,
+// and when the replication backlog is freed, by default an hour after the last replica
+// left. Do that to one master at a time.
 //
 // # Access rights
 //
