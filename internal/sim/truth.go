@@ -32,6 +32,7 @@ func (m *master) note(key string) {
 	if e.expires != 0 {
 		until = time.Duration(float64(e.expires) / m.rate)
 	}
+	there = there && until > now // an older copy, which a master came back with, may be over by now
 	if n := len(past); n > 0 && past[n-1].until > now {
 		last := &past[n-1]
 		if there && e.value == last.token {
@@ -40,7 +41,7 @@ func (m *master) note(key string) {
 		}
 		last.until = now
 	}
-	if there && until > now {
+	if there {
 		m.past[key] = append(past, stretch{token: e.value, from: now, until: until})
 	}
 }
