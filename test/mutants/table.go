@@ -311,7 +311,7 @@ var core = []mutant{
 			"\tr.submit(now, clock.Never)\n",
 			`	for i := range r.ops {
 		r.prepare(i, clock.Never)
-		if c.wasGranted(i) {
+		if c.granted.Load()&(1<<i) != 0 {
 			c.manager.lanes.SubmitTo(i, c.sequence, &r.ops[i])
 		} else {
 			r.Settle(&r.ops[i], fanout.ErrNothingSent)
