@@ -110,7 +110,7 @@ func TestMarkerIsNeverWrittenOlder(t *testing.T) {
 // TestWhateverTheMarkerSays that this package does not write, the master is held
 // out.
 func TestWhateverTheMarkerSays(t *testing.T) {
-	for _, text := range []string{"", "nonsense", "0123 ", "0123 -5", "0123 5"} {
+	for _, text := range []string{"", "nonsense", "0123 ", "0123 -5", "0123 5", "01.23 5", "01.23 0", "01.23 5 first"} {
 		guarded(t, 1, func(b *bench) {
 			b.Master(0).Set(marker, text, 0)
 			_, err := b.TryAcquire(b.Context(), name, ttl)
