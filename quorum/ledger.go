@@ -164,10 +164,11 @@ func (l *ledger) enter(d debt, due clock.Instant) {
 	l.nudge()
 }
 
-// giveUp leaves keys to expire.
+// giveUp leaves keys to expire. Where a release was confirmed, and was only to be
+// repeated in case something comes late, there is none as far as is known.
 func (l *ledger) giveUp(debts ...*debt) {
 	for _, d := range debts {
-		if d.claim.mayHaveKey(l.master) {
+		if d.doubt == 0 && d.claim.mayHaveKey(l.master) {
 			l.abandoned++
 			if l.closing {
 				l.left = append(l.left, d.claim)

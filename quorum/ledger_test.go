@@ -325,3 +325,22 @@ func TestNoLockIsWonDuringClose(t *testing.T) {
 		assert.Equal(b, 3, b.count(""))
 	})
 }
+
+// TestCloseDoesNotReportReleasesThatWereConfirmed: they were to be repeated in case the
+// first try of the client's arrives late, and the masters do not answer any more.
+func TestCloseDoesNotReportReleasesThatWereConfirmed(t *testing.T) {
+	bubble(t, 3, func(b *bench) {
+		m := b.repeating()
+		b.late(10 * time.Millisecond)
+		l, err := m.TryAcquire(b.Context(), name, time.Hour)
+		require.NoError(b, err)
+		synctest.Wait()
+		require.NoError(b, l.Release(b.Context()))
+		synctest.Wait()
+		require.Positive(b, m.Stats().Masters[0].Owed, "or this tests nothing")
+		for _, master := range b.Masters() {
+			master.Stop()
+		}
+		assert.NoError(b, m.Close())
+	})
+}

@@ -1252,7 +1252,7 @@ var core = []mutant{
 		rule: "what is left of a lock that a majority forgot keeps others out until its window would have closed",
 		edits: []edit{{"quorum/extend.go",
 			"\t\tl.letGoInTime(over, now)\n",
-			"\t\tl.letGo(now)\n"}},
+			"\t\tl.letGo(over, now)\n"}},
 		pkg: quorumPkg, tests: []string{"TestALockLostToAForgetfulMajorityKeepsOthersOut", "TestExtendLearnsOfTheLoss"},
 	},
 	{
