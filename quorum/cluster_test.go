@@ -1,0 +1,64 @@
+package quorum_test
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum"
+)
+
+// TestClusterIsReloadedWhenANodeDoesNotAnswer: by itself it asks once a minute where its
+// slots are, and a node that took a dead one's place is not found before.
+func TestClusterIsReloadedWhenANodeDoesNotAnswer(t *testing.T) {
+	t.Parallel() // it waits
+	c := embedded(t, 1)
+	var loads atomic.Int32
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs: []string{c.Master(0).Addr()}, MaxRedirects: 1, MinRetryBackoff: -1, MaxRetryBackoff: -1,
+		ClusterSlots: func(context.Context) ([]redis.ClusterSlot, error) {
+			loads.Add(1)
+			return []redis.ClusterSlot{{End: 16383, Nodes: []redis.ClusterNode{{Addr: c.Master(0).Addr()}}}}, nil
+		},
+		MaintNotificationsConfig: quiet,
+	})
+	defer func() { assert.NoError(t, cluster.Close()) }()
+	m, err := quorum.New([]redis.UniversalClient{cluster}, nil)
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, m.Close()) }()
+	l, err := m.TryAcquire(patiently(t), name, ttl)
+	require.NoError(t, err)
+	require.NoError(t, l.Release(patiently(t)))
+	before := loads.Load()
+	c.Master(0).Stop()
+	_, err = m.TryAcquire(patiently(t), name, ttl)
+	assertReason(t, err, quorum.ErrNoQuorum)
+	require.Eventually(t, func() bool { return loads.Load() > before }, patience, time.Millisecond)
+}
+
+// TestReleaseWhileASlotIsMoved: half of its keys are elsewhere, so a master carries out
+// nothing that has several, and what has one.
+func TestReleaseWhileASlotIsMoved(t *testing.T) {
+	bubble(t, 1, func(b *bench) {
+		f := newFake(b.T, func(args []string) string {
+			if strings.HasPrefix(strings.ToLower(args[0]), "eval") && args[2] != "1" {
+				return "-TRYAGAIN Multiple keys request during rehashing of slot\r\n"
+			}
+			return behaved(args)
+		})
+		client := f.client("192.0.2.1:1", nil)
+		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})
+		require.NoError(b, err)
+		l, err := m.TryAcquire(b.Context(), name, ttl)
+		require.NoError(b, err)
+		assert.NoError(b, l.Release(b.Context()))
+		require.NoError(b, m.Close())
+		require.NoError(b, client.Close())
+	})
+}
