@@ -375,9 +375,14 @@ func TestAForbiddenNameChangesNothingForOthers(t *testing.T) {
 	}
 	require.NoError(t, l.Release(patiently(t)))
 	require.NoError(t, <-got)
-	for _, admin := range admins {
-		require.Eventually(t, func() bool {
-			return strings.Contains(admin.Info(t.Context(), "commandstats").Val(), "cmdstat_publish")
-		}, patience, time.Millisecond, "handed on in the release, on every master")
-	}
+	// Where the release came last, the waiter may have had the lock, and left, before.
+	require.Eventually(t, func() bool {
+		handedOn := 0
+		for _, admin := range admins {
+			if strings.Contains(admin.Info(t.Context(), "commandstats").Val(), "cmdstat_publish") {
+				handedOn++
+			}
+		}
+		return handedOn > len(admins)/2
+	}, patience, time.Millisecond, "handed on in the release")
 }

@@ -109,6 +109,7 @@ var doubts = []mutant{
 			"return r.tally.usurped > 0",
 			"return r.tally.usurped < 0"}},
 		pkg: quorumPkg, tests: []string{"TestLateAnswersTellOfALossToo"},
+		minor: true,
 	},
 	{
 		name: "in-its-own-way",
@@ -141,6 +142,7 @@ var doubts = []mutant{
 			"return fresh >= e.waiter.manager.quorum",
 			"return fresh >= len(e.places)"}},
 		pkg: quorumPkg, tests: []string{"TestVacantLockIsClaimedThoughAMasterHangs"},
+		hangs: true, minor: true,
 	},
 	{
 		name: "grants-last-an-attempt",
@@ -149,6 +151,7 @@ var doubts = []mutant{
 			"return min(max(m.opts.AttemptTimeout, leastGrant), mostGrant)",
 			"return max(m.opts.AttemptTimeout, leastGrant, 0*mostGrant)"}},
 		pkg: quorumPkg, tests: []string{"TestDeadWaiterCostsTwoSeconds"},
+		minor: true,
 	},
 	{
 		name: "expiry-missed-in-its-millisecond",
@@ -173,6 +176,7 @@ var doubts = []mutant{
 			"\tln.contender = w\n",
 			"\tln.contender = nil\n"}},
 		pkg: quorumPkg, tests: []string{"TestThoseBehindAContenderAreToldThatItIsTaken"},
+		minor: true,
 	},
 	{
 		name: "hopeless-contender-stays",
@@ -189,7 +193,7 @@ var doubts = []mutant{
 			"\tdefer func() { m.lines.pass(key, ln, got) }() // also when a client's code panics\n\tl, err := w.contend(ctx, key, ln)\n",
 			"\tl, err := w.contend(ctx, key, ln)\n\tdefer func() { m.lines.pass(key, ln, got) }()\n"}},
 		pkg: quorumPkg, tests: []string{"TestAPanicPassesTheTurn"},
-		hangs: true,
+		hangs: true, minor: true,
 	},
 	{
 		name: "a-forbidden-name-forbids-others",
@@ -198,5 +202,6 @@ var doubts = []mutant{
 			"\tn, ok := k.uses[key]\n",
 			"\tn, ok := k.uses[key]\n\tif len(k.uses) > 0 {\n\t\treturn true\n\t}\n"}},
 		pkg: quorumPkg, tests: []string{"TestAForbiddenNameChangesNothingForOthers"},
+		minor: true,
 	},
 }
