@@ -224,14 +224,17 @@ func (l *link) process(ctx context.Context, cmds []redis.Cmder) error {
 	}
 	f := l.fate()
 	if f.abandoned == 0 {
-		return l.call(ctx, f, cmds)
+		replies, err := l.call(ctx, f, cmds)
+		return write(cmds, replies, err)
 	}
 	returned := make(chan error, 1)
 	w := l.client.world
 	w.underway.Add(1)
 	go func() {
 		defer w.underway.Done()
-		returned <- l.call(ctx, f, cmds)
+		replies, err := l.call(ctx, f, cmds)
+		w.quiesce() // go-redis, too, writes to the commands that it was abandoned with
+		returned <- write(cmds, replies, err)
 	}()
 	select {
 	case err := <-returned:
@@ -241,12 +244,17 @@ func (l *link) process(ctx context.Context, cmds []redis.Cmder) error {
 	}
 }
 
-func (l *link) call(ctx context.Context, f fate, cmds []redis.Cmder) (first error) {
+// call exchanges the words of commands for replies.
+func (l *link) call(ctx context.Context, f fate, cmds []redis.Cmder) ([]any, error) {
 	batch := make([][]any, len(cmds))
 	for i, cmd := range cmds {
 		batch[i] = cmd.Args()
 	}
-	replies, err := l.exchange(ctx, f, batch)
+	return l.exchange(ctx, f, batch)
+}
+
+// write gives commands their replies, or all of them the error.
+func write(cmds []redis.Cmder, replies []any, err error) (first error) {
 	for i, cmd := range cmds {
 		if err == nil {
 			cmd.SetErr(answer(cmd, replies[i]))

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -112,6 +113,7 @@ type world struct {
 
 	calm     atomic.Bool    // faults have stopped
 	underway sync.WaitGroup // messages
+	quiet    chan struct{}  // has room for the one that waits in quiesce
 	history  quorumtest.History
 
 	mu     sync.Mutex // guards all below
@@ -149,10 +151,18 @@ func (w *world) violation(format string, args ...any) {
 	w.errs, w.failed = append(w.errs, err), append(w.failed, w.now())
 }
 
+// quiesce waits until nothing more happens at this instant, and comes after all that
+// did.
+func (w *world) quiesce() {
+	w.quiet <- struct{}{}
+	synctest.Wait()
+	<-w.quiet
+}
+
 // Run makes one history, from first to last. It must be called inside a
 // testing/synctest bubble, and leaves nothing running there.
 func Run(seed uint64, cfg Config) Report {
-	w := &world{seed: seed, cfg: cfg, origin: time.Now()}
+	w := &world{seed: seed, cfg: cfg, origin: time.Now(), quiet: make(chan struct{}, 1)}
 	for i := range cfg.Masters {
 		r := newRandom(seed, w.actor("master", i))
 		w.masters = append(w.masters, &master{
