@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,10 +186,17 @@ func TestDeadWaiterCostsTwoSeconds(t *testing.T) {
 	})
 }
 
-// TestExpiryIsNoticedInItsMillisecond: PTTL says 0 then, and the lock is free at once.
+// TestExpiryIsNoticedInItsMillisecond: PTTL says 0 then, and the lock is free at once. A waiter that listens already
+// has no other reason to ask again soon.
 func TestExpiryIsNoticedInItsMillisecond(t *testing.T) {
 	bubble(t, 3, func(b *bench) {
 		b.warm(b.Manager)
+		elsewhere := b.acquireNamed("elsewhere")
+		ctx, cancel := context.WithCancel(b.Context())
+		var listening sync.WaitGroup
+		listening.Go(func() { _, _ = b.Acquire(ctx, "elsewhere", ttl) })
+		time.Sleep(time.Second)
+
 		b.occupyFor(3, 10*time.Millisecond)
 		time.Sleep(9600 * time.Microsecond)
 		require.Equal(b, 3, b.count("another"))
@@ -197,6 +205,9 @@ func TestExpiryIsNoticedInItsMillisecond(t *testing.T) {
 			require.NoError(b, err)
 			require.NoError(b, l.Release(b.Context()))
 		}), 20*time.Millisecond)
+		cancel()
+		listening.Wait()
+		require.NoError(b, elsewhere.Release(b.Context()))
 	})
 }
 
