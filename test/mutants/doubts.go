@@ -142,7 +142,7 @@ var doubts = []mutant{
 			"return fresh >= e.waiter.manager.quorum",
 			"return fresh >= len(e.places)"}},
 		pkg: quorumPkg, tests: []string{"TestVacantLockIsClaimedThoughAMasterHangs"},
-		hangs: true, minor: true,
+		minor: true,
 	},
 	{
 		name: "grants-last-an-attempt",
