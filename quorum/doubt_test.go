@@ -43,7 +43,7 @@ func (b *bench) late(by time.Duration) {
 	}
 }
 
-// arrivals is how late the first tries come in these tests: after the release, and
+// arrival is how late the first tries come in these tests: after the release, and
 // after it was repeated once.
 const arrival = 1500 * time.Millisecond
 
