@@ -1,14 +1,15 @@
-package quorum_test
+package backoff_test
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/internal/backoff"
 	"github.com/quorumlock/redlock/token"
 )
 
@@ -33,7 +34,7 @@ func TestBackoffSeries(t *testing.T) {
 	series := func(attempts int, contenders []string) (pauses []string) {
 		for attempt := range attempts {
 			for _, contender := range contenders {
-				pause := quorum.Backoff(16*time.Millisecond, 512*time.Millisecond, attempt, contender)
+				pause := backoff.Pause(16*time.Millisecond, 512*time.Millisecond, attempt, contender)
 				pauses = append(pauses, pause.Round(time.Microsecond).String())
 			}
 		}
@@ -61,7 +62,7 @@ func TestBackoffBounds(t *testing.T) {
 		whole := bounds.least // what the pause is before it is shortened
 		for attempt := range 1001 {
 			for _, contender := range contenders {
-				pause := quorum.Backoff(bounds.least, bounds.most, attempt, contender)
+				pause := backoff.Pause(bounds.least, bounds.most, attempt, contender)
 				if pause > whole || pause < whole/2 {
 					t.Fatalf("%v to %v, attempt %d: %v is not within half of %v", bounds.least, bounds.most, attempt, pause, whole)
 				}
@@ -80,11 +81,14 @@ func TestBackoffSpreads(t *testing.T) {
 	const contenders, buckets = 4000, 10
 	var hits [buckets]int
 	for _, contender := range tokens(t, contenders) {
-		share := float64(quorum.Backoff(day, day, 0, contender)) / float64(day)
+		share := float64(backoff.Pause(day, day, 0, contender)) / float64(day)
 		hits[min(int((share-0.5)*2*buckets), buckets-1)]++
 	}
 	for i, n := range hits {
 		assert.InDelta(t, contenders/buckets, n, contenders/buckets/2, "bucket %d of %v", i, hits)
 	}
-	assert.Equal(t, quorum.Backoff(day, day, 5, "same"), quorum.Backoff(day, day, 5, "same"), "a replay pauses as the first time")
+	assert.Equal(t, backoff.Pause(day, day, 5, "same"), backoff.Pause(day, day, 5, "same"), "a replay pauses as the first time")
 }
+
+// seeded returns a source of randomness that gives the same bytes each time.
+func seeded() *rand.ChaCha8 { return rand.NewChaCha8([32]byte{42}) }
