@@ -1,4 +1,4 @@
-package quorum
+package redisconn
 
 import (
 	"context"
@@ -8,10 +8,9 @@ import (
 	"github.com/quorumlock/redlock/token"
 )
 
-// masterError is one master's error with nothing in it that must not be shown.
-// It is deaf to context errors: a dial that timed out inside the client matches
-// context.DeadlineExceeded, and a caller whose own context is alive must not be
-// told otherwise.
+// masterError is one master's error with nothing in it that must not be shown. It hides context
+// errors: a dial that timed out inside the client matches context.DeadlineExceeded, and a caller
+// whose own context is alive must not be told otherwise.
 type masterError struct {
 	text  string
 	cause error // nil if showing it would undo the redaction
@@ -21,11 +20,11 @@ func (e *masterError) Error() string { return e.text }
 
 func (e *masterError) Unwrap() error { return e.cause }
 
-// longestText is how much of a master's error is shown.
-const longestText = 500
+// maxText is how many bytes of a master's error are shown.
+const maxText = 500
 
-// redact makes a master's error fit to be shown. Masters repeat what they did
-// not understand, ownership token and password included.
+// redact makes a master's error fit to be shown. Masters repeat what they did not understand,
+// ownership token and password included. The first of the secrets is the token.
 func redact(err error, secrets ...string) error {
 	if err == nil {
 		return nil
@@ -42,8 +41,8 @@ func redact(err error, secrets ...string) error {
 		}
 		text = strings.ReplaceAll(text, secret, shown)
 	}
-	if len(text) > longestText {
-		text, changed = strings.ToValidUTF8(text[:longestText], "")+"…", true
+	if len(text) > maxText {
+		text, changed = strings.ToValidUTF8(text[:maxText], "")+"…", true
 	}
 	shown := &masterError{text: text}
 	isContext := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)

@@ -1,4 +1,4 @@
-package quorum
+package redisconn
 
 import (
 	"context"
@@ -23,9 +23,9 @@ func (p *pipeline) exec(ctx context.Context, client redis.UniversalClient) error
 	return err
 }
 
-// pipelinePool keeps the memory of pipelines for the next ones: under load it would be
-// a third of all that is allocated. Only that of a pipeline comes back in which
-// every command was answered, because nothing refers to it any more.
+// pipelinePool keeps the memory of pipelines for the next ones. Under load it would be a third of
+// all that is allocated. Only pipelines whose every command was answered come back, because nothing
+// refers to them anymore.
 type pipelinePool struct{ pool sync.Pool }
 
 // argsPerCommand is about how many arguments a command has.
@@ -46,6 +46,6 @@ func (s *pipelinePool) take(n int) *pipeline {
 
 func (s *pipelinePool) giveBack(p *pipeline) {
 	clear(p.cmds) // they hold on to tokens and replies
-	p.args = nil  // a hook that asks twice may have copied the commands, but not those
+	p.args = nil  // a hook that asks twice may have copied the commands, but shares these
 	s.pool.Put(p)
 }

@@ -1,4 +1,4 @@
-package quorum
+package redisconn
 
 import (
 	"fmt"
@@ -7,13 +7,12 @@ import (
 	"strings"
 )
 
-// sheltered calls what is a client's code, or that of its hooks, and makes an error
-// of its panic, nil if there was none. A goroutine of ours calls it, so nobody else
-// could recover, and one master's hook must not take down a process that holds locks
-// on the others.
+// sheltered calls code of a client or its hooks, and turns a panic into an error. It runs on
+// goroutines of this library, where nobody else could recover, and one master's hook must not take
+// down a process that holds locks on the others.
 //
-// The error is not the value that was thrown, whatever that is: what the master did is
-// unknown, and nothing that an error says of its reply is to be believed.
+// The error never is or wraps the value that was thrown. What the master did is unknown, and
+// nothing that such a value says of its reply can be believed.
 func sheltered(call func() error) (err error) {
 	defer func() {
 		if thrown := recover(); thrown != nil {
@@ -23,8 +22,8 @@ func sheltered(call func() error) (err error) {
 	return call()
 }
 
-// thrownAt tells where the panic came from that the caller has just recovered: the
-// stack is all there is to find a broken hook by.
+// thrownAt tells where the panic came from that the caller has just recovered. The stack is all
+// there is to find a broken hook by.
 func thrownAt() string {
 	const past = 4 // runtime.Callers, thrownAt, its caller, and runtime.gopanic
 	var stack [16]uintptr

@@ -1,26 +1,28 @@
--- bootstrap: declare that this master has nothing to remember, so that the restart
--- guard does not hold it out. It takes two steps, lest a request that is delivered
--- late, or twice, declares a master empty that forgot something since: the first
--- leaves a permit with the master's own time and identity in it, and the second uses
--- it up. A replica that has the permit and took the master's place is another one.
+-- bootstrap: declare that this master has nothing to remember, so that the restart guard does not
+-- quarantine it.
 --
--- A marker forbids it, because the master was in use before. Not so one that was
--- made where there was none, while the master is held out by it: it has granted
+-- It takes two steps. Otherwise a request that is delivered late, or twice, could declare a master
+-- empty that has forgotten something since. The first step leaves a permit that names the master's
+-- time and identity, and the second uses it up. A replica that holds the permit and took the
+-- master's place has another identity.
+--
+-- A marker forbids it, because the master was in use before. There is one exception: a marker that
+-- was made where there was none, while it still quarantines the master. The master has granted
 -- nothing since, so it is as if no client had come before.
 --
 -- KEYS[1]    the marker; see guard.lua
 -- KEYS[2]    the permit
 -- ARGV[1]    the restart guard in milliseconds
--- ARGV[2]    for the first step: a word that nobody used before; '' for the second
+-- ARGV[2]    for the first step: a word that was never used before; '' for the second
 -- ARGV[3..]  for the second step: the permits that the masters gave
--- Reply      {1, the permit, 0} it may be declared empty; {1, '', 0} it is
---            {-1, '', milliseconds for which the guard holds it out yet}
+-- Reply      {HELD, the permit, 0} it may be declared empty; {HELD, '', 0} it is
+--            {TAKEN, '', milliseconds left of the guard}
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local own, marker = identity(), redis.call('GET', KEYS[1])
 local declared = own .. ' 0'
 if marker == declared and ARGV[2] == '' then
-  return {1, '', 0}
+  return {HELD, '', 0}
 end
 if marker then
   local seen, since, first = string.match(marker, '^(%x+%.%x+) (%d+)(.*)$')
@@ -29,20 +31,20 @@ if marker then
     left = math.max(since + left - now, 0)
   end
   if seen ~= own or first ~= ' first' or left == 0 then
-    return {-1, '', left}
+    return {TAKEN, '', left}
   end
 end
 if ARGV[2] ~= '' then
   local permit = ARGV[2] .. ' ' .. own .. ' ' .. clock[1] .. '.' .. clock[2]
   redis.call('SET', KEYS[2], permit, 'PX', 60000)
-  return {1, permit, 0}
+  return {HELD, permit, 0}
 end
 local permit = redis.call('GET', KEYS[2])
 for i = 3, #ARGV do
   if permit == ARGV[i] and string.find(permit, ' ' .. own .. ' ', 1, true) then
     redis.call('SET', KEYS[1], declared)
     redis.call('DEL', KEYS[2])
-    return {1, '', 0}
+    return {HELD, '', 0}
   end
 end
-return {-1, '', 0}
+return {TAKEN, '', 0}

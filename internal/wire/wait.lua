@@ -1,25 +1,25 @@
--- wait: keep a waiter's place in the queue for the key, and report how things
--- stand. It never grants: waiters would otherwise collect masters that restart
--- empty one after the other, and take the lock from a live holder.
+-- wait: keep a waiter's place in the key's queue, and report the state of the lock.
 --
--- Without a ticket it only reports, for those who do not know yet what time it is
--- on the masters.
+-- It never grants. Otherwise waiters would collect the masters that restart empty one after
+-- another, and take the lock from a live holder.
+--
+-- Without a ticket it only reports, for clients that do not know the masters' time yet.
 --
 -- KEYS[1]  the lock's key
 -- KEYS[2]  the queue: a sorted set of tokens, by ticket
--- KEYS[3]  the waiters; see queue.lua
+-- KEYS[3]  the waiters' records; see queue.lua
 -- KEYS[4]  with the restart guard: the marker
 -- ARGV[1]  the waiter's token
 -- ARGV[2]  its ticket, '' for none
--- ARGV[3]  for how many milliseconds its place is kept
+-- ARGV[3]  how many milliseconds its place is kept
 -- ARGV[4]  for how many milliseconds it is to be granted the key
 -- ARGV[5]  the channel on which it is to be told
 -- ARGV[6]  the restart guard in milliseconds, '0' without it
--- Reply    {1 the waiter has the key, 0 nobody has it, -1 another has it,
---           -2 nobody has it, and the guard holds this master out,
---           milliseconds that the key has left as PTTL says them, or the guard,
+-- Reply    {HELD the waiter has the key, ABSENT nobody has it, TAKEN another token has it,
+--           QUARANTINED nobody has it and the master is quarantined,
+--           milliseconds that the key has left as PTTL tells, or the quarantine,
 --           how many waiters are before it, time in microseconds,
---           how many listen on the channel, -1 if that is not known}
+--           how many listen on the channel, -1 if unknown}
 local function listeners()
   local told = ARGV[5] ~= '' and redis.pcall('PUBSUB', 'NUMSUB', ARGV[5])
   return told and told[2] or -1
@@ -27,10 +27,10 @@ end
 local clock = redis.call('TIME')
 local micros = clock[1] * 1000000 + clock[2]
 local now = math.floor(micros / 1000)
-local standing = redis.call('GET', KEYS[1])
+local current = redis.call('GET', KEYS[1])
 local left = redis.call('PTTL', KEYS[1])
-if standing == ARGV[1] then
-  return {1, left, 0, micros, listeners()}
+if current == ARGV[1] then
+  return {HELD, left, 0, micros, listeners()}
 end
 local rank = 0
 if ARGV[2] ~= '' then
@@ -44,9 +44,9 @@ if ARGV[2] ~= '' then
   end
   rank = redis.call('ZRANK', KEYS[2], ARGV[1])
 end
--- Whoever waits starts the guard's time, though the key is not vacant yet.
-local out = ARGV[6] ~= '0' and heldOut(KEYS[4], tonumber(ARGV[6]), now)
-if out and not standing then
-  return {-2, out, rank, micros, listeners()}
+-- A waiter starts the quarantine, though the key is not vacant yet.
+local guarded = ARGV[6] ~= '0' and quarantine(KEYS[4], tonumber(ARGV[6]), now)
+if guarded and not current then
+  return {QUARANTINED, guarded, rank, micros, listeners()}
 end
-return {standing and -1 or 0, left, rank, micros, listeners()}
+return {current and TAKEN or ABSENT, left, rank, micros, listeners()}

@@ -1,5 +1,5 @@
--- fenceAt returns the highest fencing token stored under a key, 0 for none. What
--- is not one is an error, never taken for 0: fences would start anew.
+-- fenceAt returns the highest fencing token stored under a key, 0 for none. Anything that is not
+-- a fencing token is an error. Taking it for 0 would start the fences anew.
 local function fenceAt(key)
   local text = redis.call('GET', key) or '0'
   local stored = string.match(text, '^%d+$') and #text <= 16 and tonumber(text)
@@ -7,11 +7,10 @@ local function fenceAt(key)
   return stored
 end
 
--- storeFence stores a fencing token, if it is higher than the one that is stored.
--- It returns whether it was. Either way what is stored is kept for the time
--- given, in milliseconds.
+-- storeFence stores a fencing token if it is higher than the stored one, and returns whether it
+-- did. Either way the stored one is kept for retention milliseconds.
 --
--- Fences travel as decimal strings: tostring would make 1.7e+15 of them.
+-- Fences travel as decimal strings: tostring would turn them into 1.7e+15.
 local function storeFence(key, stored, fence, retention)
   if tonumber(fence) > stored then
     redis.call('SET', key, fence, 'PX', retention)

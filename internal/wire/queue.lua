@@ -1,0 +1,35 @@
+-- Beside a queue there is a hash of records, "lease grant channel" by token: the lease ends at
+-- that time of this master's, in milliseconds, and the key is to be granted for that many. The
+-- hash's key is made of the queue's, which is in the same slot. So releases, which hardly ever
+-- find a waiter, need not carry it.
+local function recordsOf(queue)
+  return (string.gsub(queue, ':queue', ':waiters', 1))
+end
+
+-- Nothing here raises an error: a release must not fail for what somebody put under these keys.
+local function removeWaiter(queue, token)
+  redis.pcall('ZREM', queue, token)
+  redis.pcall('HDEL', recordsOf(queue), token)
+end
+
+-- nextWaiter returns the token of the waiter with the lowest ticket, for how many milliseconds it
+-- is to be granted the key, and its channel. It returns nil if there is none. On the way it
+-- removes waiters whose lease is over.
+--
+-- below   only a waiter whose ticket is lower than this, '' for any
+-- now     the server's time in milliseconds
+local function nextWaiter(queue, below, now)
+  for _ = 1, 1000 do
+    local first = redis.pcall('ZRANGE', queue, 0, 0, 'WITHSCORES')
+    local token, ticket = first[1], first[2]
+    if not token or below ~= '' and tonumber(ticket) >= tonumber(below) then
+      return nil
+    end
+    local record = redis.pcall('HGET', recordsOf(queue), token)
+    local lease, grant, channel = string.match(type(record) == 'string' and record or '', '^(%d+) (%d+) (.*)$')
+    if lease and tonumber(lease) > now then
+      return token, grant, channel
+    end
+    removeWaiter(queue, token)
+  end
+end
