@@ -6,10 +6,7 @@
 // an hour; a lock that believed it would be held for an hour too long.
 package clock
 
-import (
-	"sync"
-	"time"
-)
+import "time"
 
 // Instant is a point on a clock's own time line, in nanoseconds since an origin
 // that has no meaning. Instants of different clocks, and of different processes,
@@ -54,16 +51,6 @@ type Clock interface {
 	Now() Instant
 }
 
-// Wall returns the time of day: a guess at other machines' time of day, for what
-// they check or outvote, and nothing that safety rests on. A Clock with a method
-// Wall of its own, as simulated ones have, is asked for it.
-func Wall(c Clock) time.Time {
-	if own, ok := c.(interface{ Wall() time.Time }); ok {
-		return own.Wall()
-	}
-	return time.Now()
-}
-
 // System returns the clock of this machine: CLOCK_BOOTTIME on Linux, which
 // counts through machine sleep, and Go's monotonic clock elsewhere.
 func System() Clock { return system{} }
@@ -76,28 +63,3 @@ func Runtime() Clock { return runtimeClock{origin: time.Now()} }
 type runtimeClock struct{ origin time.Time }
 
 func (c runtimeClock) Now() Instant { return Instant(time.Since(c.origin)) }
-
-// Fake is a clock that moves when it is told to. Its zero value is ready for
-// use. All methods are safe for concurrent use.
-type Fake struct {
-	mu  sync.Mutex
-	now Instant
-}
-
-// Now returns the instant that the calls of Advance add up to.
-func (f *Fake) Now() Instant {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.now
-}
-
-// Advance moves the clock on by d. It panics if d is negative, because a
-// monotonic clock never goes back and a test that needs it tests nothing real.
-func (f *Fake) Advance(d time.Duration) {
-	if d < 0 {
-		panic("clock: Fake.Advance: negative duration")
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.now = f.now.Add(d)
-}

@@ -40,15 +40,6 @@ func TestRuntimeClockFollowsTheBubble(t *testing.T) {
 	})
 }
 
-func TestFakeClock(t *testing.T) {
-	var c clock.Fake
-	start := c.Now()
-	c.Advance(time.Minute)
-	c.Advance(time.Second)
-	assert.Equal(t, 61*time.Second, c.Now().Sub(start))
-	assert.Panics(t, func() { c.Advance(-1) })
-}
-
 func TestInstantArithmeticSaturates(t *testing.T) {
 	const longest = time.Duration(math.MaxInt64)
 	assert.Equal(t, clock.Never, clock.Instant(5).Add(longest))
@@ -108,14 +99,4 @@ func BenchmarkSystemNow(b *testing.B) {
 	for b.Loop() {
 		c.Now()
 	}
-}
-
-// wrong is a clock that shows a time of day of its own.
-type wrong struct{ clock.Fake }
-
-func (*wrong) Wall() time.Time { return time.Unix(7, 0) }
-
-func TestWall(t *testing.T) {
-	assert.Equal(t, time.Unix(7, 0), clock.Wall(&wrong{}))
-	assert.WithinDuration(t, time.Now(), clock.Wall(clock.System()), time.Minute)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/fakeclock"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
@@ -456,7 +456,7 @@ func TestContendersExcludeEachOther(t *testing.T) {
 
 // TestWrongWallClockChangesNothing: windows are counted on Options.Clock alone.
 func TestWindowIsCountedOnTheGivenClock(t *testing.T) {
-	fake := &clock.Fake{}
+	fake := &fakeclock.Clock{}
 	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
 		l := b.acquire()
 		time.Sleep(time.Hour)

@@ -4,73 +4,76 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/vote"
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// ErrMarked means that Bootstrap found the restart guard's marker on a master, so
-// the deployment is not a new one.
-var ErrMarked = errors.New("quorum: a master was in use before")
+// ErrQuarantined means that the restart guard lets a master cast no vote for new locks yet, because
+// it may have forgotten some: see Options.RestartGuard. An AttemptError satisfies errors.Is for it
+// if any of the masters was quarantined, whether or not that is why the attempt failed. Its text
+// tells which, and for how long.
+var ErrQuarantined = wire.ErrQuarantined
 
-// Bootstrap declares a brand-new deployment empty, so that Options.RestartGuard
-// need not hold its masters out: nobody can hold a lock on them yet. It is for the
-// person who sets the masters up, once. A program that calls it whenever it starts
-// takes the guard away just when all masters have lost their memory at once.
+// ErrNotFresh means that Bootstrap found the restart guard's marker on a master, so the deployment
+// is not a new one.
+var ErrNotFresh = errors.New("quorum: a master was in use before")
+
+// Bootstrap declares a brand-new deployment empty, so that Options.RestartGuard need not quarantine
+// its masters: nobody can hold a lock on them yet. It is for the person who sets the masters up,
+// and is called once. A program that calls it whenever it starts disables the guard exactly when
+// all masters have lost their memory at once.
 //
-// It needs an answer from every master, not just from a majority, or the error is
-// ErrNoQuorum. If any master was seen before under the guard, the error is
-// ErrMarked, nothing should be concluded from the others, and the guard's time is
-// to be waited for; the error satisfies errors.Is for ErrHeldOut too while a master
-// is held out, and its text tells for how long. Clients that came before
-// Bootstrap do not forbid it, as long as the guard holds out each master that they
-// saw: those have granted nothing. If ctx ended, the error satisfies errors.Is for
-// its error too.
-// Without Options.RestartGuard it is an error. After Close it is ErrClosed.
+// Bootstrap needs an answer from every master, not just from a majority. Otherwise the error is
+// ErrNoQuorum. If any master was seen before under the guard, the error is ErrNotFresh, nothing
+// follows for the other masters, and the guard's time has to pass. While a master is quarantined,
+// the error satisfies errors.Is for ErrQuarantined too, and its text tells for how long. Clients
+// that came before Bootstrap do not forbid it while the guard quarantines each master that they
+// saw, because those have granted nothing. If ctx ended, the error satisfies errors.Is for ctx's
+// error too. Without Options.RestartGuard, Bootstrap is an error. After Close it is ErrClosed.
 func (m *Manager) Bootstrap(ctx context.Context) error {
 	mustHave(ctx)
-	if m.opts.RestartGuard == 0 {
+	e := m.engine
+	if e.opts.RestartGuard == 0 {
 		return errors.New("quorum: bootstrap: there is no RestartGuard")
 	}
-	if err := m.enter(); err != nil {
+	if err := e.enter(); err != nil {
 		return err
 	}
-	defer m.exit()
-	word, err := m.tokens.New()
+	defer e.exit()
+	word, err := e.tokens.New()
 	if err != nil {
 		return fmt.Errorf("quorum: bootstrap: %w", err)
 	}
-	permits, err := m.bootstrap(ctx, word)
+	permits, err := bootstrap(ctx, e, word, nil)
 	if err == nil {
-		_, err = m.bootstrap(ctx, append([]any{""}, permits...)...)
+		_, err = bootstrap(ctx, e, "", permits)
 	}
 	return err
 }
 
-// bootstrap has every master take one of the two steps; see bootstrap.lua. It
-// returns the permits that they gave.
-func (m *Manager) bootstrap(ctx context.Context, args ...any) (permits []any, err error) {
-	c := &claim{manager: m, key: markerKey, keyArg: markerKey, sequence: m.lanes.NewSequence()}
-	args = append([]any{m.opts.RestartGuard.Milliseconds()}, args...)
-	r := newRound(question{claim: c, verb: bootstrapVerb, script: bootstrapScript,
-		args: bootstrapScript.byDigest([]any{c.keyArg, permitKey}, args...)})
+// bootstrap has every master take one of the two steps; see bootstrap.lua. It returns the permits
+// that they gave.
+func bootstrap(ctx context.Context, e *engine, word string, permits []string) ([]string, error) {
 	if ctx.Err() != nil {
-		return nil, m.unsentError("bootstrap", "", ended(ctx))
+		return nil, e.unsentError("bootstrap", "", ended(ctx))
 	}
-	start := m.opts.Clock.Now()
-	deadline := start.Add(m.opts.AttemptTimeout)
-	r.submit(start, deadline)
-	r.wait(ctx, start, deadline)
-	failure := r.failure("bootstrap", append([]error{ErrNoQuorum}, ended(ctx)...)...)
-	failure.Quorum = len(m.masters)
+	c := &claim{sequence: e.lanes.NewSequence(), Subject: wire.NewSubject(wire.MarkerKey, "", false, e.opts.RestartGuard)}
+	r := newRound(e, c, c.Bootstrap(word, permits))
+	r.run(ctx, e.clock.Now(), clock.Never)
+	failure := r.failure("bootstrap", noQuorum(ctx)...)
+	failure.Quorum = e.system.Masters()
 	switch {
-	case m.closed.Load():
+	case e.closed.Load():
 		return nil, ErrClosed
-	case failure.Count(Taken) > 0:
-		failure.reasons = []error{ErrMarked}
+	case failure.Count(vote.Taken) > 0:
+		failure.reasons = []error{ErrNotFresh}
 		return nil, failure
-	case failure.Count(Held) < len(m.masters):
+	case failure.Count(vote.Held) < e.system.Masters():
 		return nil, failure
 	}
-	for i := range r.ops {
-		permits = append(permits, r.ops[i].Payload.vote.permit) // all are settled
-	}
-	return permits, nil
+	given := make([]string, e.system.Masters())
+	r.each(func(master int, a *wire.Answer) { given[master] = a.Permit })
+	return given, nil
 }

@@ -1,49 +1,40 @@
 package quorum
 
 import (
-	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/fanout"
+	"github.com/quorumlock/redlock/internal/vote"
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// claim is one ownership token on its way through the masters: an attempt, and
-// the lock that may come of it. A token serves one attempt only. Once a release
-// of it has been sent somewhere it is never counted again, because the release
-// may arrive later than anything.
+// claim is one ownership token on its way through the masters: an attempt, and the lock that may
+// come of it. A token serves one attempt only. Once a release of it has been sent anywhere it is
+// never counted again, because the release may arrive later than anything else.
 type claim struct {
-	manager   *Manager
-	name, key string
-	token     string
-	keyArg    any    // key again, as part of commands
-	tokenText []byte // token again, as it is written to connections
-	sequence  *fanout.Sequence[request]
-	granted   atomic.Uint64 // bit i: master i has answered that the token stands there
-	doubtful  atomic.Uint64 // bit i: master i may yet carry out a request that puts the token there
-	queued    atomic.Uint64 // bit i: master i has the token in its queue
-	owed      atomic.Uint64 // bit i: master i's ledger has a debt of this claim
-	longest   atomic.Int64  // the longest TTL asked for
-	fence     atomic.Int64  // what it carries along; 0 until it is known, and without fencing
+	wire.Subject // the key and the token
+	name         string
+	sequence     *fanout.Sequence[wire.Call]
 
-	enqueued  bool         // it was made to wait in the masters' queues
-	left      atomic.Bool  // masters have been told to release the token
-	abandoned atomic.Bool  // the Manager remembers that it came to nothing
-	standing  atomic.Int32 // and on how many masters it may stand yet
+	granted  masterSet    // answered that they store the token
+	doubtful masterSet    // may yet carry out a request that stores the token
+	queued   masterSet    // have the token in their queue
+	longest  atomic.Int64 // the longest TTL asked for
+	fence    atomic.Int64 // what it carries along; 0 until it is known, and without fencing
+
+	enqueued bool         // it was made to wait in the masters' queues
+	released atomic.Bool  // masters have been told to release the token
+	retired  atomic.Bool  // the Manager remembers that it came to nothing
+	storing  atomic.Int32 // on how many masters a retired token may still be stored
 }
 
-func (m *Manager) newClaim(name string) (*claim, error) {
-	token, err := m.tokens.New()
-	if err != nil {
-		return nil, fmt.Errorf("quorum: acquire %s: %w", quote(name), err)
-	}
-	key := m.opts.Prefix + name
-	return &claim{
-		manager: m, name: name, key: key, keyArg: key, token: token, tokenText: []byte(token),
-		sequence: m.lanes.NewSequence(),
-	}, nil
-}
+// masterSet is a vote.Set that only grows, and may be used by several goroutines at once.
+type masterSet struct{ bits atomic.Uint64 }
+
+func (s *masterSet) add(master int)      { s.bits.Or(uint64(vote.Only(master))) }
+func (s *masterSet) has(master int) bool { return vote.Set(s.bits.Load()).Has(master) }
 
 // asked notes that a request for the TTL is about to be made.
 func (c *claim) asked(ttl time.Duration) {
@@ -55,91 +46,48 @@ func (c *claim) asked(ttl time.Duration) {
 	}
 }
 
-// life is how long a key of the claim can stand from now on, if a request is
-// carried out just now.
-func (c *claim) life() time.Duration {
+// life is how long a key of the claim can live from now on, if a request is carried out just now.
+func (c *claim) life(d clock.Drift) time.Duration {
 	longest := time.Duration(c.longest.Load())
-	return clock.Instant(longest).Add(c.manager.opts.Drift.Of(longest)).Sub(0) // saturated
+	return clock.Instant(longest).Add(d.Of(longest)).Sub(0) // saturated
 }
 
-// note draws the consequences of one master's answer that hold whatever the
-// round's verdict is.
-func (c *claim) note(q *request, o Outcome, dropped error) {
-	if q.vote.time != 0 {
-		c.manager.masters[q.master].noteTime(q.vote.time, c.manager.opts.Clock.Now())
+// retention is how long the masters keep the claim's fence from now on.
+func (c *claim) retention() time.Duration {
+	return vote.Retention(time.Duration(c.longest.Load()))
+}
+
+// record notes what one master's answer changes.
+func (c *claim) record(master int, e vote.Effect) {
+	if e&vote.Granted != 0 {
+		c.granted.add(master)
 	}
-	bit := uint64(1) << q.master
-	switch q.question.verb {
-	case acquireVerb, repairVerb:
-		if o == Held {
-			c.granted.Or(bit)
-		}
-	case waitVerb:
-		if o != Unknown && o != Unsent {
-			c.queued.Or(bit)
-		}
-	case leaveVerb:
-		if q.handedOn {
-			c.manager.lines.heat(c.key, c.manager.opts.Clock.Now())
-		}
-		c.manager.ledgers[q.master].settle(debt{claim: c, heir: q.question.heir}, o, dropped)
-		return
-	default: // puts the token nowhere
-		return
+	if e&vote.Doubtful != 0 {
+		c.doubtful.add(master)
 	}
-	if q.mayComeLater(o) {
-		c.doubtful.Or(bit)
+	if e&vote.Queued != 0 {
+		c.queued.add(master)
 	}
 }
 
-// abandon has the Manager remember the token as one of its own that came to nothing,
-// for as long as it may stand somewhere. It comes before the token is left.
-func (c *claim) abandon(now clock.Instant) {
-	if !c.abandoned.Swap(true) {
-		c.standing.Store(int32(len(c.manager.masters)))
-		c.manager.abandoned.add(c.token, now.Add(c.life()), now)
-	}
-}
-
-// vanished notes that the token does not stand on one more master.
-func (c *claim) vanished() {
-	if c.abandoned.Load() && c.standing.Add(-1) == 0 {
-		c.manager.abandoned.remove(c.token, c.manager.opts.Clock.Now())
-	}
-}
-
-// owe notes a debt. It returns false if there is one already, which serves both.
-func (c *claim) owe(master int) bool {
-	bit := uint64(1) << master
-	return c.owed.Or(bit)&bit == 0
-}
-
-func (c *claim) paid(master int) { c.owed.And(^(uint64(1) << master)) }
-
-// mayStand tells whether the token may stand on a master, or in its queue, as far
-// as is known.
-func (c *claim) mayStand(master int) bool {
-	return (c.granted.Load()|c.doubtful.Load()|c.queued.Load())&(1<<master) != 0
-}
-
-// mayHaveKey tells whether the token may stand on a master, but for its queue.
+// mayHaveKey tells whether a master may store the token under the lock's key, as far as is known.
 func (c *claim) mayHaveKey(master int) bool {
-	return (c.granted.Load()|c.doubtful.Load())&(1<<master) != 0
+	return c.granted.has(master) || c.doubtful.has(master)
 }
 
-func (c *claim) inDoubt(master int) bool { return c.doubtful.Load()&(1<<master) != 0 }
+// mayStore tells whether a master may store the token anywhere, its queue included.
+func (c *claim) mayStore(master int) bool { return c.mayHaveKey(master) || c.queued.has(master) }
 
-// leave releases the token on every master: where it was granted, refused, and
-// where nobody knows. Masters that cannot be reached now are owed the release.
-// It runs on no context but the lanes' own. The round's settled channel is
-// closed once the given masters (a bit set) are through.
-func (c *claim) leave(to heir, now clock.Instant, awaited uint64) *round {
-	r := newRound(c.leaveQuestion(to))
-	r.first = !c.left.Swap(true)
-	r.awaited, r.settled = awaited, make(chan struct{})
-	for i := range r.ops {
-		c.manager.owing[i].add(1)
+// retire notes that the token may be stored on so many masters, though it came to nothing. It
+// returns false if that was noted before.
+func (c *claim) retire(masters int) bool {
+	if c.retired.Swap(true) {
+		return false
 	}
-	r.submit(now, clock.Never)
-	return r
+	c.storing.Store(int32(masters))
+	return true
 }
+
+// vanished notes that one more master does not store the token. It returns whether it was the last
+// one of a retired token.
+func (c *claim) vanished() bool { return c.retired.Load() && c.storing.Add(-1) == 0 }

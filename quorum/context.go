@@ -2,27 +2,26 @@ package quorum
 
 import "context"
 
-// mustHave panics if there is no context. A nil one would panic anyway, somewhere
-// inside, with a turn taken or a call counted in.
+// mustHave panics if there is no context. A nil context would panic anyway, somewhere inside, after
+// a turn was taken or a call counted in.
 func mustHave(ctx context.Context) {
 	if ctx == nil {
 		panic("quorum: nil context")
 	}
 }
 
-// lockContext is a context that ends with a lock. It asks the clock whenever it
-// is asked, so that it tells the truth at once after the process was stopped,
-// before anybody has come round to closing a channel.
+// lockContext is a context that ends with a lock. It asks the clock whenever it is asked. So it
+// tells the truth at once after the process was stopped, before the channel has been closed.
 type lockContext struct {
 	context.Context
 	lock *Lock
 }
 
-// context returns a child of parent that ends when l does, with the reason as
-// its cause, and a function that ends it in any case.
+// context returns a child of parent that ends when l does, with the reason as its cause, and a
+// function that ends it in any case.
 func (l *Lock) context(parent context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
-	now := l.claim.manager.opts.Clock.Now()
+	now := l.engine.clock.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if over := l.over(now); over != nil {
@@ -46,7 +45,7 @@ func (c lockContext) Value(key any) any {
 
 // check ends the lock if its time is over.
 func (l *Lock) check() {
-	now := l.claim.manager.opts.Clock.Now()
+	now := l.engine.clock.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_ = l.over(now) // ends it

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/fakeclock"
 	"github.com/quorumlock/redlock/quorum"
 )
 
@@ -131,7 +131,7 @@ func TestDoTellsOfALossThatFnDidNotNotice(t *testing.T) {
 // TestContextTellsTheTruthAtOnce: after the process was stopped, before any
 // timer or channel has caught up.
 func TestContextTellsTheTruthAtOnce(t *testing.T) {
-	fake := &clock.Fake{}
+	fake := &fakeclock.Clock{}
 	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
 		for _, ask := range []func(context.Context) error{
 			context.Context.Err,

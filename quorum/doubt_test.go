@@ -151,7 +151,7 @@ func TestLateRequestsAreWaitedForAsLongAsTCPSendsAgain(t *testing.T) {
 			} else {
 				assert.Equal(b, 3, b.count(l.Token()), "%v late: or the test above tests nothing", by)
 			}
-			assert.Zero(b, m.Stats().Masters[0].Owed)
+			assert.Zero(b, m.Stats().Masters[0].PendingReleases)
 		})
 	}
 }

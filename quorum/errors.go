@@ -5,73 +5,61 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// What an operation failed for. Test for these with errors.Is; the details are
-// in an *AttemptError.
+// Why an operation failed. Test for these with errors.Is. The details are in an *AttemptError.
 var (
-	// ErrTaken means that at least N − quorum + 1 masters answered that another
-	// token stands there, so no attempt could win just then. Contenders may have
-	// split the masters among them, so possibly nobody holds the lock.
+	// ErrTaken means that at least N − quorum + 1 masters answered that they store another token,
+	// so no attempt could win just then. Contenders may have split the masters among themselves, so
+	// possibly nobody holds the lock.
 	ErrTaken = errors.New("quorum: taken by another")
 
-	// ErrNoQuorum means that too few masters answered as they should have:
-	// some hang, are down, or answered with an error, or the answers came too
-	// late for any validity to be left.
+	// ErrNoQuorum means that too few masters answered as they should have: some hang, are down, or
+	// answered with an error, or the answers came too late for any validity to be left.
 	ErrNoQuorum = errors.New("quorum: no quorum")
 
-	// ErrLost means that the lock is not held any more: its window closed
-	// before the operation, or a majority of the masters does not know it.
+	// ErrLost means that the lock is no longer held: its window closed before the operation, or a
+	// majority of the masters does not store its token.
 	ErrLost = errors.New("quorum: lock lost")
 
 	// ErrClosed means that the Manager was closed.
 	ErrClosed = errors.New("quorum: manager closed")
 )
 
-// Outcome is what became of an operation on one master.
-type Outcome uint8
+// Outcome is what happened to an operation on one master.
+type Outcome = vote.Outcome
 
 // The outcomes of an operation on one master.
 const (
-	// Unknown: the master has not answered (yet). It may or may not have
-	// carried the operation out.
-	Unknown Outcome = iota
-	// Held: this lock's token stands there.
-	Held
-	// Taken: another token stands there.
-	Taken
-	// Absent: no token stands there.
-	Absent
+	// Unknown: the master has not answered (yet). It may or may not have carried the operation out.
+	Unknown = vote.Unknown
+	// Held: the master stores this lock's token.
+	Held = vote.Held
+	// Taken: the master stores another token.
+	Taken = vote.Taken
+	// Absent: the master stores no token.
+	Absent = vote.Absent
 	// Refused: the master answered with an error and changed nothing.
-	Refused
+	Refused = vote.Refused
 	// Unsent: the operation never left this process.
-	Unsent
-
-	outcomes
+	Unsent = vote.Unsent
 )
-
-// String returns the outcome's name in lower case.
-func (o Outcome) String() string {
-	names := [outcomes]string{"unknown", "held", "taken", "absent", "refused", "unsent"}
-	if o < outcomes {
-		return names[o]
-	}
-	return fmt.Sprintf("Outcome(%d)", uint8(o))
-}
 
 // MasterResult is what one master answered, or failed with.
 type MasterResult struct {
 	Master  string  // its address, without user or password
-	Outcome Outcome // what became of the operation there
+	Outcome Outcome // what happened to the operation there
 	Err     error   // why, where the outcome is Refused, Unsent or Unknown; may be nil
 }
 
-// AttemptError tells why an operation failed, master by master. It satisfies
-// errors.Is for the sentinel it stands for (ErrTaken, ErrNoQuorum, ErrLost), for
-// the error of the caller's context if that ended the operation, and for
-// the masters' errors, but for no context error that is not the caller's.
+// AttemptError tells why an operation failed, master by master. It satisfies errors.Is for the
+// sentinel it stands for (ErrTaken, ErrNoQuorum, ErrLost), for the error of the caller's context if
+// that ended the operation, and for the masters' errors, but for no context error that is not the
+// caller's.
 //
-// Its text and its parts hold no password and no full ownership token.
+// Neither its text nor its parts hold a password or a full ownership token.
 type AttemptError struct {
 	Op      string         // "acquire", "extend", "release", "inspect" or "bootstrap"
 	Name    string         // the lock's name; "" for bootstrap
@@ -79,13 +67,13 @@ type AttemptError struct {
 	Masters []MasterResult // in the order they were given to New or Open
 
 	reasons []error // the sentinel first, then what else ended the attempt
-	holder  string  // the token that a majority has, where that was asked for
-	late    bool    // nothing was left of the window when it failed
-	ownWay  bool    // what this Manager had given up was in the way
+
+	holder           string // the token that a majority stores, where that was asked for
+	late             bool   // nothing was left of the window when the attempt failed
+	blockedByRetired bool   // tokens that this Manager had given up were in the way
 }
 
-// Error names the operation, the lock, the reason, and how many masters said
-// what.
+// Error names the operation, the lock, the reason, and how many masters said what.
 func (e *AttemptError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "quorum: %s", e.Op)
@@ -96,7 +84,7 @@ func (e *AttemptError) Error() string {
 	separator := ""
 	for i, reason := range e.reasons {
 		if i+1 < len(e.reasons) && strings.HasPrefix(e.reasons[i+1].Error(), reason.Error()+": ") {
-			continue // why a lock was lost tells that it was
+			continue // the reason of a loss says that the lock was lost
 		}
 		b.WriteString(separator + strings.TrimPrefix(reason.Error(), "quorum: "))
 		separator = ": "
@@ -107,11 +95,10 @@ func (e *AttemptError) Error() string {
 	return b.String()
 }
 
-// summary lists the outcomes with how often they occurred, and each master's
-// error.
+// summary lists the outcomes with how often they occurred, and each master's error.
 func (e *AttemptError) summary() string {
 	var parts []string
-	for o := range outcomes {
+	for o := range vote.Outcomes {
 		if n := e.Count(o); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %v", n, o))
 		}
@@ -146,8 +133,32 @@ func (e *AttemptError) Unwrap() []error {
 	return errs
 }
 
-// ended returns the reasons that the end of ctx gives: its error, and its cause
-// where that says more.
+// classify makes the error ErrTaken if enough masters store another token to leave no quorum among
+// the others, and ErrNoQuorum otherwise.
+func (e *AttemptError) classify(y vote.System) {
+	if e.Count(Taken) >= y.Blocking() {
+		e.reasons[0] = ErrTaken
+	}
+}
+
+// unsentError makes the error of an operation that was not begun because ctx had ended.
+func (e *engine) unsentError(op, name string, ended []error) *AttemptError {
+	failure := &AttemptError{
+		Op: op, Name: name, Quorum: e.system.Quorum(),
+		reasons: append([]error{ErrNoQuorum}, ended...),
+	}
+	for _, m := range e.masters {
+		failure.Masters = append(failure.Masters, MasterResult{Master: m.Name(), Outcome: Unsent})
+	}
+	return failure
+}
+
+// noQuorum returns the reasons of an operation that too few masters supported, or that ctx ended
+// before.
+func noQuorum(ctx context.Context) []error { return append([]error{ErrNoQuorum}, ended(ctx)...) }
+
+// ended returns the reasons that the end of ctx gives: its error, and its cause where that says
+// more.
 func ended(ctx context.Context) []error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	switch {

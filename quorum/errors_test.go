@@ -17,7 +17,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/token"
 )
@@ -307,7 +306,7 @@ func TestErrorsHideTheToken(t *testing.T) {
 					return answer(args)
 				})
 				client := f.client("192.0.2.1:1", nil)
-				m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: clock.Runtime(), Random: seeded()})
+				m, err := quorum.New([]redis.UniversalClient{client}, predictable())
 				require.NoError(t, err)
 				l, err := m.TryAcquire(t.Context(), name, ttl)
 				require.NoError(t, err)
@@ -323,7 +322,7 @@ func TestErrorsHideTheToken(t *testing.T) {
 				assertHides(t, err, first)
 				assertHides(t, err, first[:20])
 
-				same, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: clock.Runtime(), Random: seeded()})
+				same, err := quorum.New([]redis.UniversalClient{client}, predictable())
 				require.NoError(t, err)
 				_, err = same.TryAcquire(t.Context(), name, ttl)
 				assertReason(t, err, quorum.ErrNoQuorum)
@@ -382,7 +381,7 @@ func TestErrorsHideThePassword(t *testing.T) {
 }
 
 func TestLocksAndInspectionsHideTheToken(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{Random: seeded()}, func(b *bench) {
+	bubbleWith(t, 3, *predictable(), func(b *bench) {
 		first, err := token.NewSource(seeded()).New()
 		require.NoError(b, err)
 		l := b.acquire()

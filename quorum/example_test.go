@@ -116,7 +116,7 @@ func ExampleManager_Inspect() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(before.Standing)
+	fmt.Println(before.State)
 
 	masters.Master(2).Stop() // a minority does not matter
 	lock, err := locks.TryAcquire(ctx, "aggregation", time.Minute)
@@ -127,7 +127,7 @@ func ExampleManager_Inspect() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(after.Standing, after.Holder == lock.Token(), after.TTL > 30*time.Second)
+	fmt.Println(after.State, after.Holder == lock.Token(), after.TTL > 30*time.Second)
 	fmt.Println("silent:", after.Masters[2].Err != nil)
 	// Output:
 	// free

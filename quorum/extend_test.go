@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/fakeclock"
 	"github.com/quorumlock/redlock/quorum"
 )
 
@@ -162,7 +162,7 @@ func TestLostClosesWhenTheWindowDoes(t *testing.T) {
 
 // TestMachineSleep: Go's timers stood still while the clock went on.
 func TestMachineSleep(t *testing.T) {
-	fake := &clock.Fake{}
+	fake := &fakeclock.Clock{}
 	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
 		l, other := b.acquire(), func() *quorum.Lock {
 			l, err := b.TryAcquire(b.Context(), "other", time.Hour)

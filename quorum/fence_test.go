@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/testhook"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
@@ -318,14 +318,6 @@ func TestFenceAfterAMasterForgot(t *testing.T) {
 	})
 }
 
-// elsewhere is a clock in a place where it is another time of day.
-type elsewhere struct {
-	clock.Clock
-	ahead time.Duration
-}
-
-func (e elsewhere) Wall() time.Time { return time.Now().Add(e.ahead) }
-
 // TestProposalsMustBeNearTheMastersTime: one from a wrong clock is not stored. It
 // could push the name towards the end of all numbers, or be below a fence that has
 // expired. With the guard it must be nearer, so that all after a master was held
@@ -344,7 +336,8 @@ func TestProposalsMustBeNearTheMastersTime(t *testing.T) {
 		{time.Minute, -16 * time.Second, 0},
 	} {
 		opts := fencing
-		opts.RestartGuard, opts.Clock = tt.guard, elsewhere{clock.Runtime(), tt.ahead}
+		opts.RestartGuard = tt.guard
+		opts = withHooks(opts, testhook.Hooks{Wall: func() time.Time { return time.Now().Add(tt.ahead) }})
 		bubbleWith(t, 3, opts, func(b *bench) {
 			if tt.guard > 0 {
 				require.NoError(b, b.Bootstrap(b.Context()))

@@ -9,26 +9,25 @@ import (
 	"github.com/quorumlock/redlock/token"
 )
 
-// What is printed and logged shows no password and no whole ownership token: fmt and
-// slog look into whatever does not say how to print itself.
+// What is printed and logged shows no password and no full ownership token. These methods are
+// needed for that: fmt and slog look into any value that does not say how to print itself.
 
 // String names the quorum and the masters' addresses.
 func (m *Manager) String() string {
 	if m == nil {
 		return "<nil>"
 	}
-	addresses := make([]string, len(m.masters))
-	for i := range m.masters {
-		addresses[i] = m.masters[i].address
+	names := make([]string, len(m.engine.masters))
+	for i, master := range m.engine.masters {
+		names[i] = master.Name()
 	}
-	return fmt.Sprintf("locks by %d of %d masters (%s)", m.quorum, len(addresses), strings.Join(addresses, ", "))
+	return fmt.Sprintf("locks by %d of %d masters (%s)", m.engine.system.Quorum(), len(names), strings.Join(names, ", "))
 }
 
 // Format prints String, whatever the verb.
 func (m *Manager) Format(f fmt.State, verb rune) { format(f, verb, m.String()) }
 
-// String tells the lock's name, the beginning of its token and what is left of
-// its window.
+// String tells the lock's name, the beginning of its token and what is left of its window.
 func (l *Lock) String() string {
 	if l == nil {
 		return "<nil>"
@@ -39,8 +38,8 @@ func (l *Lock) String() string {
 // Format prints String, whatever the verb.
 func (l *Lock) Format(f fmt.State, verb rune) { format(f, verb, l.String()) }
 
-// format prints text for any verb. With one that is not for text, fmt itself would
-// print all that there is instead.
+// format prints text for any verb. For a verb that is not for text, fmt itself would print the
+// whole value instead.
 func format(f fmt.State, verb rune, text string) {
 	switch verb {
 	case 'q', 'x', 'X':
@@ -66,11 +65,11 @@ func (l *Lock) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// String tells the standing and, with the tokens cut short, each master's part.
+// String tells the state and, with the tokens cut short, each master's part.
 func (i Inspection) String() string {
-	s := fmt.Sprintf("lock %s is %v", quote(i.Name), i.Standing)
+	s := fmt.Sprintf("lock %s is %v", quote(i.Name), i.State)
 	if i.Waiting > 0 {
-		s += fmt.Sprintf(", %d wait, the first for %v", i.Waiting, i.Waited)
+		s += fmt.Sprintf(", %d waiting, the first for %v", i.Waiting, i.Waited)
 	}
 	for _, m := range i.Masters {
 		s += "; " + m.String()
@@ -78,14 +77,14 @@ func (i Inspection) String() string {
 	return s
 }
 
-// LogValue is what log/slog shows: all there is, with the tokens cut short.
+// LogValue is what log/slog shows: everything, with the tokens cut short.
 func (i Inspection) LogValue() slog.Value {
-	attrs := []slog.Attr{slog.String("name", clip(i.Name)), slog.String("standing", i.Standing.String())}
+	attrs := []slog.Attr{slog.String("name", clip(i.Name)), slog.String("state", i.State.String())}
 	if i.Holder != "" {
 		attrs = append(attrs, slog.String("holder", token.Abbreviate(i.Holder)), slog.Duration("ttl", i.TTL))
 	}
 	attrs = append(attrs, waiting(i.Waiting, i.Waited)...)
-	// By address, for in a list slog would not ask the parts how to show them.
+	// By address: in a list, slog would not ask the parts how to show them.
 	masters := make([]slog.Attr, len(i.Masters))
 	for n, m := range i.Masters {
 		masters[n] = slog.Attr{Key: m.Master, Value: m.LogValue()}
@@ -102,12 +101,12 @@ func (m MasterInspection) String() string {
 	case m.vacant():
 		s += "vacant"
 	case m.TTL < 0:
-		s += token.Abbreviate(m.Token) + " for ever"
+		s += token.Abbreviate(m.Token) + " forever"
 	default:
 		s += fmt.Sprintf("%s for %v", token.Abbreviate(m.Token), m.TTL)
 	}
-	if m.HeldOut > 0 {
-		s += fmt.Sprintf(", held out for %v", m.HeldOut)
+	if m.Quarantined > 0 {
+		s += fmt.Sprintf(", quarantined for %v", m.Quarantined)
 	}
 	if m.Evicts != "" {
 		s += ", may evict keys: " + m.Evicts
@@ -115,7 +114,7 @@ func (m MasterInspection) String() string {
 	return s
 }
 
-// LogValue is what log/slog shows: what there is, with the token cut short.
+// LogValue is what log/slog shows: everything, with the token cut short.
 func (m MasterInspection) LogValue() slog.Value {
 	if m.Err != nil {
 		return slog.GroupValue(slog.String("error", m.Err.Error()))
@@ -125,8 +124,8 @@ func (m MasterInspection) LogValue() slog.Value {
 		attrs = append(attrs, slog.String("token", token.Abbreviate(m.Token)), slog.Duration("ttl", m.TTL))
 	}
 	attrs = append(attrs, waiting(m.Waiting, m.Waited)...)
-	if m.HeldOut > 0 {
-		attrs = append(attrs, slog.Duration("held_out", m.HeldOut))
+	if m.Quarantined > 0 {
+		attrs = append(attrs, slog.Duration("quarantined", m.Quarantined))
 	}
 	if m.Evicts != "" {
 		attrs = append(attrs, slog.String("evicts", m.Evicts))
@@ -134,7 +133,7 @@ func (m MasterInspection) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// waiting is what there is to show of a queue, if anybody is in it.
+// waiting is what there is to show of a queue, if it is not empty.
 func waiting(n int, longest time.Duration) []slog.Attr {
 	if n == 0 {
 		return nil

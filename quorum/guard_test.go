@@ -46,14 +46,14 @@ func TestForgetfulMastersCastNoVote(t *testing.T) {
 				forget(b, 1)
 				_, err := b.TryAcquire(b.Context(), name, ttl)
 				assertReason(b, err, quorum.ErrNoQuorum)
-				assert.ErrorIs(b, err, quorum.ErrHeldOut)
+				assert.ErrorIs(b, err, quorum.ErrQuarantined)
 				assert.ErrorContains(b, err, "held out by the restart guard for 1m0s yet")
 				synctest.Wait()
 				assert.Equal(b, 3, b.count(""))
 
 				time.Sleep(guard - 2*time.Millisecond)
 				_, err = b.TryAcquire(b.Context(), name, ttl)
-				assert.ErrorIs(b, err, quorum.ErrHeldOut)
+				assert.ErrorIs(b, err, quorum.ErrQuarantined)
 				time.Sleep(2 * time.Millisecond)
 				l, err := b.TryAcquire(b.Context(), name, ttl)
 				require.NoError(b, err)
@@ -78,7 +78,7 @@ func TestSecondHolderWithoutTheGuard(t *testing.T) {
 		return err
 	}
 	bubble(t, 3, func(b *bench) { assert.NoError(b, second(b)) })
-	guarded(t, 3, func(b *bench) { assert.ErrorIs(b, second(b), quorum.ErrHeldOut) })
+	guarded(t, 3, func(b *bench) { assert.ErrorIs(b, second(b), quorum.ErrQuarantined) })
 }
 
 // TestHolderRepairsWhereTheGuardHoldsOut: its majority is confirmed, so the
@@ -99,7 +99,7 @@ func TestMarkerIsNeverWrittenOlder(t *testing.T) {
 	guarded(t, 1, func(b *bench) {
 		b.restart(0, quorumtest.KeepMemory)
 		_, err := b.TryAcquire(b.Context(), name, ttl)
-		require.ErrorIs(b, err, quorum.ErrHeldOut)
+		require.ErrorIs(b, err, quorum.ErrQuarantined)
 		b.Master(0).AdvanceClock(-time.Hour)
 		b.restart(0, quorumtest.KeepMemory)
 		_, err = b.TryAcquire(b.Context(), name, ttl)
@@ -114,7 +114,7 @@ func TestWhateverTheMarkerSays(t *testing.T) {
 		guarded(t, 1, func(b *bench) {
 			b.Master(0).Set(marker, text, 0)
 			_, err := b.TryAcquire(b.Context(), name, ttl)
-			assert.ErrorIs(b, err, quorum.ErrHeldOut, "%q", text)
+			assert.ErrorIs(b, err, quorum.ErrQuarantined, "%q", text)
 		})
 	}
 }
@@ -124,7 +124,7 @@ func TestGuardCountsFromWhoeverComesFirst(t *testing.T) {
 	guarded(t, 1, func(b *bench) {
 		b.Master(0).FlushAll()
 		_, err := b.TryAcquire(b.Context(), name, ttl)
-		require.ErrorIs(b, err, quorum.ErrHeldOut)
+		require.ErrorIs(b, err, quorum.ErrQuarantined)
 		time.Sleep(guard - time.Second)
 		other := newManager(b.T, b.Cluster, quorum.Options{RestartGuard: guard, Clock: b.clock})
 		defer func() { assert.NoError(b, other.Close()) }()
@@ -167,9 +167,9 @@ func TestBootstrapIsForNewDeployments(t *testing.T) {
 		b.restart(2, quorumtest.LoseMemory)
 		require.NoError(b, b.Bootstrap(b.Context()), "the failed one has written nothing")
 		b.acquire()
-		assert.ErrorIs(b, b.Bootstrap(b.Context()), quorum.ErrMarked)
+		assert.ErrorIs(b, b.Bootstrap(b.Context()), quorum.ErrNotFresh)
 		b.Master(1).FlushAll()
-		assert.ErrorIs(b, b.Bootstrap(b.Context()), quorum.ErrMarked, "one of them is not new")
+		assert.ErrorIs(b, b.Bootstrap(b.Context()), quorum.ErrNotFresh, "one of them is not new")
 		_, marked := b.Master(1).Get(marker)
 		assert.False(b, marked)
 		assert.ErrorIs(b, b.Bootstrap(ended()), context.Canceled)
@@ -181,15 +181,15 @@ func TestBootstrapIsForNewDeployments(t *testing.T) {
 func TestBootstrapAfterAnEarlyClient(t *testing.T) {
 	bubbleWith(t, 3, guarding, func(b *bench) {
 		_, err := b.TryAcquire(b.Context(), name, ttl)
-		require.ErrorIs(b, err, quorum.ErrHeldOut)
+		require.ErrorIs(b, err, quorum.ErrQuarantined)
 		require.NoError(b, b.Bootstrap(b.Context()))
 		b.acquire()
 	})
 	bubbleWith(t, 3, guarding, func(b *bench) {
 		_, err := b.TryAcquire(b.Context(), name, ttl)
-		require.ErrorIs(b, err, quorum.ErrHeldOut)
+		require.ErrorIs(b, err, quorum.ErrQuarantined)
 		time.Sleep(guard)
-		assert.ErrorIs(b, b.Bootstrap(b.Context()), quorum.ErrMarked)
+		assert.ErrorIs(b, b.Bootstrap(b.Context()), quorum.ErrNotFresh)
 		b.acquire()
 	})
 }
@@ -199,8 +199,8 @@ func TestBootstrapTellsForHowLongToWait(t *testing.T) {
 	guarded(t, 3, func(b *bench) {
 		b.Master(1).Set(marker, "abc.def 0", 0) // of an earlier life
 		err := b.Bootstrap(b.Context())
-		assert.ErrorIs(b, err, quorum.ErrMarked)
-		assert.ErrorIs(b, err, quorum.ErrHeldOut)
+		assert.ErrorIs(b, err, quorum.ErrNotFresh)
+		assert.ErrorIs(b, err, quorum.ErrQuarantined)
 		assert.ErrorContains(b, err, "for 1m0s yet")
 	})
 }
@@ -223,13 +223,13 @@ func TestLateBootstrapDeclaresNothing(t *testing.T) {
 		require.NoError(b, m.Bootstrap(b.Context()))
 		b.Master(0).FlushAll()
 		_, err = b.TryAcquire(b.Context(), name, ttl)
-		require.ErrorIs(b, err, quorum.ErrHeldOut)
+		require.ErrorIs(b, err, quorum.ErrQuarantined)
 		time.Sleep(time.Microsecond)
 		for _, late := range slices.Clone(again) {
 			late()
 		}
 		_, err = b.TryAcquire(b.Context(), name, ttl)
-		assert.ErrorIs(b, err, quorum.ErrHeldOut, "its quarantine goes on")
+		assert.ErrorIs(b, err, quorum.ErrQuarantined, "its quarantine goes on")
 	})
 }
 
@@ -258,7 +258,7 @@ func TestInspectShowsWhoIsHeldOut(t *testing.T) {
 	guarded(t, 3, func(b *bench) {
 		i, err := b.Inspect(b.Context(), name)
 		require.NoError(b, err)
-		assert.Zero(b, i.Masters[0].HeldOut)
+		assert.Zero(b, i.Masters[0].Quarantined)
 
 		b.Master(0).FlushAll()
 		_, err = b.TryAcquire(b.Context(), "another", ttl)
@@ -267,9 +267,9 @@ func TestInspectShowsWhoIsHeldOut(t *testing.T) {
 		b.Master(1).FlushAll()
 		i, err = b.Inspect(b.Context(), name)
 		require.NoError(b, err)
-		assert.Equal(b, guard/2, i.Masters[0].HeldOut)
-		assert.Equal(b, guard, i.Masters[1].HeldOut, "nobody has seen it yet")
-		assert.Zero(b, i.Masters[2].HeldOut)
+		assert.Equal(b, guard/2, i.Masters[0].Quarantined)
+		assert.Equal(b, guard, i.Masters[1].Quarantined, "nobody has seen it yet")
+		assert.Zero(b, i.Masters[2].Quarantined)
 		assert.Contains(b, i.String(), fmt.Sprintf("%s: vacant, held out for 30s", b.Master(0)))
 		_, marked := b.Master(1).Get(marker)
 		assert.False(b, marked, "it changes nothing")
@@ -314,7 +314,7 @@ func TestPermitIsOfOneMaster(t *testing.T) {
 		defer func() { assert.NoError(b, again.Close()) }()
 		require.NoError(b, again.Do(b.Context(), second...).Err())
 		_, err = b.TryAcquire(b.Context(), name, ttl)
-		assert.ErrorIs(b, err, quorum.ErrHeldOut)
+		assert.ErrorIs(b, err, quorum.ErrQuarantined)
 	})
 }
 
@@ -368,7 +368,7 @@ func TestGuardSeesAFailoverAndBack(t *testing.T) {
 			_, err = other[0].TryAcquire(b.Context(), name, ttl)
 		}
 		assertReason(b, err, quorum.ErrNoQuorum)
-		assert.ErrorIs(b, err, quorum.ErrHeldOut)
+		assert.ErrorIs(b, err, quorum.ErrQuarantined)
 		assert.Positive(b, l.Validity())
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/testhook"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
@@ -147,6 +148,18 @@ func closed(l *quorum.Lock) bool {
 	default:
 		return false
 	}
+}
+
+// withHooks returns opts with hooks that only this module's tests can set.
+func withHooks(opts quorum.Options, h testhook.Hooks) quorum.Options {
+	testhook.Set(&opts, h)
+	return opts
+}
+
+// predictable returns options of a Manager that draws the tokens of seeded.
+func predictable() *quorum.Options {
+	opts := withHooks(quorum.Options{Clock: clock.Runtime()}, testhook.Hooks{Random: seeded()})
+	return &opts
 }
 
 // seeded returns a source of tokens that gives the same ones each time.

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/redisconn"
 	"github.com/quorumlock/redlock/quorum"
 )
 
@@ -37,7 +38,7 @@ func TestSubscriptionOutlivesItsDial(t *testing.T) {
 		for i, master := range b.Masters() {
 			opts := master.Options()
 			dial := opts.Dialer
-			opts.Dialer = quorum.QuietDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			opts.Dialer = redisconn.QuietDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
 				dials.Add(1)
 				return dial(ctx, network, addr)
 			})

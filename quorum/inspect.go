@@ -3,55 +3,57 @@ package quorum
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/vote"
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// Standing is what the masters say of a lock, taken together.
-type Standing uint8
+// LockState is what the masters say of a lock, taken together.
+type LockState uint8
 
-// The standings of a lock.
+// The states of a lock.
 const (
-	// StandingUnknown: too few masters answered to tell.
-	StandingUnknown Standing = iota
-	// StandingHeld: one token stands on a quorum of masters.
-	StandingHeld
-	// StandingFree: a quorum of masters has no token and may vote, so an attempt
-	// could win.
-	StandingFree
-	// StandingSplit: nobody has a quorum, and nobody could win one now. Contenders
-	// are at it, or what a dead one left behind has yet to expire, or the restart
-	// guard holds masters out.
-	StandingSplit
+	// StateUnknown: too few masters answered to tell.
+	StateUnknown LockState = iota
+	// StateHeld: a quorum of masters stores one token.
+	StateHeld
+	// StateFree: a quorum of masters stores no token and may vote, so an attempt could win.
+	StateFree
+	// StateSplit: nobody has a quorum, and nobody could win one now. Contenders are making their
+	// attempts, or what a dead one left behind has yet to expire, or masters are quarantined by the
+	// restart guard.
+	StateSplit
 )
 
 // String returns "unknown", "held", "free" or "split".
-func (s Standing) String() string {
+func (s LockState) String() string {
 	switch s {
-	case StandingUnknown:
+	case StateUnknown:
 		return "unknown"
-	case StandingHeld:
+	case StateHeld:
 		return "held"
-	case StandingFree:
+	case StateFree:
 		return "free"
-	case StandingSplit:
+	case StateSplit:
 		return "split"
 	}
-	return fmt.Sprintf("Standing(%d)", uint8(s))
+	return fmt.Sprintf("LockState(%d)", uint8(s))
 }
 
-// Inspection is what the masters said of a lock at about one time. By the time
-// that anybody reads it, it is history.
+// Inspection is what the masters said of a lock at about one time. By the time it is read, it is
+// history.
 type Inspection struct {
-	Name     string
-	Standing Standing
-	Holder   string        // the token that has a quorum; "" if none has
-	TTL      time.Duration // for how long Holder still has one; -1 for ever
+	Name   string
+	State  LockState
+	Holder string        // the token that a quorum stores; "" if none
+	TTL    time.Duration // for how long a quorum will store Holder; -1 if it does not expire
 
-	// Waiting is how many wait for it in the masters' queues, of each Manager one
-	// at most, and Waited for how long the first of them has. Where the masters
-	// disagree it is the most that a quorum of those that answered agrees on.
+	// Waiting is how many wait for the lock in the masters' queues, at most one of each Manager,
+	// and Waited is how long the first of them has waited. Where the masters disagree, it is the
+	// most that a quorum of those that answered agrees on.
 	Waiting int
 	Waited  time.Duration
 
@@ -61,99 +63,84 @@ type Inspection struct {
 // MasterInspection is what one master said.
 type MasterInspection struct {
 	Master string        // its address
-	Token  string        // what stands there; "" if nothing does, or Err is set
-	TTL    time.Duration // for how long; -1 for ever
+	Token  string        // the token it stores; "" if none, or if Err is set
+	TTL    time.Duration // for how long; -1 if it does not expire
 	Err    error         // why the master did not tell
 
-	// Waiting is how many are in this master's queue for the lock, and Waited for
-	// how long the first of them has waited.
+	// Waiting is how many are in this master's queue for the lock, and Waited is how long the first
+	// of them has waited.
 	Waiting int
 	Waited  time.Duration
 
-	// HeldOut is for how long yet the restart guard keeps the master from voting
-	// for new locks; 0 if it does not, or there is no guard.
-	HeldOut time.Duration
-	// Evicts is the master's maxmemory-policy if that lets it evict keys, which
-	// is a way to forget that no guard sees; "" if it does not, or there is no
-	// restart guard.
+	// Quarantined is how much longer the restart guard keeps the master from voting for new locks.
+	// It is 0 if it does not, or if there is no guard.
+	Quarantined time.Duration
+	// Evicts is the master's maxmemory-policy if that lets the master evict keys, which is a way to
+	// forget that no guard sees. It is "" if it does not, or if there is no restart guard.
 	Evicts string
 }
 
-// vacant tells whether nothing stands there. A key with an empty value is in the
-// way like any other, and it has a TTL.
+// vacant tells whether the master stores nothing under the lock's key. A key with an empty value is
+// in the way like any other, and has a TTL.
 func (m MasterInspection) vacant() bool { return m.Err == nil && m.Token == "" && m.TTL == 0 }
 
-// Inspect asks every master who holds the lock called name, and changes nothing.
-// It waits for all of them, for Options.AttemptTimeout at most. If fewer than a
-// quorum answer, the error is ErrNoQuorum; if ctx ended, it satisfies errors.Is
-// for its error too. After Close it is ErrClosed.
+// Inspect asks every master who holds the lock called name, and changes nothing. It waits for all
+// of them, for Options.AttemptTimeout at most. If fewer than a quorum answer, the error is
+// ErrNoQuorum. If ctx ended, it satisfies errors.Is for ctx's error too. After Close it is
+// ErrClosed.
 //
-// It needs no Lock, so it is for operators and their tools. Whether one's own
-// lock is held, its Validity tells.
+// Inspect needs no Lock. It is for operators and their tools. Whether a lock of one's own is held,
+// its Validity tells.
 func (m *Manager) Inspect(ctx context.Context, name string) (*Inspection, error) {
 	mustHave(ctx)
-	if err := m.checkName(name); err != nil {
+	if err := m.engine.opts.checkName(name); err != nil {
 		return nil, fmt.Errorf("quorum: inspect: %w", err)
 	}
-	if err := m.enter(); err != nil {
+	if err := m.engine.enter(); err != nil {
 		return nil, err
 	}
-	defer m.exit()
-	return m.inspect(ctx, name)
+	defer m.engine.exit()
+	return inspect(ctx, m.engine, name)
 }
 
 // inspect is Inspect for a name that was checked.
-func (m *Manager) inspect(ctx context.Context, name string) (*Inspection, error) {
-	key := m.opts.Prefix + name
-	c := &claim{manager: m, name: name, key: key, keyArg: key, sequence: m.lanes.NewSequence()}
-	r := newRound(c.inspectQuestion())
+func inspect(ctx context.Context, e *engine, name string) (*Inspection, error) {
 	if ctx.Err() != nil {
-		return nil, m.unsentError("inspect", name, ended(ctx))
+		return nil, e.unsentError("inspect", name, ended(ctx))
 	}
-	start := m.opts.Clock.Now()
-	deadline := start.Add(m.opts.AttemptTimeout)
-	r.submit(start, deadline)
-	r.wait(ctx, start, deadline)
-	inspection, answers := r.inspection()
+	c := e.claimWith(name, "")
+	r := newRound(e, c, c.Inspect())
+	r.run(ctx, e.clock.Now(), clock.Never)
+	inspection, answered := r.inspection()
 	switch {
-	case answers >= m.quorum:
-	case m.closed.Load():
+	case e.system.HasQuorum(answered):
+		return inspection, nil
+	case e.closed.Load():
 		return nil, ErrClosed
-	default:
-		return nil, r.failure("inspect", append([]error{ErrNoQuorum}, ended(ctx)...)...)
 	}
-	return inspection, nil
+	return nil, r.failure("inspect", noQuorum(ctx)...)
 }
 
-// inspection puts the masters' answers together.
-func (r *round) inspection() (i *Inspection, answers int) {
+// inspection puts the masters' answers together. It returns which have answered.
+func (r *round) inspection() (i *Inspection, answered vote.Set) {
 	i = &Inspection{Name: r.claim.name}
-	results := r.results()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for n, result := range results {
-		part := MasterInspection{Master: result.Master, Err: result.Err}
-		if q := &r.ops[n].Payload; q.settled && result.Err == nil {
-			h, _ := readHolding(q.reply.([]any))
-			if q.outcome == Taken {
-				part.Token, part.TTL = h.standing, lifetime(h.left)
-			}
-			part.Waiting, part.Waited = int(h.waiting), lifetime(max(h.waited, 0))
-			part.HeldOut, part.Evicts = lifetime(max(h.heldOut, 0)), h.evicts
-			answers++
-		}
-		i.Masters = append(i.Masters, part)
+	for _, result := range r.results() {
+		i.Masters = append(i.Masters, MasterInspection{Master: result.Master, Err: result.Err})
 	}
-	i.conclude(r.tally.quorum)
-	i.count(r.tally.quorum)
-	return i, answers
-}
-
-// lifetime turns what PTTL says into a Duration: the longest one, if it is more
-// than that, and -1 for ever.
-func lifetime(ms int64) time.Duration {
-	const most = math.MaxInt64 / int64(time.Millisecond)
-	return max(time.Duration(max(min(ms, most), -1))*time.Millisecond, -1)
+	r.each(func(master int, a *wire.Answer) {
+		part := &i.Masters[master]
+		if part.Err != nil || a.Report == nil {
+			return
+		}
+		part.Token, part.TTL = a.Report.Token, a.Report.TTL
+		part.Waiting, part.Waited = a.Report.Waiting, a.Report.Waited
+		part.Quarantined, part.Evicts = a.Report.Quarantine, a.Report.Evicts
+		answered |= vote.Only(master)
+	})
+	quorum := r.engine.system.Quorum()
+	i.conclude(quorum)
+	i.count(quorum)
+	return i, answered
 }
 
 // conclude finds the holder, or whether there could be one.
@@ -164,7 +151,7 @@ func (i *Inspection) conclude(quorum int) {
 		switch {
 		case m.Err != nil:
 			silent++
-		case m.vacant() && m.HeldOut > 0: // no attempt gets it there yet
+		case m.vacant() && m.Quarantined > 0: // no attempt gets it there yet
 		case m.vacant():
 			free++
 		default:
@@ -177,13 +164,13 @@ func (i *Inspection) conclude(quorum int) {
 	}
 	switch {
 	case free >= quorum:
-		i.Standing = StandingFree
+		i.State = StateFree
 	case most+silent < quorum:
-		i.Standing = StandingSplit
+		i.State = StateSplit
 	}
 	for holder, ttls := range tokens {
 		if len(ttls) >= quorum {
-			i.Standing, i.Holder, i.TTL = StandingHeld, holder, quorumTTL(ttls, quorum)
+			i.State, i.Holder, i.TTL = StateHeld, holder, quorumTTL(ttls, quorum)
 		}
 	}
 }

@@ -15,22 +15,22 @@ import (
 func TestStandings(t *testing.T) {
 	for what, tt := range map[string]struct {
 		tokens   []string // of each master; "" for none
-		standing quorum.Standing
+		standing quorum.LockState
 		holder   string
 	}{
-		"nobody":                   {[]string{"", "", "", "", ""}, quorum.StandingFree, ""},
-		"everywhere":               {[]string{"a", "a", "a", "a", "a"}, quorum.StandingHeld, "a"},
-		"majority":                 {[]string{"", "a", "a", "", "a"}, quorum.StandingHeld, "a"},
-		"majority and a rival":     {[]string{"b", "a", "a", "c", "a"}, quorum.StandingHeld, "a"},
-		"minority":                 {[]string{"a", "", "", "a", ""}, quorum.StandingFree, ""},
-		"two minorities":           {[]string{"a", "", "b", "", ""}, quorum.StandingFree, ""},
-		"too few left":             {[]string{"a", "a", "b", "", ""}, quorum.StandingSplit, ""},
-		"split":                    {[]string{"a", "a", "b", "b", "c"}, quorum.StandingSplit, ""},
-		"one master":               {[]string{"a"}, quorum.StandingHeld, "a"},
-		"half of an even number":   {[]string{"a", "a", "", ""}, quorum.StandingSplit, ""},
-		"three of four":            {[]string{"a", "", "a", "a"}, quorum.StandingHeld, "a"},
-		"three of four have none":  {[]string{"a", "", "", ""}, quorum.StandingFree, ""},
-		"any bytes may be a token": {[]string{"\x00", "\x00"}, quorum.StandingHeld, "\x00"},
+		"nobody":                   {[]string{"", "", "", "", ""}, quorum.StateFree, ""},
+		"everywhere":               {[]string{"a", "a", "a", "a", "a"}, quorum.StateHeld, "a"},
+		"majority":                 {[]string{"", "a", "a", "", "a"}, quorum.StateHeld, "a"},
+		"majority and a rival":     {[]string{"b", "a", "a", "c", "a"}, quorum.StateHeld, "a"},
+		"minority":                 {[]string{"a", "", "", "a", ""}, quorum.StateFree, ""},
+		"two minorities":           {[]string{"a", "", "b", "", ""}, quorum.StateFree, ""},
+		"too few left":             {[]string{"a", "a", "b", "", ""}, quorum.StateSplit, ""},
+		"split":                    {[]string{"a", "a", "b", "b", "c"}, quorum.StateSplit, ""},
+		"one master":               {[]string{"a"}, quorum.StateHeld, "a"},
+		"half of an even number":   {[]string{"a", "a", "", ""}, quorum.StateSplit, ""},
+		"three of four":            {[]string{"a", "", "a", "a"}, quorum.StateHeld, "a"},
+		"three of four have none":  {[]string{"a", "", "", ""}, quorum.StateFree, ""},
+		"any bytes may be a token": {[]string{"\x00", "\x00"}, quorum.StateHeld, "\x00"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			bubble(t, len(tt.tokens), func(b *bench) {
@@ -43,7 +43,7 @@ func TestStandings(t *testing.T) {
 				i, err := b.Inspect(b.Context(), name)
 				require.NoError(b, err)
 				assert.Equal(b, name, i.Name)
-				assert.Equal(b, tt.standing, i.Standing, "%v", i.Standing)
+				assert.Equal(b, tt.standing, i.State, "%v", i.State)
 				assert.Equal(b, tt.holder, i.Holder)
 				require.Len(b, i.Masters, len(tt.tokens))
 				for n, m := range i.Masters {
@@ -66,14 +66,14 @@ func TestEmptyTokenIsNotVacant(t *testing.T) {
 		assertReason(b, err, quorum.ErrTaken)
 		i, err := b.Inspect(b.Context(), name)
 		require.NoError(b, err)
-		assert.NotEqual(b, quorum.StandingFree, i.Standing)
+		assert.NotEqual(b, quorum.StateFree, i.State)
 		assert.NotContains(b, i.String(), b.Master(0).Addr()+": vacant")
 	})
 }
 
 func TestStandingsHaveNames(t *testing.T) {
-	for s, want := range map[quorum.Standing]string{
-		quorum.StandingHeld: "held", quorum.StandingFree: "free", quorum.StandingSplit: "split", quorum.StandingUnknown: "unknown", 200: "Standing(200)",
+	for s, want := range map[quorum.LockState]string{
+		quorum.StateHeld: "held", quorum.StateFree: "free", quorum.StateSplit: "split", quorum.StateUnknown: "unknown", 200: "Standing(200)",
 	} {
 		assert.Equal(t, want, s.String())
 	}
@@ -137,7 +137,7 @@ func TestInspectWaitsForAHungMasterNoLongerThanAnAttempt(t *testing.T) {
 		var err error
 		assert.Equal(b, timeout, took(func() { i, err = b.Inspect(b.Context(), name) }))
 		require.NoError(b, err)
-		assert.Equal(b, quorum.StandingHeld, i.Standing)
+		assert.Equal(b, quorum.StateHeld, i.State)
 		assert.Equal(b, l.Token(), i.Holder)
 		assert.Error(b, i.Masters[0].Err)
 		assert.Empty(b, i.Masters[0].Token)
@@ -155,12 +155,12 @@ func TestInspectIsForTheStandingNotForTheLiving(t *testing.T) {
 		b.Master(0).Set(name, "a", ttl)
 		i, err := b.Inspect(b.Context(), name)
 		require.NoError(b, err)
-		assert.Equal(b, quorum.StandingUnknown, i.Standing, "the third master would tell")
+		assert.Equal(b, quorum.StateUnknown, i.State, "the third master would tell")
 		require.ErrorIs(b, i.Masters[2].Err, syscall.ECONNREFUSED)
 		b.Master(0).Del(name)
 		i, err = b.Inspect(b.Context(), name)
 		require.NoError(b, err)
-		assert.Equal(b, quorum.StandingFree, i.Standing)
+		assert.Equal(b, quorum.StateFree, i.State)
 	})
 }
 
@@ -214,15 +214,15 @@ func TestInspectionOfAKeyThatOutlivesDurations(t *testing.T) {
 func TestQuarantinedMastersAreNotFree(t *testing.T) {
 	for what, tt := range map[string]struct {
 		quarantined, stopped int
-		want                 quorum.Standing
+		want                 quorum.LockState
 	}{
-		"none":                    {0, 0, quorum.StandingFree},
-		"one":                     {1, 0, quorum.StandingFree},
-		"two":                     {2, 0, quorum.StandingSplit},
-		"all":                     {3, 0, quorum.StandingSplit},
-		"one, and one is silent":  {1, 1, quorum.StandingUnknown},
-		"two, and one is silent":  {2, 1, quorum.StandingSplit},
-		"none, and one is silent": {0, 1, quorum.StandingFree},
+		"none":                    {0, 0, quorum.StateFree},
+		"one":                     {1, 0, quorum.StateFree},
+		"two":                     {2, 0, quorum.StateSplit},
+		"all":                     {3, 0, quorum.StateSplit},
+		"one, and one is silent":  {1, 1, quorum.StateUnknown},
+		"two, and one is silent":  {2, 1, quorum.StateSplit},
+		"none, and one is silent": {0, 1, quorum.StateFree},
 	} {
 		t.Run(what, func(t *testing.T) {
 			guarded(t, 3, func(b *bench) {
@@ -234,7 +234,7 @@ func TestQuarantinedMastersAreNotFree(t *testing.T) {
 				}
 				i, err := b.Inspect(b.Context(), name)
 				require.NoError(b, err)
-				assert.Equal(b, tt.want, i.Standing, "%v", i)
+				assert.Equal(b, tt.want, i.State, "%v", i)
 			})
 		})
 	}

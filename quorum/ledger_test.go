@@ -55,7 +55,7 @@ func TestDebtsEndWithTheKey(t *testing.T) {
 }
 
 func TestDebtsAreCapped(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{MaxDebts: 64}, func(b *bench) {
+	bubbleWith(t, 3, quorum.Options{MaxPendingReleases: 64}, func(b *bench) {
 		var held []*quorum.Lock
 		for i := range 300 {
 			l, err := b.TryAcquire(b.Context(), fmt.Sprintf("lock-%d", i), time.Duration(60+i)*time.Second)
@@ -76,8 +76,8 @@ func TestDebtsAreCapped(t *testing.T) {
 		assert.Contains(b, left, "lock-0", "those that expire first are left to do so")
 		assert.NotContains(b, left, "lock-299")
 		stats := b.Stats().Masters[1]
-		assert.EqualValues(b, len(left), stats.Abandoned, "and counted")
-		assert.Zero(b, stats.Owed)
+		assert.EqualValues(b, len(left), stats.LeftToExpire, "and counted")
+		assert.Zero(b, stats.PendingReleases)
 		assert.True(b, stats.Answering)
 		assert.NoError(b, b.Manager.Close(), "that was long ago")
 	})
@@ -142,7 +142,7 @@ func TestNothingIsOwedThatWasNeverSent(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		synctest.Wait()
-		assert.Zero(b, b.Stats().Masters[2].Owed)
+		assert.Zero(b, b.Stats().Masters[2].PendingReleases)
 		assert.Zero(b, took(func() { assert.NoError(b, b.Manager.Close()) }))
 	})
 }
@@ -203,7 +203,7 @@ func TestRefusedAcquireOwesNothing(t *testing.T) {
 		assertReason(b, err, quorum.ErrNoQuorum)
 		synctest.Wait()
 		for _, m := range b.Stats().Masters {
-			assert.Zero(b, m.Owed)
+			assert.Zero(b, m.PendingReleases)
 			assert.True(b, m.Answering)
 		}
 		assert.Zero(b, took(func() { assert.NoError(b, b.Manager.Close()) }))
@@ -225,7 +225,7 @@ func TestRepeatedReleaseOwesOnce(t *testing.T) {
 			time.Sleep(3 * time.Millisecond)
 		}
 		for _, m := range b.Stats().Masters {
-			assert.LessOrEqual(b, m.Owed, 1)
+			assert.LessOrEqual(b, m.PendingReleases, 1)
 		}
 		for _, m := range b.Masters()[:3] {
 			require.NoError(b, m.Restart(0))
@@ -337,7 +337,7 @@ func TestCloseDoesNotReportReleasesThatWereConfirmed(t *testing.T) {
 		synctest.Wait()
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
-		require.Positive(b, m.Stats().Masters[0].Owed, "or this tests nothing")
+		require.Positive(b, m.Stats().Masters[0].PendingReleases, "or this tests nothing")
 		for _, master := range b.Masters() {
 			master.Stop()
 		}

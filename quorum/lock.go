@@ -9,20 +9,22 @@ import (
 	"github.com/quorumlock/redlock/clock"
 )
 
-// Lock is one acquisition of a lock. It is never reused for another, and its
-// methods are safe for concurrent use.
+// Lock is one acquisition of a lock. It is never reused for another, and its methods are safe for
+// concurrent use.
 //
-// A Lock ends when it is released, when its window of validity closes, when a
-// majority of the masters turns out not to know it, or when its Manager is
-// closed. It never comes back to life.
+// A Lock ends when it is released, when its window of validity closes, when a majority of the
+// masters turns out not to store its token, or when its Manager is closed. It never comes back to
+// life.
 type Lock struct {
-	claim *claim
-	gone  atomic.Bool // letGo has been called
+	engine *engine
+	expiry *expiryLoop
+	claim  *claim
+	gone   atomic.Bool // letGo has been called
 
 	mu      sync.Mutex // guards all below up to the blank line
 	until   clock.Instant
 	kept    clock.Instant           // the longest that a majority was told to keep its keys
-	asked   clock.Instant           // the longest that the masters were asked to by Extend
+	asked   clock.Instant           // the longest that Extend asked the masters to
 	ended   error                   // why it is over; nil while it is held
 	lost    chan struct{}           // made by the first call of Lost
 	cancel  context.CancelCauseFunc // ends the context made of it; nil if there is none
@@ -30,8 +32,7 @@ type Lock struct {
 	repairs repairs
 	renewal *renewal // nil if it is not renewed
 
-	look  clock.Instant // when the watch looks at it; guarded by the watch
-	place int           // in the watch's heap; guarded by the watch
+	watched watched // the expiry loop's
 }
 
 // closedChannel is what Lost returns for a lock that is over already.
@@ -44,24 +45,23 @@ var closedChannel = func() chan struct{} {
 // Name returns the name that the lock was acquired by.
 func (l *Lock) Name() string { return l.claim.name }
 
-// Token returns the random token that stands on the masters while the lock is
-// held. Whoever knows it can release the lock.
-func (l *Lock) Token() string { return l.claim.token }
+// Token returns the random token that the masters store while the lock is held. Anyone who knows it
+// can release the lock.
+func (l *Lock) Token() string { return l.claim.Token }
 
-// Fence returns the lock's fencing token, and 0 without Options.Fencing. It is
-// higher than that of every earlier holder of the name, and stays the same for as
-// long as the lock is held. Let whatever the lock protects refuse a fence lower
-// than the highest it has seen, in what it reads to write it back too: then a holder
-// that was paused past its window can do no harm. Let it begin with 1, so that who
-// forgot the option is refused. A fence is at most 2^53 − 1.
+// Fence returns the lock's fencing token, and 0 without Options.Fencing. It is higher than that of
+// every earlier holder of the name, at most 2^53 − 1, and stays the same while the lock is held.
+//
+// Let the resource that the lock protects keep the highest fence it has seen, and refuse a lower
+// one, in reads that lead to writes too. Then a holder that was paused past its window can do no
+// harm. Start the resource's record at 1, so that clients without fencing (fence 0) are rejected.
 func (l *Lock) Fence() int64 { return l.claim.fence.Load() }
 
-// Validity returns what is left of the time in which the lock can be relied on.
-// It is 0 or negative once that is over, for whatever reason. It asks the clock,
-// not the masters, and is right at once after the process or the machine was
-// asleep.
+// Validity returns how much longer the lock can be relied on. It is 0 or negative once the lock is
+// over, for whatever reason. It asks the clock, not the masters, and is right at once after the
+// process or the machine was asleep.
 func (l *Lock) Validity() time.Duration {
-	now := l.claim.manager.opts.Clock.Now()
+	now := l.engine.clock.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.over(now) != nil {
@@ -70,8 +70,8 @@ func (l *Lock) Validity() time.Duration {
 	return l.closes().Sub(now)
 }
 
-// closes returns when the window closes unless it is extended: with the last
-// confirmed extension, or when AutoRenew's bound is reached.
+// closes returns when the window closes unless it is extended: with the last confirmed extension,
+// or when AutoRenew's bound is reached.
 func (l *Lock) closes() clock.Instant {
 	if l.renewal != nil {
 		return min(l.until, l.renewal.limit)
@@ -79,13 +79,13 @@ func (l *Lock) closes() clock.Instant {
 	return l.until
 }
 
-// Lost returns a channel that is closed once the lock can no longer be relied
-// on: when its window closes, before the masters let the key expire; when an
-// Extend learns that a majority does not know it; when it is released; and when
-// the Manager is closed. If the process was stopped or the machine asleep at
-// that time, it is closed within 100 ms of waking up; Validity knows at once.
+// Lost returns a channel that is closed once the lock can no longer be relied on: when its window
+// closes, which is before the masters let the key expire; when an Extend learns that a majority
+// does not store the token; when it is released; and when the Manager is closed. If the process was
+// stopped or the machine asleep at that time, it is closed within 100 ms of waking up, while
+// Validity knows at once.
 func (l *Lock) Lost() <-chan struct{} {
-	now := l.claim.manager.opts.Clock.Now()
+	now := l.engine.clock.Now()
 	l.mu.Lock()
 	over := l.over(now)
 	if over == nil && l.lost == nil {
@@ -96,17 +96,17 @@ func (l *Lock) Lost() <-chan struct{} {
 	if over != nil {
 		return closedChannel
 	}
-	l.claim.manager.watch.look(l, until)
+	l.expiry.look(&l.watched, until)
 	return lost
 }
 
-// over returns why the lock is over, nil if it is not. The clock decides, not
-// whether anybody has come round to noticing.
+// over returns why the lock is over, nil if it is not. The clock decides, whether or not anybody
+// has noticed. The caller holds mu.
 func (l *Lock) over(now clock.Instant) error {
 	switch {
 	case l.ended != nil:
 		return l.ended
-	case l.claim.manager.closed.Load():
+	case l.engine.closed.Load():
 		l.finish(errManagerClosed)
 	case now >= l.until:
 		l.finish(ErrExpired)
@@ -129,7 +129,7 @@ func (l *Lock) finish(why error) {
 
 // end ends the lock, if it is not over already.
 func (l *Lock) end(why error) {
-	now := l.claim.manager.opts.Clock.Now()
+	now := l.engine.clock.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.over(now) == nil {
@@ -140,7 +140,7 @@ func (l *Lock) end(why error) {
 // lostError is what an operation on a lock that is over returns.
 func (l *Lock) lostError(op string, why error) error {
 	return &AttemptError{
-		Op: op, Name: l.Name(), Quorum: l.claim.manager.quorum,
+		Op: op, Name: l.Name(), Quorum: l.engine.system.Quorum(),
 		reasons: []error{ErrLost, why},
 	}
 }

@@ -1,18 +1,17 @@
 package quorum
 
-// Why a lock was lost. Each satisfies errors.Is for ErrLost too. They are what
-// context.Cause tells of the context that Do gives to its function, and part of
-// the errors of Do, Extend and Release.
+// Why a lock was lost. Each satisfies errors.Is for ErrLost too. They are the causes of the context
+// that Do gives to its function, and part of the errors of Do, Extend and Release.
 var (
-	// ErrExpired: the window of validity closed before a quorum confirmed an
-	// extension, or while the process or the machine was asleep.
+	// ErrExpired: the window of validity closed before a quorum confirmed an extension, or while
+	// the process or the machine was asleep.
 	ErrExpired error = &loss{text: "validity is over"}
 
-	// ErrDenied: a majority of the masters answered that another's token, or
-	// none, stands there. It was taken over, or they forgot it.
-	ErrDenied error = &loss{text: "a majority of the masters has another token or none"}
+	// ErrDenied: a majority of the masters answered that they store another token or none. The lock
+	// was taken over, or they forgot it.
+	ErrDenied error = &loss{text: "a majority of the masters stores another token or none"}
 
-	// ErrHoldLimit: it was held for as long as AutoRenew or Options.MaxHold allowed.
+	// ErrHoldLimit: the lock was held for as long as AutoRenew or Options.MaxHold allowed.
 	ErrHoldLimit error = &loss{text: "held for as long as was allowed"}
 )
 

@@ -5,13 +5,13 @@ import (
 	"unicode/utf8"
 )
 
-// longestName is how many bytes of a lock's name are shown. A name may be as long as
-// a Redis key, and who misuses one for a document must not find it in every error.
-const longestName = 100
+// maxShownName is how many bytes of a lock's name are shown. A name may be as long as a Redis key,
+// and a name that is misused for a document should not be repeated in every error.
+const maxShownName = 100
 
 // quote returns the name as errors show it.
 func quote(name string) string {
-	if len(name) <= longestName {
+	if len(name) <= maxShownName {
 		return fmt.Sprintf("%q", name)
 	}
 	return fmt.Sprintf("%q (%d bytes)", clip(name), len(name))
@@ -19,15 +19,15 @@ func quote(name string) string {
 
 // clip returns the name, or its beginning if it is long. It cuts no character in two.
 func clip(name string) string {
-	if len(name) <= longestName {
+	if len(name) <= maxShownName {
 		return name
 	}
-	end := longestName
-	for end > longestName-utf8.UTFMax+1 && !utf8.RuneStart(name[end]) {
+	end := maxShownName
+	for end > maxShownName-utf8.UTFMax+1 && !utf8.RuneStart(name[end]) {
 		end--
 	}
 	if !utf8.RuneStart(name[end]) { // that is no text, so there is nothing to cut in two
-		end = longestName
+		end = maxShownName
 	}
 	return name[:end] + "…"
 }

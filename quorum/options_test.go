@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/testhook"
 	"github.com/quorumlock/redlock/quorum"
 )
 
@@ -37,7 +38,7 @@ func TestBadOptionsAreErrors(t *testing.T) {
 		"MinBackoff -1ns is negative":                   {MinBackoff: -1},
 		"MaxBackoff -1ns is under MinBackoff 16ms":      {MaxBackoff: -1},
 		"MaxBackoff 1ms is under MinBackoff 2ms":        {MinBackoff: 2 * time.Millisecond, MaxBackoff: time.Millisecond},
-		"MaxDebts -1 is negative":                       {MaxDebts: -1},
+		"MaxPendingReleases -1 is negative":             {MaxPendingReleases: -1},
 		"MaxHold -1ns is negative":                      {MaxHold: -1},
 		"RestartGuard -1s is negative":                  {RestartGuard: -time.Second},
 		"RestartGuard 1.5ms is not in whole":            {RestartGuard: 1500 * time.Microsecond},
@@ -46,7 +47,7 @@ func TestBadOptionsAreErrors(t *testing.T) {
 		"drift of a negative fixed part":                {Drift: clock.Drift{Fixed: -1}},
 		`Prefix begins with "redlock:aux:"`:             {Prefix: "redlock:aux:"},
 		`Prefix begins with "redlock:aux:", which is`:   {Prefix: "redlock:aux:of-mine:"},
-		"drift factor outside [0, 1)\nquorum: options:": {Drift: clock.Drift{Factor: math.NaN()}, MaxDebts: -1},
+		"drift factor outside [0, 1)\nquorum: options:": {Drift: clock.Drift{Factor: math.NaN()}, MaxPendingReleases: -1},
 	} {
 		t.Run(text, func(t *testing.T) {
 			bubble(t, 3, func(b *bench) {
@@ -330,7 +331,8 @@ func TestSourceOfTokensThatFails(t *testing.T) {
 		"error": iotest.ErrReader(broken), "short": io.MultiReader(strings.NewReader("15 bytes are not"[:15]), iotest.ErrReader(broken)),
 	} {
 		t.Run(what, func(t *testing.T) {
-			bubbleWith(t, 3, quorum.Options{Random: random}, func(b *bench) {
+			opts := withHooks(quorum.Options{}, testhook.Hooks{Random: random})
+			bubbleWith(t, 3, opts, func(b *bench) {
 				for _, call := range []func(context.Context, string, time.Duration, ...quorum.AcquireOption) (*quorum.Lock, error){b.TryAcquire, b.Acquire} {
 					l, err := call(b.Context(), name, ttl)
 					assert.Nil(b, l)
@@ -356,7 +358,7 @@ func FuzzOptions(f *testing.F) {
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{
 			Prefix: prefix, Drift: clock.Drift{Factor: factor, Fixed: time.Duration(fixed)},
 			AttemptTimeout: time.Duration(attempt), MinBackoff: time.Duration(least), MaxBackoff: time.Duration(most),
-			MaxDebts: debts, CloseTimeout: time.Duration(closing),
+			MaxPendingReleases: debts, CloseTimeout: time.Duration(closing),
 		})
 		if err != nil {
 			assert.Nil(t, m)

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/vote"
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
 // release is one call of Release, which others may wait for.
@@ -13,42 +15,39 @@ type release struct {
 	err  error
 }
 
-// Release gives the lock up. Its window closes at once, whatever comes of the
-// call; then every master is told to remove the key if it still has this lock's
-// token. It returns nil once a majority no longer has it. Masters that cannot be
-// reached are told again in the background until the key would have expired.
+// Release gives the lock up. Its window closes at once, whatever comes of the call. Then every
+// master is told to remove the key if it still stores this lock's token. Release returns nil once a
+// majority no longer stores it. Masters that cannot be reached are told again in the background
+// until the key would have expired.
 //
-// If the window was over before the call, the error is ErrLost: somebody else
-// may have held the lock meanwhile. It is ErrLost too if the window was open, but a
-// majority has another's token: then masters forgot the lock, or somebody removed it.
-// Of a release that the client had to repeat, as on a connection that had died, nobody
-// can tell whether the first try handed the lock on to that other one, so that counts
-// as a release.
-// Nobody else's key is touched; what is left of
-// this lock's own is removed in the background. If too few masters answer, the
-// error is ErrNoQuorum, and calling Release again asks them again. After Close
-// it is ErrClosed, and the key is left to expire.
+// The error is ErrLost if the window was over before the call: another client may have held the
+// lock meanwhile. It is ErrLost too if the window was open but a majority stores another token,
+// because masters forgot the lock or somebody removed it. No other client's key is touched, and
+// what is left of this lock is removed in the background. If the client had to repeat the request,
+// as on a connection that had died, nobody can tell whether the first try handed the lock on to
+// that other token, so it counts as released.
 //
-// A second Release of a lock that was released returns nil, so that it can be
-// deferred and called early too.
+// If too few masters answer, the error is ErrNoQuorum, and calling Release again asks them again.
+// After Close it is ErrClosed, and the key is left to expire.
 //
-// The release is sent on an ended ctx too, and then waits for the masters as
-// with a live one. A ctx that ends while Release waits ends the wait, with an
-// error that satisfies errors.Is for ctx's; the release goes on in the
-// background.
+// Another Release of a lock that was released returns nil, so that Release can be deferred and
+// called early too.
+//
+// Release is sent even if ctx has ended, and then waits for the masters as usual. If ctx ends while
+// Release waits, the wait ends with an error that satisfies errors.Is for ctx's error. The release
+// goes on in the background.
 func (l *Lock) Release(ctx context.Context) error {
 	mustHave(ctx)
-	m := l.claim.manager
-	if err := m.enter(); err != nil {
+	if err := l.engine.enter(); err != nil {
 		return err
 	}
-	defer m.exit()
+	defer l.engine.exit()
 	return l.giveUp(ctx)
 }
 
 // giveUp is Release without regard to whether the Manager is being closed.
 func (l *Lock) giveUp(ctx context.Context) error {
-	now := l.claim.manager.opts.Clock.Now()
+	now := l.engine.clock.Now()
 	mine, other, over := l.beginRelease(now)
 	if ctx.Err() != nil { // perhaps only just now, because it ends with the lock
 		ctx = context.WithoutCancel(ctx)
@@ -60,7 +59,7 @@ func (l *Lock) giveUp(ctx context.Context) error {
 	case mine != nil:
 		mine.err = l.askRelease(ctx, now)
 		if mine.err != nil && !errors.Is(mine.err, ErrLost) {
-			l.retryRelease(mine)
+			l.allowRetry(mine)
 		}
 		close(mine.done)
 		return mine.err
@@ -69,13 +68,14 @@ func (l *Lock) giveUp(ctx context.Context) error {
 	case <-other.done:
 		return other.err
 	case <-ctx.Done():
-		return &AttemptError{Op: "release", Name: l.Name(), Quorum: l.claim.manager.quorum,
-			reasons: append([]error{ErrNoQuorum}, ended(ctx)...)}
+		return &AttemptError{
+			Op: "release", Name: l.Name(), Quorum: l.engine.system.Quorum(), reasons: noQuorum(ctx),
+		}
 	}
 }
 
-// beginRelease closes the window. It returns the call that is this one's to
-// make, or the one that is already made, or why there is nothing to release.
+// beginRelease closes the window. It returns the call that is this one's to make, or the one that
+// is already made, or why there is nothing to release.
 func (l *Lock) beginRelease(now clock.Instant) (mine, other *release, over error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,38 +92,9 @@ func (l *Lock) beginRelease(now clock.Instant) (mine, other *release, over error
 	return l.release, nil, nil
 }
 
-// letGoInTime is letGo for a lock that ended by itself, once its window would have
-// closed: the watch comes back to it then.
-func (l *Lock) letGoInTime(over error, now clock.Instant) {
-	l.mu.Lock()
-	closes := l.closes()
-	l.mu.Unlock()
-	switch {
-	case errors.Is(over, errReleased), errors.Is(over, ErrClosed):
-	case now >= closes:
-		l.letGo(over, now)
-	default:
-		l.claim.manager.watch.look(l, closes)
-	}
-}
-
-// letGo has what the masters still have of a lock that is over removed in the
-// background. Once is enough: nothing follows it, and what does not arrive is
-// owed.
-func (l *Lock) letGo(over error, now clock.Instant) {
-	if l.gone.Swap(true) {
-		return
-	}
-	to := nobody // what is left may be in the way of who has it now
-	if errors.Is(over, ErrHoldLimit) {
-		to = anyone
-	}
-	l.claim.leave(to, now, 0)
-}
-
-// retryRelease makes room for calls after one that failed. Those that waited for it
-// have failed with it.
-func (l *Lock) retryRelease(failed *release) {
+// allowRetry makes room for calls after one that failed. Those that waited for it have failed with
+// it.
+func (l *Lock) allowRetry(failed *release) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.release == failed {
@@ -133,14 +104,41 @@ func (l *Lock) retryRelease(failed *release) {
 
 // askRelease tells the masters and waits for a majority.
 func (l *Lock) askRelease(ctx context.Context, now clock.Instant) error {
-	m := l.claim.manager
-	m.watch.forget(l)
-	r := l.claim.leave(anyone, now, 0)
-	switch r.wait(ctx, now, now.Add(m.opts.AttemptTimeout)) {
-	case won, presumed:
+	l.expiry.forget(&l.watched)
+	r := startRelease(l.engine, l.claim, wire.Anyone, now, 0)
+	switch r.wait(ctx, now, now.Add(l.engine.opts.AttemptTimeout)) {
+	case vote.Won, vote.Tentative:
 		return nil
-	case rivalled:
+	case vote.LostToRival:
 		return r.failure("release", ErrLost, ErrDenied)
 	}
-	return r.failure("release", append([]error{ErrNoQuorum}, ended(ctx)...)...)
+	return r.failure("release", noQuorum(ctx)...)
+}
+
+// letGo has what masters still store of a lock that is over removed in the background. Once is
+// enough: nothing follows it, and what does not arrive is owed.
+func (l *Lock) letGo(over error, now clock.Instant) {
+	if l.gone.Swap(true) {
+		return
+	}
+	to := wire.Nobody // what is left may be in the way of whoever has the lock now
+	if errors.Is(over, ErrHoldLimit) {
+		to = wire.Anyone
+	}
+	startRelease(l.engine, l.claim, to, now, 0)
+}
+
+// letGoInTime is letGo for a lock that ended by itself, at the time when its window would have
+// closed: until then the expiry loop keeps it.
+func (l *Lock) letGoInTime(over error, now clock.Instant) {
+	l.mu.Lock()
+	closes := l.closes()
+	l.mu.Unlock()
+	switch {
+	case errors.Is(over, errReleased), errors.Is(over, ErrClosed):
+	case now >= closes:
+		l.letGo(over, now)
+	default:
+		l.expiry.look(&l.watched, closes)
+	}
 }

@@ -9,30 +9,30 @@ import (
 	"github.com/quorumlock/redlock/clock"
 )
 
-// AutoRenew keeps the lock alive in the background until it is released: it is
-// extended by its TTL whenever about a third of that has passed, the first time
-// sooner, and a failed try is repeated for as long as the window is open. The Lock's
-// channel Lost and its Validity tell when that has come to an end.
+// AutoRenew keeps the lock alive in the background until it is released. The lock is extended by
+// its TTL whenever about a third of that has passed, and the first time sooner. A failed try is
+// repeated while the window is open. The Lock's Lost and Validity tell when that has come to an
+// end.
 //
-// maxHold bounds how long the lock can be held, from its acquisition on; then it
-// is lost with ErrHoldLimit, whatever the masters say, and they are told to let it
-// go. That keeps a job that hangs from holding its lock for ever. 0 means no
-// bound; any other maxHold under 1 ms is an error of the acquisition.
+// maxHold bounds how long the lock can be held, counted from its acquisition. Then it is lost with
+// ErrHoldLimit, whatever the masters say, and they are told to release it. That keeps a job that
+// hangs from holding its lock forever. 0 means no bound. Any other maxHold under 1 ms is an error
+// of the acquisition.
 func AutoRenew(maxHold time.Duration) AcquireOption {
-	return func(a *acquisition) {
+	return func(p *acquireParams) {
 		switch {
 		case maxHold < 0:
-			a.err = fmt.Errorf("AutoRenew with a negative bound %v", maxHold)
-		case maxHold > 0 && maxHold < shortestHold:
-			a.err = fmt.Errorf("AutoRenew with a bound of %v, which is under %v", maxHold, shortestHold)
+			p.err = fmt.Errorf("AutoRenew with a negative bound %v", maxHold)
+		case maxHold > 0 && maxHold < minHoldLimit:
+			p.err = fmt.Errorf("AutoRenew with a bound of %v, which is under %v", maxHold, minHoldLimit)
 		}
-		a.renew, a.limit = true, maxHold
+		p.renew, p.limit = true, maxHold
 	}
 }
 
-// shortestHold is the least that a hold can be bounded to. A lock with less would be
-// lost by the time that it is returned.
-const shortestHold = time.Millisecond
+// minHoldLimit is the least that a hold can be bounded to. A lock with less would be lost by the
+// time it is returned.
+const minHoldLimit = time.Millisecond
 
 // renewal is how a lock is kept alive. The lock's mu guards it.
 type renewal struct {
@@ -40,31 +40,25 @@ type renewal struct {
 	period      time.Duration // from one confirmed extension to the next
 	limit       clock.Instant // the lock is not held past this
 	next        clock.Instant // when to extend, or to try again
-	round       *round        // the try that was made last; nil before the first
+	last        *extension    // the try that was made last; nil before the first
 }
 
-// ends returns when a lock that was asked for at start is over whatever is done.
-func (a *acquisition) ends(start clock.Instant) clock.Instant {
-	if a.limit > 0 {
-		return start.Add(a.limit)
-	}
-	return clock.Never
-}
-
-// renewGrid is what renewals are rounded to, so that the lanes send those of many
-// locks as one pipeline.
+// renewGrid is what renewals are rounded to, so that the lanes send those of many locks as one
+// pipeline.
 const renewGrid = 10 * time.Millisecond
 
-// newRenewal spreads the renewals of locks that were acquired together over a
-// quarter of their period, by their tokens. The first comes after a quarter of
-// it: it repairs masters on which a contender's attempt stood for a moment when
-// the lock was won, before others forget it too.
-func newRenewal(c *claim, a acquisition, start clock.Instant) *renewal {
+// newRenewal spreads the renewals of locks that were acquired together over a quarter of their
+// period, by their tokens. The first comes after a quarter of the period: it repairs masters on
+// which a contender's attempt stood for a moment when the lock was won, before others forget it
+// too.
+func newRenewal(token string, p acquireParams, start clock.Instant) *renewal {
 	h := fnv.New32a()
-	_, _ = h.Write([]byte(c.token)) // never fails, see hash.Hash
-	longest := a.ttl / 3
-	n := &renewal{ttl: a.ttl, window: a.window, limit: a.ends(start),
-		period: longest - time.Duration(float64(longest/4)*float64(h.Sum32())/(1<<32))}
+	_, _ = h.Write([]byte(token)) // never fails; see hash.Hash
+	longest := p.ttl / 3
+	n := &renewal{
+		ttl: p.ttl, window: p.window, limit: p.ends(start),
+		period: longest - time.Duration(float64(longest/4)*float64(h.Sum32())/(1<<32)),
+	}
 	n.schedule(start.Add(-n.period * 3 / 4))
 	return n
 }
@@ -77,11 +71,18 @@ func (n *renewal) schedule(start clock.Instant) {
 	}
 }
 
-// again is how long after a try that did not succeed the next one is made. The
-// first is given AttemptTimeout, or a ninth of the TTL if that is shorter, so
-// that there are several before the window closes.
-func (n *renewal) again(m *Manager) time.Duration {
-	return max(min(m.opts.AttemptTimeout, n.ttl/9), time.Millisecond)
+// retryPause returns how long after a try that did not succeed the next one is made. A try is
+// given the attempt's timeout, or a ninth of the TTL if that is shorter, so that there are several
+// before the window closes.
+func (n *renewal) retryPause(attempt time.Duration) time.Duration {
+	return max(min(attempt, n.ttl/9), time.Millisecond)
+}
+
+// watchRenewal has the lock renewed from now on, if it is to be.
+func (l *Lock) watchRenewal() {
+	if n := l.renewal; n != nil {
+		l.expiry.look(&l.watched, n.next)
+	}
 }
 
 // renew makes one try to extend the lock. The caller does not hold mu.
@@ -92,25 +93,24 @@ func (l *Lock) renew(now clock.Instant) {
 		return
 	}
 	n := l.renewal
-	n.next = now.Add(n.again(l.claim.manager))
-	r := l.newKeepRound(now, n.ttl, n.window)
-	n.round = r
+	n.next = now.Add(n.retryPause(l.engine.opts.AttemptTimeout))
+	x := l.extension(now, n.ttl, n.window)
+	n.last = x
 	deadline := min(n.next, l.closes())
 	l.mu.Unlock()
-	r.submit(now, deadline)
+	x.round.submit(now, deadline)
 }
 
 // renewed plans the next renewal once the last try has succeeded.
-func (l *Lock) renewed(r *round) {
+func (l *Lock) renewed(x *extension) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n := l.renewal; n != nil && n.round == r && l.ended == nil {
-		n.schedule(r.keeping.Load().expires.Add(-n.ttl))
+	if n := l.renewal; n != nil && n.last == x && l.ended == nil {
+		n.schedule(x.expires.Add(-n.ttl))
 	}
 }
 
-// tick looks at the lock for the watch. It returns when to look again, and false
-// if the lock is over.
+// tick does what is due for the expiry loop.
 func (l *Lock) tick(now clock.Instant) (next clock.Instant, again bool) {
 	l.mu.Lock()
 	over := l.over(now)
@@ -118,7 +118,7 @@ func (l *Lock) tick(now clock.Instant) (next clock.Instant, again bool) {
 	repair, expires := l.repairs.due(now)
 	l.mu.Unlock()
 	if over != nil {
-		if !errors.Is(over, ErrExpired) || l.overhangs() { // else the keys are about to expire
+		if !errors.Is(over, ErrExpired) || l.overhangs() { // otherwise the keys are about to expire
 			l.letGoInTime(over, now)
 		}
 		return 0, false
@@ -140,8 +140,5 @@ func (l *Lock) nextLook() clock.Instant {
 	if n := l.renewal; n != nil {
 		next = min(next, n.next)
 	}
-	if l.repairs.missing&^l.repairs.asked != 0 {
-		next = min(next, l.repairs.next)
-	}
-	return next
+	return min(next, l.repairs.nextDue())
 }

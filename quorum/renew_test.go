@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/fakeclock"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
@@ -363,7 +363,7 @@ func TestHungRepairDoesNotStopRenewal(t *testing.T) {
 
 // TestMachineSleepEndsRenewedLocks: the clock went on while timers stood still.
 func TestMachineSleepEndsRenewedLocks(t *testing.T) {
-	fake := &clock.Fake{}
+	fake := &fakeclock.Clock{}
 	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
 		l := b.renewed(0)
 		lost := l.Lost()

@@ -229,7 +229,7 @@ func fuzzReplies(t *testing.T, replied func(string, int64, string) reply, text s
 	var p puppet
 	client := redis.NewClient(&redis.Options{Addr: "192.0.2.1:1", MaintNotificationsConfig: quiet})
 	client.AddHook(&p)
-	m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: clock.Runtime(), Random: seeded()})
+	m, err := quorum.New([]redis.UniversalClient{client}, predictable())
 	require.NoError(t, err)
 	defer func() {
 		assert.NoError(t, m.Close())
@@ -309,12 +309,12 @@ func fuzzReplies(t *testing.T, replied func(string, int64, string) reply, text s
 		case r.err == nil && len(parts) == 6 && fmt.Sprintf("%T %T %T %T %T %T", parts...) == "string int64 int64 string int64 int64":
 			require.NoError(t, err)
 			if parts[1] == int64(-2) {
-				assert.Equal(t, quorum.StandingFree, i.Standing)
+				assert.Equal(t, quorum.StateFree, i.State)
 				break
 			}
 			assert.Equal(t, parts[0], i.Holder)
 			assert.GreaterOrEqual(t, i.TTL, time.Duration(-1))
-			assert.GreaterOrEqual(t, i.Masters[0].HeldOut, time.Duration(0))
+			assert.GreaterOrEqual(t, i.Masters[0].Quarantined, time.Duration(0))
 			assert.GreaterOrEqual(t, i.Waited, time.Duration(0))
 		default:
 			assertReason(t, err, quorum.ErrNoQuorum)

@@ -4,108 +4,140 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/fanout"
+	"github.com/quorumlock/redlock/internal/redisconn"
+	"github.com/quorumlock/redlock/internal/vote"
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// round is one question put to every master at once, and the count of the
-// answers.
+// round is one request to every master at once, and the count of the answers.
 type round struct {
-	question
-	ops     []operation
-	keeping atomic.Pointer[keeping] // what the answers mean for a lock; nil if nothing (yet)
-	first   bool                    // to leave: the token was not released before
+	wire.Request
+	engine   *engine
+	claim    *claim
+	ops      []redisconn.Op
+	observer observer // nil for none
+	first    bool     // release: the token was not released before
 
-	mu      sync.Mutex // guards all below and the outcomes of ops
-	tally   tally
-	verdict verdict
+	mu      sync.Mutex // guards all below and the answers in ops
+	tally   vote.Tally
+	verdict vote.Verdict
 	changed chan struct{} // gets a value when verdict changes
-	awaited uint64        // bit i: settled waits for master i
-	settled chan struct{} // closed once no master is awaited any more; nil if nobody asks
+	awaited vote.Set      // settled waits for these
+	settled chan struct{} // closed once no master is awaited; nil if nobody asks
 }
 
-func newRound(q question) *round {
-	m := q.claim.manager
+// observer is told of each answer to a round, by the lane that brought it. decided says that this
+// answer changed the verdict.
+type observer interface {
+	answered(master int, o vote.Outcome, decided bool, v vote.Verdict)
+}
+
+func newRound(e *engine, c *claim, request wire.Request) *round {
 	return &round{
-		question: q,
-		ops:      make([]operation, len(m.masters)),
-		tally:    tally{masters: len(m.masters), quorum: m.quorum},
-		changed:  make(chan struct{}, 2), // doomed or presumed, and the final verdict
+		Request: request, engine: e, claim: c,
+		ops:     make([]redisconn.Op, e.system.Masters()),
+		changed: make(chan struct{}, 2), // Doomed or Tentative, and the final verdict
 	}
 }
 
-// submit hands the question to every lane, now. It is not sent at or after
-// deadline.
+// startRelease gives the claim's token up on every master: where it was granted, where it was
+// refused, and where nobody knows. Masters that cannot be reached now are owed the release. It runs
+// on no context but the lanes' own. The round's settled channel is closed once the awaited masters
+// are through.
+func startRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited vote.Set) *round {
+	r := newRound(e, c, c.Release(to, c.enqueued))
+	r.first = !c.released.Swap(true)
+	r.awaited, r.settled = awaited, make(chan struct{})
+	for _, releaser := range e.releasers {
+		releaser.owing.add(1)
+	}
+	r.submit(now, clock.Never)
+	return r
+}
+
+// run sends the request, and waits for the verdict for Options.AttemptTimeout at most, and until
+// the given instant at most.
+func (r *round) run(ctx context.Context, start, until clock.Instant) vote.Verdict {
+	deadline := min(start.Add(r.engine.opts.AttemptTimeout), until)
+	r.submit(start, deadline)
+	return r.wait(ctx, start, deadline)
+}
+
+// submit hands the request to every lane, now. It is not sent at or after deadline.
 func (r *round) submit(now, deadline clock.Instant) {
 	for i := range r.ops {
 		r.prepare(i, deadline)
 	}
-	r.claim.manager.lanes.Submit(time.Duration(now), r.claim.sequence, r.ops)
+	r.engine.lanes.Submit(time.Duration(now), r.claim.sequence, r.ops)
 }
 
 func (r *round) prepare(master int, deadline clock.Instant) {
-	r.ops[master] = operation{
-		Payload:  request{question: &r.question, master: uint8(master)},
+	r.ops[master] = redisconn.Op{
+		Payload:  wire.Call{Request: &r.Request, Master: uint8(master)},
 		Owner:    r,
 		Deadline: time.Duration(deadline),
-		Undo:     r.verb == leaveVerb,
+		Undo:     r.Op == vote.Release,
 	}
 }
 
-// Settle counts one master's answer.
-func (r *round) Settle(op *operation, dropped error) {
-	q := &op.Payload
-	outcome, err := q.read(dropped)
-	r.claim.note(q, outcome, dropped)
+// Done counts one master's answer.
+func (r *round) Done(op *redisconn.Op, dropped error) {
+	call := &op.Payload
+	a := call.Read(dropped)
+	r.engine.apply(r.claim, call, &a, dropped)
 
-	decided, verdict := r.count(q, outcome, err, dropped)
-	if k := r.keeping.Load(); k != nil {
-		k.answered(r, q, decided, verdict)
+	decided, verdict := r.count(call, a, dropped)
+	if r.observer != nil {
+		r.observer.answered(int(call.Master), a.Outcome, decided, verdict)
 	}
 	if decided {
 		r.changed <- struct{}{} // it has room for each change there can be
 	}
 }
 
-// count enters one answer. It returns the verdict, and whether this answer
-// decided it.
-func (r *round) count(q *request, outcome Outcome, err, dropped error) (decided bool, v verdict) {
+// count enters one answer. It returns whether this answer changed the verdict, and the verdict.
+func (r *round) count(call *wire.Call, a wire.Answer, dropped error) (decided bool, v vote.Verdict) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	q.outcome, q.err, q.settled = outcome, err, true
-	r.tally.add(outcome, dropped, r.first && outcome == Taken && q.sentOnce())
-	if v := r.tally.verdict(r.verb); v != r.verdict && r.verdict < failed {
+	master := int(call.Master)
+	call.Answer, call.Settled = a, true
+	r.tally.Add(vote.Ballot{
+		Master: master, Outcome: a.Outcome,
+		Untouched: errors.Is(dropped, fanout.ErrNothingSent),
+		Usurped:   r.first && a.Outcome == vote.Taken && a.SentOnce,
+	})
+	if v := r.tally.Verdict(r.engine.system, r.Op); v != r.verdict && !r.verdict.Final() {
 		r.verdict, decided = v, true
 	}
-	if bit := uint64(1) << q.master; r.awaited&bit != 0 {
-		if r.awaited &^= bit; r.awaited == 0 {
+	if r.awaited.Has(master) {
+		if r.awaited &^= vote.Only(master); r.awaited == 0 {
 			close(r.settled)
 		}
 	}
 	return decided, r.verdict
 }
 
-func (r *round) current() verdict {
+func (r *round) current() vote.Verdict {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.verdict
 }
 
-// wait returns the verdict, as soon as there is one and at deadline at the
-// latest. It is undecided if ctx or the deadline came first.
+// wait returns the verdict as soon as it is final, and the present one at deadline at the latest,
+// or when ctx ends.
 //
-// A round that has failed waits for as long again as it took so far, and a
-// little, to learn which failure it is; so does a release for masters that have
-// yet to answer.
-func (r *round) wait(ctx context.Context, start, deadline clock.Instant) verdict {
-	m := r.claim.manager
-	now := m.opts.Clock.Now
-	timer := m.timer(deadline.Sub(start))
-	defer m.keep(timer)
-	closed := m.done
-	if r.verb == leaveVerb { // it is what Close waits for
+// A round that has failed waits for as long again as it took so far, and a little, to learn which
+// failure it is. So does a release for masters that have yet to answer.
+func (r *round) wait(ctx context.Context, start, deadline clock.Instant) vote.Verdict {
+	now := r.engine.clock.Now
+	timer := r.engine.timers.take(deadline.Sub(start))
+	defer r.engine.timers.giveBack(timer)
+	closed := r.engine.done
+	if r.Op == vote.Release { // it is what Close waits for
 		closed = nil
 	}
 	for {
@@ -117,55 +149,103 @@ func (r *round) wait(ctx context.Context, start, deadline clock.Instant) verdict
 			return r.current()
 		case <-timer.C:
 			if left := deadline.Sub(now()); left > 0 { // the clock decides
-				timer.Reset(max(left, shortestTimer))
+				timer.Reset(max(left, minTimer))
 				continue
 			}
 			return r.current()
 		}
-		switch v := r.current(); v {
-		case undecided:
-		case doomed, presumed:
-			if r.mayBeUsurped() {
-				continue // it is rare, and worth all the time there is
-			}
+		switch v := r.current(); {
+		case v.Final():
+			return v
+		case v == vote.Undecided, r.mayBeUsurped(): // the latter is rare, and worth all the time there is
+		default:
 			grace := now().Add(now().Sub(start) + classifyGrace)
 			deadline = min(deadline, grace)
 			timer.Reset(deadline.Sub(now()))
-		default:
-			return v
 		}
 	}
 }
 
-// shortestTimer keeps a wait from spinning where timers and the clock disagree,
-// as with a fake clock.
-const shortestTimer = 100 * time.Microsecond
-
-// classifyGrace is the little: a scheduling hiccup or two.
+// classifyGrace covers scheduling jitter while a round waits for the reason of its failure.
 const classifyGrace = 10 * time.Millisecond
 
-// results returns what each master has answered so far.
-func (r *round) results() []MasterResult {
-	c := r.claim
+// mayBeUsurped tells whether the answers to come may tell that the lock to be released was lost.
+func (r *round) mayBeUsurped() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	results := make([]MasterResult, len(r.ops))
+	return r.tally.Usurped() != 0
+}
+
+// mayGrant tells whether a master may yet grant what it was asked for.
+func (r *round) mayGrant() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tally.With(vote.Unknown) != 0 || r.tally.Settled() != r.engine.system.All()
+}
+
+// with returns the masters that have answered with one of the outcomes so far.
+func (r *round) with(outcomes ...vote.Outcome) (masters vote.Set) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, o := range outcomes {
+		masters |= r.tally.With(o)
+	}
+	return masters
+}
+
+// each visits the answers so far. visit must not use the round.
+func (r *round) each(visit func(master int, a *wire.Answer)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for i := range r.ops {
-		q, m := &r.ops[i].Payload, c.manager.masters[i]
-		results[i] = MasterResult{Master: m.address, Outcome: q.outcome, Err: redact(q.err, c.token, m.password)}
-		switch {
-		case q.settled:
-		case r.verdict == undecided:
-			results[i].Err = errNoAnswerYet
-		default:
-			results[i].Err = errNotAwaited
+		if call := &r.ops[i].Payload; call.Settled { // until then it is its lane's
+			visit(i, &call.Answer)
 		}
+	}
+}
+
+// stored returns the other token that each master stores, "" where that is not known.
+func (r *round) stored() []string {
+	tokens := make([]string, len(r.ops))
+	r.each(func(master int, a *wire.Answer) {
+		if a.Outcome == vote.Taken {
+			tokens[master] = a.Stored
+		}
+	})
+	return tokens
+}
+
+// minting puts together what the masters that granted the claim told of fences.
+func (r *round) minting() (m vote.Minting) {
+	r.each(func(master int, a *wire.Answer) {
+		if a.Outcome == vote.Held {
+			m.Add(master, a.Fence, a.Anew)
+		}
+	})
+	return m
+}
+
+// results returns what each master has answered so far, fit to be shown.
+func (r *round) results() []MasterResult {
+	missing := errNotAwaited
+	if r.current() == vote.Undecided {
+		missing = errNoAnswerYet
+	}
+	results := make([]MasterResult, len(r.ops))
+	for i, m := range r.engine.masters {
+		results[i] = MasterResult{Master: m.Name(), Err: missing}
+	}
+	r.each(func(master int, a *wire.Answer) {
+		results[master].Outcome, results[master].Err = a.Outcome, a.Err
+	})
+	for i, m := range r.engine.masters {
+		results[i].Err = m.Redact(results[i].Err, r.claim.Token)
 	}
 	return results
 }
 
-// Why there is no answer: the round's time was over, or it was decided without this
-// master, which may be in the best of health.
+// Why there is no answer: the round's time was over, or it was decided without this master, which
+// may be in the best of health.
 var (
 	errNoAnswerYet = errors.New("no answer yet")
 	errNotAwaited  = errors.New("not waited for")
@@ -174,96 +254,37 @@ var (
 // failure makes the error of a round that did not win.
 func (r *round) failure(op string, reasons ...error) *AttemptError {
 	return &AttemptError{
-		Op: op, Name: r.claim.name, Quorum: r.claim.manager.quorum,
+		Op: op, Name: r.claim.name, Quorum: r.engine.system.Quorum(),
 		Masters: r.results(), reasons: reasons,
 	}
 }
 
-// having returns the masters (a bit set) with the given outcome so far.
-func (r *round) having(o Outcome) (masters uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for i := range r.ops {
-		if q := &r.ops[i].Payload; q.settled && q.outcome == o {
-			masters |= 1 << i
-		}
-	}
-	return masters
-}
-
-// mayBeUsurped tells whether answers to come may tell that the lock to be released was
-// lost.
-func (r *round) mayBeUsurped() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.tally.usurped > 0
-}
-
-// mayGrant tells whether a master may yet grant what it was asked for.
-func (r *round) mayGrant() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.tally.counts[Unknown] > 0 || r.tally.settled < len(r.ops)
-}
-
-// inItsOwnWay tells whether an acquire round failed only because tokens stand there
-// that this Manager has given up.
-func (r *round) inItsOwnWay(now clock.Instant) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	own, enough := 0, len(r.ops)-r.tally.quorum+1
-	for i := range r.ops {
-		if q := &r.ops[i].Payload; q.settled && q.outcome == Taken && r.claim.manager.abandoned.has(q.vote.standing, now) {
-			own++
-		}
-	}
-	taken := r.tally.counts[Taken]
-	return taken >= enough && taken-own < enough
-}
-
-// unsentError makes the error of an operation that was not begun, because ctx had
-// ended.
-func (m *Manager) unsentError(op, name string, ended []error) *AttemptError {
-	failure := &AttemptError{
-		Op: op, Name: name, Quorum: m.quorum,
-		reasons: append([]error{ErrNoQuorum}, ended...),
-	}
-	for _, m := range m.masters {
-		failure.Masters = append(failure.Masters, MasterResult{Master: m.address, Outcome: Unsent})
-	}
-	return failure
-}
-
 // awaitAll makes settled wait for every master. It comes before submit.
 func (r *round) awaitAll() {
-	r.awaited = ^uint64(0) >> (mostMasters - len(r.ops))
-	r.settled = make(chan struct{})
+	r.awaited, r.settled = r.engine.system.All(), make(chan struct{})
 }
 
-// holder returns the one token, not this claim's, that stands on a majority, and
-// "" if there is none. It waits for the masters that have not answered as wait
-// does for the reason of a failure. It is for an acquire round after awaitAll.
-func (r *round) holder(ctx context.Context, start clock.Instant) string {
-	m := r.claim.manager
-	timer := m.timer(m.opts.Clock.Now().Sub(start) + classifyGrace)
-	defer m.keep(timer)
+// waitSettled waits for the awaited masters, for as long again as the round took since start, and
+// a little.
+func (r *round) waitSettled(ctx context.Context, start clock.Instant) {
+	timer := r.engine.timers.take(r.engine.clock.Now().Sub(start) + classifyGrace)
+	defer r.engine.timers.giveBack(timer)
 	select {
 	case <-r.settled:
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	votes := map[string]int{}
-	for i := range r.ops {
-		q := &r.ops[i].Payload
-		if !q.settled || q.outcome != Taken { // until settled, it is its lane's
-			continue
-		}
-		token := q.vote.standing
-		if votes[token]++; votes[token] >= m.quorum {
-			return token
+}
+
+// blockedByRetired tells whether an acquire round failed only because masters store tokens that
+// this Manager has given up.
+func (r *round) blockedByRetired(now clock.Instant) bool {
+	var own vote.Set
+	for i, token := range r.stored() {
+		if token != "" && r.engine.retired.has(token, now) {
+			own |= vote.Only(i)
 		}
 	}
-	return ""
+	y, taken := r.engine.system, r.with(vote.Taken)
+	return y.Blocks(taken) && !y.Blocks(taken&^own)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/fakeclock"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
@@ -74,7 +74,7 @@ func TestRenewalCountsFromBeforeTheSend(t *testing.T) {
 // TestQuorumConfirmedAfterASleepIsAFailure: the machine slept while the answers
 // were on their way, and no timer knows of it.
 func TestQuorumConfirmedAfterASleepIsAFailure(t *testing.T) {
-	fake := &clock.Fake{}
+	fake := &fakeclock.Clock{}
 	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
 		b.warm(b.Manager)
 		b.delayReplies(20*time.Millisecond, 1)
@@ -89,7 +89,7 @@ func TestQuorumConfirmedAfterASleepIsAFailure(t *testing.T) {
 // TestExtendConfirmedAfterASleepIsALoss: the new window would be open yet, but
 // the old one was not when the answers came.
 func TestExtendConfirmedAfterASleepIsALoss(t *testing.T) {
-	fake := &clock.Fake{}
+	fake := &fakeclock.Clock{}
 	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
 		b.warm(b.Manager)
 		l := b.acquire()
@@ -153,7 +153,7 @@ func TestNoRepairIsSentAfterTheWindow(t *testing.T) {
 func TestLostClosesAfterASleepThoughNobodyAsks(t *testing.T) {
 	for what, opts := range map[string][]quorum.AcquireOption{"plain": nil, "renewed": {quorum.AutoRenew(0)}} {
 		t.Run(what, func(t *testing.T) {
-			fake := &clock.Fake{}
+			fake := &fakeclock.Clock{}
 			bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
 				l, err := b.TryAcquire(b.Context(), name, ttl, opts...)
 				require.NoError(b, err)
@@ -384,7 +384,7 @@ func TestALockLostToAForgetfulMajorityKeepsOthersOut(t *testing.T) {
 		looked := l.Validity()
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
 		other, err := b.TryAcquire(b.Context(), name, ttl)
-		assert.ErrorIs(b, err, quorum.ErrHeldOut)
+		assert.ErrorIs(b, err, quorum.ErrQuarantined)
 		assert.Nil(b, other)
 		time.Sleep(looked + ttl)
 		assert.Equal(b, 3, b.count(""))

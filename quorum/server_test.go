@@ -335,11 +335,11 @@ func TestGuardSeesAReplicasData(t *testing.T) {
 	require.NoError(t, admin.ReplicaOf(t.Context(), "no", "one").Err())
 	require.Eventually(t, func() bool {
 		i, err := m.Inspect(patiently(t), name)
-		return err == nil && i.Masters[0].HeldOut > 59*time.Minute
+		return err == nil && i.Masters[0].Quarantined > 59*time.Minute
 	}, patience, time.Millisecond)
 	i, err := m.Inspect(patiently(t), name)
 	require.NoError(t, err)
-	assert.Zero(t, i.Masters[1].HeldOut)
+	assert.Zero(t, i.Masters[1].Quarantined)
 	assert.NoError(t, l.Release(patiently(t)))
 }
 

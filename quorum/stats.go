@@ -1,29 +1,27 @@
 package quorum
 
-// Stats is how things stand between a Manager and its masters.
+// Stats is the state of a Manager's relations with its masters.
 type Stats struct {
 	Masters []MasterStats // in the order they were given to New or Open
 }
 
-// MasterStats is how things stand with one master.
+// MasterStats is the state of the relations with one master.
 type MasterStats struct {
-	Master    string // its address
-	Answering bool   // false if it failed to answer the last call, or keeps one waiting
-	Owed      int    // releases that it has yet to be told; see Options.MaxDebts
-	Abandoned uint64 // keys that were left to expire because too many were owed, since the start
+	Master          string // its address
+	Answering       bool   // false if it failed to answer the last call, or keeps one waiting
+	PendingReleases int    // releases that it has yet to be told; see Options.MaxPendingReleases
+	LeftToExpire    uint64 // keys left to expire since the start, because too many releases were pending
 }
 
-// Stats returns how things stand, for metrics. It asks no master and does not
-// block.
+// Stats returns the state of the relations with the masters, for metrics. It asks no master and
+// does not block.
 func (m *Manager) Stats() Stats {
 	var s Stats
-	for i, l := range m.ledgers {
-		l.mu.Lock()
-		owed, abandoned := len(l.debts)+l.paying, l.abandoned
-		l.mu.Unlock()
+	for i, master := range m.engine.masters {
+		pending, left := m.engine.releasers[i].pending()
 		s.Masters = append(s.Masters, MasterStats{
-			Master: m.masters[i].address, Answering: !m.lanes.NotAnswering(i),
-			Owed: owed, Abandoned: abandoned,
+			Master: master.Name(), Answering: !m.engine.lanes.NotAnswering(i),
+			PendingReleases: pending, LeftToExpire: left,
 		})
 	}
 	return s

@@ -14,7 +14,7 @@ import (
 // told tells who submitted an operation that it was settled.
 type told chan struct{}
 
-func (t told) Settle(*op, error) { t <- struct{}{} }
+func (t told) Done(*op, error) { t <- struct{}{} }
 
 // BenchmarkLanes measures what a round through five lanes costs beside the calls,
 // which take no time here.

@@ -55,16 +55,16 @@ type Config[P any] struct {
 	Stall     time.Duration        // a call under way for longer means that the master does not answer
 	Now       func() time.Duration // the time line of deadlines
 
-	// Settled, if set, is called before a lane looks at what is queued. A
+	// Quiesce, if set, is called before a lane looks at what is queued. A
 	// simulation lets all that happens at this instant happen first, so that
 	// the same history has the same batches each time, and by Order puts in the
 	// same order what came at the same time.
-	Settled func()
+	Quiesce func()
 	Order   func(a, b *P) int
 }
 
 // Op is one operation on one lane. It is used for one Submit only, and must not
-// be touched between Submit and Settle.
+// be touched between Submit and Done.
 type Op[P any] struct {
 	Payload  P
 	Owner    Owner[P]
@@ -78,11 +78,11 @@ type Op[P any] struct {
 
 // Owner is told what became of an operation.
 type Owner[P any] interface {
-	// Settle is called exactly once for each submitted operation: with nil
+	// Done is called exactly once for each submitted operation: with nil
 	// after Send returned with it, or with one of this package's errors if it
 	// was never sent. It is called without any of the group's locks held,
 	// possibly before Submit returns, and must not block.
-	Settle(op *Op[P], dropped error)
+	Done(op *Op[P], dropped error)
 }
 
 // Sequence orders operations: on each lane they are carried out one after

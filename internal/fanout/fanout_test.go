@@ -64,7 +64,7 @@ type record struct {
 	order   []int
 }
 
-func (r *record) Settle(o *op, dropped error) {
+func (r *record) Done(o *op, dropped error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.settled == nil {

@@ -14,16 +14,16 @@ type lane[P any] struct {
 	cfg   Config[P]
 	send  Send[P]
 
-	mu       sync.Mutex // guards all below, and every slot and operation of this lane
-	wake     *sync.Cond // something may be sent, or the lane was closed
-	queue    queue[P]
-	calls    []time.Duration // when each call under way was sent, oldest first
-	answered time.Duration   // when the newest call was sent that the master answered
-	failing  bool            // the master did not answer the call that returned last
-	settling int             // goroutines that settle a call's operations, and then look for more
-	rtt      time.Duration   // round trip of small batches, a slowly rising minimum; 0 at first
-	watchdog watchdog
-	closed   bool
+	mu        sync.Mutex // guards all below, and every slot and operation of this lane
+	wake      *sync.Cond // something may be sent, or the lane was closed
+	queue     queue[P]
+	calls     []time.Duration // when each call under way was sent, oldest first
+	answered  time.Duration   // when the newest call was sent that the master answered
+	failing   bool            // the master did not answer the call that returned last
+	finishing int             // goroutines that settle a call's operations, and then look for more
+	rtt       time.Duration   // round trip of small batches, a slowly rising minimum; 0 at first
+	watchdog  watchdog
+	closed    bool
 }
 
 func newLane[P any](index int, cfg Config[P], send Send[P]) *lane[P] {
@@ -45,7 +45,7 @@ func (l *lane[P]) submit(s *slot[P], op *Op[P], now time.Duration) {
 		dropped = drop(op, err, dropped)
 	}
 	l.mu.Unlock()
-	settleDropped(dropped)
+	finishDropped(dropped)
 }
 
 // accept queues op, or says why not.
@@ -133,7 +133,7 @@ func (l *lane[P]) refusing(now time.Duration) bool {
 func (l *lane[P]) allowance(now time.Duration) int {
 	fresh := l.fresh(now)
 	switch {
-	case len(l.calls) >= l.cfg.Pipelines, l.settling > 0:
+	case len(l.calls) >= l.cfg.Pipelines, l.finishing > 0:
 		return 0
 	case l.notAnswering(now):
 		return 1 - min(fresh, 1)
@@ -172,10 +172,10 @@ func (l *lane[P]) take(batch []*Op[P], settled bool) ([]*Op[P], time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if settled {
-		l.settling--
+		l.finishing--
 	}
 	for {
-		l.letSettle()
+		l.quiesce()
 		if l.closed {
 			return nil, 0
 		}
@@ -184,7 +184,7 @@ func (l *lane[P]) take(batch []*Op[P], settled bool) ([]*Op[P], time.Duration) {
 		batch, dropped = l.fill(batch, now, dropped)
 		if dropped != nil {
 			l.mu.Unlock()
-			settleDropped(dropped)
+			finishDropped(dropped)
 			l.mu.Lock()
 		}
 		if len(batch) > 0 {
@@ -200,11 +200,11 @@ func (l *lane[P]) take(batch []*Op[P], settled bool) ([]*Op[P], time.Duration) {
 	}
 }
 
-// letSettle calls Config.Settled, if there is something to look at.
-func (l *lane[P]) letSettle() {
-	if l.cfg.Settled != nil && l.queue.len > 0 {
+// quiesce calls Config.Quiesce, if there is something to look at.
+func (l *lane[P]) quiesce() {
+	if l.cfg.Quiesce != nil && l.queue.len > 0 {
 		l.mu.Unlock()
-		l.cfg.Settled()
+		l.cfg.Quiesce()
 		l.mu.Lock()
 		l.queue.sort(l.cfg.Order)
 	}
@@ -236,12 +236,12 @@ func (l *lane[P]) finish(batch []*Op[P], sent time.Duration, err error) {
 	now := l.cfg.Now()
 	l.mu.Lock()
 	l.forget(sent)
-	l.settling++
+	l.finishing++
 	dropped := l.judge(err, len(batch), sent, now)
 	l.mu.Unlock()
-	settleDropped(dropped)
+	finishDropped(dropped)
 	for _, op := range batch {
-		op.Owner.Settle(op, nil)
+		op.Owner.Done(op, nil)
 	}
 
 	l.mu.Lock()
@@ -253,7 +253,7 @@ func (l *lane[P]) finish(batch []*Op[P], sent time.Duration, err error) {
 		dropped = l.dropQueue(ErrClosed)
 	}
 	l.mu.Unlock() // run looks for more at once
-	settleDropped(dropped)
+	finishDropped(dropped)
 }
 
 func (l *lane[P]) forget(sent time.Duration) {
@@ -332,5 +332,5 @@ func (l *lane[P]) close() {
 	dropped := l.dropQueue(ErrClosed)
 	l.wake.Broadcast()
 	l.mu.Unlock()
-	settleDropped(dropped)
+	finishDropped(dropped)
 }

@@ -81,10 +81,10 @@ func drop[P any](op *Op[P], err error, dropped *Op[P]) *Op[P] {
 	return op
 }
 
-func settleDropped[P any](dropped *Op[P]) {
+func finishDropped[P any](dropped *Op[P]) {
 	for dropped != nil {
 		op := dropped
 		dropped, op.next = op.next, nil
-		op.Owner.Settle(op, op.dropped)
+		op.Owner.Done(op, op.dropped)
 	}
 }

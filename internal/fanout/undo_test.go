@@ -56,7 +56,7 @@ type slowOwner struct {
 	told chan struct{}
 }
 
-func (s slowOwner) Settle(o *op, dropped error) {
+func (s slowOwner) Done(o *op, dropped error) {
 	<-s.told
-	s.record.Settle(o, dropped)
+	s.record.Done(o, dropped)
 }

@@ -398,7 +398,7 @@ func (w *chaosWorker) inspect(ctx context.Context) {
 	case err != nil && !errors.Is(err, quorum.ErrNoQuorum):
 		w.journal.wrong("inspect: unexpected error %v", err)
 	case err != nil || !t.look():
-	case seen.Standing == quorum.StandingFree, seen.Holder != "" && seen.Holder != t.lock.Token():
+	case seen.State == quorum.StateFree, seen.Holder != "" && seen.Holder != t.lock.Token():
 		t.deny(fmt.Sprintf("inspect: %v", seen))
 	}
 	w.journal.outcome("inspect: %s", verdictOf(err))

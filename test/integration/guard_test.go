@@ -39,7 +39,7 @@ func requireHeldOut(t *testing.T, err error, least int, guard time.Duration) {
 	t.Helper()
 	require.ErrorIs(t, err, quorum.ErrNoQuorum)
 	require.NotErrorIs(t, err, quorum.ErrTaken)
-	require.ErrorIs(t, err, quorum.ErrHeldOut)
+	require.ErrorIs(t, err, quorum.ErrQuarantined)
 	told := regexp.MustCompile(`held out by the restart guard for (\S+) yet`).FindStringSubmatch(err.Error())
 	require.NotNil(t, told, "%v", err)
 	left, parsed := time.ParseDuration(told[1])
@@ -51,7 +51,7 @@ func requireHeldOut(t *testing.T, err error, least int, guard time.Duration) {
 	require.ErrorAs(t, err, &failure)
 	n := 0
 	for _, m := range failure.Masters {
-		if errors.Is(m.Err, quorum.ErrHeldOut) {
+		if errors.Is(m.Err, quorum.ErrQuarantined) {
 			n++
 		}
 	}
@@ -161,11 +161,11 @@ func TestHolderRepairsWhereTheGuardHoldsOut(t *testing.T) {
 		require.NoError(t, m.Err)
 		assert.Equal(t, lock.Token(), m.Token)
 		if i < 2 {
-			assert.Greater(t, m.HeldOut, guard-soon, "%v", seen)
-			assert.LessOrEqual(t, m.HeldOut, guard)
-			assert.Contains(t, seen.String(), fmt.Sprintf("held out for %v", m.HeldOut))
+			assert.Greater(t, m.Quarantined, guard-soon, "%v", seen)
+			assert.LessOrEqual(t, m.Quarantined, guard)
+			assert.Contains(t, seen.String(), fmt.Sprintf("held out for %v", m.Quarantined))
 		} else {
-			assert.Zero(t, m.HeldOut, "%v", seen)
+			assert.Zero(t, m.Quarantined, "%v", seen)
 		}
 	}
 	require.NoError(t, lock.Release(t.Context()))
@@ -178,18 +178,18 @@ func TestBootstrap(t *testing.T) {
 	const guard = 2 * time.Second
 	ms := Start(t, 3, WithAOF())
 	locks, others := guarded(t, ms, guard)
-	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrMarked)
-	require.ErrorIs(t, others.Bootstrap(t.Context()), quorum.ErrMarked, "by whomever")
+	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrNotFresh)
+	require.ErrorIs(t, others.Bootstrap(t.Context()), quorum.ErrNotFresh, "by whomever")
 	lock, err := others.TryAcquire(t.Context(), "job", guard)
 	require.NoError(t, err, "it harms nothing")
 	require.NoError(t, lock.Release(t.Context()))
 
 	require.NoError(t, killAndStart(ms[0]))
-	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrMarked, "nor after a restart")
+	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrNotFresh, "nor after a restart")
 	require.NoError(t, ms[0].Wipe())
-	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrMarked, "the others are not new")
+	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrNotFresh, "the others are not new")
 	require.NoError(t, ms[1].Kill())
-	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrMarked)
+	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrNotFresh)
 	require.NoError(t, ms[2].Wipe())
 	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrNoQuorum, "every master has to answer")
 	require.NoError(t, ms[1].Start())
@@ -201,7 +201,7 @@ func TestBootstrap(t *testing.T) {
 	lock, err = locks.TryAcquire(t.Context(), "job", guard)
 	require.NoError(t, err)
 	require.NoError(t, lock.Release(t.Context()))
-	require.ErrorIs(t, others.Bootstrap(t.Context()), quorum.ErrMarked, "now it was granted something")
+	require.ErrorIs(t, others.Bootstrap(t.Context()), quorum.ErrNotFresh, "now it was granted something")
 }
 
 // TestInspectShowsWhoMayEvict keys, which is to forget in a way that no guard sees.
@@ -216,7 +216,7 @@ func TestInspectShowsWhoMayEvict(t *testing.T) {
 	var evicts []string
 	for _, m := range seen.Masters {
 		require.NoError(t, m.Err)
-		assert.Zero(t, m.HeldOut)
+		assert.Zero(t, m.Quarantined)
 		evicts = append(evicts, m.Evicts)
 	}
 	assert.Equal(t, []string{"allkeys-lru", "", ""}, evicts)

@@ -126,7 +126,7 @@ func TestLockLivesOnEveryMaster(t *testing.T) {
 
 			seen, err := others.Inspect(t.Context(), "job")
 			require.NoError(t, err)
-			require.Equal(t, quorum.StandingHeld, seen.Standing)
+			require.Equal(t, quorum.StateHeld, seen.State)
 			require.Equal(t, lock.Token(), seen.Holder)
 
 			require.NoError(t, lock.Release(t.Context()))

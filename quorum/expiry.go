@@ -1,0 +1,172 @@
+package quorum
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+
+	"github.com/quorumlock/redlock/clock"
+)
+
+// expiryLoop looks at locks when something about them is due: their window closes, or they are to
+// be renewed or repaired. It is one goroutine per Manager, however many locks there are.
+//
+// While there is a lock to look at it wakes every expiryTick at the latest. Go's timers stand still
+// while the machine sleeps, but the clock does not, and a lock that ran out meanwhile must not
+// count as held for the rest of its timer.
+type expiryLoop struct {
+	clock clock.Clock
+	wake  chan struct{}
+
+	mu      sync.Mutex // guards all below, and every watched
+	watched watchedHeap
+	closed  bool
+}
+
+const expiryTick = 100 * time.Millisecond
+
+// minLook keeps a lock whose renewals are slower than its TTL allows for from being looked at all
+// the time.
+const minLook = time.Millisecond
+
+// watched is a lock's place in the loop.
+type watched struct {
+	item  expiring
+	at    clock.Instant // when to look at it
+	index int           // in the heap, plus 1; 0 while it is not there
+}
+
+// expiring is what the loop looks at.
+type expiring interface {
+	// tick does what is due. It returns when to look again, and false if never.
+	tick(now clock.Instant) (next clock.Instant, again bool)
+	// end ends the lock.
+	end(why error)
+}
+
+func newExpiryLoop(c clock.Clock) *expiryLoop {
+	return &expiryLoop{clock: c, wake: make(chan struct{}, 1)}
+}
+
+// look has w looked at, at the given time or earlier. A lock that comes too late, because the loop
+// is closed, ends.
+func (x *expiryLoop) look(w *watched, at clock.Instant) {
+	if !x.add(w, at) {
+		w.item.end(errManagerClosed)
+	}
+}
+
+func (x *expiryLoop) add(w *watched, at clock.Instant) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case x.closed:
+		return false
+	case w.index == 0:
+		w.at = at
+		heap.Push(&x.watched, w)
+	case at < w.at:
+		w.at = at
+		heap.Fix(&x.watched, w.index-1)
+	}
+	if w.index == 1 {
+		x.nudge()
+	}
+	return true
+}
+
+// forget takes w out of the loop.
+func (x *expiryLoop) forget(w *watched) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if w.index > 0 {
+		heap.Remove(&x.watched, w.index-1)
+	}
+}
+
+func (x *expiryLoop) nudge() {
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run looks at locks until stop is closed.
+func (x *expiryLoop) run(stop <-chan struct{}) {
+	timer := time.NewTimer(clock.Never.Sub(0))
+	defer timer.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-x.wake:
+		case <-timer.C:
+		}
+		now := x.clock.Now()
+		for _, w := range x.due(now) {
+			if next, again := w.item.tick(now); again {
+				x.look(w, max(next, now.Add(minLook)))
+			}
+		}
+		timer.Reset(max(x.untilNext(now), minTimer))
+	}
+}
+
+// due takes out the locks whose time has come.
+func (x *expiryLoop) due(now clock.Instant) (due []*watched) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for len(x.watched) > 0 && x.watched[0].at <= now {
+		due = append(due, heap.Pop(&x.watched).(*watched))
+	}
+	return due
+}
+
+func (x *expiryLoop) untilNext(now clock.Instant) time.Duration {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.watched) == 0 {
+		return clock.Never.Sub(0)
+	}
+	return min(x.watched[0].at.Sub(now), expiryTick)
+}
+
+// close ends every lock that is watched.
+func (x *expiryLoop) close() {
+	x.mu.Lock()
+	all := x.watched
+	x.watched, x.closed = nil, true
+	for _, w := range all {
+		w.index = 0
+	}
+	x.mu.Unlock()
+	for _, w := range all {
+		w.item.end(errManagerClosed)
+	}
+}
+
+// watchedHeap has the lock to be looked at first at index 0.
+type watchedHeap []*watched
+
+func (h watchedHeap) Len() int           { return len(h) }
+func (h watchedHeap) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h watchedHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i+1, j+1
+}
+
+// Push is part of heap.Interface.
+func (h *watchedHeap) Push(x any) {
+	w := x.(*watched)
+	*h = append(*h, w)
+	w.index = len(*h)
+}
+
+// Pop is part of heap.Interface.
+func (h *watchedHeap) Pop() any {
+	last := (*h)[len(*h)-1]
+	(*h)[len(*h)-1] = nil
+	*h = (*h)[:len(*h)-1]
+	last.index = 0
+	return last
+}

@@ -1,0 +1,132 @@
+package quorum
+
+import (
+	"container/list"
+	"context"
+	"sync"
+
+	"github.com/quorumlock/redlock/clock"
+)
+
+// localQueues is where the callers of Acquire in this process wait for their turn. One of them per
+// lock contends on the masters. The others wait behind it, first come first served, and cost
+// nothing but their memory.
+type localQueues struct {
+	contention *contention
+	done       <-chan struct{} // closed when the Manager is
+
+	mu    sync.Mutex // guards all below, and every localQueue
+	byKey map[string]*localQueue
+}
+
+// localQueue is for one lock. It exists while somebody contends for the lock.
+type localQueue struct {
+	waiting   list.List     // of chan struct{}, closed when the turn has come
+	contender contender     // whose turn it is; nil before it contends
+	failure   *AttemptError // of the last attempt in the queue; nil at first
+}
+
+// contender is the caller whose turn it is.
+type contender interface {
+	// why returns why it has not got the lock yet. last is the last attempt's failure, or nil.
+	why(last *AttemptError) *AttemptError
+}
+
+func newLocalQueues(c *contention, done <-chan struct{}) *localQueues {
+	return &localQueues{contention: c, done: done, byKey: map[string]*localQueue{}}
+}
+
+// takeTurn waits for the turn to contend for a lock. It returns false if ctx ended or the Manager
+// was closed before. Otherwise the turn must be passed on.
+func (s *localQueues) takeTurn(ctx context.Context, key string) (*localQueue, bool) {
+	q, place := s.join(key)
+	if place == nil {
+		return q, true
+	}
+	select {
+	case <-place.Value.(chan struct{}):
+		return q, true
+	case <-ctx.Done():
+	case <-s.done:
+	}
+	if s.withdraw(q, place) {
+		return q, false
+	}
+	s.pass(key, q, clock.Never) // the turn came at the same time
+	return q, false
+}
+
+// join returns the lock's queue and the caller's place in it, nil if it is the caller's turn at
+// once.
+func (s *localQueues) join(key string) (*localQueue, *list.Element) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q, ok := s.byKey[key]; ok {
+		return q, q.waiting.PushBack(make(chan struct{}))
+	}
+	q := &localQueue{}
+	s.byKey[key] = q
+	return q, nil
+}
+
+// withdraw takes a place out of the queue. It returns false if its turn has come.
+func (s *localQueues) withdraw(q *localQueue, place *list.Element) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-place.Value.(chan struct{}):
+		return false
+	default:
+		q.waiting.Remove(place)
+		return true
+	}
+}
+
+// pass wakes the next caller. acquired is when the lock was acquired, or Never. If it was, the next
+// caller skips its first attempt.
+func (s *localQueues) pass(key string, q *localQueue, acquired clock.Instant) {
+	if acquired != clock.Never && s.hasNext(q) {
+		s.contention.mark(key, acquired)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := q.waiting.Front()
+	if next == nil {
+		delete(s.byKey, key)
+		return
+	}
+	q.contender = nil
+	close(q.waiting.Remove(next).(chan struct{}))
+}
+
+func (s *localQueues) hasNext(q *localQueue) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return q.waiting.Len() > 0
+}
+
+// contend notes whose turn it is. It returns the failure of the last attempt.
+func (s *localQueues) contend(q *localQueue, c contender) *AttemptError {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q.contender = c
+	return q.failure
+}
+
+// failed keeps why the contender's last attempt failed, for those who give up behind it.
+func (s *localQueues) failed(q *localQueue, failure *AttemptError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q.failure = failure
+}
+
+// why returns why the contender has not got the lock yet, nil if that is not known.
+func (s *localQueues) why(q *localQueue) *AttemptError {
+	s.mu.Lock()
+	c, failure := q.contender, q.failure
+	s.mu.Unlock()
+	if c == nil {
+		return failure
+	}
+	return c.why(failure)
+}

@@ -1,0 +1,214 @@
+package quorum
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/wire"
+)
+
+// notifier is where the masters tell a Manager's waiters that a lock was handed on to them. It is
+// one channel, subscribed to on every master once somebody waits, whatever the number of locks.
+//
+// A message is a hint and no more. Messages get lost, and anybody may publish on the channel. A
+// waiter has a lock only once it has confirmed it.
+type notifier struct {
+	engine        *engine
+	subscriptions []*subscription // one per master
+	group         errgroup.Group
+	ctx           context.Context // of the subscriptions
+	cancel        context.CancelFunc
+
+	mu      sync.Mutex // guards all below
+	channel string     // "" before the first waiter
+	entries map[string]notified
+	closed  bool
+}
+
+// notified is who waits under a token.
+type notified interface {
+	token() string
+	jitter() float64    // from 0 to 1, spreads what all do at once
+	granted(master int) // a message says that the master granted the lock
+	askSoon(master int) // the master is to be asked, because messages may have been missed
+}
+
+const (
+	// firstResubscribe is how long after a failure a subscription is tried again. It doubles up to
+	// maxResubscribe.
+	firstResubscribe = 50 * time.Millisecond
+	maxResubscribe   = 5 * time.Second
+	// askSpread is over how long the waiters spread their calls to a master that is back.
+	askSpread = time.Millisecond
+)
+
+func newNotifier(e *engine) *notifier {
+	n := &notifier{engine: e, entries: map[string]notified{}}
+	for i := range e.masters {
+		n.subscriptions = append(n.subscriptions, &subscription{notifier: n, master: i})
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	return n
+}
+
+// register has messages for a waiter delivered. It returns the channel's name.
+func (n *notifier) register(w notified) (channel string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.closed:
+		return "", ErrClosed
+	case n.channel == "":
+		id, err := n.engine.tokens.New()
+		if err != nil {
+			return "", err
+		}
+		n.channel = wire.Channel(id)
+		for i, m := range n.engine.masters {
+			if m.Publishes() {
+				n.group.Go(func() error { n.listen(n.subscriptions[i], n.channel); return nil })
+			}
+		}
+	}
+	n.entries[w.token()] = w
+	return n.channel, nil
+}
+
+func (n *notifier) unregister(token string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.entries, token)
+}
+
+// deliver tells a waiter that a master has granted it the lock.
+func (n *notifier) deliver(master int, token string) {
+	n.mu.Lock()
+	w := n.entries[token]
+	n.mu.Unlock()
+	if w != nil {
+		w.granted(master)
+	}
+}
+
+// notifies tells whether messages from a master can be expected.
+func (n *notifier) notifies(master int) bool { return n.subscriptions[master].active() }
+
+// unheard draws the consequence of an answer that nobody listens on the channel.
+func (n *notifier) unheard(master int, asked clock.Instant) {
+	n.subscriptions[master].unheard(asked)
+}
+
+// catchUp has the waiters ask a master, each at its time: nobody sleeps as briefly as a crowd of
+// waiters would need between one and the next.
+func (n *notifier) catchUp(master int) {
+	now := n.engine.clock.Now
+	began := now()
+	for _, w := range n.byJitter() {
+		due := began.Add(time.Duration(w.jitter() * float64(askSpread)))
+		if wait := due.Sub(now()); wait > 0 && !n.engine.sleep(n.ctx, wait) {
+			return
+		}
+		w.askSoon(master)
+	}
+}
+
+// byJitter returns the waiters there are, in the order in which they ask.
+func (n *notifier) byJitter() []notified {
+	n.mu.Lock()
+	all := slices.Collect(maps.Values(n.entries))
+	n.mu.Unlock()
+	slices.SortFunc(all, func(x, y notified) int { return cmp.Compare(x.jitter(), y.jitter()) })
+	return all
+}
+
+// listen subscribes to a master, again and again, until the notifier is closed.
+func (n *notifier) listen(s *subscription, channel string) {
+	for pause := firstResubscribe; ; pause = min(2*pause, maxResubscribe) {
+		began := n.engine.clock.Now()
+		n.session(s, channel)
+		if n.engine.clock.Now().Sub(began) > maxResubscribe {
+			pause = firstResubscribe
+		}
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// session is one subscription, for as long as its connection lasts.
+func (n *notifier) session(s *subscription, channel string) {
+	ctx, cancel := context.WithCancel(n.ctx)
+	defer cancel()
+	s.end.Store(&cancel)
+	n.engine.masters[s.master].Subscribe(ctx, channel, s)
+	s.over()
+}
+
+// close ends the subscriptions, and waits a moment for them, until ctx ends at the latest. One that
+// is stuck in a client of the caller's ends with that client's call, and nothing depends on it.
+func (n *notifier) close(ctx context.Context) {
+	n.mu.Lock()
+	n.closed = true
+	open := n.channel != ""
+	n.mu.Unlock()
+	n.cancel()
+	if !open {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, closeMoment)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = n.group.Wait() // they return no error
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// subscription is the notifier's with one master. It is a redisconn.Listener.
+type subscription struct {
+	notifier *notifier
+	master   int
+	since    atomic.Int64 // one more than the instant it was confirmed at; 0 while there is none
+	end      atomic.Pointer[context.CancelFunc]
+}
+
+// Subscribed has every waiter ask the master: it may have missed something. Meanwhile messages are
+// received.
+func (s *subscription) Subscribed() {
+	s.since.Store(int64(s.notifier.engine.clock.Now()) + 1)
+	s.notifier.group.Go(func() error { s.notifier.catchUp(s.master); return nil })
+}
+
+// Received delivers a message.
+func (s *subscription) Received(payload string) { s.notifier.deliver(s.master, payload) }
+
+func (s *subscription) over() { s.since.Store(0) }
+
+// active tells whether messages can be expected.
+func (s *subscription) active() bool { return s.since.Load() != 0 }
+
+// unheard is told that a master knows of no listener, in answer to a call that was made at the
+// instant asked. If that is after the subscription was confirmed, the subscription is with another
+// server than releases are sent to: a primary that Sentinel replaced, and that goes on. So it is
+// made anew.
+func (s *subscription) unheard(asked clock.Instant) {
+	since := s.since.Load()
+	if since == 0 || asked <= clock.Instant(since) || !s.since.CompareAndSwap(since, 0) {
+		return
+	}
+	(*s.end.Load())()
+}

@@ -1,0 +1,168 @@
+package quorum
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/fanout"
+	"github.com/quorumlock/redlock/internal/ledger"
+	"github.com/quorumlock/redlock/internal/redisconn"
+	"github.com/quorumlock/redlock/internal/vote"
+	"github.com/quorumlock/redlock/internal/wire"
+)
+
+// releaser repeats the releases that one master is owed, from a goroutine of its own. Its ledger
+// decides which those are and when each is due.
+type releaser struct {
+	master  int
+	clock   clock.Clock
+	drift   clock.Drift
+	lanes   *fanout.Group[wire.Call]
+	retired *retiredTokens
+	owing   inFlight      // releases neither delivered nor given up
+	wake    chan struct{} // the ledger has changed
+
+	mu     sync.Mutex // guards ledger
+	ledger *ledger.Ledger[*claim]
+}
+
+func newReleaser(e *engine, master int) *releaser {
+	return &releaser{
+		master: master, clock: e.clock, drift: e.opts.Drift, lanes: e.lanes, retired: &e.retired,
+		wake: make(chan struct{}, 1), ledger: ledger.New[*claim](e.opts.MaxPendingReleases),
+	}
+}
+
+// settle draws the consequences of one try to release a claim: nothing more to do, or a debt.
+func (r *releaser) settle(d ledger.Debt[*claim], o vote.Outcome, dropped error) {
+	c := d.Lock
+	a := ledger.Answer{
+		Gone:       o == vote.Taken || o == vote.Absent,
+		Sent:       dropped == nil,
+		Final:      errors.Is(dropped, fanout.ErrSuperseded) || errors.Is(dropped, fanout.ErrClosed),
+		InDoubt:    c.doubtful.has(r.master),
+		MayStand:   c.mayStore(r.master),
+		MayHaveKey: c.mayHaveKey(r.master),
+	}
+	if d.Settled(a) { // as nearly always
+		r.end(ledger.Ended[*claim]{Lock: c, Gone: true})
+		return
+	}
+	a.Life = c.life(r.drift)
+	r.mu.Lock()
+	ended, entered := r.ledger.Settle(d, a, r.clock.Now())
+	r.mu.Unlock()
+	r.end(ended...)
+	if entered {
+		r.nudge()
+	}
+}
+
+// end ends the care for claims on this master.
+func (r *releaser) end(all ...ledger.Ended[*claim]) {
+	for _, ended := range all {
+		if ended.Gone && ended.Lock.vanished() {
+			r.retired.remove(ended.Lock.Token, r.clock.Now())
+		}
+		r.owing.done()
+	}
+}
+
+// nudge makes run look at the ledger again.
+func (r *releaser) nudge() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// close makes every debt due now.
+func (r *releaser) close() {
+	r.mu.Lock()
+	r.ledger.Close(r.clock.Now())
+	r.mu.Unlock()
+	r.nudge()
+}
+
+// leftByClose gives up what is still owed, and returns whose keys Close has left to expire.
+func (r *releaser) leftByClose() []*claim {
+	r.mu.Lock()
+	left, ended := r.ledger.GiveUp()
+	r.mu.Unlock()
+	r.end(ended...)
+	return left
+}
+
+// pending returns how many releases the master has yet to be told, and how many keys were left to
+// expire instead.
+func (r *releaser) pending() (releases int, leftToExpire uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ledger.Pending(), r.ledger.LeftToExpire()
+}
+
+// run pays debts when they are due, until stop is closed.
+func (r *releaser) run(stop <-chan struct{}) {
+	timer := time.NewTimer(clock.Never.Sub(0))
+	defer timer.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-r.wake:
+		case <-timer.C:
+		}
+		for _, debt := range r.take() {
+			r.pay(debt)
+		}
+		timer.Reset(max(r.untilNext(), minTimer))
+	}
+}
+
+// take returns the debts to be paid now.
+func (r *releaser) take() []ledger.Debt[*claim] {
+	now, silent := r.clock.Now(), r.lanes.NotAnswering(r.master)
+	r.mu.Lock()
+	due, ended := r.ledger.Take(now, silent)
+	r.mu.Unlock()
+	r.end(ended...)
+	return due
+}
+
+func (r *releaser) untilNext() time.Duration {
+	now := r.clock.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ledger.UntilNext(now)
+}
+
+// payment is one more try to release a claim.
+type payment struct {
+	request  wire.Request
+	op       redisconn.Op
+	releaser *releaser
+	debt     ledger.Debt[*claim]
+}
+
+func (r *releaser) pay(d ledger.Debt[*claim]) {
+	c := d.Lock
+	p := &payment{request: c.Release(wire.Heir(d.Heir), c.enqueued), releaser: r, debt: d}
+	p.op = redisconn.Op{
+		Payload: wire.Call{Request: &p.request, Master: uint8(r.master)},
+		Owner:   p, Deadline: time.Duration(d.Expires()), Undo: true,
+	}
+	r.lanes.SubmitTo(r.master, c.sequence, &p.op)
+}
+
+// Done enters what was not paid again.
+func (p *payment) Done(op *redisconn.Op, dropped error) {
+	a := op.Payload.Read(dropped)
+	r := p.releaser
+	r.settle(p.debt, a.Outcome, dropped)
+	r.mu.Lock()
+	r.ledger.Tried()
+	r.mu.Unlock()
+	r.nudge()
+}
