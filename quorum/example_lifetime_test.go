@@ -73,7 +73,7 @@ func ExampleManager_Do() {
 	// Output:
 	// batch 1
 	// batch 2
-	// stopped: quorum: lock lost: a majority of the masters has another token or none
+	// stopped: quorum: lock lost: a majority of the masters stores another token or none
 	// lost: true
 }
 

@@ -106,7 +106,7 @@ func TestLogsShowNoWholeToken(t *testing.T) {
 		var entry struct{ It map[string]any }
 		asJSON, _ = logged(i)
 		require.NoError(b, json.Unmarshal([]byte(asJSON), &entry))
-		assert.Equal(b, "unknown", entry.It["standing"])
+		assert.Equal(b, "unknown", entry.It["state"])
 		assert.EqualValues(b, 1, entry.It["waiting"])
 		masters, ok := entry.It["masters"].(map[string]any)
 		require.True(b, ok, asJSON)
@@ -141,7 +141,7 @@ func TestLongNamesAreCutShort(t *testing.T) {
 				_, short := b.TryAcquire(b.Context(), tt.name, 1)
 				_, bad := b.TryAcquire(b.Context(), tt.name, ttl, quorum.AutoRenew(-1))
 				_, auxiliary := b.TryAcquire(b.Context(), "redlock:aux:"+tt.name, ttl)
-				require.ErrorContains(b, auxiliary, "which is for auxiliary keys")
+				require.ErrorContains(b, auxiliary, "which is reserved for auxiliary keys")
 				assert.Less(b, len(auxiliary.Error()), 600)
 				i, err := b.Inspect(b.Context(), tt.name)
 				require.NoError(b, err)

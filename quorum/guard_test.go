@@ -47,7 +47,7 @@ func TestForgetfulMastersCastNoVote(t *testing.T) {
 				_, err := b.TryAcquire(b.Context(), name, ttl)
 				assertReason(b, err, quorum.ErrNoQuorum)
 				assert.ErrorIs(b, err, quorum.ErrQuarantined)
-				assert.ErrorContains(b, err, "held out by the restart guard for 1m0s yet")
+				assert.ErrorContains(b, err, "quarantined by the restart guard for another 1m0s")
 				synctest.Wait()
 				assert.Equal(b, 3, b.count(""))
 
@@ -103,7 +103,7 @@ func TestMarkerIsNeverWrittenOlder(t *testing.T) {
 		b.Master(0).AdvanceClock(-time.Hour)
 		b.restart(0, quorumtest.KeepMemory)
 		_, err = b.TryAcquire(b.Context(), name, ttl)
-		assert.ErrorContains(b, err, "held out by the restart guard for 1h1m0s yet")
+		assert.ErrorContains(b, err, "quarantined by the restart guard for another 1h1m0s")
 	})
 }
 
@@ -129,7 +129,7 @@ func TestGuardCountsFromWhoeverComesFirst(t *testing.T) {
 		other := newManager(b.T, b.Cluster, quorum.Options{RestartGuard: guard, Clock: b.clock})
 		defer func() { assert.NoError(b, other.Close()) }()
 		_, err = other.TryAcquire(b.Context(), "other", ttl)
-		require.ErrorContains(b, err, "for 1s yet")
+		require.ErrorContains(b, err, "for another 1s")
 		time.Sleep(time.Second)
 		_, err = other.TryAcquire(b.Context(), "other", ttl)
 		assert.NoError(b, err)
@@ -201,7 +201,7 @@ func TestBootstrapTellsForHowLongToWait(t *testing.T) {
 		err := b.Bootstrap(b.Context())
 		assert.ErrorIs(b, err, quorum.ErrNotFresh)
 		assert.ErrorIs(b, err, quorum.ErrQuarantined)
-		assert.ErrorContains(b, err, "for 1m0s yet")
+		assert.ErrorContains(b, err, "for another 1m0s")
 	})
 }
 
@@ -270,7 +270,7 @@ func TestInspectShowsWhoIsHeldOut(t *testing.T) {
 		assert.Equal(b, guard/2, i.Masters[0].Quarantined)
 		assert.Equal(b, guard, i.Masters[1].Quarantined, "nobody has seen it yet")
 		assert.Zero(b, i.Masters[2].Quarantined)
-		assert.Contains(b, i.String(), fmt.Sprintf("%s: vacant, held out for 30s", b.Master(0)))
+		assert.Contains(b, i.String(), fmt.Sprintf("%s: vacant, quarantined for 30s", b.Master(0)))
 		_, marked := b.Master(1).Get(marker)
 		assert.False(b, marked, "it changes nothing")
 	})
@@ -282,7 +282,7 @@ func TestGuardRefusesClientsOfManyServers(t *testing.T) {
 		redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "192.0.2.1:1"}}),
 	} {
 		_, err := quorum.New([]redis.UniversalClient{client}, &guarding)
-		assert.ErrorContains(t, err, "cannot be had together with RestartGuard")
+		assert.ErrorContains(t, err, "RestartGuard does not support")
 		require.NoError(t, client.Close())
 	}
 }

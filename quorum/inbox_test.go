@@ -24,7 +24,7 @@ import (
 func (b *bench) subscribers() (n int) {
 	b.Helper()
 	for _, m := range b.Masters() {
-		n += len(m.Client().PubSubChannels(b.Context(), "redlock:aux:inbox:*").Val())
+		n += len(m.Client().PubSubChannels(b.Context(), "redlock:aux:channel:*").Val())
 	}
 	return n
 }

@@ -73,7 +73,7 @@ func TestEmptyTokenIsNotVacant(t *testing.T) {
 
 func TestStandingsHaveNames(t *testing.T) {
 	for s, want := range map[quorum.LockState]string{
-		quorum.StateHeld: "held", quorum.StateFree: "free", quorum.StateSplit: "split", quorum.StateUnknown: "unknown", 200: "Standing(200)",
+		quorum.StateHeld: "held", quorum.StateFree: "free", quorum.StateSplit: "split", quorum.StateUnknown: "unknown", 200: "LockState(200)",
 	} {
 		assert.Equal(t, want, s.String())
 	}

@@ -131,10 +131,10 @@ func TestBadNamesAreErrors(t *testing.T) {
 	for _, tt := range []struct{ prefix, name, text string }{
 		{"", "", "empty name"},
 		{"redlock:", "", "empty name"},
-		{"", "redlock:aux:", "is for auxiliary keys"},
-		{"", "redlock:aux:x", "is for auxiliary keys"},
-		{"redlock:", "aux:x", "is for auxiliary keys"},
-		{"redlock:au", "x:", "is for auxiliary keys"},
+		{"", "redlock:aux:", "is reserved for auxiliary keys"},
+		{"", "redlock:aux:x", "is reserved for auxiliary keys"},
+		{"redlock:", "aux:x", "is reserved for auxiliary keys"},
+		{"redlock:au", "x:", "is reserved for auxiliary keys"},
 	} {
 		t.Run(fmt.Sprintf("%q+%q", tt.prefix, tt.name), func(t *testing.T) {
 			bubbleWith(t, 3, quorum.Options{Prefix: tt.prefix}, func(b *bench) {
@@ -289,7 +289,7 @@ func TestMastersMustBeIndependent(t *testing.T) {
 	}{
 		"none":                   {nil, "no masters"},
 		"empty":                  {masters{}, "no masters"},
-		"too many":               {many, "65 masters, at most 64 can be used"},
+		"too many":               {many, "65 masters, but at most 64 can be used"},
 		"nil":                    {masters{client("h:1"), nil}, "master 1 is nil"},
 		"typed nil":              {masters{(*redis.Client)(nil), client("h:1")}, "master 0 is nil"},
 		"typed nil cluster":      {masters{client("h:1"), client("h:2"), (*redis.ClusterClient)(nil)}, "master 2 is nil"},

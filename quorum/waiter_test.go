@@ -609,7 +609,7 @@ func TestTicketsAreTheMasters(t *testing.T) {
 		require.NoError(b, err)
 		assert.Equal(b, 1, i.Waiting)
 		assert.InDelta(b, 10*time.Millisecond, i.Waited, float64(2*time.Millisecond))
-		assert.Contains(b, i.String(), "1 wait, the first for ")
+		assert.Contains(b, i.String(), "1 waiting, the first for ")
 	})
 }
 

@@ -203,7 +203,7 @@ func (u *user) awaitWaiter(ctx context.Context, m *quorum.Manager) error {
 // pings asks, as a subscription that was silent for long does, whether the other end is there.
 func (u *user) pings(ctx context.Context) error {
 	client := redis.NewClient(u.opts)
-	sub := client.Subscribe(ctx, "redlock:aux:inbox:test")
+	sub := client.Subscribe(ctx, "redlock:aux:channel:test")
 	_, err := sub.Receive(ctx)
 	if err == nil {
 		err = sub.Ping(ctx)

@@ -166,7 +166,7 @@ var errImpatient = errors.New("the hook has lost its patience")
 // abandonedOutcome is how a journal tells of a call that a hook did not wait for.
 const abandonedOutcome = "hook: abandoned a call that goes on"
 
-// patience returns for how long a call is waited for; 0 is for ever.
+// patience returns for how long a call is waited for; 0 is forever.
 func (h *impatience) patience() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -40,7 +40,7 @@ func requireHeldOut(t *testing.T, err error, least int, guard time.Duration) {
 	require.ErrorIs(t, err, quorum.ErrNoQuorum)
 	require.NotErrorIs(t, err, quorum.ErrTaken)
 	require.ErrorIs(t, err, quorum.ErrQuarantined)
-	told := regexp.MustCompile(`held out by the restart guard for (\S+) yet`).FindStringSubmatch(err.Error())
+	told := regexp.MustCompile(`quarantined by the restart guard for (\S+) yet`).FindStringSubmatch(err.Error())
 	require.NotNil(t, told, "%v", err)
 	left, parsed := time.ParseDuration(told[1])
 	require.NoError(t, parsed)
