@@ -67,7 +67,7 @@ func embedded(t *testing.T, seed uint64) {
 		all.Go(func() {
 			for time.Since(start) < length {
 				time.Sleep(time.Duration(draw.IntN(3000)) * time.Millisecond)
-				afflictEmbedded(t, master, draw)
+				injectMasterFault(t, master, draw)
 			}
 		})
 	}
@@ -113,7 +113,7 @@ func useEmbedded(t *testing.T, m *quorum.Manager, draw *rand.Rand, who string, t
 }
 
 // afflictEmbedded has one master suffer something that it gets over.
-func afflictEmbedded(t *testing.T, m *quorumtest.Master, draw *rand.Rand) {
+func injectMasterFault(t *testing.T, m *quorumtest.Master, draw *rand.Rand) {
 	t.Helper()
 	lasting := time.Duration(draw.IntN(1000)) * time.Millisecond
 	k := 1 + draw.IntN(3)

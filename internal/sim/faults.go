@@ -3,7 +3,7 @@ package sim
 import "time"
 
 // afflict has one master suffer what masters do.
-func (w *world) afflict(m *master) {
+func (w *world) injectMasterFaults(m *master) {
 	r := newRandom(w.seed, w.actor("afflict", m.index))
 	for n := 0; ; n++ {
 		quiet := r.ExpFloat64() / max(w.cfg.MasterFaults, 1e-9)
@@ -18,7 +18,7 @@ func (w *world) afflict(m *master) {
 		lasting := r.between(10*time.Millisecond, 2*time.Second)
 		switch r.IntN(4) {
 		case 0:
-			refusal := refusals[r.IntN(len(refusals))]
+			refusal := refusalReplies[r.IntN(len(refusalReplies))]
 			w.log("master %d refuses everything for %v: %s", m.index, lasting, refusal)
 			m.refuse(refusal)
 			time.Sleep(lasting)
@@ -46,7 +46,7 @@ func (w *world) afflict(m *master) {
 
 // refusals are what masters say that are up and do nothing. A real one refuses
 // only writes for want of memory, and as a replica; here it refuses releases too.
-var refusals = []string{
+var refusalReplies = []string{
 	"LOADING Redis is loading the dataset in memory",
 	"OOM command not allowed when used memory > 'maxmemory'.",
 	"READONLY You can't write against a read only replica.",
@@ -57,17 +57,17 @@ var refusals = []string{
 func (w *world) memory(r random) memory {
 	switch {
 	case !w.cfg.Forget:
-		return whole
+		return rememberAll
 	case r.chance(0.5):
-		return older
+		return rememberSaved
 	}
-	return none
+	return rememberNothing
 }
 
 // misfortune has one client suffer. It may be frozen for a while, for longer than
 // its locks last, or be cut off for ever, as one that crashed: its locks are held
 // until their windows close, and released by nobody.
-func (c *client) misfortune() {
+func (c *client) injectClientFaults() {
 	w := c.world
 	r := newRandom(w.seed, w.actor("misfortune", c.index))
 	for {
@@ -119,7 +119,7 @@ func (c *client) thaw() {
 
 // awake returns once the client is not frozen. What waits for that goes on after
 // a while of its own, because no two events share an instant.
-func (c *client) awake(after time.Duration) {
+func (c *client) waitThawed(stagger time.Duration) {
 	for {
 		c.mu.Lock()
 		frozen := c.frozen
@@ -128,7 +128,7 @@ func (c *client) awake(after time.Duration) {
 			return
 		}
 		<-frozen
-		time.Sleep(after)
+		time.Sleep(stagger)
 	}
 }
 

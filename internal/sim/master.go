@@ -14,18 +14,18 @@ type master struct {
 	world *world
 	rate  float64 // its seconds per true second
 
-	mu        sync.Mutex // guards all below
-	failovers int
-	model     *model
-	saved     map[string]entry // its keys at an earlier time
-	down      bool
-	hung      chan struct{} // closed when it continues; nil while it runs
-	life      int           // counts its lives: what was sent to an earlier one is lost
+	mu          sync.Mutex // guards all below
+	failovers   int
+	model       *model
+	saved       map[string]entry // its keys at an earlier time
+	down        bool
+	hung        chan struct{} // closed when it continues; nil while it runs
+	incarnation int           // counts its lives: what was sent to an earlier one is lost
 
 	subscribers map[string][]*subscriber // by channel
 
-	refusal string               // what it answers to whatever it is asked; "" if it does as it is asked
-	past    map[string][]stretch // what stood there when, by key
+	refusal string                // what it answers to whatever it is asked; "" if it does as it is asked
+	history map[string][]interval // what stood there when, by key
 }
 
 // now returns the instant of the master's clock.
@@ -34,10 +34,10 @@ func (m *master) now() time.Duration {
 }
 
 // execute carries out a batch once the master runs, unless it dies before.
-func (m *master) execute(life int, scatter time.Duration, batch [][]any) (replies []any, ok bool) {
+func (m *master) execute(incarnation int, stagger time.Duration, batch [][]any) (replies []any, ok bool) {
 	for {
 		m.mu.Lock()
-		if m.down || m.life != life {
+		if m.down || m.incarnation != incarnation {
 			m.mu.Unlock()
 			return nil, false
 		}
@@ -48,16 +48,16 @@ func (m *master) execute(life int, scatter time.Duration, batch [][]any) (replie
 		m.mu.Unlock()
 		<-hung
 		// What piled up is carried out in an order of the server's own.
-		time.Sleep(scatter)
+		time.Sleep(stagger)
 	}
 	defer m.mu.Unlock()
 	for _, args := range batch {
 		if m.refusal != "" {
-			replies = append(replies, fault(m.refusal))
+			replies = append(replies, errorReply(m.refusal))
 			continue
 		}
 		replies = append(replies, m.model.execute(m.now(), args))
-		m.note(keyOf(args))
+		m.record(keyOf(args))
 	}
 	for _, message := range m.model.published {
 		for _, s := range m.subscribers[message.channel] {
@@ -70,13 +70,13 @@ func (m *master) execute(life int, scatter time.Duration, batch [][]any) (replie
 
 // subscribe has what is published on a channel delivered to s, once the master
 // runs. It returns false if the master has died before.
-func (m *master) subscribe(life int, channel string, s *subscriber) bool {
-	if _, ok := m.execute(life, s.link.scatter(), nil); !ok {
+func (m *master) subscribe(incarnation int, channel string, s *subscriber) bool {
+	if _, ok := m.execute(incarnation, s.link.drawStagger(), nil); !ok {
 		return false
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.life != life {
+	if m.incarnation != incarnation {
 		return false
 	}
 	m.subscribers[channel] = append(m.subscribers[channel], s)
@@ -87,28 +87,28 @@ func (m *master) subscribe(life int, channel string, s *subscriber) bool {
 func (m *master) listeners(channel string) int { return len(m.subscribers[channel]) }
 
 // runID is another one in each life.
-func (m *master) runID() string { return fmt.Sprintf("%04x%04x", m.index, m.life) }
+func (m *master) runID() string { return fmt.Sprintf("%04x%04x", m.index, m.incarnation) }
 
 // state returns the master's life, and whether it is down.
-func (m *master) state() (life int, down bool) {
+func (m *master) state() (incarnation int, down bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.life, m.down
+	return m.incarnation, m.down
 }
 
 // stands tells whether anything stands under key.
-func (m *master) stands(key string) bool {
+func (m *master) hasKey(key string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, ok := m.model.standing(m.now(), key)
-	return ok
+	_, exists := m.model.get(m.now(), key)
+	return exists
 }
 
 // standing returns what stands under key.
-func (m *master) standing(key string) (token string, ok bool) {
+func (m *master) storedToken(key string) (token string, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.model.standing(m.now(), key)
+	return m.model.get(m.now(), key)
 }
 
 // fence returns the fence that is stored for a name, 0 for none.
@@ -126,7 +126,7 @@ func (m *master) keys(after time.Duration) int {
 	defer m.mu.Unlock()
 	n := 0
 	for key := range m.model.keys {
-		if _, ok := m.model.standing(m.now()+after, key); ok && key != "redlock:aux:marker" {
+		if _, ok := m.model.get(m.now()+after, key); ok && key != "redlock:aux:marker" {
 			n++
 		}
 	}
@@ -162,7 +162,7 @@ func (m *master) kill() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.down = true
-	m.life++
+	m.incarnation++
 	for _, subscribers := range m.subscribers {
 		for _, s := range subscribers {
 			_ = s.conn.Close() // it is a pipe
@@ -175,9 +175,9 @@ func (m *master) kill() {
 type memory int
 
 const (
-	whole memory = iota
-	older        // what it had when it was last saved
-	none
+	rememberAll   memory = iota
+	rememberSaved        // what it had when it was last saved
+	rememberNothing
 )
 
 func (m memory) String() string { return [...]string{"all", "an older state", "nothing"}[m] }
@@ -190,14 +190,14 @@ func (m *master) start(with memory) {
 	m.model = newModel(m.runID(), m.model.epoch)
 	m.model.listeners = m.listeners
 	switch with {
-	case whole:
+	case rememberAll:
 		m.model.keys = keys
-	case older:
+	case rememberSaved:
 		maps.Copy(m.model.keys, m.saved)
-	case none:
+	case rememberNothing:
 	}
 	m.down = false
-	m.noteAll()
+	m.recordAll()
 }
 
 // failOver has a replica take the master's place, and the master take it back from
@@ -214,7 +214,7 @@ func (m *master) failOver() {
 		m.model.keys = map[string]entry{}
 	}
 	m.down = false
-	m.noteAll()
+	m.recordAll()
 }
 
 // save keeps what the master has for a start with an older state.

@@ -34,7 +34,7 @@ func TestModelIsHonest(t *testing.T) {
 		return sections[section][name]
 	}
 	d := &differential{t: t, client: client, run: info("Server", "run_id"), data: info("Replication", "master_replid"),
-		legacy: !redisproc.AtLeast(t, 7, 0)}
+		beforeRedis7: !redisproc.AtLeast(t, 7, 0)}
 	d.load()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -54,16 +54,16 @@ func TestModelIsHonest(t *testing.T) {
 
 // differential is a model and a real Redis that should be alike.
 type differential struct {
-	t       *testing.T
-	client  *redis.Client
-	run     string // the run id
-	data    string // the replication id
-	permits []any  // of bootstraps
-	legacy  bool   // it is older than Redis 7
-	scripts map[string]*redis.Script
-	sources map[string]string
-	r       *rand.Rand
-	model   *model
+	t            *testing.T
+	client       *redis.Client
+	run          string // the run id
+	data         string // the replication id
+	permits      []any  // of bootstraps
+	beforeRedis7 bool   // it is older than Redis 7
+	scripts      map[string]*redis.Script
+	sources      map[string]string
+	r            *rand.Rand
+	model        *model
 }
 
 // now is what the model's clock shows: nothing has expired yet.
@@ -96,9 +96,9 @@ func (d *differential) step() {
 		return
 	}
 	command := d.command(micros)
-	if d.legacy && command[0] == "set" {
+	if d.beforeRedis7 && command[0] == "set" {
 		// The model is of Redis 7. An older one refuses SET with NX and GET, and does nothing: compareKeys would tell.
-		require.Equal(d.t, fault("ERR syntax error"), replyOf(d.client.Do(d.t.Context(), command...)))
+		require.Equal(d.t, errorReply("ERR syntax error"), replyOf(d.client.Do(d.t.Context(), command...)))
 		return
 	}
 	want, got := d.model.execute(now, command), replyOf(d.client.Do(d.t.Context(), command...))
@@ -114,7 +114,7 @@ func (d *differential) step() {
 // is no fence or no marker, a token without an expiry, or a list.
 func (d *differential) plant(micros int64) {
 	if d.r.IntN(2) == 0 {
-		d.plantForeign([]string{fmt.Sprint("lock-", d.r.IntN(3)), d.fenceKey(), marker}[d.r.IntN(3)])
+		d.plantList([]string{fmt.Sprint("lock-", d.r.IntN(3)), d.fenceKey(), marker}[d.r.IntN(3)])
 		return
 	}
 	pick := func(of ...string) string { return of[d.r.IntN(len(of))] }
@@ -129,9 +129,9 @@ func (d *differential) plant(micros int64) {
 	key, value := d.fenceKey(), pick("-1", "1e3", "abc", "9007199254740992", "9007199254740991", "", "7", "00000000000000012")
 	if d.r.IntN(3) == 0 {
 		key = marker
-		own := d.model.identity()
-		value = pick("", "nonsense", "0123.4567 77", own+" 77", own+" 0", fmt.Sprint("0123.4567 ", micros/1000+5_000_000),
-			fmt.Sprint(own, " ", micros/1000-5_000_000), fmt.Sprint(own, " ", micros/1000-5_000_000, " first"))
+		identity := d.model.identity()
+		value = pick("", "nonsense", "0123.4567 77", identity+" 77", identity+" 0", fmt.Sprint("0123.4567 ", micros/1000+5_000_000),
+			fmt.Sprint(identity, " ", micros/1000-5_000_000), fmt.Sprint(identity, " ", micros/1000-5_000_000, " first"))
 	}
 	if d.r.IntN(3) == 0 {
 		key, value = fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
@@ -141,13 +141,13 @@ func (d *differential) plant(micros int64) {
 }
 
 // plantForeign puts a list there, or clears one away, lest it stay until the end.
-func (d *differential) plantForeign(key string) {
-	was := d.model.keys[key].foreign
+func (d *differential) plantList(key string) {
+	was := d.model.keys[key].otherType
 	require.NoError(d.t, d.client.Del(d.t.Context(), key).Err())
 	delete(d.model.keys, key)
 	if !was {
 		require.NoError(d.t, d.client.RPush(d.t.Context(), key, "something").Err())
-		d.model.keys[key] = entry{foreign: true}
+		d.model.keys[key] = entry{otherType: true}
 	}
 }
 
@@ -232,7 +232,7 @@ func replyOf(cmd *redis.Cmd) any {
 	case err == redis.Nil: //nolint:errorlint // go-redis' very value
 		return nilReply{}
 	case err != nil:
-		return fault(err.Error())
+		return errorReply(err.Error())
 	default:
 		return val
 	}
@@ -256,8 +256,8 @@ func sameReply(want, got any) bool {
 	if ok1 && ok2 && m > 1000 {
 		return max(m-n, n-m) < 60_000_000
 	}
-	f, ok1 := want.(fault)
-	g, ok2 := got.(fault)
+	f, ok1 := want.(errorReply)
+	g, ok2 := got.(errorReply)
 	if ok1 && ok2 {
 		return sameFault(string(f), string(g))
 	}
@@ -300,12 +300,12 @@ func TestErrorsAreComparedByTheirCodes(t *testing.T) {
 	for want := range same {
 		for other, texts := range same {
 			for _, got := range texts {
-				assert.Equal(t, want == other, sameReply(fault(want), fault(got)), "%s\n%s", want, got)
+				assert.Equal(t, want == other, sameReply(errorReply(want), errorReply(got)), "%s\n%s", want, got)
 			}
 		}
 	}
-	assert.False(t, sameReply(fault(noFence), fault("ERR attempt to compare nil with number")), "a script's own text counts")
-	assert.False(t, sameReply(fault(noFence), nilReply{}))
+	assert.False(t, sameReply(errorReply(noFence), errorReply("ERR attempt to compare nil with number")), "a script's own text counts")
+	assert.False(t, sameReply(errorReply(noFence), nilReply{}))
 }
 
 func compareKeys(t *testing.T, client *redis.Client, m *model) {
@@ -318,16 +318,16 @@ func compareKeys(t *testing.T, client *redis.Client, m *model) {
 			compareQueue(t, client, key, e)
 			continue
 		}
-		standing := client.Get(context.Background(), key).Val()
+		value := client.Get(context.Background(), key).Val()
 		if run, since, found := strings.Cut(e.value, " "); key == marker && found {
-			again, later, _ := strings.Cut(standing, " ")
+			again, later, _ := strings.Cut(value, " ")
 			since, first, _ := strings.Cut(since, " ")
 			later, isFirst, _ := strings.Cut(later, " ")
 			assert.Equal(t, run, again)
 			assert.Equal(t, first, isFirst)
 			assert.InDelta(t, number(since), number(later), 60_000)
 		} else {
-			assert.Equal(t, e.value, standing, key)
+			assert.Equal(t, e.value, value, key)
 		}
 		left, expires := client.PTTL(context.Background(), key).Val(), e.expires-now
 		if e.expires == 0 {

@@ -115,7 +115,7 @@ func replay(r sim.Report, variant string) string {
 	if variant != "" {
 		variant = " -sim.violate=" + variant
 	}
-	lines := strings.Split(r.Trace[:r.Broken], "\n")
+	lines := strings.Split(r.Trace[:r.ViolationEnd], "\n")
 	return fmt.Sprintf("seed %d\nreplay it: go test ./internal/sim -run TestHistories -sim.seed=%d%s -v\n%+v\nthe end of it:\n%s",
 		r.Seed, r.Seed, variant, r.Config, strings.Join(lines[max(0, len(lines)-40):], "\n"))
 }

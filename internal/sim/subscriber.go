@@ -23,39 +23,39 @@ type subscriber struct {
 // stands still while a goroutine waits for a lock.
 func (l *link) dial() (net.Conn, error) {
 	w := l.client.world
-	life, down := l.master.state()
+	incarnation, down := l.master.state()
 	if down || l.client.gone.Load() {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
 	ours, theirs := net.Pipe()
 	s := &subscriber{link: l, conn: theirs}
-	w.underway.Add(1)
+	w.inFlight.Add(1)
 	go func() {
-		defer w.underway.Done()
-		s.serve(life)
+		defer w.inFlight.Done()
+		s.serve(incarnation)
 	}()
 	return ours, nil
 }
 
 // serve answers the commands that subscribers send, until the connection ends.
-func (s *subscriber) serve(life int) {
+func (s *subscriber) serve(incarnation int) {
 	defer func() { _ = s.conn.Close() }() // it is a pipe
 	for r := bufio.NewReader(s.conn); ; {
 		words, err := readCommand(r)
 		if err != nil {
 			return
 		}
-		there, back := s.link.crossing()
-		time.Sleep(there)
+		requestDelay, replyDelay := s.link.drawDelays()
+		time.Sleep(requestDelay)
 		reply := "*2\r\n$4\r\npong\r\n$0\r\n\r\n"
 		if strings.EqualFold(words[0], "subscribe") {
-			if !s.link.master.subscribe(life, words[1], s) {
+			if !s.link.master.subscribe(incarnation, words[1], s) {
 				return
 			}
 			reply = fmt.Sprintf("*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:1\r\n", len(words[1]), words[1])
 		}
-		time.Sleep(back)
-		s.link.client.awake(there)
+		time.Sleep(replyDelay)
+		s.link.client.waitThawed(requestDelay)
 		if _, err := io.WriteString(s.conn, reply); err != nil {
 			return
 		}
@@ -66,13 +66,13 @@ func (s *subscriber) serve(life int) {
 // the master's mu.
 func (s *subscriber) deliver(m message) {
 	w := s.link.client.world
-	for _, after := range s.link.deliveries() {
-		w.underway.Add(1)
-		scatter := s.link.scatter()
+	for _, after := range s.link.drawDeliveries() {
+		w.inFlight.Add(1)
+		stagger := s.link.drawStagger()
 		go func() {
-			defer w.underway.Done()
+			defer w.inFlight.Done()
 			time.Sleep(after)
-			s.link.client.awake(scatter)
+			s.link.client.waitThawed(stagger)
 			if s.link.client.gone.Load() {
 				return
 			}
@@ -83,7 +83,7 @@ func (s *subscriber) deliver(m message) {
 }
 
 // crossing draws how long a message takes there, and its answer back.
-func (l *link) crossing() (there, back time.Duration) {
+func (l *link) drawDelays() (requestDelay, replyDelay time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.client.world
@@ -91,14 +91,14 @@ func (l *link) crossing() (there, back time.Duration) {
 }
 
 // scatter draws when a master that hung comes round to what piled up.
-func (l *link) scatter() time.Duration {
+func (l *link) drawStagger() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.push.between(1, time.Millisecond)
 }
 
 // deliveries draws when a published message arrives: not at all, once, or twice.
-func (l *link) deliveries() (after []time.Duration) {
+func (l *link) drawDeliveries() (after []time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.client.world

@@ -11,7 +11,7 @@ import (
 // word is a command's argument as it goes over the wire. (A profile of the
 // simulator is why this is not fmt.Sprint: that takes a bigger stack than most of
 // the goroutines here have grown.)
-func word(arg any) string {
+func argString(arg any) string {
 	switch arg := arg.(type) {
 	case string:
 		return arg
@@ -24,16 +24,16 @@ func word(arg any) string {
 }
 
 // identity is a script's name, and the digest of its source.
-type identity struct{ name, digest string }
+type scriptID struct{ name, digest string }
 
-var identities sync.Map // by source
+var scriptIDs sync.Map // by source
 
-func identify(source string) identity {
-	if known, ok := identities.Load(source); ok {
-		return known.(identity)
+func identifyScript(source string) scriptID {
+	if known, ok := scriptIDs.Load(source); ok {
+		return known.(scriptID)
 	}
 	sum := sha1.Sum([]byte(source))
-	id := identity{name: scriptName(source), digest: hex.EncodeToString(sum[:])}
-	identities.Store(source, id)
+	id := scriptID{name: scriptName(source), digest: hex.EncodeToString(sum[:])}
+	scriptIDs.Store(source, id)
 	return id
 }

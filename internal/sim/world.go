@@ -93,14 +93,14 @@ func (c Config) delay(r random) time.Duration { return r.between(10*time.Microse
 
 // Report is what a history came to.
 type Report struct {
-	Seed       uint64
-	Config     Config
-	Holds      int
-	Operations int
-	Faults     int
-	Trace      string // what happened, in order: the same for the same seed
-	Violations error
-	Broken     int // how much of Trace leads to the first of them, or all of it
+	Seed         uint64
+	Config       Config
+	Holds        int
+	Operations   int
+	Faults       int
+	Trace        string // what happened, in order: the same for the same seed
+	Violations   error
+	ViolationEnd int // how much of Trace leads to the first of them, or all of it
 }
 
 // world is one history while it lasts.
@@ -111,17 +111,17 @@ type world struct {
 	masters []*master
 	clients []*client
 
-	calm     atomic.Bool    // faults have stopped
-	underway sync.WaitGroup // messages
-	quiet    chan struct{}  // has room for the one that waits in quiesce
-	history  quorumtest.History
+	calm      atomic.Bool    // faults have stopped
+	inFlight  sync.WaitGroup // messages
+	quiescing chan struct{}  // has room for the one that waits in quiesce
+	history   quorumtest.History
 
-	mu     sync.Mutex // guards all below
-	trace  []event
-	errs   []error
-	failed []time.Duration // when each of errs was seen
-	ops    int
-	faults int
+	mu         sync.Mutex // guards all below
+	trace      []event
+	errs       []error
+	violatedAt []time.Duration // when each of errs was seen
+	ops        int
+	faults     int
 }
 
 // event is a line of the trace.
@@ -148,25 +148,25 @@ func (w *world) violation(format string, args ...any) {
 	w.log("VIOLATION %v", err)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.errs, w.failed = append(w.errs, err), append(w.failed, w.now())
+	w.errs, w.violatedAt = append(w.errs, err), append(w.violatedAt, w.now())
 }
 
 // quiesce waits until nothing more happens at this instant, and comes after all that
 // did.
 func (w *world) quiesce() {
-	w.quiet <- struct{}{}
+	w.quiescing <- struct{}{}
 	synctest.Wait()
-	<-w.quiet
+	<-w.quiescing
 }
 
 // Run makes one history, from first to last. It must be called inside a
 // testing/synctest bubble, and leaves nothing running there.
 func Run(seed uint64, cfg Config) Report {
-	w := &world{seed: seed, cfg: cfg, origin: time.Now(), quiet: make(chan struct{}, 1)}
+	w := &world{seed: seed, cfg: cfg, origin: time.Now(), quiescing: make(chan struct{}, 1)}
 	for i := range cfg.Masters {
 		r := newRandom(seed, w.actor("master", i))
 		w.masters = append(w.masters, &master{
-			index: i, world: w, subscribers: map[string][]*subscriber{}, past: map[string][]stretch{},
+			index: i, world: w, subscribers: map[string][]*subscriber{}, history: map[string][]interval{},
 			rate: 1 + cfg.Drift/2*r.Float64(),
 		})
 		skew := newRandom(seed, w.actor("skew", i)).between(-cfg.Skew/2, cfg.Skew/2)
@@ -176,17 +176,17 @@ func Run(seed uint64, cfg Config) Report {
 	for i := range cfg.Clients {
 		w.clients = append(w.clients, w.newClient(i))
 	}
-	w.begin()
-	w.play()
-	w.settle()
+	w.bootstrap()
+	w.run()
+	w.endFaults()
 	if w.cfg.Tidy {
-		w.tidied()
+		w.checkReleased()
 	}
 	for _, c := range w.clients {
 		c.close()
 	}
-	w.underway.Wait()
-	w.afterwards()
+	w.inFlight.Wait()
+	w.checkExpired()
 	return w.report()
 }
 
@@ -194,7 +194,7 @@ func Run(seed uint64, cfg Config) Report {
 const epoch = 1_790_000_000_000_000
 
 // begin declares the masters new, where there is a restart guard.
-func (w *world) begin() {
+func (w *world) bootstrap() {
 	if w.cfg.Guard == 0 {
 		return
 	}
@@ -206,45 +206,45 @@ func (w *world) begin() {
 }
 
 // play lets clients and faults go on for the history's length.
-func (w *world) play() {
+func (w *world) run() {
 	var all sync.WaitGroup
 	for _, c := range w.clients {
 		for i := range w.cfg.Workers {
 			all.Go(func() { c.work(i) })
 		}
-		all.Go(c.misfortune)
+		all.Go(c.injectClientFaults)
 	}
 	for _, m := range w.masters {
-		all.Go(func() { w.afflict(m) })
+		all.Go(func() { w.injectMasterFaults(m) })
 	}
 	all.Wait()
 }
 
 // settle ends the faults and has a client that was none of them take each lock:
 // whatever happened, it must get it in bounded time.
-func (w *world) settle() {
+func (w *world) endFaults() {
 	w.calm.Store(true)
 	w.log("the faults are over")
 	for _, m := range w.masters {
 		m.resume()
 		if _, down := m.state(); down {
-			m.start(whole)
+			m.start(rememberAll)
 		}
 	}
 	probe := w.newClient(len(w.clients))
 	w.clients = append(w.clients, probe)
 	for i := range w.cfg.Names {
-		probe.probe(w.lockName(i))
+		probe.mustAcquire(w.lockName(i))
 	}
 }
 
 // tidied checks that no lock's key is left once what was late has arrived, and those
 // who are owed a release have been told: no TTL is over by then.
-func (w *world) tidied() {
-	time.Sleep(doubts)
+func (w *world) checkReleased() {
+	time.Sleep(releaseRetries)
 	for _, m := range w.masters {
 		for i := range w.cfg.Names {
-			if token, ok := m.standing(w.lockName(i)); ok {
+			if token, ok := m.storedToken(w.lockName(i)); ok {
 				w.violation("master %d: nobody has released %s of %s, which was given up long ago", m.index, token, w.lockName(i))
 			}
 		}
@@ -253,27 +253,27 @@ func (w *world) tidied() {
 
 // doubts is for how long at most a Manager repeats releases that may have come too
 // early, with nothing that is later than that in a history: 1, 2, 4 and 8 s.
-const doubts = 16 * time.Second
+const releaseRetries = 16 * time.Second
 
 func (w *world) lockName(i int) string { return fmt.Sprintf("lock-%d", i) }
 
 // afterwards checks that nothing is left once every TTL has passed.
-func (w *world) afterwards() {
+func (w *world) checkExpired() {
 	time.Sleep(3*w.cfg.TTL + time.Second) // a second for what was handed on to the dead
 	for _, m := range w.masters {
 		for i := range w.cfg.Names {
-			if m.stands(w.lockName(i)) {
+			if m.hasKey(w.lockName(i)) {
 				w.violation("master %d: %s left for longer than its TTL", m.index, w.lockName(i))
 			}
 		}
-		if n := m.keys(longestKept); n > 0 {
+		if n := m.keys(fenceRetention); n > 0 {
 			w.violation("master %d: %d keys pile up", m.index, n)
 		}
 	}
 }
 
 // longestKept is for how long fences are kept, where TTLs are short, and a little.
-const longestKept = 25 * time.Hour
+const fenceRetention = 25 * time.Hour
 
 func (w *world) report() Report {
 	w.mu.Lock()
@@ -285,7 +285,7 @@ func (w *world) report() Report {
 		return strings.Compare(a.text, b.text)
 	})
 	errs := errors.Join(append(w.errs, w.history.Check())...)
-	until := w.brokenBy()
+	until := w.traceUntil()
 	var trace strings.Builder
 	broken := 0
 	for _, e := range w.trace {
@@ -297,13 +297,13 @@ func (w *world) report() Report {
 	return Report{
 		Seed: w.seed, Config: w.cfg, Holds: len(w.history.Holds()),
 		Operations: w.ops, Faults: w.faults, Trace: trace.String(),
-		Violations: errs, Broken: broken,
+		Violations: errs, ViolationEnd: broken,
 	}
 }
 
 // brokenBy returns until when to read the trace: to the end of the first holds that
 // break the order, or else to the first violation that was seen at once.
-func (w *world) brokenBy() time.Duration {
+func (w *world) traceUntil() time.Duration {
 	var last quorumtest.Hold
 	for _, hold := range w.history.Holds() {
 		if hold.Name == last.Name && (hold.From < last.To || hold.Fence != 0 && hold.Fence <= last.Fence) {
@@ -311,10 +311,10 @@ func (w *world) brokenBy() time.Duration {
 		}
 		last = hold
 	}
-	if len(w.failed) > 0 {
-		return w.failed[0]
+	if len(w.violatedAt) > 0 {
+		return w.violatedAt[0]
 	}
-	return endless
+	return forever
 }
 
 // rateClock is a client's clock: as many of its seconds per true second as its
@@ -339,12 +339,14 @@ func (c rateClock) Wall() time.Time { return time.UnixMicro(epoch).Add(c.world.n
 func (c rateClock) Settled() { time.Sleep(time.Nanosecond) }
 
 // toTrue converts a stretch of the client's time to true time.
-func (c rateClock) toTrue(d time.Duration) time.Duration { return time.Duration(float64(d) / c.rate) }
+func (c rateClock) toTrueTime(d time.Duration) time.Duration {
+	return time.Duration(float64(d) / c.rate)
+}
 
 func (w *world) newClient(index int) *client {
 	r := newRandom(w.seed, w.actor("client", index))
 	c := &client{
-		world: w, index: index, makers: map[string][]*call{}, refusals: make([][]time.Duration, len(w.masters)),
+		world: w, index: index, creators: map[string][]*apiCall{}, refusals: make([][]time.Duration, len(w.masters)),
 		clock: rateClock{world: w, rate: 1 - w.cfg.Drift/2*r.Float64(), start: r.between(0, time.Hour), skew: r.between(-w.cfg.ClientSkew, w.cfg.ClientSkew)},
 	}
 	retries := -1
@@ -364,7 +366,7 @@ func (w *world) newClient(index int) *client {
 		c.redis = append(c.redis, rc)
 	}
 	manager, err := quorum.New(clients, &quorum.Options{
-		Clock: c.clock, Random: tokens{newRandom(w.seed, w.actor("token", index)), c},
+		Clock: c.clock, Random: tokenSource{newRandom(w.seed, w.actor("token", index)), c},
 		AttemptTimeout: callTimeout, CloseTimeout: 3 * patience,
 		MinBackoff: 5 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
 		Fencing: w.cfg.Fencing, RestartGuard: w.cfg.Guard,

@@ -16,19 +16,19 @@ import (
 // when which token stood there.
 
 // stretch is a time in which a token stood on a master, by true time.
-type stretch struct {
+type interval struct {
 	token       string
 	from, until time.Duration
 }
 
 // endless is the end of a stretch whose key does not expire.
-const endless = time.Duration(math.MaxInt64)
+const forever = time.Duration(math.MaxInt64)
 
 // note keeps what stands under a key from now on. The caller holds mu.
-func (m *master) note(key string) {
-	now, past := m.world.now(), m.past[key]
+func (m *master) record(key string) {
+	now, past := m.world.now(), m.history[key]
 	e, there := m.model.keys[key]
-	until := endless
+	until := forever
 	if e.expires != 0 {
 		until = time.Duration(float64(e.expires) / m.rate)
 	}
@@ -42,14 +42,14 @@ func (m *master) note(key string) {
 		last.until = now
 	}
 	if there {
-		m.past[key] = append(past, stretch{token: e.value, from: now, until: until})
+		m.history[key] = append(past, interval{token: e.value, from: now, until: until})
 	}
 }
 
 // noteAll is note for whatever may have changed. The caller holds mu.
-func (m *master) noteAll() {
+func (m *master) recordAll() {
 	for i := range m.world.cfg.Names {
-		m.note(m.world.lockName(i))
+		m.record(m.world.lockName(i))
 	}
 }
 
@@ -67,10 +67,10 @@ func keyOf(args []any) string {
 
 // stood tells whether any token that is one of those wanted stood under key at
 // some instant of the time given.
-func (m *master) stood(key string, from, to time.Duration, wanted func(token string) bool) bool {
+func (m *master) hadToken(key string, from, to time.Duration, wanted func(token string) bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.ContainsFunc(m.past[key], func(s stretch) bool {
+	return slices.ContainsFunc(m.history[key], func(s interval) bool {
 		return s.from <= to && s.until >= from && wanted(s.token)
 	})
 }
@@ -78,19 +78,19 @@ func (m *master) stood(key string, from, to time.Duration, wanted func(token str
 // lacked tells whether none of the tokens that are wanted stood under key at some
 // time of that given. Between two stretches there may have been one without length:
 // a batch's commands are carried out at one instant.
-func (m *master) lacked(key string, from, to time.Duration, wanted func(token string) bool) bool {
+func (m *master) lackedToken(key string, from, to time.Duration, wanted func(token string) bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !slices.ContainsFunc(m.past[key], func(s stretch) bool {
+	return !slices.ContainsFunc(m.history[key], func(s interval) bool {
 		return s.from <= from && s.until > to && wanted(s.token)
 	})
 }
 
 // standsUntil returns until when token stands under key by now, 0 if it does not.
-func (m *master) standsUntil(key, token string) time.Duration {
+func (m *master) storedUntil(key, token string) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	past := m.past[key]
+	past := m.history[key]
 	if n := len(past); n > 0 && past[n-1].token == token && past[n-1].until > m.world.now() {
 		return past[n-1].until
 	}
@@ -98,51 +98,51 @@ func (m *master) standsUntil(key, token string) time.Duration {
 }
 
 // call is one call of a client that makes attempts to take a lock.
-type call struct {
-	client   *client
-	name     string
-	from, to time.Duration
-	since    time.Duration // when the first began of those that it may have waited behind
-	tokens   int           // made while it was under way; the client's mu guards it
+type apiCall struct {
+	client      *client
+	name        string
+	from, to    time.Duration
+	waitedSince time.Duration // when the first began of those that it may have waited behind
+	tokens      int           // made while it was under way; the client's mu guards it
 }
 
-func (c *client) begin(name string) *call {
-	k := &call{client: c, name: name, from: c.world.now()}
-	k.since = k.from
+func (c *client) startCall(name string) *apiCall {
+	k := &apiCall{client: c, name: name, from: c.world.now()}
+	k.waitedSince = k.from
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, o := range c.open {
+	for _, o := range c.openCalls {
 		if o.name == name {
-			k.since = min(k.since, o.since)
+			k.waitedSince = min(k.waitedSince, o.waitedSince)
 		}
 	}
-	c.open = append(c.open, k)
+	c.openCalls = append(c.openCalls, k)
 	return k
 }
 
 // end is called at the instant when the call has returned.
-func (k *call) end() {
+func (k *apiCall) end() {
 	k.to = k.client.world.now()
 	k.client.mu.Lock()
 	defer k.client.mu.Unlock()
-	k.client.open = slices.DeleteFunc(k.client.open, func(o *call) bool { return o == k })
+	k.client.openCalls = slices.DeleteFunc(k.client.openCalls, func(o *apiCall) bool { return o == k })
 }
 
 // tokens is a client's source of tokens. It keeps which calls were under way when
 // each was made: one of them made it.
-type tokens struct {
+type tokenSource struct {
 	random
 	client *client
 }
 
 // Read is part of io.Reader.
-func (t tokens) Read(p []byte) (int, error) {
+func (t tokenSource) Read(p []byte) (int, error) {
 	n, err := t.random.Read(p)
 	c := t.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.makers[base64.RawURLEncoding.EncodeToString(p)] = slices.Clone(c.open)
-	for _, k := range c.open {
+	c.creators[base64.RawURLEncoding.EncodeToString(p)] = slices.Clone(c.openCalls)
+	for _, k := range c.openCalls {
 		k.tokens++
 	}
 	return n, err
@@ -150,35 +150,35 @@ func (t tokens) Read(p []byte) (int, error) {
 
 // perhapsOwn tells whether the call may have made a token that stands under its
 // name.
-func (k *call) perhapsOwn(token string) bool {
+func (k *apiCall) mayOwn(token string) bool {
 	k.client.mu.Lock()
 	defer k.client.mu.Unlock()
-	return slices.Contains(k.client.makers[token], k)
+	return slices.Contains(k.client.creators[token], k)
 }
 
 // made tells whether the client made a token.
-func (c *client) made(token string) bool {
+func (c *client) created(token string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, ok := c.makers[token]
+	_, ok := c.creators[token]
 	return ok
 }
 
 // foreign tells whether another call may have made a token that stands under the
 // call's name.
-func (k *call) foreign(token string) bool {
+func (k *apiCall) mayBeForeign(token string) bool {
 	k.client.mu.Lock()
 	defer k.client.mu.Unlock()
-	makers := k.client.makers[token]
-	return !slices.Contains(makers, k) ||
-		slices.ContainsFunc(makers, func(maker *call) bool { return maker != k && maker.name == k.name })
+	creators := k.client.creators[token]
+	return !slices.Contains(creators, k) ||
+		slices.ContainsFunc(creators, func(creator *apiCall) bool { return creator != k && creator.name == k.name })
 }
 
 // rival tells whether it may be another than that of the attempt which the call
 // failed with: an earlier attempt's counts too.
-func (k *call) rival(token string) bool { return k.foreign(token) || k.attempts() > 1 }
+func (k *apiCall) mayBeRival(token string) bool { return k.mayBeForeign(token) || k.attempts() > 1 }
 
-func (k *call) attempts() int {
+func (k *apiCall) attempts() int {
 	k.client.mu.Lock()
 	defer k.client.mu.Unlock()
 	return k.tokens
@@ -189,32 +189,32 @@ func anyToken(string) bool { return true }
 // was tells whether a master was at some instant of the call as its outcome says.
 // Who gives up waiting behind another call of its process is told what that one
 // was told. What is unknown or was not sent, nobody can have been told wrong.
-func (k *call) was(m *master, o quorum.Outcome) bool {
+func (k *apiCall) justifies(m *master, o quorum.Outcome) bool {
 	switch o {
 	case quorum.Taken:
-		return m.stood(k.name, k.since, k.to, k.rival)
+		return m.hadToken(k.name, k.waitedSince, k.to, k.mayBeRival)
 	case quorum.Held:
-		return m.stood(k.name, k.since, k.to, k.client.made)
+		return m.hadToken(k.name, k.waitedSince, k.to, k.client.created)
 	case quorum.Absent:
-		return m.lacked(k.name, k.since, k.to, anyToken)
+		return m.lackedToken(k.name, k.waitedSince, k.to, anyToken)
 	case quorum.Refused:
-		return k.client.wasRefused(m.index, k.since, k.to)
+		return k.client.wasRefused(m.index, k.waitedSince, k.to)
 	}
 	return true
 }
 
 // refusal tells whether a reply says that the master does not do what it was
 // asked to: an error, or what the acquire script says under the restart guard.
-func refusal(reply any) bool {
+func isRefusal(reply any) bool {
 	if parts, ok := reply.([]any); ok {
 		return len(parts) > 0 && parts[0] == int64(-2)
 	}
-	_, failed := reply.(fault)
+	_, failed := reply.(errorReply)
 	return failed
 }
 
 // refused keeps that a master just refused something.
-func (c *client) refused(master int) {
+func (c *client) recordRefusal(master int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.refusals[master] = append(c.refusals[master], c.world.now())
@@ -227,9 +227,9 @@ func (c *client) wasRefused(master int, from, to time.Duration) bool {
 }
 
 // judge checks that an error says what is so.
-func (k *call) judge(ctx context.Context, who string, err error) {
+func (k *apiCall) checkError(ctx context.Context, who string, err error) {
 	w := k.client.world
-	w.log("%s takes %s: %v", who, k.name, reason(err))
+	w.log("%s takes %s: %v", who, k.name, sentinels(err))
 	if err == nil {
 		return
 	}
@@ -249,21 +249,21 @@ func (k *call) judge(ctx context.Context, who string, err error) {
 		w.violation("%s: tells of the end of a context that has not ended: %v", who, err)
 	}
 	for i, m := range w.masters {
-		if o := failure.Masters[i].Outcome; !k.was(m, o) {
-			w.violation("%s: %v is not so on master %d at any instant since %v: %v", who, o, i, k.since, err)
+		if o := failure.Masters[i].Outcome; !k.justifies(m, o) {
+			w.violation("%s: %v is not so on master %d at any instant since %v: %v", who, o, i, k.waitedSince, err)
 		}
 	}
 }
 
 // judgeGivenUp checks that another's token stood on a majority, as Once says when
 // it leaves the period to another.
-func (k *call) judgeGivenUp(who string) {
+func (k *apiCall) checkSkipped(who string) {
 	w := k.client.world
 	on := map[string]int{}
 	for _, m := range w.masters {
 		seen := map[string]bool{}
-		m.stood(k.name, k.from, k.to, func(token string) bool {
-			if !seen[token] && k.foreign(token) {
+		m.hadToken(k.name, k.from, k.to, func(token string) bool {
+			if !seen[token] && k.mayBeForeign(token) {
 				seen[token] = true
 				on[token]++
 			}
@@ -279,10 +279,10 @@ func (k *call) judgeGivenUp(who string) {
 }
 
 // judgeLoss checks that a lock which is lost really is.
-func (h *hold) judgeLoss(err error) {
+func (h *hold) checkLoss(err error) {
 	w, now := h.client.world, h.client.world.now()
 	expired := errors.Is(err, quorum.ErrExpired) || errors.Is(err, quorum.ErrHoldLimit)
-	if expired && now < h.until-rounding {
+	if expired && now < h.until-clockRounding {
 		w.violation("%s: %s is over by %v, %v before its window closes", h.who, h.lock.Name(), err, h.until-now)
 	}
 	if !errors.Is(err, quorum.ErrDenied) {
@@ -292,7 +292,7 @@ func (h *hold) judgeLoss(err error) {
 	// was confirmed.
 	since, lacking := max(h.from, h.confirmed-callTimeout-patience-w.cfg.longestFreeze()), 0
 	for _, m := range w.masters {
-		if m.lacked(h.lock.Name(), since, now, func(token string) bool { return token == h.lock.Token() }) {
+		if m.lackedToken(h.lock.Name(), since, now, func(token string) bool { return token == h.lock.Token() }) {
 			lacking++
 		}
 	}
@@ -303,4 +303,4 @@ func (h *hold) judgeLoss(err error) {
 }
 
 // rounding is what clocks of different rates may disagree by about one instant.
-const rounding = 10 * time.Nanosecond
+const clockRounding = 10 * time.Nanosecond
