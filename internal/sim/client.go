@@ -22,23 +22,58 @@ type client struct {
 	clock   rateClock
 	manager *quorum.Manager
 	redis   []*redis.Client
-	gone    atomic.Bool // it crashed: nothing leaves it, and nothing reaches it
+	gone    atomic.Bool // it crashed: it sends and receives nothing
 
-	mu        sync.Mutex            // guards all below
-	frozen    chan struct{}         // closed when it goes on; nil while it does
-	openCalls []*apiCall            // under way
-	creators  map[string][]*apiCall // by token: the calls one of which made it
-	refusals  [][]time.Duration     // by master: when it refused something
+	mu        sync.Mutex    // guards the fields below
+	frozen    chan struct{} // closed when the client resumes; nil while it runs
+	openCalls []*apiCall
+	creators  map[string][]*apiCall // by token: the calls one of which created it
+	refusals  [][]time.Duration     // by master: when it refused a request
+}
+
+func (w *world) newClient(index int) *client {
+	r := newRandom(w.seed, w.actor("client", index))
+	c := &client{
+		world: w, index: index, creators: map[string][]*apiCall{}, refusals: make([][]time.Duration, len(w.masters)),
+		clock: rateClock{world: w, rate: 1 - w.cfg.Drift/2*r.Float64(), start: r.between(0, time.Hour), skew: r.between(-w.cfg.ClientSkew, w.cfg.ClientSkew)},
+	}
+	retries := -1
+	if w.cfg.Repeat > 0 {
+		retries = 1 // the links repeat requests; this tells the library
+	}
+	var clients []redis.UniversalClient
+	for _, m := range w.masters {
+		rc := redis.NewClient(&redis.Options{
+			Addr: fmt.Sprintf("127.0.%d.%d:6379", index, m.index), MaxRetries: retries, Protocol: 2, PipelinePoolSize: -1,
+			DialerRetries: 1, DisableIdentity: true,
+		})
+		rc.AddHook(&link{client: c, master: m, patient: w.cfg.Patient,
+			draw: newRandom(w.seed, w.actor("link", index, m.index)),
+			push: newRandom(w.seed, w.actor("push", index, m.index))})
+		clients = append(clients, rc)
+		c.redis = append(c.redis, rc)
+	}
+	manager, err := quorum.New(clients, &quorum.Options{
+		Clock: c.clock, Random: tokenSource{newRandom(w.seed, w.actor("token", index)), c},
+		AttemptTimeout: callTimeout, CloseTimeout: 3 * patience,
+		MinBackoff: 5 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
+		Fencing: w.cfg.Fencing, RestartGuard: w.cfg.Guard,
+	})
+	if err != nil {
+		panic(fmt.Sprintf("sim: %v", err))
+	}
+	c.manager = manager
+	return c
 }
 
 func (c *client) close() {
-	_ = c.manager.Close() // keys of clients that crashed are left to expire
+	_ = c.manager.Close() // the keys of a crashed client stay until they expire
 	for _, rc := range c.redis {
 		_ = rc.Close()
 	}
 }
 
-// work takes, uses and releases locks until the history is over.
+// work acquires, uses and releases locks until the history is over.
 func (c *client) work(worker int) {
 	w := c.world
 	r := newRandom(w.seed, w.actor("worker", c.index, worker))
@@ -54,7 +89,7 @@ func (c *client) work(worker int) {
 		case 0:
 			c.useDo(r, who, name, ttl)
 		case 1:
-			if !w.cfg.Tidy { // a period is left to expire
+			if !w.cfg.Tidy { // nobody releases a period
 				c.useOnce(r, who, name, ttl)
 			}
 		default:
@@ -63,8 +98,7 @@ func (c *client) work(worker int) {
 	}
 }
 
-// sleep is time.Sleep for a worker, which does not go on while its client is
-// frozen.
+// sleep is time.Sleep for a worker. It also waits while the client is frozen.
 func (c *client) sleep(r random, d time.Duration) {
 	time.Sleep(d)
 	c.waitIfFrozen(r)
@@ -72,10 +106,10 @@ func (c *client) sleep(r random, d time.Duration) {
 
 func (c *client) waitIfFrozen(r random) { c.waitThawed(r.between(1, time.Millisecond)) }
 
-// longestUse bounds how long locks are waited for and held, where TTLs are long.
+// longestUse bounds how long workers wait for a lock and hold it when TTLs are long.
 const longestUse = 6 * time.Second
 
-// use takes a lock by hand, and does with it what people do.
+// useLock acquires a lock, then extends, releases, overuses or forgets it at random.
 func (c *client) useLock(r random, who, name string, ttl time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, min(3*ttl, longestUse)))
 	defer cancel()
@@ -107,7 +141,7 @@ func (c *client) useLock(r random, who, name string, ttl time.Duration) {
 		return
 	}
 	if r.chance(0.1) {
-		c.sleep(r, r.between(ttl, 2*ttl)) // pauses for longer than the lock lasts
+		c.sleep(r, r.between(ttl, 2*ttl)) // pause until the lock has expired
 	}
 	if r.chance(0.1) && !renewed {
 		h.letExpire()
@@ -130,14 +164,14 @@ func (c *client) extend(r random, h *hold, ttl time.Duration) {
 		h.checkWindow()
 	case errors.Is(err, quorum.ErrLost):
 		if h.lock.Validity() > 0 {
-			c.world.violation("%s: lost, but valid", h.who)
+			c.world.violation("%s: lost, but still valid", h.who)
 		}
 	case errors.Is(err, quorum.ErrNoQuorum):
 		if before <= 0 {
-			c.world.violation("%s: an extension of a lock that was over failed with %v", h.who, err)
+			c.world.violation("%s: extending an expired lock failed with %v", h.who, err)
 		}
 	default:
-		c.world.violation("%s: extend failed with %v", h.who, err)
+		c.world.violation("%s: Extend failed with %v", h.who, err)
 	}
 }
 
@@ -154,13 +188,13 @@ func (c *client) release(r random, h *hold) {
 	h.checkLoss(err)
 	switch {
 	case err == nil && !held:
-		c.world.violation("%s: released a lock that was over", h.who)
-	case errors.Is(err, quorum.ErrLost) && held && !errors.Is(err, quorum.ErrDenied): // which has been judged
-		c.world.violation("%s: lost in the instant of its release: %v", h.who, err)
+		c.world.violation("%s: Release of an expired lock succeeded", h.who)
+	case errors.Is(err, quorum.ErrLost) && held && !errors.Is(err, quorum.ErrDenied): // checkLoss has checked ErrDenied
+		c.world.violation("%s: lost at the instant of its release: %v", h.who, err)
 	}
 }
 
-// do has Do hold the lock.
+// useDo holds the lock through Do.
 func (c *client) useDo(r random, who, name string, ttl time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, min(5*ttl, longestUse)))
 	defer cancel()
@@ -169,27 +203,27 @@ func (c *client) useDo(r random, who, name string, ttl time.Duration) {
 	err := c.manager.Do(ctx, name, ttl, func(ctx context.Context, l *quorum.Lock) error {
 		ran = true
 		k.end()
-		c.world.log("%s does %s", who, name)
+		c.world.log("%s runs Do for %s", who, name)
 		h := c.hold(r, who, l, true)
 		end := time.Now().Add(working)
 		for ctx.Err() == nil && time.Now().Before(end) {
 			h.use(min(ttl/7+1, longestUse/7, time.Until(end)))
 		}
 		if l.Validity() > 0 && errors.Is(context.Cause(ctx), quorum.ErrLost) {
-			c.world.violation("%s: its context says lost, its validity does not", who)
+			c.world.violation("%s: the context says that the lock is lost, Validity says that it is held", who)
 		}
 		h.checkLoss(context.Cause(ctx))
 		h.finish()
 		return nil
 	})
-	c.world.log("%s is done with %s: %v", who, name, sentinels(err))
+	c.world.log("%s ends Do for %s: %v", who, name, sentinels(err))
 	if !ran {
 		k.end()
 		k.checkError(ctx, who, err)
 	}
 }
 
-// once has Once take a period.
+// useOnce takes a period through Once.
 func (c *client) useOnce(r random, who, name string, period time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 5*period))
 	defer cancel()
@@ -200,7 +234,7 @@ func (c *client) useOnce(r random, who, name string, period time.Duration) {
 		k.recordPeriod(who, period)
 		return nil
 	})
-	c.world.log("%s once %s: %v %v", who, name, ran, sentinels(err))
+	c.world.log("%s ends Once for %s: ran %v, %v", who, name, ran, sentinels(err))
 	if ran {
 		return
 	}
@@ -212,9 +246,9 @@ func (c *client) useOnce(r random, who, name string, period time.Duration) {
 	}
 }
 
-// period records a period that Once has taken, as a hold of its own. Nobody gives
-// it up, so it lasts for what would be the window of a lock. That counts from the
-// attempt that won; here it counts from before the first, which is never later.
+// recordPeriod records a period taken by Once as a hold of its own. Nobody releases it, so it lasts
+// as long as a lock's window would. The window counts from the attempt that won. The hold counts
+// from the start of the call, which is never later.
 func (k *apiCall) recordPeriod(who string, period time.Duration) {
 	w, now := k.client.world, k.client.world.now()
 	end := k.from + k.client.clock.toTrueTime(clock.DefaultDrift.Window(period))
@@ -228,14 +262,14 @@ func (k *apiCall) recordPeriod(who string, period time.Duration) {
 		}
 	}
 	if stored <= w.cfg.Masters/2 && !w.cfg.Forget {
-		w.violation("%s has the period of %s until %v, but its token is to stand on %d of %d masters until then",
+		w.violation("%s has the period of %s until %v, but only %d of %d masters store its token until then",
 			who, k.name, end, stored, w.cfg.Masters)
 	}
 	w.history.Add(quorumtest.Hold{Name: k.name, Holder: who + " by Once", From: now, To: end})
 }
 
-// probe takes a lock when all faults are over. It must get it within the time
-// that what is left behind can stand in its way, and a few attempts.
+// mustAcquire acquires a lock after all faults are over. It allows for a few attempts, and for the
+// time during which leftovers can block the lock.
 func (c *client) mustAcquire(name string) {
 	bound := 4*c.world.cfg.TTL + c.world.cfg.Guard + 10*time.Second
 	if c.world.cfg.Tidy {
@@ -245,105 +279,18 @@ func (c *client) mustAcquire(name string) {
 	defer cancel()
 	l, err := c.manager.Acquire(ctx, name, c.world.cfg.TTL)
 	if err != nil {
-		c.world.violation("a waiter for %s is not served within %v: %v", name, bound, err)
+		c.world.violation("a waiter for %s did not get the lock within %v: %v", name, bound, err)
 		return
 	}
 	h := c.hold(newRandom(c.world.seed, "probe"), "probe", l, false)
 	h.use(time.Millisecond)
 	h.finish()
 	if err := l.Release(context.Background()); err != nil {
-		c.world.violation("a release without faults failed: %v", err)
+		c.world.violation("Release failed without faults: %v", err)
 	}
 }
 
-// hold is a lock while somebody relies on it.
-type hold struct {
-	client    *client
-	draw      random // the worker's
-	who       string
-	lock      *quorum.Lock
-	from      time.Duration
-	until     time.Duration // the end of its window, in true time
-	confirmed time.Duration // when the last extension that succeeded was asked for
-	renewed   bool
-	ended     bool
-	reported  bool // its token was seen not to stand on a quorum
-}
-
-func (c *client) hold(r random, who string, l *quorum.Lock, renewed bool) *hold {
-	c.waitIfFrozen(r)
-	h := &hold{client: c, draw: r, who: who, lock: l, from: c.world.now(), renewed: renewed}
-	h.checkWindow()
-	return h
-}
-
-// look reads the window, and checks that the token stands on a quorum, and will
-// until it closes.
-func (h *hold) checkWindow() {
-	left := h.lock.Validity()
-	if left <= 0 {
-		return
-	}
-	w := h.client.world
-	end := w.now() + h.client.clock.toTrueTime(left)
-	h.until = max(h.until, end)
-	stored := 0
-	for _, m := range w.masters {
-		if m.storedUntil(h.lock.Name(), h.lock.Token()) > end && m.fence(h.lock.Name()) >= h.lock.Fence() {
-			stored++
-		}
-	}
-	if (h.lock.Fence() > 0) != w.cfg.Fencing {
-		w.violation("%s has fence %d", h.who, h.lock.Fence())
-	}
-	if stored <= w.cfg.Masters/2 && !w.cfg.Forget && !h.reported {
-		h.reported = true
-		w.violation("%s holds %s for %v yet, but for so long its token and fence stand on %d of %d masters",
-			h.who, h.lock.Name(), left, stored, w.cfg.Masters)
-	}
-}
-
-// rely goes on for a while, and looks at the end of it: just before the window
-// closes if that comes first.
-func (h *hold) use(d time.Duration) {
-	w := h.client.world
-	if left := h.until - w.now() - time.Nanosecond; !h.renewed && left > 0 && left < d {
-		h.client.sleep(h.draw, left)
-		h.checkWindow()
-		d -= left
-	}
-	h.client.sleep(h.draw, d)
-	h.checkWindow()
-}
-
-// over ends the hold: now, or when its window closed.
-func (h *hold) finish() {
-	if h.ended {
-		return
-	}
-	h.ended = true
-	w := h.client.world
-	if left := h.lock.Validity(); left > 0 {
-		h.until = max(h.until, w.now()+h.client.clock.toTrueTime(left))
-	}
-	to := min(w.now(), h.until)
-	if to <= h.from {
-		return // it was over when its client could first use it
-	}
-	w.history.Add(quorumtest.Hold{
-		Name: h.lock.Name(), Holder: h.who, Token: h.lock.Token(), From: h.from, To: to, Fence: h.lock.Fence(),
-	})
-}
-
-// abandon leaves the lock to expire, and relies on it to the last.
-func (h *hold) letExpire() {
-	for h.lock.Validity() > 0 {
-		h.use(h.client.clock.toTrueTime(h.lock.Validity()) + time.Nanosecond)
-	}
-	h.finish()
-}
-
-// reason is an error's sentinel, for the trace.
+// sentinels returns the sentinel errors that err matches, for the trace.
 func sentinels(err error) string {
 	if err == nil {
 		return "ok"

@@ -7,33 +7,32 @@ import (
 	"time"
 )
 
-// master is a modelled Redis master: the model, a clock with a rate of its own,
-// and a state.
+// master is a simulated Redis master: a model, a clock with its own rate, and a state.
 type master struct {
 	index int
 	world *world
-	rate  float64 // its seconds per true second
+	rate  float64 // master seconds per true second
 
-	mu          sync.Mutex // guards all below
+	mu          sync.Mutex // guards the fields below
 	failovers   int
 	model       *model
-	saved       map[string]entry // its keys at an earlier time
+	saved       map[string]entry // its keys at an earlier instant
 	down        bool
-	hung        chan struct{} // closed when it continues; nil while it runs
-	incarnation int           // counts its lives: what was sent to an earlier one is lost
+	hung        chan struct{} // closed when the master resumes; nil while it runs
+	incarnation int           // incremented by each kill; requests to an earlier incarnation are lost
 
 	subscribers map[string][]*subscriber // by channel
 
-	refusal string                // what it answers to whatever it is asked; "" if it does as it is asked
-	history map[string][]interval // what stood there when, by key
+	refusal string                // the error reply to every request; "" to execute requests
+	history map[string][]interval // what was stored when, by key
 }
 
-// now returns the instant of the master's clock.
+// now returns the instant on the clock of the master.
 func (m *master) now() time.Duration {
 	return time.Duration(float64(m.world.now()) * m.rate)
 }
 
-// execute carries out a batch once the master runs, unless it dies before.
+// execute executes a batch once the master is not hung. It returns false if the master dies first.
 func (m *master) execute(incarnation int, stagger time.Duration, batch [][]any) (replies []any, ok bool) {
 	for {
 		m.mu.Lock()
@@ -47,7 +46,7 @@ func (m *master) execute(incarnation int, stagger time.Duration, batch [][]any) 
 		}
 		m.mu.Unlock()
 		<-hung
-		// What piled up is carried out in an order of the server's own.
+		// The server executes piled-up requests in an order of its own.
 		time.Sleep(stagger)
 	}
 	defer m.mu.Unlock()
@@ -68,8 +67,8 @@ func (m *master) execute(incarnation int, stagger time.Duration, batch [][]any) 
 	return replies, true
 }
 
-// subscribe has what is published on a channel delivered to s, once the master
-// runs. It returns false if the master has died before.
+// subscribe subscribes s to a channel once the master is not hung. It returns false if the master
+// dies first.
 func (m *master) subscribe(incarnation int, channel string, s *subscriber) bool {
 	if _, ok := m.execute(incarnation, s.link.drawStagger(), nil); !ok {
 		return false
@@ -83,20 +82,20 @@ func (m *master) subscribe(incarnation int, channel string, s *subscriber) bool 
 	return true
 }
 
-// listeners returns how many are subscribed to a channel. The caller holds mu.
+// listeners returns the number of subscribers of a channel. The caller holds mu.
 func (m *master) listeners(channel string) int { return len(m.subscribers[channel]) }
 
-// runID is another one in each life.
+// runID returns the run ID, which differs for each incarnation.
 func (m *master) runID() string { return fmt.Sprintf("%04x%04x", m.index, m.incarnation) }
 
-// state returns the master's life, and whether it is down.
+// state returns the incarnation, and whether the master is down.
 func (m *master) state() (incarnation int, down bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.incarnation, m.down
 }
 
-// stands tells whether anything stands under key.
+// hasKey reports whether key exists.
 func (m *master) hasKey(key string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -104,23 +103,23 @@ func (m *master) hasKey(key string) bool {
 	return exists
 }
 
-// standing returns what stands under key.
+// storedToken returns the token stored under key.
 func (m *master) storedToken(key string) (token string, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.model.get(m.now(), key)
 }
 
-// fence returns the fence that is stored for a name, 0 for none.
+// fence returns the fence stored for a name, or 0.
 func (m *master) fence(name string) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	stored, _ := m.model.fenceAt(m.now(), "redlock:aux:fence{"+name+"}") // nothing else is ever stored there
+	stored, _ := m.model.fenceAt(m.now(), "redlock:aux:fence{"+name+"}") // the key never holds anything else
 	return stored
 }
 
-// keys returns how many keys there are, besides the marker of the restart guard,
-// after a time.
+// keys returns how many keys will be left after a while, not counting the marker of the restart
+// guard.
 func (m *master) keys(after time.Duration) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -150,8 +149,7 @@ func (m *master) resume() {
 	}
 }
 
-// refuse has the master answer everything with an error from now on, and with ""
-// no more.
+// refuse makes the master reply to all requests with an error. An empty string ends that.
 func (m *master) refuse(with string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -165,24 +163,24 @@ func (m *master) kill() {
 	m.incarnation++
 	for _, subscribers := range m.subscribers {
 		for _, s := range subscribers {
-			_ = s.conn.Close() // it is a pipe
+			_ = s.conn.Close() // closing a pipe cannot fail
 		}
 	}
 	m.subscribers = map[string][]*subscriber{}
 }
 
-// memory is what a master comes back with.
+// memory is what a master remembers when it comes back.
 type memory int
 
 const (
 	rememberAll   memory = iota
-	rememberSaved        // what it had when it was last saved
+	rememberSaved        // the state at the last save
 	rememberNothing
 )
 
 func (m memory) String() string { return [...]string{"all", "an older state", "nothing"}[m] }
 
-// start brings a killed master back. Its scripts are gone in any case.
+// start brings a killed master back. It always loses its scripts.
 func (m *master) start(with memory) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -200,9 +198,8 @@ func (m *master) start(with memory) {
 	m.recordAll()
 }
 
-// failOver has a replica take the master's place, and the master take it back from
-// the replica: the process is the same, and has what the replica had got. Who was
-// connected is not any more.
+// failOver lets a replica take over and then the master take back its role. The process is the
+// same, but it has the data of the replica. All connections break.
 func (m *master) failOver() {
 	m.kill()
 	m.mu.Lock()
@@ -217,7 +214,7 @@ func (m *master) failOver() {
 	m.recordAll()
 }
 
-// save keeps what the master has for a start with an older state.
+// save saves the keys for a later start with an older state.
 func (m *master) save() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -1,41 +1,35 @@
 package sim
 
 import (
-	"cmp"
 	"errors"
-	"fmt"
-	"maps"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// model is what a Redis master does with the commands of this library, and no
-// more. A differential test holds it to a real one.
+// model does what a Redis master does with the commands of this library, and no more. A
+// differential test compares it with a real server.
 type model struct {
 	keys    map[string]entry
-	scripts map[string]string // digest → the name of the script
-	run     string            // the run id
-	data    string            // the replication id
-	epoch   int64             // what TIME says at its clock's instant 0, in microseconds
+	scripts map[string]string // script name by digest
+	run     string            // the run ID
+	data    string            // the replication ID
+	epoch   int64             // the TIME at instant 0 of its clock, in microseconds
 
-	published []message                // what was published since it was asked last
-	listeners func(channel string) int // nil for none
+	published []message                // messages since the last call of execute
+	listeners func(channel string) int // nil means that nobody listens
 }
 
-// message is what was published on a channel.
+// message is a message published on a channel.
 type message struct{ channel, payload string }
 
-// entry is a key that holds a string. It expires at an instant of the master's
-// clock; 0 is never.
+// entry is the value of a key. It expires at an instant of the master's clock; 0 means never.
 type entry struct {
 	value     string
-	queue     map[string]int64  // in the place of a value: a sorted set
-	waiters   map[string]string // or a hash
+	queue     map[string]int64  // a sorted set instead of a value
+	waiters   map[string]string // a hash instead of a value
 	expires   time.Duration
-	otherType bool // it holds something else, which no command here can read
+	otherType bool // a value of another type, which no command here can read
 }
 
 func newModel(run string, epoch int64) *model {
@@ -45,17 +39,17 @@ func newModel(run string, epoch int64) *model {
 // identity is what the restart guard's marker names.
 func (m *model) identity() string { return m.run + "." + m.data }
 
-// time is what TIME says, in microseconds.
+// time returns the time as TIME does, in microseconds.
 func (m *model) time(now time.Duration) int64 { return m.epoch + now.Microseconds() }
 
-// nilReply is Redis' nil; fault is an error reply.
+// nilReply is a nil reply. errorReply is an error reply.
 type (
 	nilReply   struct{}
 	errorReply string
 )
 
-// execute carries a command out at an instant of the master's clock. The reply
-// is a string, an int64, a []any, nilReply or a fault.
+// execute executes a command at an instant of the master's clock. The reply is a string, an int64,
+// a []any, a nilReply or an errorReply.
 func (m *model) execute(now time.Duration, args []any) (reply any) {
 	defer func() {
 		switch p := recover().(type) {
@@ -87,14 +81,6 @@ func (m *model) execute(now time.Duration, args []any) (reply any) {
 	return errorReply("ERR unknown command " + words[0])
 }
 
-// scriptName reads the name that each script's comment begins with, after what it
-// shares with others.
-func scriptName(source string) string {
-	return scriptNames.FindStringSubmatch(source)[1]
-}
-
-var scriptNames = regexp.MustCompile(`(?m)^-- (\w+): `)
-
 // set is SET key token NX GET PX ttl.
 func (m *model) set(now time.Duration, words []string) any {
 	key, token, ttl := words[0], words[1], milliseconds(words[len(words)-1])
@@ -105,8 +91,7 @@ func (m *model) set(now time.Duration, words []string) any {
 	return nilReply{}
 }
 
-// script carries a script out; words are the number of keys, the keys, and the
-// other arguments.
+// script executes a script. words are the number of keys, the keys, and the other arguments.
 func (m *model) script(now time.Duration, name string, words []string) any {
 	n, _ := strconv.Atoi(words[0])
 	keys, argv := words[1:1+n], words[1+n:]
@@ -167,74 +152,7 @@ func (m *model) acquire(now time.Duration, keys, argv []string) any {
 	return []any{int64(1), strconv.FormatInt(storedFence, 10), isNew, m.time(now)}
 }
 
-// heldOut is guard.lua.
-func (m *model) quarantine(now time.Duration, key string, guard time.Duration, write bool) (left int64) {
-	marker, there := m.get(now, key)
-	seen, first := parseMarker(marker)
-	ms := m.time(now) / 1000
-	if seen != m.identity() {
-		first = max(ms, first)
-		if write {
-			text := fmt.Sprint(m.identity(), " ", first)
-			if !there {
-				text += " first"
-			}
-			m.keys[key] = entry{value: text}
-		}
-	}
-	return max(first+guard.Milliseconds()-ms, 0)
-}
-
-// parseMarker returns whose marker it is, and since when.
-func parseMarker(marker string) (identity string, since int64) {
-	fields := strings.Fields(marker)
-	if len(fields) < 2 {
-		return "", 0
-	}
-	return fields[0], number(fields[1])
-}
-
-func (m *model) inspectQuarantine(now time.Duration, key, guard string) int64 {
-	if guard == "0" {
-		return 0
-	}
-	if marker, _ := m.get(now, key); !strings.HasPrefix(marker, m.identity()+" ") {
-		return number(guard)
-	}
-	return m.quarantine(now, key, milliseconds(guard), false)
-}
-
-// bootstrap is bootstrap.lua.
-func (m *model) bootstrap(now time.Duration, keys, argv []string) any {
-	marker, there := m.get(now, keys[0])
-	declared := m.identity() + " 0"
-	if marker == declared && argv[1] == "" {
-		return []any{int64(1), "", int64(0)}
-	}
-	if there {
-		seen, since := parseMarker(marker)
-		left := number(argv[0])
-		if seen == m.identity() {
-			left = max(since+left-m.time(now)/1000, 0)
-		}
-		if seen != m.identity() || !strings.HasSuffix(marker, " first") || left == 0 {
-			return []any{int64(-1), "", left}
-		}
-	}
-	if argv[1] != "" {
-		permit := fmt.Sprintf("%s %s %d.%d", argv[1], m.identity(), m.time(now)/1e6, m.time(now)%1e6)
-		m.keys[keys[1]] = entry{value: permit, expires: now + time.Minute}
-		return []any{int64(1), permit, int64(0)}
-	}
-	if permit, _ := m.get(now, keys[1]); slices.Contains(argv[2:], permit) && strings.Contains(permit, " "+m.identity()+" ") {
-		m.keys[keys[0]] = entry{value: declared}
-		delete(m.keys, keys[1])
-		return []any{int64(1), "", int64(0)}
-	}
-	return []any{int64(-1), "", int64(0)}
-}
-
-// fenceAt and storeFence are fence.lua.
+// fenceAt is fenceAt of fence.lua.
 func (m *model) fenceAt(now time.Duration, key string) (int64, error) {
 	text, there := m.get(now, key)
 	if !there {
@@ -247,6 +165,7 @@ func (m *model) fenceAt(now time.Duration, key string) (int64, error) {
 	return stored, nil
 }
 
+// storeFence is storeFence of fence.lua.
 func (m *model) storeFence(now time.Duration, key string, stored, fence int64, retention time.Duration) bool {
 	if fence > stored {
 		m.keys[key] = entry{value: strconv.FormatInt(fence, 10), expires: now + retention}
@@ -258,7 +177,7 @@ func (m *model) storeFence(now time.Duration, key string, stored, fence int64, r
 	return false
 }
 
-// keep is keep.lua.
+// extend is keep.lua.
 func (m *model) extend(now time.Duration, keys, argv []string) any {
 	key, token, ttl, repair, fence := keys[0], argv[0], milliseconds(argv[1]), argv[2] == "1", argv[3]
 	storedToken, there := m.get(now, key)
@@ -281,47 +200,7 @@ func (m *model) extend(now time.Duration, keys, argv []string) any {
 	return int64(1)
 }
 
-// wrongType is what a command panics with on a key that holds no string. What it
-// has done before stays done.
-type wrongType string
-
-// standing returns what a key holds.
-func (m *model) get(now time.Duration, key string) (string, bool) {
-	e, ok := m.keys[key]
-	if ok && e.expires != 0 && e.expires <= now {
-		delete(m.keys, key)
-		return "", false
-	}
-	if e.otherType {
-		panic(wrongType("WRONGTYPE Operation against a key holding the wrong kind of value"))
-	}
-	return e.value, ok
-}
-
-// left returns the milliseconds that a key has left, -1 if it does not expire and
-// -2 if it is not there.
-func (m *model) pttl(now time.Duration, key string) int64 {
-	e, there := m.keys[key]
-	switch {
-	case !there:
-		return -2
-	case e.expires == 0:
-		return -1
-	}
-	return int64((e.expires - now + time.Millisecond/2) / time.Millisecond)
-}
-
-func milliseconds(s string) time.Duration { return time.Duration(number(s)) * time.Millisecond }
-
-func number(s string) int64 {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		panic("sim: not a number: " + s)
-	}
-	return n
-}
-
-// leave is leave.lua.
+// release is leave.lua.
 func (m *model) release(now time.Duration, keys, argv []string) any {
 	token, guard, below := argv[0], time.Duration(0), ""
 	if len(argv) > 1 {
@@ -358,102 +237,42 @@ func (m *model) release(now time.Duration, keys, argv []string) any {
 	return int64(1)
 }
 
-// wait is wait.lua.
-func (m *model) wait(now time.Duration, keys, argv []string) any {
-	token, ticket, lease := argv[0], argv[1], milliseconds(argv[2])
-	storedToken, there := m.get(now, keys[0])
-	left := m.pttl(now, keys[0])
-	if there && storedToken == token {
-		return []any{int64(1), left, int64(0), m.time(now), m.numSub(argv[4])}
+// wrongType is the panic of a command on a key that holds no string. Earlier effects of the command
+// remain.
+type wrongType string
+
+// get returns the value of a key.
+func (m *model) get(now time.Duration, key string) (string, bool) {
+	e, ok := m.keys[key]
+	if ok && e.expires != 0 && e.expires <= now {
+		delete(m.keys, key)
+		return "", false
 	}
-	rank := int64(0)
-	if ticket != "" {
-		m.nextWaiter(now, keys[1], keys[2], "")
-		m.enqueue(now, keys, token, number(ticket), lease, argv[3]+" "+argv[4])
-		rank = int64(slices.Index(m.queued(keys[1]), token))
+	if e.otherType {
+		panic(wrongType("WRONGTYPE Operation against a key holding the wrong kind of value"))
 	}
-	code := int64(0)
-	if there {
-		code = -1
-	}
-	if guard := milliseconds(argv[5]); guard > 0 {
-		if quarantine := m.quarantine(now, keys[3], guard, true); quarantine > 0 && !there {
-			code, left = -2, quarantine
-		}
-	}
-	return []any{code, left, rank, m.time(now), m.numSub(argv[4])}
+	return e.value, ok
 }
 
-func (m *model) numSub(channel string) int64 {
+// pttl returns the remaining TTL of a key in milliseconds, -1 if the key does not expire, and -2 if
+// it does not exist.
+func (m *model) pttl(now time.Duration, key string) int64 {
+	e, there := m.keys[key]
 	switch {
-	case channel == "":
+	case !there:
+		return -2
+	case e.expires == 0:
 		return -1
-	case m.listeners == nil:
-		return 0
 	}
-	return int64(m.listeners(channel))
+	return int64((e.expires - now + time.Millisecond/2) / time.Millisecond)
 }
 
-func (m *model) enqueue(now time.Duration, keys []string, token string, ticket int64, lease time.Duration, rest string) {
-	q, w := m.keys[keys[1]], m.keys[keys[2]]
-	if q.queue == nil {
-		q.queue = map[string]int64{}
-	}
-	if w.waiters == nil {
-		w.waiters = map[string]string{}
-	}
-	q.queue[token] = ticket
-	w.waiters[token] = fmt.Sprint(m.time(now)/1000+lease.Milliseconds(), " ", rest)
-	q.expires, w.expires = max(q.expires, now+lease), max(w.expires, now+lease)
-	m.keys[keys[1]], m.keys[keys[2]] = q, w
-}
+func milliseconds(s string) time.Duration { return time.Duration(number(s)) * time.Millisecond }
 
-func waitersOf(queue string) string { return strings.Replace(queue, ":queue", ":waiters", 1) }
-
-// nextWaiter is queue.lua.
-func (m *model) nextWaiter(now time.Duration, queue, waiters, below string) (token string, grant time.Duration, channel string) {
-	m.get(now, queue)
-	m.get(now, waiters)
-	for _, token := range m.queued(queue) {
-		if below != "" && m.keys[queue].queue[token] >= number(below) {
-			break
-		}
-		parts := strings.SplitN(m.keys[waiters].waiters[token], " ", 3)
-		if len(parts) == 3 && number(parts[0]) > m.time(now)/1000 {
-			return token, milliseconds(parts[1]), parts[2]
-		}
-		m.dequeue(queue, waiters, token)
+func number(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		panic("sim: not a number: " + s)
 	}
-	return "", 0, ""
-}
-
-// queued returns a queue's tokens, in their order.
-func (m *model) queued(key string) []string {
-	queue := m.keys[key].queue
-	return slices.SortedFunc(maps.Keys(queue), func(a, b string) int {
-		return cmp.Or(cmp.Compare(queue[a], queue[b]), cmp.Compare(a, b))
-	})
-}
-
-// dequeue takes a token out of a queue. What is empty then is gone.
-func (m *model) dequeue(queue, waiters, token string) {
-	if q, there := m.keys[queue]; there {
-		if delete(q.queue, token); len(q.queue) == 0 {
-			delete(m.keys, queue)
-		}
-	}
-	if w, there := m.keys[waiters]; there {
-		if delete(w.waiters, token); len(w.waiters) == 0 {
-			delete(m.keys, waiters)
-		}
-	}
-}
-
-func (m *model) inspectQueue(now time.Duration, key string) (waiting, waited int64) {
-	m.get(now, key)
-	queued := m.queued(key)
-	if len(queued) == 0 {
-		return 0, 0
-	}
-	return int64(len(queued)), max(m.time(now)/1000-m.keys[key].queue[queued[0]]/1000, 0)
+	return n
 }

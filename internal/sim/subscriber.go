@@ -11,16 +11,15 @@ import (
 	"time"
 )
 
-// subscriber is the master's end of a connection that a client subscribes on.
-// What is published may be lost, come twice, late, and in any order.
+// subscriber is the master's end of a connection on which a client subscribes. Messages may be
+// lost, duplicated, delayed and reordered.
 type subscriber struct {
 	link *link
 	conn net.Conn
 }
 
-// dial connects to the master, for a subscription. It takes no time: go-redis waits
-// for it under a lock that who closes the subscription waits for, and virtual time
-// stands still while a goroutine waits for a lock.
+// dial connects a subscription to the master. It must take no time. go-redis dials while holding a
+// mutex that Close needs too, and virtual time stands still while a goroutine waits for a mutex.
 func (l *link) dial() (net.Conn, error) {
 	w := l.client.world
 	incarnation, down := l.master.state()
@@ -37,9 +36,9 @@ func (l *link) dial() (net.Conn, error) {
 	return ours, nil
 }
 
-// serve answers the commands that subscribers send, until the connection ends.
+// serve replies to the commands of a subscriber until the connection ends.
 func (s *subscriber) serve(incarnation int) {
-	defer func() { _ = s.conn.Close() }() // it is a pipe
+	defer func() { _ = s.conn.Close() }() // closing a pipe cannot fail
 	for r := bufio.NewReader(s.conn); ; {
 		words, err := readCommand(r)
 		if err != nil {
@@ -62,8 +61,8 @@ func (s *subscriber) serve(incarnation int) {
 	}
 }
 
-// deliver has a message arrive, if and when the network lets it. The caller holds
-// the master's mu.
+// deliver sends a message to the client if and when the network lets it. The caller holds the mu of
+// the master.
 func (s *subscriber) deliver(m message) {
 	w := s.link.client.world
 	for _, after := range s.link.drawDeliveries() {
@@ -77,12 +76,12 @@ func (s *subscriber) deliver(m message) {
 				return
 			}
 			_, _ = fmt.Fprintf(s.conn, "*3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n",
-				len(m.channel), m.channel, len(m.payload), m.payload) // it may have been closed
+				len(m.channel), m.channel, len(m.payload), m.payload) // the client may have closed the pipe
 		}()
 	}
 }
 
-// crossing draws how long a message takes there, and its answer back.
+// drawDelays draws the delays of a request and its reply.
 func (l *link) drawDelays() (requestDelay, replyDelay time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,14 +89,14 @@ func (l *link) drawDelays() (requestDelay, replyDelay time.Duration) {
 	return w.cfg.delay(l.push), w.cfg.delay(l.push)
 }
 
-// scatter draws when a master that hung comes round to what piled up.
+// drawStagger draws how long after a hang the master executes a request.
 func (l *link) drawStagger() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.push.between(1, time.Millisecond)
 }
 
-// deliveries draws when a published message arrives: not at all, once, or twice.
+// drawDeliveries draws the delays of a published message: none, one, or two if it is duplicated.
 func (l *link) drawDeliveries() (after []time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
