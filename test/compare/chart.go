@@ -47,7 +47,7 @@ func chart(r *results) string {
 		if !ok {
 			continue
 		}
-		y += p.draw(&body, y, r.peers, r.medians(s, m), r.scenarios[s].metrics[m].unit)
+		y += p.draw(&body, y, r.libraries, r.medians(s, m), r.scenarios[s].metrics[m].unit)
 	}
 	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" role="img" width="%[1]d" height="%[2]d" viewBox="0 0 %[1]d %[2]d" font-family="Helvetica, Arial, sans-serif" font-size="13" fill="#24292f">
 <title>%[3]s</title>
@@ -57,15 +57,15 @@ func chart(r *results) string {
 }
 
 // draw draws the panel from y on, and returns its height.
-func (p panel) draw(b *strings.Builder, y int, peers []peer, values []float64, u unit) (height int) {
+func (p panel) draw(b *strings.Builder, y int, libraries []library, values []float64, u unit) (height int) {
 	fmt.Fprintf(b, `<text x="%d" y="%d" font-weight="bold">%s <tspan font-weight="normal" fill="#57606a">(%s)</tspan></text>`+"\n",
 		margin, y+barHeight, html.EscapeString(p.title), html.EscapeString(p.better))
 	top := y + titleHeight
-	bottom := top + len(peers)*(barHeight+barGap)
+	bottom := top + len(libraries)*(barHeight+barGap)
 	axis := newAxis(values)
 	axis.draw(b, top, bottom, u)
 	for i, v := range values {
-		bar(b, top+i*(barHeight+barGap), peers[i].name, v, axis, u, i == 0)
+		bar(b, top+i*(barHeight+barGap), libraries[i].name, v, axis, u, i == 0)
 	}
 	return bottom + axisHeight + panelGap - y
 }

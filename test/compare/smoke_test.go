@@ -13,7 +13,7 @@ import (
 
 // tinyScale is for seeing whether measuring works.
 var tinyScale = scale{
-	rounds: 1, throughput: 5 * time.Millisecond, limit: 100 * time.Millisecond, handover: time.Millisecond,
+	rounds: 1, throughput: 5 * time.Millisecond, limit: 100 * time.Millisecond, handOff: time.Millisecond,
 	contention: 50 * time.Millisecond, counting: 20 * time.Millisecond, waiting: 20 * time.Millisecond, waiters: 100,
 }
 
@@ -31,16 +31,16 @@ func realMasters(t *testing.T) *masters {
 }
 
 // TestEveryScenarioWithEveryPeer measures everything once, very briefly.
-func TestEveryScenarioWithEveryPeer(t *testing.T) {
+func TestEveryScenarioMeasuresEveryLibrary(t *testing.T) {
 	m := realMasters(t)
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {
-			for i, p := range peers {
+			for i, p := range libraries {
 				b := &bench{m, tinyScale}
 				if i == 0 {
 					b.scale.limit = time.Minute // a machine may be slow, and hung masters hold nothing up
 				}
-				values, err := perform(t.Context(), b, s, p)
+				values, err := measureOnce(t.Context(), b, s, p)
 				require.NoError(t, err)
 				require.Len(t, values, len(s.metrics))
 				t.Logf("%s: %v", p.name, values)
@@ -65,7 +65,7 @@ func checkOurs(t *testing.T, s scenario, values []float64) {
 	}
 }
 
-func TestRunWritesItsReport(t *testing.T) {
+func TestRunWritesReportAndChart(t *testing.T) {
 	realMasters(t) // or skip
 	dir := filepath.Join(t.TempDir(), "new")
 	s := settings{scale: tinyScale, pattern: "^(uncontended/goroutines=100|next)$", out: dir}
@@ -80,11 +80,11 @@ func TestRunWritesItsReport(t *testing.T) {
 
 // TestCommandsPerCycle checks the counting of commands with the library whose
 // number is known: bsm/redislock sends a script to acquire and one to release.
-func TestCommandsPerCycle(t *testing.T) {
+func TestRelayCountsCommands(t *testing.T) {
 	m := realMasters(t)
 	r, err := newRelay(m.addresses(), 0)
 	require.NoError(t, err)
-	c, err := redislockPeer().open(r.urls())
+	c, err := redislockLibrary().open(r.urls())
 	require.NoError(t, err)
 	require.NoError(t, cycle(t.Context(), c, "warm"))
 	before := r.commands()
@@ -97,14 +97,14 @@ func TestCommandsPerCycle(t *testing.T) {
 }
 
 // TestContestCounts gives a contest what it would see.
-func TestContestCounts(t *testing.T) {
+func TestContestValues(t *testing.T) {
 	c := &contest{limit: time.Second, took: time.Second, served: make([]int, 3)}
 	for _, i := range []int{0, 0, 1} {
-		c.granted(i)
-		c.leaves()
+		c.recordGrant(i)
+		c.recordRelease()
 	}
-	c.waited(time.Minute)
-	c.failedUnlessOver(t.Context())
+	c.recordWait(time.Minute)
+	c.recordFailure(t.Context())
 	values := c.values()
 	require.Len(t, values, len(contention(3).metrics))
 	require.Equal(t, []float64{3, 0, 2}, values[:3])
@@ -113,8 +113,8 @@ func TestContestCounts(t *testing.T) {
 	require.True(t, math.IsNaN(values[commandsPerHold]))
 	require.Equal(t, []float64{0.25, 0}, values[8:])
 
-	c.granted(0)
-	c.granted(1)
+	c.recordGrant(0)
+	c.recordGrant(1)
 	require.Equal(t, 1.0, c.values()[9], "two holders at once")
 	require.Equal(t, "commands per hold", contention(3).metrics[commandsPerHold].name)
 }

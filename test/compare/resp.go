@@ -12,16 +12,16 @@ import (
 type respCounter struct {
 	commands func() // called for each that is complete
 
-	line    []byte // what has arrived of a header
-	pending int    // bulk strings that are to come
-	skip    int    // bytes of the present one that are to come, its line end included
+	line      []byte // what has arrived of a header
+	pending   int    // bulk strings that are to come
+	remaining int    // bytes of the present one that are to come, its line end included
 }
 
 // Write takes in what the client sent next.
 func (c *respCounter) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
-		if c.skip > 0 {
+		if c.remaining > 0 {
 			p = c.body(p)
 		} else {
 			p = c.header(p)
@@ -32,8 +32,8 @@ func (c *respCounter) Write(p []byte) (int, error) {
 
 // body passes over a bulk string.
 func (c *respCounter) body(p []byte) (rest []byte) {
-	n := min(c.skip, len(p))
-	if c.skip -= n; c.skip == 0 {
+	n := min(c.remaining, len(p))
+	if c.remaining -= n; c.remaining == 0 {
 		c.bulkDone()
 	}
 	return p[n:]
@@ -47,16 +47,16 @@ func (c *respCounter) header(p []byte) (rest []byte) {
 		return nil
 	}
 	c.line = append(c.line, p[:end]...)
-	c.take(bytes.TrimSuffix(c.line, []byte{'\r'}))
+	c.handleLine(bytes.TrimSuffix(c.line, []byte{'\r'}))
 	c.line = c.line[:0]
 	return p[end+1:]
 }
 
-func (c *respCounter) take(line []byte) {
+func (c *respCounter) handleLine(line []byte) {
 	switch {
 	case len(line) == 0: // servers ignore an empty line
 	case c.pending > 0: // $length
-		c.skip = number(line) + len("\r\n")
+		c.remaining = number(line) + len("\r\n")
 	case line[0] == '*':
 		c.pending = number(line)
 	default:

@@ -13,7 +13,7 @@ import (
 const ttl = 30 * time.Second
 
 // A peer is a locking library, set up as its own documentation advises.
-type peer struct {
+type library struct {
 	name   string
 	module string // whose version is reported
 	setup  string // for the reader of the results
@@ -36,12 +36,12 @@ type client interface {
 type release func(ctx context.Context) error
 
 // peers are all that is compared. The first is what the others are compared with.
-var peers = []peer{
-	quorumPeer(),
-	redsyncPeer("redsync", "no options"),
-	redsyncPeer("redsync fail-fast", "`WithFailFast(true)`", failFast),
-	rueidislockPeer(),
-	redislockPeer(),
+var libraries = []library{
+	quorumLibrary(),
+	redsyncLibrary("redsync", "no options"),
+	redsyncLibrary("redsync fail-fast", "`WithFailFast(true)`", failFast),
+	rueidislockLibrary(),
+	redislockLibrary(),
 }
 
 // cycle acquires a lock and releases it.

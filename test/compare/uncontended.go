@@ -10,12 +10,12 @@ import (
 )
 
 // farDelay is what a far master is away, there and back again.
-const farDelay = time.Millisecond
+const oneWayDelay = time.Millisecond
 
 var cycleMetrics = []metric{
 	{name: "cycles per second", unit: rate},
 	{name: "time per cycle", unit: duration},
-	{name: "failed", unit: share, dull: true},
+	{name: "failed", unit: share, hideZeros: true},
 }
 
 // uncontended counts cycles of acquire and release of names that nobody else wants.
@@ -25,21 +25,21 @@ func uncontended(goroutines int) scenario {
 		group:   "Acquire and release of distinct names",
 		label:   plural(goroutines, "goroutine"),
 		metrics: cycleMetrics,
-		measure: func(ctx context.Context, b *bench, p peer) ([]float64, error) {
+		measure: func(ctx context.Context, b *bench, p library) ([]float64, error) {
 			return throughput(ctx, p, b.masters.urls(), goroutines, b.scale.throughput)
 		},
 	}
 }
 
 // uncontendedFar does so with masters that are not on the same machine.
-func uncontendedFar(goroutines int) scenario {
+func uncontendedRemote(goroutines int) scenario {
 	return scenario{
 		name:    fmt.Sprintf("far/uncontended/goroutines=%d", goroutines),
 		group:   "2 ms of round trip added",
 		label:   "distinct names, " + plural(goroutines, "goroutine"),
 		metrics: cycleMetrics,
-		measure: func(ctx context.Context, b *bench, p peer) (values []float64, err error) {
-			err = far(b, func(urls []string) error {
+		measure: func(ctx context.Context, b *bench, p library) (values []float64, err error) {
+			err = withRemoteMasters(b, func(urls []string) error {
 				values, err = throughput(ctx, p, urls, goroutines, b.scale.throughput)
 				return err
 			})
@@ -49,15 +49,15 @@ func uncontendedFar(goroutines int) scenario {
 }
 
 // far calls do with the URLs of masters that are far away.
-func far(b *bench, do func(urls []string) error) error {
-	r, err := newRelay(b.masters.addresses(), farDelay)
+func withRemoteMasters(b *bench, do func(urls []string) error) error {
+	r, err := newRelay(b.masters.addresses(), oneWayDelay)
 	if err != nil {
 		return err
 	}
 	return errors.Join(do(r.urls()), r.close())
 }
 
-func throughput(ctx context.Context, p peer, urls []string, goroutines int, d time.Duration) ([]float64, error) {
+func throughput(ctx context.Context, p library, urls []string, goroutines int, d time.Duration) ([]float64, error) {
 	c, err := p.open(urls)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	leaktest.Main(m)
 }
 
-func TestParse(t *testing.T) {
+func TestParseFlags(t *testing.T) {
 	s, err := parse(nil)
 	require.NoError(t, err)
 	require.Equal(t, settings{scale: fullScale, out: "."}, s)
@@ -29,20 +29,20 @@ func TestParse(t *testing.T) {
 	require.Equal(t, want, s)
 }
 
-func TestChosen(t *testing.T) {
-	all, err := chosen("")
+func TestMatching(t *testing.T) {
+	all, err := matching("")
 	require.NoError(t, err)
 	require.Len(t, all, len(scenarios()))
-	some, err := chosen("^contention")
+	some, err := matching("^contention")
 	require.NoError(t, err)
 	require.Len(t, some, 3)
-	_, err = chosen("nothing like it")
+	_, err = matching("nothing like it")
 	require.Error(t, err)
-	_, err = chosen("(")
+	_, err = matching("(")
 	require.Error(t, err)
 }
 
-func TestScenariosHaveNamesOfTheirOwn(t *testing.T) {
+func TestScenarioNamesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range scenarios() {
 		require.False(t, seen[s.name], s.name)
@@ -52,8 +52,8 @@ func TestScenariosHaveNamesOfTheirOwn(t *testing.T) {
 
 // TestPanelsAreMeasured guards against a chart that loses a panel when a scenario or
 // a metric gets another name.
-func TestPanelsAreMeasured(t *testing.T) {
-	r := newResults(scenarios(), peers)
+func TestEveryPanelHasItsMetric(t *testing.T) {
+	r := newResults(scenarios(), libraries)
 	for _, p := range panels {
 		_, _, ok := r.find(p.scenario, p.metric)
 		require.True(t, ok, p)

@@ -23,7 +23,7 @@ func TestMedian(t *testing.T) {
 		{[]float64{1, nan}, nan},
 		{[]float64{nan}, nan},
 	} {
-		same(t, c.want, median(c.values), c.values)
+		requireSame(t, c.want, median(c.values), c.values)
 	}
 }
 
@@ -47,19 +47,19 @@ func TestPercentile(t *testing.T) {
 		{hundred, 1, 1},
 		{[]float64{1, nan}, 99, nan},
 	} {
-		same(t, c.want, percentile(c.values, c.percent), c.values)
+		requireSame(t, c.want, percentile(c.values, c.percent), c.values)
 	}
 	require.Equal(t, 100.0, hundred[0], "the values themselves stay as they were")
 }
 
 func TestRatio(t *testing.T) {
-	same(t, 0.25, ratio(1, 4))
-	same(t, nan, ratio(0, 0))
-	same(t, nan, ratio(int64(1), 0))
+	requireSame(t, 0.25, ratio(1, 4))
+	requireSame(t, nan, ratio(0, 0))
+	requireSame(t, nan, ratio(int64(1), 0))
 }
 
 // same compares values that may be NaN.
-func same(t *testing.T, want, got float64, about ...any) {
+func requireSame(t *testing.T, want, got float64, about ...any) {
 	t.Helper()
 	if math.IsNaN(want) {
 		require.True(t, math.IsNaN(got), "%v, from %v", got, about)

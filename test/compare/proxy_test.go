@@ -35,7 +35,7 @@ func echo(t *testing.T) (address string) {
 	return listener.Addr().String()
 }
 
-func through(t *testing.T, target string, delay time.Duration) (*proxy, net.Conn) {
+func dialThrough(t *testing.T, target string, delay time.Duration) (*proxy, net.Conn) {
 	t.Helper()
 	p, err := newProxy(target, delay)
 	require.NoError(t, err)
@@ -45,10 +45,10 @@ func through(t *testing.T, target string, delay time.Duration) (*proxy, net.Conn
 	return p, conn
 }
 
-func TestProxyCarriesAllAndItsEnd(t *testing.T) {
+func TestProxyForwardsDataAndEOF(t *testing.T) {
 	for _, delay := range []time.Duration{0, time.Millisecond} {
 		t.Run(delay.String(), func(t *testing.T) {
-			p, conn := through(t, echo(t), delay)
+			p, conn := dialThrough(t, echo(t), delay)
 			said := bytes.Repeat([]byte("*1\r\n$4\r\nPING\r\n"), 20_000) // more than fits into a buffer
 			go func() {
 				_, _ = conn.Write(said) // what is missing is seen below
@@ -67,7 +67,7 @@ func TestProxyCarriesAllAndItsEnd(t *testing.T) {
 // be depends on the machine.
 func TestProxyDelaysBothDirections(t *testing.T) {
 	const delay = 20 * time.Millisecond
-	p, conn := through(t, echo(t), delay)
+	p, conn := dialThrough(t, echo(t), delay)
 	answers := bufio.NewReader(conn)
 	for range 3 {
 		start := time.Now()
@@ -83,8 +83,8 @@ func TestProxyDelaysBothDirections(t *testing.T) {
 
 // TestProxyDelaysAtTheSameTime has more under way than could be, one after the
 // other, before the connection's deadline.
-func TestProxyDelaysAtTheSameTime(t *testing.T) {
-	p, conn := through(t, echo(t), 500*time.Millisecond)
+func TestProxyDelaysConcurrently(t *testing.T) {
+	p, conn := dialThrough(t, echo(t), 500*time.Millisecond)
 	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
 	answers := bufio.NewReader(conn)
 	for range 30 {
@@ -99,9 +99,9 @@ func TestProxyDelaysAtTheSameTime(t *testing.T) {
 	require.NoError(t, p.close())
 }
 
-func TestProxyClosesWhatIsUnderWay(t *testing.T) {
+func TestProxyCloseEndsConnections(t *testing.T) {
 	for _, delay := range []time.Duration{0, time.Millisecond} {
-		p, conn := through(t, echo(t), delay)
+		p, conn := dialThrough(t, echo(t), delay)
 		_, err := conn.Write([]byte("x"))
 		require.NoError(t, err)
 		_, err = io.ReadFull(conn, make([]byte, 1))
@@ -112,11 +112,11 @@ func TestProxyClosesWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-func TestProxyWithoutAMaster(t *testing.T) {
+func TestProxyClosesConnectionWithoutMaster(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
-	p, conn := through(t, listener.Addr().String(), 0)
+	p, conn := dialThrough(t, listener.Addr().String(), 0)
 	_, err = conn.Read(make([]byte, 1))
 	require.Error(t, err)
 	require.NoError(t, p.close())

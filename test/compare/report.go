@@ -35,17 +35,17 @@ what this library has. %q: not once within the time limit, which is %v for hung 
 
 `, plural(runtime.NumCPU(), "CPU"), runtime.GOOS, runtime.GOARCH, runtime.Version(),
 		masterCount, redisVersion, plural(s.rounds, "round"), none, s.limit)
-	b.WriteString(setups(r.peers))
+	b.WriteString(setups(r.libraries))
 	b.WriteString(tables(r))
 	b.WriteString(notes)
 	return b.String()
 }
 
 // setups says what was compared, and in which versions.
-func setups(peers []peer) string {
+func setups(libraries []library) string {
 	versions := moduleVersions()
 	rows := [][]string{{"library", "version", "as set up here"}}
-	for _, p := range peers {
+	for _, p := range libraries {
 		rows = append(rows, []string{p.name, versions[p.module], p.setup})
 	}
 	var b strings.Builder

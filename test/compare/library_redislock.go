@@ -9,8 +9,8 @@ import (
 )
 
 // redislockPeer is bsm/redislock, which is made for one master.
-func redislockPeer() peer {
-	return peer{
+func redislockLibrary() library {
+	return library{
 		name:   "bsm/redislock",
 		module: "github.com/bsm/redislock",
 		setup:  "one key on one master, go-redis client with default options; waiting retries each 100 ms, as in its example",

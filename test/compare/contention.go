@@ -29,11 +29,11 @@ func contention(contenders int) scenario {
 			{name: "hand-off to another, 99th percentile", unit: duration},
 			{name: "longest wait", unit: duration},
 			{name: "commands per hold", unit: count},
-			{name: "failed", unit: share, dull: true},
-			{name: "two holders at once", unit: count, dull: true},
+			{name: "failed", unit: share, hideZeros: true},
+			{name: "two holders at once", unit: count, hideZeros: true},
 		},
-		measure: func(ctx context.Context, b *bench, p peer) ([]float64, error) {
-			return contend(ctx, b, p, contenders)
+		measure: func(ctx context.Context, b *bench, p library) ([]float64, error) {
+			return measureContention(ctx, b, p, contenders)
 		},
 	}
 }
@@ -45,7 +45,7 @@ func contention(contenders int) scenario {
 // own counts, in INFO stats and commandstats, include the commands that scripts call.
 // go-redis, rueidis and this library's own clients have hooks of different kinds, or
 // none that can be reached. But a proxy takes longer, so nothing is timed with it.
-func contend(ctx context.Context, b *bench, p peer, contenders int) ([]float64, error) {
+func measureContention(ctx context.Context, b *bench, p library, contenders int) ([]float64, error) {
 	timed, err := compete(ctx, p, b.masters.urls(), contenders, b.scale.contention, func() {})
 	if err != nil {
 		return nil, err
@@ -76,13 +76,13 @@ type contest struct {
 	failed   int
 	overlaps int
 
-	holding int       // how many think that they hold the lock
-	last    int       // who held it last
-	left    time.Time // when they began to release it
+	holders    int       // how many think that they hold the lock
+	lastHolder int       // who held it last
+	releasedAt time.Time // when they began to release it
 }
 
 // compete lets contenders at one lock for d. begin is called once they are ready.
-func compete(ctx context.Context, p peer, urls []string, contenders int, d time.Duration, begin func()) (t *contest, err error) {
+func compete(ctx context.Context, p library, urls []string, contenders int, d time.Duration, begin func()) (t *contest, err error) {
 	t = &contest{limit: d, served: make([]int, contenders)}
 	clients, err := openMany(ctx, p, urls, contenders)
 	if err != nil {
@@ -94,7 +94,7 @@ func compete(ctx context.Context, p peer, urls []string, contenders int, d time.
 	end := time.AfterFunc(d, stop)
 	defer end.Stop()
 	start := time.Now()
-	each(contenders, func(i int) { t.contender(during, i, clients[i]) })
+	each(contenders, func(i int) { t.contend(during, i, clients[i]) })
 	t.took = min(time.Since(start), d)
 	return t, ctx.Err()
 }
@@ -108,60 +108,60 @@ func each(n int, do func(i int)) {
 	all.Wait()
 }
 
-func (t *contest) contender(ctx context.Context, i int, c client) {
+func (t *contest) contend(ctx context.Context, i int, c client) {
 	for ctx.Err() == nil {
-		asked := time.Now()
+		start := time.Now()
 		unlock, err := c.acquire(ctx, "lock")
-		t.waited(time.Since(asked))
+		t.recordWait(time.Since(start))
 		if err != nil {
-			t.failedUnlessOver(ctx)
+			t.recordFailure(ctx)
 			continue
 		}
 		if ctx.Err() == nil {
-			t.granted(i)
+			t.recordGrant(i)
 			time.Sleep(holdTime)
-			t.leaves()
+			t.recordRelease()
 		}
 		if unlock(context.WithoutCancel(ctx)) != nil {
-			t.failedUnlessOver(ctx)
+			t.recordFailure(ctx)
 		}
 	}
 }
 
 // waited takes in how long a contender has, also if the end of the contest cut that
 // short: whoever was never served has waited longest.
-func (t *contest) waited(d time.Duration) {
+func (t *contest) recordWait(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.longest = max(t.longest, min(d, t.limit))
 }
 
-func (t *contest) granted(i int) {
+func (t *contest) recordGrant(i int) {
 	now := time.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.holding++; t.holding > 1 {
+	if t.holders++; t.holders > 1 {
 		t.overlaps++
 	}
-	if t.holds() > 0 && t.last != i {
-		t.handoffs = append(t.handoffs, now.Sub(t.left).Seconds())
+	if t.holds() > 0 && t.lastHolder != i {
+		t.handoffs = append(t.handoffs, now.Sub(t.releasedAt).Seconds())
 	}
 	t.served[i]++
-	t.last = i
+	t.lastHolder = i
 }
 
 // leaves is called before the release is, so whoever is granted the lock by it
 // comes later.
-func (t *contest) leaves() {
+func (t *contest) recordRelease() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.holding--
-	t.left = time.Now()
+	t.holders--
+	t.releasedAt = time.Now()
 }
 
 // failedUnlessOver counts a failure. A call that the end of the contest interrupts
 // has not failed.
-func (t *contest) failedUnlessOver(ctx context.Context) {
+func (t *contest) recordFailure(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}

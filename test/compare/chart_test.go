@@ -17,8 +17,8 @@ func charted(values ...float64) *results {
 	for _, p := range panels {
 		scenarios = append(scenarios, scenario{name: p.scenario, metrics: []metric{{name: p.metric, unit: duration}}})
 	}
-	peers := []peer{{name: "ours"}, {name: "<theirs> & co"}, {name: "third"}}
-	r := newResults(scenarios, peers)
+	libraries := []library{{name: "ours"}, {name: "<theirs> & co"}, {name: "third"}}
+	r := newResults(scenarios, libraries)
 	for s := range scenarios {
 		for p, v := range values {
 			r.add(s, p, []float64{v})
@@ -58,7 +58,7 @@ func attribute(t *testing.T, e xml.StartElement, name string) float64 {
 
 // TestChartStaysInItsFrame draws ordinary and extreme values, and looks whether all
 // of it is inside the background.
-func TestChartStaysInItsFrame(t *testing.T) {
+func TestChartStaysInsideFrame(t *testing.T) {
 	for _, values := range [][]float64{
 		{0.001, 0.02, 0.3},
 		{1, 1, 1},
@@ -86,7 +86,7 @@ func TestChartStaysInItsFrame(t *testing.T) {
 	}
 }
 
-func TestChartHasABarPerPeerAndPanel(t *testing.T) {
+func TestChartHasOneBarPerLibraryAndPanel(t *testing.T) {
 	rects := 0
 	for _, e := range elements(t, chart(charted(1, 2, 3))) {
 		if e.Name.Local == "rect" {
@@ -96,8 +96,8 @@ func TestChartHasABarPerPeerAndPanel(t *testing.T) {
 	require.Equal(t, len(panels)*3+1, rects, "and the background")
 }
 
-func TestChartLeavesOutWhatWasNotMeasured(t *testing.T) {
-	for _, e := range elements(t, chart(newResults(nil, peers))) {
+func TestChartOmitsUnmeasuredPanels(t *testing.T) {
+	for _, e := range elements(t, chart(newResults(nil, libraries))) {
 		require.NotEqual(t, "text", e.Name.Local)
 	}
 }

@@ -21,22 +21,22 @@ func nextHolder() scenario {
 		group:   "From release to the next holder",
 		label:   "one waiter",
 		metrics: nextHolderMetrics,
-		measure: func(ctx context.Context, b *bench, p peer) ([]float64, error) {
-			return handovers(ctx, p, b.masters.urls(), b.scale.handover)
+		measure: func(ctx context.Context, b *bench, p library) ([]float64, error) {
+			return handOffs(ctx, p, b.masters.urls(), b.scale.handOff)
 		},
 	}
 }
 
 // nextHolderFar does so with masters that are not on the same machine.
-func nextHolderFar() scenario {
+func nextHolderRemote() scenario {
 	return scenario{
 		name:    "far/next",
 		group:   "2 ms of round trip added",
 		label:   "from release to the next holder, one waiter",
 		metrics: nextHolderMetrics,
-		measure: func(ctx context.Context, b *bench, p peer) (values []float64, err error) {
-			err = far(b, func(urls []string) error {
-				values, err = handovers(ctx, p, urls, b.scale.handover)
+		measure: func(ctx context.Context, b *bench, p library) (values []float64, err error) {
+			err = withRemoteMasters(b, func(urls []string) error {
+				values, err = handOffs(ctx, p, urls, b.scale.handOff)
 				return err
 			})
 			return values, err
@@ -45,7 +45,7 @@ func nextHolderFar() scenario {
 }
 
 // handovers passes a lock between two machines for d, at least once.
-func handovers(ctx context.Context, p peer, urls []string, d time.Duration) (values []float64, err error) {
+func handOffs(ctx context.Context, p library, urls []string, d time.Duration) (values []float64, err error) {
 	clients, err := openMany(ctx, p, urls, 2)
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func handovers(ctx context.Context, p peer, urls []string, d time.Duration) (val
 	defer func() { err = errors.Join(err, closeMany(clients)) }()
 	var times []float64
 	for start := time.Now(); len(times) == 0 || time.Since(start) < d; {
-		took, err := handover(ctx, clients[0], clients[1])
+		took, err := handOff(ctx, clients[0], clients[1])
 		if err != nil {
 			return nil, err
 		}
@@ -66,7 +66,7 @@ func handovers(ctx context.Context, p peer, urls []string, d time.Duration) (val
 // handover passes a lock from one to the other. It is held for a while that is
 // random, so that pollers' clocks do not fall into step with it, and long enough
 // for the other to be waiting.
-func handover(ctx context.Context, from, to client) (time.Duration, error) {
+func handOff(ctx context.Context, from, to client) (time.Duration, error) {
 	unlock, err := from.acquire(ctx, "lock")
 	if err != nil {
 		return 0, err
@@ -93,7 +93,7 @@ func handover(ctx context.Context, from, to client) (time.Duration, error) {
 
 // openMany opens clients as separate machines would, and has each go through a
 // cycle, so that connections are made and scripts loaded.
-func openMany(ctx context.Context, p peer, urls []string, n int) (clients []client, err error) {
+func openMany(ctx context.Context, p library, urls []string, n int) (clients []client, err error) {
 	for i := range n {
 		c, err := p.open(urls)
 		if err != nil {

@@ -10,12 +10,12 @@ import (
 func sample() *results {
 	scenarios := []scenario{
 		{name: "a", group: "First", label: "one", metrics: []metric{
-			{name: "time", unit: duration}, {name: "failed", unit: share, dull: true},
+			{name: "time", unit: duration}, {name: "failed", unit: share, hideZeros: true},
 		}},
-		{name: "b", group: "First", label: "two", metrics: []metric{{name: "failed", unit: share, dull: true}}},
+		{name: "b", group: "First", label: "two", metrics: []metric{{name: "failed", unit: share, hideZeros: true}}},
 		{name: "c", group: "Second", label: "three", metrics: []metric{{name: "number", unit: count}}},
 	}
-	r := newResults(scenarios, []peer{{name: "ours"}, {name: "<theirs> & co"}})
+	r := newResults(scenarios, []library{{name: "ours"}, {name: "<theirs> & co"}})
 	for round := range 3 {
 		r.add(0, 0, []float64{0.001 * float64(round+1), 0})
 		r.add(0, 1, []float64{0.005, nan})
@@ -27,7 +27,7 @@ func sample() *results {
 	return r
 }
 
-func TestTables(t *testing.T) {
+func TestTablesAlignColumnsAndHideZeros(t *testing.T) {
 	const want = `## First
 
 |             | ours | <theirs> & co |
@@ -45,7 +45,7 @@ func TestTables(t *testing.T) {
 	require.Equal(t, want, tables(sample()))
 }
 
-func TestReport(t *testing.T) {
+func TestReportNamesVersionRoundsAndChart(t *testing.T) {
 	text := report(sample(), quickScale, "7.0.15")
 	require.Contains(t, text, "Redis 7.0.15")
 	require.Contains(t, text, "1 round ")

@@ -7,8 +7,8 @@ import (
 )
 
 // quorumPeer is this library.
-func quorumPeer() peer {
-	return peer{
+func quorumLibrary() library {
+	return library{
 		name:   "this library",
 		module: "github.com/quorumlock/redlock",
 		setup:  "`quorum.Open`, no options, five masters",

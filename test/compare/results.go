@@ -10,16 +10,16 @@ import (
 // results are what was measured.
 type results struct {
 	scenarios []scenario
-	peers     []peer
+	libraries []library
 	// values are by scenario, peer, metric and round.
 	values [][][][]float64
 }
 
-func newResults(scenarios []scenario, peers []peer) *results {
-	r := &results{scenarios: scenarios, peers: peers, values: make([][][][]float64, len(scenarios))}
+func newResults(scenarios []scenario, libraries []library) *results {
+	r := &results{scenarios: scenarios, libraries: libraries, values: make([][][][]float64, len(scenarios))}
 	for s := range scenarios {
-		r.values[s] = make([][][]float64, len(peers))
-		for p := range peers {
+		r.values[s] = make([][][]float64, len(libraries))
+		for p := range libraries {
 			r.values[s][p] = make([][]float64, len(scenarios[s].metrics))
 		}
 	}
@@ -27,20 +27,20 @@ func newResults(scenarios []scenario, peers []peer) *results {
 }
 
 // add takes in what one peer did in one scenario in one round.
-func (r *results) add(scenario, peer int, values []float64) {
+func (r *results) add(scenario, library int, values []float64) {
 	for m, v := range values {
-		r.values[scenario][peer][m] = append(r.values[scenario][peer][m], v)
+		r.values[scenario][library][m] = append(r.values[scenario][library][m], v)
 	}
 }
 
 // median returns the median over the rounds.
-func (r *results) median(scenario, peer, metric int) float64 {
-	return median(r.values[scenario][peer][metric])
+func (r *results) median(scenario, library, metric int) float64 {
+	return median(r.values[scenario][library][metric])
 }
 
 // medians returns those of all peers.
 func (r *results) medians(scenario, metric int) (medians []float64) {
-	for p := range r.peers {
+	for p := range r.libraries {
 		medians = append(medians, r.median(scenario, p, metric))
 	}
 	return medians
@@ -65,9 +65,9 @@ func measure(ctx context.Context, b *bench, r *results, progress io.Writer) erro
 	for round := range b.scale.rounds {
 		for s, scenario := range r.scenarios {
 			start := time.Now()
-			for i := range r.peers {
-				p := (i + round) % len(r.peers)
-				values, err := perform(ctx, b, scenario, r.peers[p])
+			for i := range r.libraries {
+				p := (i + round) % len(r.libraries)
+				values, err := measureOnce(ctx, b, scenario, r.libraries[p])
 				if err != nil {
 					return err
 				}

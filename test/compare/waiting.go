@@ -18,12 +18,12 @@ func waiting() scenario {
 			{name: "CPU of the process", unit: share},
 			{name: "CPU of the masters", unit: share},
 		},
-		measure: whileHeld,
+		measure: measureWhileHeld,
 	}
 }
 
 // whileHeld has one machine hold the lock and another wait for it.
-func whileHeld(ctx context.Context, b *bench, p peer) (values []float64, err error) {
+func measureWhileHeld(ctx context.Context, b *bench, p library) (values []float64, err error) {
 	clients, err := openMany(ctx, p, b.masters.urls(), 2)
 	if err != nil {
 		return nil, err
@@ -34,15 +34,15 @@ func whileHeld(ctx context.Context, b *bench, p peer) (values []float64, err err
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, unlock(ctx)) }()
-	return costOfWaiting(ctx, b, clients[1])
+	return measureWaiting(ctx, b, clients[1])
 }
 
-func costOfWaiting(ctx context.Context, b *bench, c client) (values []float64, err error) {
+func measureWaiting(ctx context.Context, b *bench, c client) (values []float64, err error) {
 	before := memory()
-	end := haveWait(ctx, c, b.scale.waiters)
+	end := startWaiters(ctx, c, b.scale.waiters)
 	defer func() { err = errors.Join(err, end()) }()
 	time.Sleep(b.scale.waiting / 2) // the rush at the start is not what waiting costs
-	own, servers, err := busy(ctx, b.masters, b.scale.waiting)
+	own, servers, err := cpuShares(ctx, b.masters, b.scale.waiting)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ var errNotHeld = errors.New("a waiter got a lock that was held")
 
 // haveWait starts goroutines that wait for a lock. end has them give up, and
 // returns when they have.
-func haveWait(ctx context.Context, c client, waiters int) (end func() error) {
+func startWaiters(ctx context.Context, c client, waiters int) (end func() error) {
 	ctx, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() {
@@ -73,7 +73,7 @@ func haveWait(ctx context.Context, c client, waiters int) (end func() error) {
 }
 
 // busy returns what fraction of a core this process and the masters use during d.
-func busy(ctx context.Context, m *masters, d time.Duration) (own, servers float64, err error) {
+func cpuShares(ctx context.Context, m *masters, d time.Duration) (own, servers float64, err error) {
 	start := time.Now()
 	serversBefore, err1 := m.cpu(ctx)
 	ownBefore, err2 := cpuTime()

@@ -1,4 +1,4 @@
-module github.com/quorumlock/redlock/test/peers
+module github.com/quorumlock/redlock/test/compare
 
 go 1.26.0
 

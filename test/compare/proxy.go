@@ -22,9 +22,9 @@ type proxy struct {
 	conns  map[net.Conn]struct{}
 	closed bool
 
-	serving sync.WaitGroup // the listener and the connections
-	courier sync.WaitGroup // deliver
-	parcels chan parcel
+	serving    sync.WaitGroup // the listener and the connections
+	delivering sync.WaitGroup // deliver
+	packets    chan packet
 }
 
 func newProxy(target string, delay time.Duration) (*proxy, error) {
@@ -35,10 +35,10 @@ func newProxy(target string, delay time.Duration) (*proxy, error) {
 	p := &proxy{
 		target: target, delay: delay, listener: listener,
 		conns:   map[net.Conn]struct{}{},
-		parcels: make(chan parcel, 1024), // more than arrive while a few are delivered
+		packets: make(chan packet, 1024), // more than arrive while a few are delivered
 	}
 	p.serving.Go(p.accept)
-	p.courier.Go(p.deliver)
+	p.delivering.Go(p.deliver)
 	return p, nil
 }
 
@@ -54,8 +54,8 @@ func (p *proxy) close() error {
 	}
 	p.mu.Unlock()
 	p.serving.Wait()
-	close(p.parcels)
-	p.courier.Wait()
+	close(p.packets)
+	p.delivering.Wait()
 	return err
 }
 
@@ -70,30 +70,30 @@ func (p *proxy) accept() {
 }
 
 func (p *proxy) serve(conn net.Conn) {
-	defer p.forget(conn)
+	defer p.untrack(conn)
 	master, err := net.Dial("tcp", p.target)
 	if err != nil {
 		return // the client sees its connection end
 	}
-	defer p.forget(master)
-	if !p.remember(conn) || !p.remember(master) {
+	defer p.untrack(master)
+	if !p.track(conn) || !p.track(master) {
 		return
 	}
 	counter := &respCounter{commands: func() { p.commands.Add(1) }}
 	var both sync.WaitGroup
-	both.Go(func() { p.carry(master, io.TeeReader(conn, counter)) })
-	both.Go(func() { p.carry(conn, master) })
+	both.Go(func() { p.forward(master, io.TeeReader(conn, counter)) })
+	both.Go(func() { p.forward(conn, master) })
 	both.Wait()
 }
 
-func (p *proxy) remember(c net.Conn) bool {
+func (p *proxy) track(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns[c] = struct{}{}
 	return !p.closed
 }
 
-func (p *proxy) forget(c net.Conn) {
+func (p *proxy) untrack(c net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.conns, c)
@@ -101,21 +101,21 @@ func (p *proxy) forget(c net.Conn) {
 }
 
 // carry hands on what from says, and its end.
-func (p *proxy) carry(to net.Conn, from io.Reader) {
+func (p *proxy) forward(to net.Conn, from io.Reader) {
 	if p.delay == 0 {
 		_, _ = io.Copy(to, from) // an error is an end
-		finish(to)
+		closeWrite(to)
 		return
 	}
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
-			p.parcels <- parcel{due: time.Now().Add(p.delay), to: to, data: bytes.Clone(buffer[:n])}
+			p.packets <- packet{due: time.Now().Add(p.delay), to: to, data: bytes.Clone(buffer[:n])}
 		}
 		if err != nil { // an error is an end
 			delivered := make(chan struct{})
-			p.parcels <- parcel{due: time.Now().Add(p.delay), to: to, last: delivered}
+			p.packets <- packet{due: time.Now().Add(p.delay), to: to, last: delivered}
 			<-delivered
 			return
 		}
@@ -123,14 +123,14 @@ func (p *proxy) carry(to net.Conn, from io.Reader) {
 }
 
 // finish tells the other side that nothing more will come.
-func finish(to net.Conn) {
+func closeWrite(to net.Conn) {
 	if c, ok := to.(*net.TCPConn); ok {
 		_ = c.CloseWrite() // it may be gone already
 	}
 }
 
 // A parcel is something that arrived, and when and where it is to be delivered.
-type parcel struct {
+type packet struct {
 	due  time.Time
 	to   net.Conn
 	data []byte
@@ -141,10 +141,10 @@ type parcel struct {
 // are delayed alike. Many are under way at the same time, as in a network; a pause
 // before each write would be a limit on throughput.
 func (p *proxy) deliver() {
-	for item := range p.parcels {
+	for item := range p.packets {
 		time.Sleep(time.Until(item.due))
 		if item.last != nil {
-			finish(item.to)
+			closeWrite(item.to)
 			close(item.last)
 			continue
 		}

@@ -16,7 +16,7 @@ type scenario struct {
 	metrics []metric
 	// measure returns a value per metric. One that there is not, because it took
 	// longer than it may, is NaN.
-	measure func(ctx context.Context, b *bench, p peer) ([]float64, error)
+	measure func(ctx context.Context, b *bench, p library) ([]float64, error)
 }
 
 // A metric is one thing that a scenario finds out.
@@ -24,7 +24,7 @@ type metric struct {
 	name string
 	unit unit
 	// dull metrics are of interest only when they are not zero.
-	dull bool
+	hideZeros bool
 }
 
 // A bench is what measurements are made on.
@@ -38,7 +38,7 @@ type scale struct {
 	rounds     int
 	throughput time.Duration // counting cycles
 	limit      time.Duration // for whatever hung masters hold up
-	handover   time.Duration // passing a lock to and fro
+	handOff    time.Duration // passing a lock to and fro
 	contention time.Duration
 	counting   time.Duration // contention again, counting commands
 	waiting    time.Duration
@@ -47,11 +47,11 @@ type scale struct {
 
 var (
 	fullScale = scale{
-		rounds: 3, throughput: 2 * time.Second, limit: 12 * time.Second, handover: 3 * time.Second,
+		rounds: 3, throughput: 2 * time.Second, limit: 12 * time.Second, handOff: 3 * time.Second,
 		contention: 5 * time.Second, counting: 5 * time.Second, waiting: 3 * time.Second, waiters: 1000,
 	}
 	quickScale = scale{
-		rounds: 1, throughput: 100 * time.Millisecond, limit: 400 * time.Millisecond, handover: 300 * time.Millisecond,
+		rounds: 1, throughput: 100 * time.Millisecond, limit: 400 * time.Millisecond, handOff: 300 * time.Millisecond,
 		contention: 300 * time.Millisecond, counting: time.Second, waiting: 250 * time.Millisecond, waiters: 1000,
 	}
 )
@@ -69,35 +69,35 @@ func scenarios() (all []scenario) {
 		all = append(all, contention(contenders))
 	}
 	for _, goroutines := range []int{1, 10, 100} {
-		all = append(all, uncontendedFar(goroutines))
+		all = append(all, uncontendedRemote(goroutines))
 	}
-	return append(all, nextHolderFar(), waiting())
+	return append(all, nextHolderRemote(), waiting())
 }
 
 // chosen returns the scenarios whose name matches the pattern.
-func chosen(pattern string) (some []scenario, err error) {
+func matching(pattern string) (matched []scenario, err error) {
 	re, err := regexp.Compile(pattern)
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range scenarios() {
 		if re.MatchString(s.name) {
-			some = append(some, s)
+			matched = append(matched, s)
 		}
 	}
-	if len(some) == 0 {
+	if len(matched) == 0 {
 		return nil, fmt.Errorf("no scenario's name matches %q", pattern)
 	}
-	return some, nil
+	return matched, nil
 }
 
 // stalled is when a measurement is given up. The longest that is right is the limit
 // for hung masters, and what their clients take to notice that they are back.
-const stalled = 2 * time.Minute
+const measureTimeout = 2 * time.Minute
 
 // perform measures a peer in a scenario once, on masters that are empty and with no
 // other's garbage.
-func perform(ctx context.Context, b *bench, s scenario, p peer) ([]float64, error) {
+func measureOnce(ctx context.Context, b *bench, s scenario, p library) ([]float64, error) {
 	if err := b.masters.flush(ctx); err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func perform(ctx context.Context, b *bench, s scenario, p peer) ([]float64, erro
 			return nil, fmt.Errorf("%s: %s: %w", s.name, p.name, o.err)
 		}
 		return o.values, nil
-	case <-time.After(stalled):
-		return nil, fmt.Errorf("%s: %s: not done after %v", s.name, p.name, stalled)
+	case <-time.After(measureTimeout):
+		return nil, fmt.Errorf("%s: %s: not done after %v", s.name, p.name, measureTimeout)
 	}
 }

@@ -17,15 +17,15 @@ func mastersHung(hung int) scenario {
 		metrics: []metric{
 			{name: "acquire, median", unit: duration},
 			{name: "release, median", unit: duration},
-			{name: "failed", unit: share, dull: true},
+			{name: "failed", unit: share, hideZeros: true},
 		},
-		measure: func(ctx context.Context, b *bench, p peer) ([]float64, error) {
+		measure: func(ctx context.Context, b *bench, p library) ([]float64, error) {
 			return cyclesWhileHung(ctx, b, p, hung)
 		},
 	}
 }
 
-func cyclesWhileHung(ctx context.Context, b *bench, p peer, hung int) (values []float64, err error) {
+func cyclesWhileHung(ctx context.Context, b *bench, p library, hung int) (values []float64, err error) {
 	c, err := p.open(b.masters.urls())
 	if err != nil {
 		return nil, err

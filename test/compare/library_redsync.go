@@ -12,8 +12,8 @@ import (
 )
 
 // redsyncPeer is redsync on five masters, through go-redis as in its README.
-func redsyncPeer(name, setup string, options ...redsync.Option) peer {
-	return peer{
+func redsyncLibrary(name, setup string, options ...redsync.Option) library {
+	return library{
 		name:   name,
 		module: "github.com/go-redsync/redsync/v4",
 		setup:  setup + ", go-redis pools with default options, five masters; waiting without a limit on tries",

@@ -10,8 +10,8 @@ import (
 
 // rueidislockPeer is rueidislock with five keys. It takes a majority of keys, not
 // of masters: its one client keeps them all on the first of the five.
-func rueidislockPeer() peer {
-	return peer{
+func rueidislockLibrary() library {
+	return library{
 		name:   "rueidislock",
 		module: "github.com/redis/rueidis",
 		setup:  "five keys (`KeyMajority: 3`) on one master, with `NoLoopTracking` as its README advises",

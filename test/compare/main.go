@@ -60,20 +60,20 @@ func parse(args []string) (settings, error) {
 	if *quick {
 		s.scale = quickScale
 	}
-	override(&s.scale.rounds, *rounds)
-	override(&s.scale.contention, *contention)
+	setIfPositive(&s.scale.rounds, *rounds)
+	setIfPositive(&s.scale.contention, *contention)
 	return s, nil
 }
 
 // override sets what was asked for.
-func override[T int | time.Duration](setting *T, asked T) {
-	if asked > 0 {
-		*setting = asked
+func setIfPositive[T int | time.Duration](setting *T, value T) {
+	if value > 0 {
+		*setting = value
 	}
 }
 
 func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
-	some, err := chosen(s.pattern)
+	matched, err := matching(s.pattern)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	r := newResults(some, peers)
+	r := newResults(matched, libraries)
 	if err := measure(ctx, &bench{m, s.scale}, r, progress); err != nil {
 		return err
 	}

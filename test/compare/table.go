@@ -26,7 +26,7 @@ func tables(r *results) string {
 
 func header(r *results) []string {
 	cells := []string{""}
-	for _, p := range r.peers {
+	for _, p := range r.libraries {
 		cells = append(cells, p.name)
 	}
 	return cells
@@ -35,7 +35,7 @@ func header(r *results) []string {
 func scenarioRows(r *results, s int) (rows [][]string) {
 	for m, metric := range r.scenarios[s].metrics {
 		values := r.medians(s, m)
-		if metric.dull && !interesting(values) {
+		if metric.hideZeros && !anyPositive(values) {
 			continue
 		}
 		row := []string{r.scenarios[s].label + ": " + metric.name}
@@ -48,7 +48,7 @@ func scenarioRows(r *results, s int) (rows [][]string) {
 }
 
 // interesting tells whether any value is there and not zero.
-func interesting(values []float64) bool {
+func anyPositive(values []float64) bool {
 	for _, v := range values {
 		if v > 0 { // NaN is not
 			return true
@@ -60,7 +60,7 @@ func interesting(values []float64) bool {
 // cell shows a value, and what it is times the first's where that says anything.
 func cell(v, first float64, m metric, isFirst bool) string {
 	shown := m.unit(v)
-	if r := v / first; !isFirst && !m.dull && !math.IsNaN(r) && !math.IsInf(r, 0) {
+	if r := v / first; !isFirst && !m.hideZeros && !math.IsNaN(r) && !math.IsInf(r, 0) {
 		shown += " (" + times(r) + ")"
 	}
 	return shown

@@ -8,7 +8,7 @@ import (
 )
 
 // sent is what a client may send, and how many commands that is.
-const sent = "*1\r\n$4\r\nPING\r\n" +
+const sentBytes = "*1\r\n$4\r\nPING\r\n" +
 	"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$14\r\n*1\r\n$4\r\nPING\r\n\r\n" + // a value that looks like a command
 	"*2\r\n$3\r\nGET\r\n$0\r\n\r\n" +
 	"*0\r\n" + // nothing to carry out
@@ -26,15 +26,15 @@ func counted(pieces ...string) (n int) {
 	return n
 }
 
-func TestRespCounter(t *testing.T) {
-	require.Equal(t, sentCommands, counted(sent))
-	require.Equal(t, sentCommands, counted(strings.Split(sent, "")...))
-	for i := range sent {
-		require.Equal(t, sentCommands, counted(sent[:i], sent[i:]), "in two pieces, the first of %d bytes", i)
+func TestRespCounterCountsCommandsInAnyPieces(t *testing.T) {
+	require.Equal(t, sentCommands, counted(sentBytes))
+	require.Equal(t, sentCommands, counted(strings.Split(sentBytes, "")...))
+	for i := range sentBytes {
+		require.Equal(t, sentCommands, counted(sentBytes[:i], sentBytes[i:]), "in two pieces, the first of %d bytes", i)
 	}
 }
 
-func TestRespCounterWaitsForTheEnd(t *testing.T) {
+func TestRespCounterCountsOnlyCompleteCommands(t *testing.T) {
 	const command = "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"
 	for i := range command {
 		require.Zero(t, counted(command[:i]), "%q", command[:i])
@@ -44,7 +44,7 @@ func TestRespCounterWaitsForTheEnd(t *testing.T) {
 // FuzzRespCounter looks for what makes the counter fail, or count differently in
 // two pieces.
 func FuzzRespCounter(f *testing.F) {
-	f.Add(sent, 17)
+	f.Add(sentBytes, 17)
 	f.Add("*2\r\n$-1\r\n$x\r\n*", 3)
 	f.Add("*\r\n$\r\n", 1)
 	f.Fuzz(func(t *testing.T, stream string, at int) {
