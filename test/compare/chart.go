@@ -9,7 +9,7 @@ import (
 
 const chartTitle = "Throughput and hand-off times of this library and others, on a logarithmic scale"
 
-// A panel shows one metric of all peers as bars on a logarithmic scale.
+// A panel shows one metric of all libraries as bars on a logarithmic scale.
 type panel struct {
 	scenario, metric string
 	title            string
@@ -19,10 +19,10 @@ type panel struct {
 var panels = []panel{
 	{"uncontended/goroutines=100", "cycles per second", "Acquire + release of distinct names, 100 goroutines: cycles per second", "longer is better"},
 	{"next", "median", "From release to the next holder, one waiter: median", "shorter is better"},
-	{"contention/contenders=10", "longest wait", "10 contenders for one lock: the longest wait", "shorter is better"},
+	{"contention/contenders=10", "longest wait", "10 contenders for one lock: longest wait", "shorter is better"},
 }
 
-// The chart's measures, in its own units.
+// Dimensions of the chart, in SVG units.
 const (
 	chartWidth  = 760
 	margin      = 16
@@ -37,8 +37,8 @@ const (
 	plotRight   = chartWidth - margin - valueWidth
 )
 
-// chart draws the panels whose metrics were measured, as an SVG document. It has a
-// background of its own, because pages may be white or dark.
+// chart draws the panels whose metrics were measured, as an SVG document. The chart has its own
+// background, because pages may be white or dark.
 func chart(r *results) string {
 	var body strings.Builder
 	y := margin
@@ -56,7 +56,7 @@ func chart(r *results) string {
 `, chartWidth, y+margin, chartTitle, body.String())
 }
 
-// draw draws the panel from y on, and returns its height.
+// draw draws the panel at y and returns its height.
 func (p panel) draw(b *strings.Builder, y int, libraries []library, values []float64, u unit) (height int) {
 	fmt.Fprintf(b, `<text x="%d" y="%d" font-weight="bold">%s <tspan font-weight="normal" fill="#57606a">(%s)</tspan></text>`+"\n",
 		margin, y+barHeight, html.EscapeString(p.title), html.EscapeString(p.better))
@@ -71,26 +71,25 @@ func (p panel) draw(b *strings.Builder, y int, libraries []library, values []flo
 }
 
 func bar(b *strings.Builder, y int, name string, v float64, a axis, u unit, own bool) {
-	colour := "#8c959f"
+	color := "#8c959f"
 	if own {
-		colour = "#0969da"
+		color = "#0969da"
 	}
 	baseline := y + barHeight - 5
 	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", plotLeft-8, baseline, html.EscapeString(name))
 	end := a.x(v)
-	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n", plotLeft, y, end-plotLeft, barHeight, colour)
+	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`+"\n", plotLeft, y, end-plotLeft, barHeight, color)
 	fmt.Fprintf(b, `<text x="%.1f" y="%d">%s</text>`+"\n", end+6, baseline, html.EscapeString(u(v)))
 }
 
-// An axis goes from one power of ten to another.
+// An axis runs from one power of ten to another.
 type axis struct{ low, high int }
 
-// newAxis returns the shortest axis that has room for all values, with a bar left
-// for the smallest.
+// newAxis returns the shortest axis on which all values fit and the smallest one still has a bar.
 func newAxis(values []float64) axis {
 	a := axis{math.MaxInt, math.MinInt}
 	for _, v := range values {
-		if v > 0 { // NaN is not
+		if v > 0 { // false for NaN
 			above := int(math.Ceil(math.Log10(v) - 1e-9)) // powers of ten have inexact logarithms
 			a.low = min(a.low, above-1)
 			a.high = max(a.high, above)
@@ -102,7 +101,7 @@ func newAxis(values []float64) axis {
 	return a
 }
 
-// x returns where a value lies. What is no value has no bar.
+// x returns the position of a value. A missing value has no bar.
 func (a axis) x(v float64) float64 {
 	if !(v > 0) {
 		return plotLeft

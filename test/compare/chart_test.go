@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// charted returns results for all panels, the values of which are the given ones.
+// charted returns results with the given values in every panel.
 func charted(values ...float64) *results {
 	var scenarios []scenario
 	for _, p := range panels {
@@ -27,7 +27,7 @@ func charted(values ...float64) *results {
 	return r
 }
 
-// elements parses a document and returns its elements, or fails.
+// elements parses a document and returns its elements.
 func elements(t *testing.T, document string) (all []xml.StartElement) {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(document))
@@ -56,8 +56,7 @@ func attribute(t *testing.T, e xml.StartElement, name string) float64 {
 	return 0
 }
 
-// TestChartStaysInItsFrame draws ordinary and extreme values, and looks whether all
-// of it is inside the background.
+// TestChartStaysInsideFrame draws ordinary and extreme values.
 func TestChartStaysInsideFrame(t *testing.T) {
 	for _, values := range [][]float64{
 		{0.001, 0.02, 0.3},
@@ -93,7 +92,7 @@ func TestChartHasOneBarPerLibraryAndPanel(t *testing.T) {
 			rects++
 		}
 	}
-	require.Equal(t, len(panels)*3+1, rects, "and the background")
+	require.Equal(t, len(panels)*3+1, rects, "the bars and the background")
 }
 
 func TestChartOmitsUnmeasuredPanels(t *testing.T) {
@@ -108,7 +107,7 @@ func TestAxis(t *testing.T) {
 		want   axis
 	}{
 		{[]float64{3, 40}, axis{0, 2}},
-		{[]float64{10, 100}, axis{0, 2}}, // the smallest has a bar too
+		{[]float64{10, 100}, axis{0, 2}}, // the smallest value has a bar too
 		{[]float64{0.001, 1000}, axis{-4, 3}},
 		{[]float64{0.0004, nan}, axis{-4, -3}},
 		{[]float64{0, nan}, axis{0, 1}},

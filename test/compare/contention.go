@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// holdTime is how long each holder keeps a lock that many want.
+// holdTime is how long each holder holds a contended lock.
 const holdTime = 2 * time.Millisecond
 
-// contention has contenders, each a machine of its own, take one lock again and
-// again.
+// contention lets contenders acquire one lock again and again. Each contender is a separate
+// machine.
 func contention(contenders int) scenario {
 	return scenario{
 		name:  fmt.Sprintf("contention/contenders=%d", contenders),
-		group: "One lock that many want, held for 2 ms each time",
+		group: "Contention for one lock, held for 2 ms each time",
 		label: fmt.Sprintf("%d contenders", contenders),
 		metrics: []metric{
 			{name: "holds per second", unit: rate},
@@ -38,13 +38,12 @@ func contention(contenders int) scenario {
 	}
 }
 
-// contend measures twice: without anything in between, and counting the commands
-// that are sent, by proxies.
+// measureContention measures twice: first directly, then through proxies that count commands.
 //
-// Proxies count what any library sends alike, which nothing else does. The servers'
-// own counts, in INFO stats and commandstats, include the commands that scripts call.
-// go-redis, rueidis and this library's own clients have hooks of different kinds, or
-// none that can be reached. But a proxy takes longer, so nothing is timed with it.
+// Only proxies count the commands of all libraries alike. The counts of the servers, in INFO stats
+// and commandstats, include commands that scripts call. Hooks differ between go-redis, rueidis and
+// this library's own clients, or cannot be reached. But a proxy adds latency, so nothing is timed
+// through it.
 func measureContention(ctx context.Context, b *bench, p library, contenders int) ([]float64, error) {
 	timed, err := compete(ctx, p, b.masters.urls(), contenders, b.scale.contention, func() {})
 	if err != nil {
@@ -61,27 +60,27 @@ func measureContention(ctx context.Context, b *bench, p library, contenders int)
 	return values, errors.Join(err, r.close())
 }
 
-// commandsPerHold is the index of that metric.
+// commandsPerHold is the index of the metric "commands per hold".
 const commandsPerHold = 7
 
-// A contest is for one lock.
+// A contest is a competition for one lock.
 type contest struct {
-	limit time.Duration // after which it ends
-	took  time.Duration // how long it lasted
+	limit time.Duration // the contest ends after this long
+	took  time.Duration // how long the contest lasted
 
-	mu       sync.Mutex // guards the rest
-	served   []int      // holds of each contender
+	mu       sync.Mutex // guards the fields below
+	served   []int      // number of holds per contender
 	handoffs []float64  // seconds
 	longest  time.Duration
 	failed   int
 	overlaps int
 
-	holders    int       // how many think that they hold the lock
-	lastHolder int       // who held it last
-	releasedAt time.Time // when they began to release it
+	holders    int // contenders that believe they hold the lock
+	lastHolder int
+	releasedAt time.Time // when the last holder began to release
 }
 
-// compete lets contenders at one lock for d. begin is called once they are ready.
+// compete lets contenders compete for one lock for d. It calls begin once they are ready.
 func compete(ctx context.Context, p library, urls []string, contenders int, d time.Duration, begin func()) (t *contest, err error) {
 	t = &contest{limit: d, served: make([]int, contenders)}
 	clients, err := openMany(ctx, p, urls, contenders)
@@ -99,7 +98,7 @@ func compete(ctx context.Context, p library, urls []string, contenders int, d ti
 	return t, ctx.Err()
 }
 
-// each calls do for 0 to n-1 at the same time and waits for all.
+// each calls do with 0 to n-1 concurrently and waits for all calls.
 func each(n int, do func(i int)) {
 	var all sync.WaitGroup
 	for i := range n {
@@ -128,8 +127,8 @@ func (t *contest) contend(ctx context.Context, i int, c client) {
 	}
 }
 
-// waited takes in how long a contender has, also if the end of the contest cut that
-// short: whoever was never served has waited longest.
+// recordWait records how long a contender waited. A wait that the end of the contest cuts short
+// counts too: a contender that never got the lock waited longest.
 func (t *contest) recordWait(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -150,8 +149,7 @@ func (t *contest) recordGrant(i int) {
 	t.lastHolder = i
 }
 
-// leaves is called before the release is, so whoever is granted the lock by it
-// comes later.
+// recordRelease is called before the release. So the next grant is always recorded after it.
 func (t *contest) recordRelease() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -159,8 +157,7 @@ func (t *contest) recordRelease() {
 	t.releasedAt = time.Now()
 }
 
-// failedUnlessOver counts a failure. A call that the end of the contest interrupts
-// has not failed.
+// recordFailure counts a failure, unless the end of the contest caused it.
 func (t *contest) recordFailure(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
@@ -186,7 +183,7 @@ func (t *contest) values() []float64 {
 		median(t.handoffs),
 		percentile(t.handoffs, 99),
 		t.longest.Seconds(),
-		math.NaN(), // commands per hold: not known here
+		math.NaN(), // commands per hold; measured separately
 		ratio(t.failed, t.holds()+t.failed),
 		float64(t.overlaps),
 	}

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// mastersHung times cycles while the first masters hang. The first is also the only
-// one of the libraries for one master: for them it shows what that means.
+// mastersHung times cycles while the first masters hang. Single-master libraries use the first
+// master, so here they lose their only one.
 func mastersHung(hung int) scenario {
 	return scenario{
 		name:  fmt.Sprintf("hung=%d", hung),
-		group: "Masters hung (SIGSTOP), the one of the libraries for one master among them",
+		group: "Hung masters (SIGSTOP), including that of the single-master libraries",
 		label: fmt.Sprintf("%d of %d", hung, masterCount),
 		metrics: []metric{
 			{name: "acquire, median", unit: duration},
@@ -40,22 +40,21 @@ func cyclesWhileHung(ctx context.Context, b *bench, p library, hung int) (values
 	}
 	t := timeCycles(ctx, c, b.scale.throughput, b.scale.limit)
 	err = resume()
-	t.wait() // what hung goes on now
+	t.wait() // the call that hung ends now
 	return []float64{median(t.acquires), median(t.releases), t.failedShare()}, err
 }
 
-// timings are what became of cycles, one after the other.
+// timings are the results of consecutive cycles.
 type timings struct {
-	acquires, releases []float64 // seconds, of those that ended in time
+	acquires, releases []float64 // in seconds, of operations that ended in time
 	failed             int
 	stop               context.CancelFunc
 	done               chan struct{}
 }
 
-// timeCycles goes through cycles for d, and returns when it has, or at limit with a
-// cycle still under way.
+// timeCycles runs cycles for d. It returns after that, or at limit with a cycle still running.
 func timeCycles(ctx context.Context, c client, d, limit time.Duration) *timings {
-	// The limit is no deadline of the context that the peer sees: see client.
+	// The limit must not be a deadline of the context that the library sees; see client.
 	t := &timings{done: make(chan struct{})}
 	clock, stop := context.WithTimeout(ctx, limit)
 	t.stop = stop
@@ -73,7 +72,7 @@ func timeCycles(ctx context.Context, c client, d, limit time.Duration) *timings 
 	return t
 }
 
-// cycle goes through one. What ends when the clock has does not count.
+// cycle runs one cycle. Operations that end after the clock does are not counted.
 func (t *timings) cycle(ctx, clock context.Context, c client, name string) {
 	start := time.Now()
 	unlock, err := c.tryAcquire(ctx, name)
@@ -96,7 +95,7 @@ func (t *timings) record(clock context.Context, err error, times *[]float64, too
 	}
 }
 
-// wait returns when the cycle that was under way has ended.
+// wait waits until the running cycle has ended.
 func (t *timings) wait() {
 	<-t.done
 	t.stop()

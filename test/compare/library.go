@@ -8,23 +8,22 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ttl is the same for all. It is long enough to play no part: nothing here is
-// held for so long, and what a peer leaves behind is flushed.
+// ttl is the TTL of all locks. It is so long that it plays no part: no lock is held that long, and
+// leftovers are flushed.
 const ttl = 30 * time.Second
 
-// A peer is a locking library, set up as its own documentation advises.
+// A library is a locking library, set up as its own documentation recommends.
 type library struct {
 	name   string
-	module string // whose version is reported
-	setup  string // for the reader of the results
+	module string // the module whose version is reported
+	setup  string // described in the report
 	open   func(urls []string) (client, error)
 }
 
 // A client is what one machine has of a library: its connections and its state.
 //
-// The contexts must have no deadlines. Some libraries take a deadline for the time
-// that the lock is held, others for the time that they may try. All let go of a
-// lock, or may, when the context that it was acquired with ends.
+// Contexts must not have deadlines. Some libraries use the deadline as the TTL, others as a bound
+// on retries. All libraries may release a lock when the context that acquired it ends.
 type client interface {
 	// tryAcquire makes one attempt.
 	tryAcquire(ctx context.Context, name string) (release, error)
@@ -35,7 +34,7 @@ type client interface {
 
 type release func(ctx context.Context) error
 
-// peers are all that is compared. The first is what the others are compared with.
+// libraries are the libraries to compare. The others are compared with the first.
 var libraries = []library{
 	quorumLibrary(),
 	redsyncLibrary("redsync", "no options"),
@@ -44,7 +43,7 @@ var libraries = []library{
 	redislockLibrary(),
 }
 
-// cycle acquires a lock and releases it.
+// cycle acquires and releases a lock.
 func cycle(ctx context.Context, c client, name string) error {
 	done, err := c.tryAcquire(ctx, name)
 	if err != nil {
@@ -53,8 +52,7 @@ func cycle(ctx context.Context, c client, name string) error {
 	return done(ctx)
 }
 
-// defaultClients returns go-redis clients with the options that a user gets who
-// gives none but an address.
+// defaultClients returns go-redis clients with default options.
 func defaultClients(urls []string) (clients []*redis.Client, err error) {
 	for _, url := range urls {
 		o, err := redis.ParseURL(url)

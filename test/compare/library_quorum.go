@@ -6,7 +6,7 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// quorumPeer is this library.
+// quorumLibrary is this library.
 func quorumLibrary() library {
 	return library{
 		name:   "this library",

@@ -8,12 +8,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// redislockPeer is bsm/redislock, which is made for one master.
+// redislockLibrary is bsm/redislock, which uses a single master.
 func redislockLibrary() library {
 	return library{
 		name:   "bsm/redislock",
 		module: "github.com/bsm/redislock",
-		setup:  "one key on one master, go-redis client with default options; waiting retries each 100 ms, as in its example",
+		setup:  "one key on one master, go-redis client with default options; while waiting, retries every 100 ms, as in its example",
 		open: func(urls []string) (client, error) {
 			clients, err := defaultClients(urls[:1])
 			if err != nil {
@@ -33,8 +33,8 @@ func (c redislockClient) tryAcquire(ctx context.Context, name string) (release, 
 	return obtained(c.locks.Obtain(ctx, name, ttl, nil))
 }
 
-// acquire gives ctx a deadline that is never reached. Without any, Obtain waits no
-// longer than the TTL.
+// acquire gives ctx a deadline that is never reached. Without a deadline, Obtain waits no longer
+// than the TTL.
 func (c redislockClient) acquire(ctx context.Context, name string) (release, error) {
 	ctx, cancel := context.WithTimeout(ctx, 24*time.Hour)
 	defer cancel()

@@ -11,12 +11,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// redsyncPeer is redsync on five masters, through go-redis as in its README.
+// redsyncLibrary is redsync on five masters, through go-redis as in its README.
 func redsyncLibrary(name, setup string, options ...redsync.Option) library {
 	return library{
 		name:   name,
 		module: "github.com/go-redsync/redsync/v4",
-		setup:  setup + ", go-redis pools with default options, five masters; waiting without a limit on tries",
+		setup:  setup + ", go-redis pools with default options, five masters; while waiting, retries without limit",
 		open: func(urls []string) (client, error) {
 			clients, err := defaultClients(urls)
 			if err != nil {
@@ -49,8 +49,8 @@ func (c redsyncClient) tryAcquire(ctx context.Context, name string) (release, er
 	return unlocker(m), m.TryLockContext(ctx)
 }
 
-// acquire lifts the limit of 32 tries, which at the default delay are five seconds:
-// the others wait until they are told to stop.
+// acquire lifts the limit of 32 tries, which is five seconds at the default delay. The other
+// libraries wait until they are stopped.
 func (c redsyncClient) acquire(ctx context.Context, name string) (release, error) {
 	m := c.locks.NewMutex(name, c.options...)
 	redsync.WithTries(math.MaxInt).Apply(m)
@@ -59,13 +59,13 @@ func (c redsyncClient) acquire(ctx context.Context, name string) (release, error
 
 func (c redsyncClient) close() error { return closeAll(c.clients) }
 
-var errNotUnlocked = errors.New("redsync: not unlocked")
+var errNotUnlocked = errors.New("redsync: unlock failed")
 
 func unlocker(m *redsync.Mutex) release {
 	return func(ctx context.Context) error {
 		ok, err := m.UnlockContext(ctx)
 		if ok {
-			return nil // a minority may have failed; the others do not tell of theirs
+			return nil // a minority may have failed; the other libraries do not report that either
 		}
 		return errors.Join(errNotUnlocked, err)
 	}

@@ -8,13 +8,13 @@ import (
 	"github.com/redis/rueidis/rueidislock"
 )
 
-// rueidislockPeer is rueidislock with five keys. It takes a majority of keys, not
-// of masters: its one client keeps them all on the first of the five.
+// rueidislockLibrary is rueidislock with five keys. It needs a majority of keys, not of masters:
+// its one client stores all of them on the first master.
 func rueidislockLibrary() library {
 	return library{
 		name:   "rueidislock",
 		module: "github.com/redis/rueidis",
-		setup:  "five keys (`KeyMajority: 3`) on one master, with `NoLoopTracking` as its README advises",
+		setup:  "five keys (`KeyMajority: 3`) on one master, with `NoLoopTracking` as its README recommends",
 		open:   openRueidislock,
 	}
 }
@@ -48,10 +48,10 @@ func (c rueidislockClient) close() error {
 	return nil
 }
 
-var errLostEarly = errors.New("rueidislock: lost before it was released")
+var errLostEarly = errors.New("rueidislock: lock lost before its release")
 
-// keeper returns what releases a lock. cancel returns when the keys are deleted,
-// or have been tried to: it does not tell.
+// keeper returns a function that releases a lock. cancel returns after trying to delete the keys,
+// and does not report whether that succeeded.
 func keeper(held context.Context, cancel context.CancelFunc, err error) (release, error) {
 	if err != nil {
 		return nil, err

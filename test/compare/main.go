@@ -1,15 +1,14 @@
-// Peers measures this library and others side by side, on the same five Redis
-// masters in one run.
+// Compare measures this library and others side by side, against the same five Redis masters in one
+// run.
 //
-//	go -C test/peers run .                          # all of it, about a quarter of an hour
-//	go -C test/peers run . -quick -out DIR          # half a minute, to see that it works
-//	go -C test/peers run . -scenarios '^contention' # some of it
+//	go -C test/compare run .                          # everything; takes about a quarter of an hour
+//	go -C test/compare run . -quick -out DIR          # half a minute, to see that it works
+//	go -C test/compare run . -scenarios '^contention' # some scenarios
 //
-// It prints tables, and writes them to RESULTS.md and a chart to results.svg. It
-// needs a redis-server on the PATH.
+// It prints tables, and writes them to RESULTS.md and a chart to results.svg. It needs redis-server
+// on PATH.
 //
-// It is a module of its own so that what it compares with is no dependency of a user
-// of the library.
+// It is a separate module so that users of the library do not depend on the other libraries.
 package main
 
 import (
@@ -25,7 +24,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// settings are what the command line says.
+// settings are the command-line flags.
 type settings struct {
 	scale   scale
 	pattern string
@@ -35,24 +34,24 @@ type settings struct {
 func main() {
 	s, err := parse(os.Args[1:])
 	if err != nil {
-		os.Exit(2) // it has been said why
+		os.Exit(2) // the flag package has printed the error
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err = run(ctx, s, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "peers:", err)
+		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)
 	}
 }
 
 func parse(args []string) (settings, error) {
-	flags := flag.NewFlagSet("peers", flag.ContinueOnError)
-	quick := flags.Bool("quick", false, "measure briefly, to see that it works: the values mean little")
-	rounds := flags.Int("rounds", 0, "how many `rounds` the medians are of (default: 3, with -quick 1)")
-	contention := flags.Duration("contention", 0, "how long contenders compete (default: 5s, with -quick 300ms)")
-	pattern := flags.String("scenarios", "", "only scenarios whose name matches this `regexp`")
-	out := flags.String("out", ".", "the `directory` for "+tablesFile+" and "+chartFile)
+	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
+	quick := flags.Bool("quick", false, "measure briefly, to see that it works; the values mean little")
+	rounds := flags.Int("rounds", 0, "take medians of this many `rounds` (default 3, or 1 with -quick)")
+	contention := flags.Duration("contention", 0, "let contenders compete for this long (default 5s, or 300ms with -quick)")
+	pattern := flags.String("scenarios", "", "run only scenarios whose name matches this `regexp`")
+	out := flags.String("out", ".", "write "+tablesFile+" and "+chartFile+" to this `directory`")
 	if err := flags.Parse(args); err != nil {
 		return settings{}, err
 	}
@@ -65,7 +64,7 @@ func parse(args []string) (settings, error) {
 	return s, nil
 }
 
-// override sets what was asked for.
+// setIfPositive sets setting to value if value is positive.
 func setIfPositive[T int | time.Duration](setting *T, value T) {
 	if value > 0 {
 		*setting = value
@@ -97,9 +96,8 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 	return write(s.out, report(r, s.scale, version), chart(r))
 }
 
-// silent keeps go-redis from writing to standard error about connections that were
-// closed, which is what measurements end with.
+// silent discards the log of go-redis, which reports the connections that measurements close.
 type silent struct{}
 
-// Printf drops what it is given.
+// Printf does nothing.
 func (silent) Printf(context.Context, string, ...any) {}

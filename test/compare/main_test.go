@@ -10,8 +10,7 @@ import (
 	"github.com/quorumlock/redlock/internal/leaktest"
 )
 
-// TestMain fails if anything here, or a peer that was closed, left goroutines
-// behind.
+// TestMain fails if the tests or a closed library leak goroutines.
 func TestMain(m *testing.M) {
 	redis.SetLogger(silent{})
 	leaktest.Main(m)
@@ -36,7 +35,7 @@ func TestMatching(t *testing.T) {
 	some, err := matching("^contention")
 	require.NoError(t, err)
 	require.Len(t, some, 3)
-	_, err = matching("nothing like it")
+	_, err = matching("no such scenario")
 	require.Error(t, err)
 	_, err = matching("(")
 	require.Error(t, err)
@@ -50,8 +49,8 @@ func TestScenarioNamesAreUnique(t *testing.T) {
 	}
 }
 
-// TestPanelsAreMeasured guards against a chart that loses a panel when a scenario or
-// a metric gets another name.
+// TestEveryPanelHasItsMetric fails if a renamed scenario or metric would remove a panel from the
+// chart.
 func TestEveryPanelHasItsMetric(t *testing.T) {
 	r := newResults(scenarios(), libraries)
 	for _, p := range panels {

@@ -15,19 +15,19 @@ import (
 	"github.com/quorumlock/redlock/internal/redisproc"
 )
 
-// masterCount is how many masters there are. Libraries for one use the first.
+// masterCount is the number of masters. Single-master libraries use the first one.
 const masterCount = 5
 
-// masters are the Redis servers that all peers are measured on.
+// masters are the Redis servers against which all libraries are measured.
 type masters struct {
 	dir   string
 	procs []*redisproc.Proc
 	admin []*redis.Client
 }
 
-// startMasters starts them with their files in a directory of their own.
+// startMasters starts the masters, with their files in a temporary directory.
 func startMasters() (*masters, error) {
-	dir, err := os.MkdirTemp("", "peers-")
+	dir, err := os.MkdirTemp("", "compare-")
 	if err != nil {
 		return nil, err
 	}
@@ -78,13 +78,13 @@ func (m *masters) signal(n int, sig os.Signal) error {
 	return errors.Join(errs...)
 }
 
-// hang makes the first n masters accept connections and data, and never answer,
-// until resume is called.
+// hang makes the first n masters accept connections and data but never answer, until resume is
+// called.
 func (m *masters) hang(n int) (resume func() error, err error) {
 	return func() error { return m.signal(n, syscall.SIGCONT) }, m.signal(n, syscall.SIGSTOP)
 }
 
-// flush empties the masters: every measurement finds them alike.
+// flush empties the masters, so that every measurement starts alike.
 func (m *masters) flush(ctx context.Context) error {
 	var errs []error
 	for _, c := range m.admin {
@@ -93,7 +93,7 @@ func (m *masters) flush(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// cpu returns the processor time that the masters have used.
+// cpu returns the CPU time that the masters have used.
 func (m *masters) cpu(ctx context.Context) (sum time.Duration, err error) {
 	for _, c := range m.admin {
 		info, err := c.InfoMap(ctx, "cpu").Result()

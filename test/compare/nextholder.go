@@ -13,8 +13,7 @@ var nextHolderMetrics = []metric{
 	{name: "99th percentile", unit: duration},
 }
 
-// nextHolder times how soon one waiter has the lock after its holder began to
-// release it.
+// nextHolder times how soon a single waiter has the lock after its holder began to release it.
 func nextHolder() scenario {
 	return scenario{
 		name:    "next",
@@ -27,11 +26,11 @@ func nextHolder() scenario {
 	}
 }
 
-// nextHolderFar does so with masters that are not on the same machine.
+// nextHolderRemote is nextHolder with remote masters.
 func nextHolderRemote() scenario {
 	return scenario{
-		name:    "far/next",
-		group:   "2 ms of round trip added",
+		name:    "remote/next",
+		group:   "With 2 ms added to the round trip",
 		label:   "from release to the next holder, one waiter",
 		metrics: nextHolderMetrics,
 		measure: func(ctx context.Context, b *bench, p library) (values []float64, err error) {
@@ -44,7 +43,7 @@ func nextHolderRemote() scenario {
 	}
 }
 
-// handovers passes a lock between two machines for d, at least once.
+// handOffs passes a lock between two machines for d, at least once.
 func handOffs(ctx context.Context, p library, urls []string, d time.Duration) (values []float64, err error) {
 	clients, err := openMany(ctx, p, urls, 2)
 	if err != nil {
@@ -63,9 +62,8 @@ func handOffs(ctx context.Context, p library, urls []string, d time.Duration) (v
 	return []float64{median(times), percentile(times, 99)}, nil
 }
 
-// handover passes a lock from one to the other. It is held for a while that is
-// random, so that pollers' clocks do not fall into step with it, and long enough
-// for the other to be waiting.
+// handOff passes a lock from one client to the other. The hold time is random, so that pollers do
+// not fall into step with it, and long enough for the other client to be waiting.
 func handOff(ctx context.Context, from, to client) (time.Duration, error) {
 	unlock, err := from.acquire(ctx, "lock")
 	if err != nil {
@@ -91,8 +89,8 @@ func handOff(ctx context.Context, from, to client) (time.Duration, error) {
 	return o.at.Sub(begun), o.unlock(ctx)
 }
 
-// openMany opens clients as separate machines would, and has each go through a
-// cycle, so that connections are made and scripts loaded.
+// openMany opens n clients as separate machines would. Each runs one cycle, to connect and load
+// scripts.
 func openMany(ctx context.Context, p library, urls []string, n int) (clients []client, err error) {
 	for i := range n {
 		c, err := p.open(urls)

@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// Values that there are not are NaN, throughout.
+// A missing value is NaN, everywhere in this program.
 
-// median returns the middle of values, or the mean of the middle two.
+// median returns the middle value, or the mean of the middle two.
 //
-// One that is NaN took longer than it was given, so it is greater than all others:
-// leaving it out would make a library look better for each time it was too slow.
+// NaN stands for an operation that exceeded its limit, so it sorts above all other values. Skipping
+// it would make a library look better each time it was too slow.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -20,7 +20,7 @@ func median(values []float64) float64 {
 	return finite((sorted[(n-1)/2] + sorted[n/2]) / 2)
 }
 
-// percentile returns the smallest of values that p percent of them do not exceed.
+// percentile returns the smallest value that is not exceeded by p percent of the values.
 func percentile(values []float64, p float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -29,7 +29,7 @@ func percentile(values []float64, p float64) float64 {
 	return finite(ascending(values)[max(rank, 1)-1])
 }
 
-// ascending returns values in order, with +Inf for NaN.
+// ascending returns the values in ascending order, with +Inf for NaN.
 func ascending(values []float64) []float64 {
 	sorted := slices.Clone(values)
 	for i, v := range sorted {
@@ -41,7 +41,7 @@ func ascending(values []float64) []float64 {
 	return sorted
 }
 
-// finite returns NaN for what is infinite.
+// finite returns NaN for an infinite value.
 func finite(v float64) float64 {
 	if math.IsInf(v, 0) {
 		return math.NaN()
@@ -49,7 +49,7 @@ func finite(v float64) float64 {
 	return v
 }
 
-// ratio returns part of whole, and NaN of nothing.
+// ratio returns part/whole, or NaN if whole is 0.
 func ratio[N int | int64](part, whole N) float64 {
 	return finite(float64(part) / float64(whole))
 }

@@ -18,7 +18,7 @@ func TestMedian(t *testing.T) {
 		{[]float64{7}, 7},
 		{[]float64{3, 1}, 2},
 		{[]float64{9, 1, 5}, 5},
-		{[]float64{nan, 1, 5}, 5}, // the one that there is not was slow
+		{[]float64{nan, 1, 5}, 5}, // the missing value counts as slow
 		{[]float64{nan, nan, 5}, nan},
 		{[]float64{1, nan}, nan},
 		{[]float64{nan}, nan},
@@ -49,7 +49,7 @@ func TestPercentile(t *testing.T) {
 	} {
 		requireSame(t, c.want, percentile(c.values, c.percent), c.values)
 	}
-	require.Equal(t, 100.0, hundred[0], "the values themselves stay as they were")
+	require.Equal(t, 100.0, hundred[0], "percentile must not modify its argument")
 }
 
 func TestRatio(t *testing.T) {
@@ -58,11 +58,11 @@ func TestRatio(t *testing.T) {
 	requireSame(t, nan, ratio(int64(1), 0))
 }
 
-// same compares values that may be NaN.
+// requireSame compares values that may be NaN.
 func requireSame(t *testing.T, want, got float64, about ...any) {
 	t.Helper()
 	if math.IsNaN(want) {
-		require.True(t, math.IsNaN(got), "%v, from %v", got, about)
+		require.True(t, math.IsNaN(got), "got %v for %v", got, about)
 		return
 	}
 	require.Equal(t, want, got, about...)

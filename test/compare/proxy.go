@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// A proxy stands between clients and one master. It lets each direction take
-// longer, as a network does, and counts the commands that pass.
+// A proxy stands between clients and one master. It delays each direction, as a network does, and
+// counts the commands that pass.
 type proxy struct {
 	target   string
-	delay    time.Duration // of each direction
+	delay    time.Duration // in each direction
 	listener net.Listener
 	commands atomic.Int64
 
@@ -35,7 +35,7 @@ func newProxy(target string, delay time.Duration) (*proxy, error) {
 	p := &proxy{
 		target: target, delay: delay, listener: listener,
 		conns:   map[net.Conn]struct{}{},
-		packets: make(chan packet, 1024), // more than arrive while a few are delivered
+		packets: make(chan packet, 1024), // more than arrive while a few are being delivered
 	}
 	p.serving.Go(p.accept)
 	p.delivering.Go(p.deliver)
@@ -44,13 +44,13 @@ func newProxy(target string, delay time.Duration) (*proxy, error) {
 
 func (p *proxy) url() string { return "redis://" + p.listener.Addr().String() }
 
-// close ends all connections and returns when nothing runs any more.
+// close ends all connections and waits for all goroutines.
 func (p *proxy) close() error {
 	err := p.listener.Close()
 	p.mu.Lock()
 	p.closed = true
 	for c := range p.conns {
-		_ = c.Close() // whoever uses it sees that
+		_ = c.Close() // its users see the error
 	}
 	p.mu.Unlock()
 	p.serving.Wait()
@@ -73,7 +73,7 @@ func (p *proxy) serve(conn net.Conn) {
 	defer p.untrack(conn)
 	master, err := net.Dial("tcp", p.target)
 	if err != nil {
-		return // the client sees its connection end
+		return // the client sees that the connection ends
 	}
 	defer p.untrack(master)
 	if !p.track(conn) || !p.track(master) {
@@ -97,13 +97,13 @@ func (p *proxy) untrack(c net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.conns, c)
-	_ = c.Close() // nobody uses it any more
+	_ = c.Close() // nobody uses it anymore
 }
 
-// carry hands on what from says, and its end.
+// forward forwards the stream and its end.
 func (p *proxy) forward(to net.Conn, from io.Reader) {
 	if p.delay == 0 {
-		_, _ = io.Copy(to, from) // an error is an end
+		_, _ = io.Copy(to, from) // an error counts as the end
 		closeWrite(to)
 		return
 	}
@@ -113,7 +113,7 @@ func (p *proxy) forward(to net.Conn, from io.Reader) {
 		if n > 0 {
 			p.packets <- packet{due: time.Now().Add(p.delay), to: to, data: bytes.Clone(buffer[:n])}
 		}
-		if err != nil { // an error is an end
+		if err != nil { // an error counts as the end
 			delivered := make(chan struct{})
 			p.packets <- packet{due: time.Now().Add(p.delay), to: to, last: delivered}
 			<-delivered
@@ -122,24 +122,24 @@ func (p *proxy) forward(to net.Conn, from io.Reader) {
 	}
 }
 
-// finish tells the other side that nothing more will come.
+// closeWrite tells the other side that no more data will come.
 func closeWrite(to net.Conn) {
 	if c, ok := to.(*net.TCPConn); ok {
-		_ = c.CloseWrite() // it may be gone already
+		_ = c.CloseWrite() // the connection may be gone
 	}
 }
 
-// A parcel is something that arrived, and when and where it is to be delivered.
+// A packet is data that arrived, with the time and destination of its delivery.
 type packet struct {
 	due  time.Time
 	to   net.Conn
 	data []byte
-	last chan struct{} // if this is an end: closed when it is delivered
+	last chan struct{} // non-nil for the end of a stream; closed on delivery
 }
 
-// deliver brings parcels when they are due, which is in the order they came in: all
-// are delayed alike. Many are under way at the same time, as in a network; a pause
-// before each write would be a limit on throughput.
+// deliver delivers packets when they are due. All have the same delay, so they are due in order of
+// arrival. As in a network, many packets are on their way at once; pausing before each write would
+// limit throughput instead.
 func (p *proxy) deliver() {
 	for item := range p.packets {
 		time.Sleep(time.Until(item.due))
@@ -148,11 +148,11 @@ func (p *proxy) deliver() {
 			close(item.last)
 			continue
 		}
-		_, _ = item.to.Write(item.data) // who has gone away gets nothing
+		_, _ = item.to.Write(item.data) // the receiver may be gone
 	}
 }
 
-// A relay is a proxy in front of each master.
+// A relay is one proxy per master.
 type relay []*proxy
 
 func newRelay(targets []string, delay time.Duration) (relay, error) {
@@ -174,7 +174,7 @@ func (r relay) urls() (urls []string) {
 	return urls
 }
 
-// commands returns how many commands have passed.
+// commands returns the number of commands that have passed.
 func (r relay) commands() (n int64) {
 	for _, p := range r {
 		n += p.commands.Load()

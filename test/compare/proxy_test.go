@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// echo answers with what it is sent, until the test ends.
+// echo starts a server that echoes everything until the test ends.
 func echo(t *testing.T) (address string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -24,7 +24,7 @@ func echo(t *testing.T) (address string) {
 			if err != nil {
 				return
 			}
-			_, _ = io.Copy(c, c) // one connection after the other
+			_, _ = io.Copy(c, c) // one connection at a time
 			_ = c.Close()
 		}
 	}()
@@ -51,7 +51,7 @@ func TestProxyForwardsDataAndEOF(t *testing.T) {
 			p, conn := dialThrough(t, echo(t), delay)
 			said := bytes.Repeat([]byte("*1\r\n$4\r\nPING\r\n"), 20_000) // more than fits into a buffer
 			go func() {
-				_, _ = conn.Write(said) // what is missing is seen below
+				_, _ = conn.Write(said) // missing data is detected below
 				_ = conn.(*net.TCPConn).CloseWrite()
 			}()
 			heard, err := io.ReadAll(conn)
@@ -63,8 +63,8 @@ func TestProxyForwardsDataAndEOF(t *testing.T) {
 	}
 }
 
-// TestProxyDelaysBothDirections asserts that it is not too early. How late it may
-// be depends on the machine.
+// TestProxyDelaysBothDirections asserts that replies are not early. How late they are depends on
+// the machine.
 func TestProxyDelaysBothDirections(t *testing.T) {
 	const delay = 20 * time.Millisecond
 	p, conn := dialThrough(t, echo(t), delay)
@@ -81,8 +81,8 @@ func TestProxyDelaysBothDirections(t *testing.T) {
 	require.NoError(t, p.close())
 }
 
-// TestProxyDelaysAtTheSameTime has more under way than could be, one after the
-// other, before the connection's deadline.
+// TestProxyDelaysConcurrently sends more lines than consecutive delays would let through before the
+// deadline of the connection.
 func TestProxyDelaysConcurrently(t *testing.T) {
 	p, conn := dialThrough(t, echo(t), 500*time.Millisecond)
 	require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
@@ -90,7 +90,7 @@ func TestProxyDelaysConcurrently(t *testing.T) {
 	for range 30 {
 		_, err := conn.Write([]byte("x\n"))
 		require.NoError(t, err)
-		time.Sleep(time.Millisecond) // so that they are pieces of their own
+		time.Sleep(time.Millisecond) // so that each line is a separate packet
 	}
 	for range 30 {
 		_, err := answers.ReadString('\n')

@@ -14,7 +14,7 @@ const (
 	chartFile  = "results.svg"
 )
 
-// write leaves the report and the chart in dir.
+// write writes the report and the chart to dir.
 func write(dir, report, chart string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -29,9 +29,10 @@ func write(dir, report, chart string) error {
 func report(r *results, s scale, redisVersion string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Compared with other libraries\n\n![%s](%s)\n\n", chartTitle, chartFile)
-	fmt.Fprintf(&b, `Measured in one run on %s, %s/%s, with %s, against the same %d masters (Redis %s) on loopback,
-all on one machine. Values are medians of %s in which the libraries took turns. In parentheses: times
-what this library has. %q: not once within the time limit, which is %v for hung masters. Rows of zeros are left out.
+	fmt.Fprintf(&b, `Measured in one run on %s, %s/%s, with %s. All libraries used the same %d masters (Redis %s) on loopback, on the
+same machine. Values are medians of %s in which the libraries took turns. Ratios to this library's value are in
+parentheses. %q means that no operation finished within the time limit, which is %v for hung masters. Rows of zeros are
+omitted.
 
 `, plural(runtime.NumCPU(), "CPU"), runtime.GOOS, runtime.GOARCH, runtime.Version(),
 		masterCount, redisVersion, plural(s.rounds, "round"), none, s.limit)
@@ -41,7 +42,7 @@ what this library has. %q: not once within the time limit, which is %v for hung 
 	return b.String()
 }
 
-// setups says what was compared, and in which versions.
+// setups returns a table of what was compared, in which versions.
 func setups(libraries []library) string {
 	versions := moduleVersions()
 	rows := [][]string{{"library", "version", "as set up here"}}
@@ -56,8 +57,8 @@ func setups(libraries []library) string {
 	return b.String() + "\n"
 }
 
-// moduleVersions returns the versions that this program was built with. What was
-// built from this repository has none.
+// moduleVersions returns the module versions in this program. A module built from this repository
+// has no version.
 func moduleVersions() map[string]string {
 	versions := map[string]string{}
 	info, ok := debug.ReadBuildInfo()
@@ -75,13 +76,14 @@ func moduleVersions() map[string]string {
 
 const notes = `## How to read this
 
-- Two of the libraries are for one master. They do less, and go on only as long as that master does.
-- One goroutine's cycles are latency. With many, what counts is whether they share round trips.
-- A hand-off lasts from the moment the holder begins to release until somebody else has the lock. Whoever takes it again
-  by itself hands nothing off, so a library can be quick here while most contenders wait: see what share of holds was
-  handed to another, the least served, and the longest wait, in which a contender that was never served counts too.
-- Contenders are machines of their own: each has its own connections. Commands are what they send to the masters, all
-  masters together, counted on the way; a script is one, whatever it calls.
-- Added round trips are 2 ms and, timers being late, a few tenths more: alike for all.
-- The waiting goroutines share one client. Their own stacks are included.
+- Two of the libraries use a single master. They do less, and work only as long as that master does.
+- The cycles of one goroutine show latency. With many goroutines, throughput depends on whether they share round trips.
+- A hand-off lasts from the moment when the holder begins to release until another contender has the lock. A contender
+  that acquires the lock again right away hands nothing off, so a library can be quick here while most contenders wait.
+  Look at the share of holds handed to another contender, the least served contender, and the longest wait too. The
+  longest wait includes contenders that never got the lock.
+- Each contender is a separate machine with its own connections. Commands are those that it sends to all masters
+  together, counted by proxies. A script is one command, whatever it calls.
+- The added round trip is 2 ms, plus a few tenths because timers fire late. It is the same for all libraries.
+- The waiting goroutines share one client. Memory includes their stacks.
 `

@@ -5,19 +5,19 @@ import (
 	"strconv"
 )
 
-// A respCounter counts the commands in what a client sends, whatever pieces it
-// arrives in. It is an io.Writer that never fails; one goroutine at a time writes.
+// A respCounter counts the commands that a client sends. It is an io.Writer that never fails, and
+// takes the stream in pieces of any size. It is not safe for concurrent use.
 //
-// A command is an array of bulk strings, or a line (an inline command).
+// A command is an array of bulk strings, or a single line (an inline command).
 type respCounter struct {
-	commands func() // called for each that is complete
+	commands func() // called after each complete command
 
-	line      []byte // what has arrived of a header
-	pending   int    // bulk strings that are to come
-	remaining int    // bytes of the present one that are to come, its line end included
+	line      []byte // the part of a header that has arrived
+	pending   int    // number of bulk strings to come
+	remaining int    // bytes to come of the current bulk string, including its CRLF
 }
 
-// Write takes in what the client sent next.
+// Write implements io.Writer.
 func (c *respCounter) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
@@ -30,7 +30,7 @@ func (c *respCounter) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// body passes over a bulk string.
+// body skips the bytes of a bulk string.
 func (c *respCounter) body(p []byte) (rest []byte) {
 	n := min(c.remaining, len(p))
 	if c.remaining -= n; c.remaining == 0 {
@@ -39,7 +39,7 @@ func (c *respCounter) body(p []byte) (rest []byte) {
 	return p[n:]
 }
 
-// header collects a line and acts on it once it is complete.
+// header collects a line, and handles it once it is complete.
 func (c *respCounter) header(p []byte) (rest []byte) {
 	end := bytes.IndexByte(p, '\n')
 	if end < 0 {
@@ -70,8 +70,8 @@ func (c *respCounter) bulkDone() {
 	}
 }
 
-// number returns what stands after a header's first byte. What is no number, or
-// negative, no client sends.
+// number returns the number after the first byte of a header. It returns 0 for anything that a
+// client would not send: text or a negative number.
 func number(line []byte) int {
 	n, err := strconv.Atoi(string(line[1:]))
 	if err != nil {

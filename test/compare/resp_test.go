@@ -7,11 +7,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sent is what a client may send, and how many commands that is.
+// sentBytes is a stream that contains sentCommands commands.
 const sentBytes = "*1\r\n$4\r\nPING\r\n" +
 	"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$14\r\n*1\r\n$4\r\nPING\r\n\r\n" + // a value that looks like a command
 	"*2\r\n$3\r\nGET\r\n$0\r\n\r\n" +
-	"*0\r\n" + // nothing to carry out
+	"*0\r\n" + // an empty array is no command
 	"PING\r\n" + // inline
 	"\r\n" +
 	"*4\r\n$7\r\nEVALSHA\r\n$3\r\nabc\r\n$1\r\n1\r\n$1\r\nk\r\n"
@@ -21,7 +21,7 @@ const sentCommands = 5
 func counted(pieces ...string) (n int) {
 	c := &respCounter{commands: func() { n++ }}
 	for _, piece := range pieces {
-		_, _ = c.Write([]byte(piece)) // which never fails
+		_, _ = c.Write([]byte(piece)) // never fails
 	}
 	return n
 }
@@ -30,7 +30,7 @@ func TestRespCounterCountsCommandsInAnyPieces(t *testing.T) {
 	require.Equal(t, sentCommands, counted(sentBytes))
 	require.Equal(t, sentCommands, counted(strings.Split(sentBytes, "")...))
 	for i := range sentBytes {
-		require.Equal(t, sentCommands, counted(sentBytes[:i], sentBytes[i:]), "in two pieces, the first of %d bytes", i)
+		require.Equal(t, sentCommands, counted(sentBytes[:i], sentBytes[i:]), "split after %d bytes", i)
 	}
 }
 
@@ -41,8 +41,8 @@ func TestRespCounterCountsOnlyCompleteCommands(t *testing.T) {
 	}
 }
 
-// FuzzRespCounter looks for what makes the counter fail, or count differently in
-// two pieces.
+// FuzzRespCounter looks for streams on which the counter panics, or whose count depends on where
+// they are split.
 func FuzzRespCounter(f *testing.F) {
 	f.Add(sentBytes, 17)
 	f.Add("*2\r\n$-1\r\n$x\r\n*", 3)

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// results are what was measured.
+// results are the measured values.
 type results struct {
 	scenarios []scenario
 	libraries []library
-	// values are by scenario, peer, metric and round.
+	// values are indexed by scenario, library, metric and round.
 	values [][][][]float64
 }
 
@@ -26,7 +26,7 @@ func newResults(scenarios []scenario, libraries []library) *results {
 	return r
 }
 
-// add takes in what one peer did in one scenario in one round.
+// add records the values of one library in one scenario and round.
 func (r *results) add(scenario, library int, values []float64) {
 	for m, v := range values {
 		r.values[scenario][library][m] = append(r.values[scenario][library][m], v)
@@ -38,7 +38,7 @@ func (r *results) median(scenario, library, metric int) float64 {
 	return median(r.values[scenario][library][metric])
 }
 
-// medians returns those of all peers.
+// medians returns the medians of all libraries.
 func (r *results) medians(scenario, metric int) (medians []float64) {
 	for p := range r.libraries {
 		medians = append(medians, r.median(scenario, p, metric))
@@ -46,7 +46,7 @@ func (r *results) medians(scenario, metric int) (medians []float64) {
 	return medians
 }
 
-// find returns the indices of a metric, by names.
+// find returns the indices of a metric.
 func (r *results) find(scenario, metric string) (s, m int, ok bool) {
 	for s := range r.scenarios {
 		for m := range r.scenarios[s].metrics {
@@ -58,9 +58,8 @@ func (r *results) find(scenario, metric string) (s, m int, ok bool) {
 	return 0, 0, false
 }
 
-// measure goes through all scenarios in each round, and through all peers in each
-// scenario: what else the machine does in the meantime is shared by those who are
-// compared. Each round begins with another peer.
+// measure runs all rounds. A round measures all libraries in each scenario in turn, so that other
+// load on the machine affects all of them. Each round starts with a different library.
 func measure(ctx context.Context, b *bench, r *results, progress io.Writer) error {
 	for round := range b.scale.rounds {
 		for s, scenario := range r.scenarios {
@@ -73,7 +72,7 @@ func measure(ctx context.Context, b *bench, r *results, progress io.Writer) erro
 				}
 				r.add(s, p, values)
 			}
-			_, _ = fmt.Fprintf(progress, "round %d of %d: %s: %.1f s\n", // only for who watches
+			_, _ = fmt.Fprintf(progress, "round %d of %d: %s: %.1f s\n", // progress output may fail
 				round+1, b.scale.rounds, scenario.name, time.Since(start).Seconds())
 		}
 	}

@@ -8,39 +8,38 @@ import (
 	"time"
 )
 
-// A scenario is something that every peer is measured in.
+// A scenario is a situation in which every library is measured.
 type scenario struct {
 	name    string // for -scenarios
-	group   string // the table it is shown in
-	label   string // what tells it apart there
+	group   string // the table that shows it
+	label   string // its label in that table
 	metrics []metric
-	// measure returns a value per metric. One that there is not, because it took
-	// longer than it may, is NaN.
+	// measure returns one value per metric. A value is NaN if it took longer than the limit.
 	measure func(ctx context.Context, b *bench, p library) ([]float64, error)
 }
 
-// A metric is one thing that a scenario finds out.
+// A metric is one result of a scenario.
 type metric struct {
 	name string
 	unit unit
-	// dull metrics are of interest only when they are not zero.
+	// hideZeros omits the metric from the tables if it is zero for every library.
 	hideZeros bool
 }
 
-// A bench is what measurements are made on.
+// A bench is the setup for measurements.
 type bench struct {
 	masters *masters
 	scale   scale
 }
 
-// A scale says how long and how large the measurements are.
+// A scale says how long and how large measurements are.
 type scale struct {
 	rounds     int
-	throughput time.Duration // counting cycles
-	limit      time.Duration // for whatever hung masters hold up
-	handOff    time.Duration // passing a lock to and fro
+	throughput time.Duration // duration of counting cycles
+	limit      time.Duration // bound on operations while masters hang
+	handOff    time.Duration // duration of passing a lock back and forth
 	contention time.Duration
-	counting   time.Duration // contention again, counting commands
+	counting   time.Duration // duration of contention while counting commands
 	waiting    time.Duration
 	waiters    int
 }
@@ -56,7 +55,7 @@ var (
 	}
 )
 
-// scenarios returns all of them, in the order of the report.
+// scenarios returns all scenarios in the order of the report.
 func scenarios() (all []scenario) {
 	for _, goroutines := range []int{1, 100, 1000} {
 		all = append(all, uncontended(goroutines))
@@ -74,7 +73,7 @@ func scenarios() (all []scenario) {
 	return append(all, nextHolderRemote(), waiting())
 }
 
-// chosen returns the scenarios whose name matches the pattern.
+// matching returns the scenarios whose name matches the pattern.
 func matching(pattern string) (matched []scenario, err error) {
 	re, err := regexp.Compile(pattern)
 	if err != nil {
@@ -86,23 +85,22 @@ func matching(pattern string) (matched []scenario, err error) {
 		}
 	}
 	if len(matched) == 0 {
-		return nil, fmt.Errorf("no scenario's name matches %q", pattern)
+		return nil, fmt.Errorf("no scenario matches %q", pattern)
 	}
 	return matched, nil
 }
 
-// stalled is when a measurement is given up. The longest that is right is the limit
-// for hung masters, and what their clients take to notice that they are back.
+// measureTimeout bounds one measurement. The longest regular one takes the limit for hung masters,
+// plus the time in which their clients notice that they are back.
 const measureTimeout = 2 * time.Minute
 
-// perform measures a peer in a scenario once, on masters that are empty and with no
-// other's garbage.
+// measureOnce measures a library in a scenario once, with empty masters and a collected heap.
 func measureOnce(ctx context.Context, b *bench, s scenario, p library) ([]float64, error) {
 	if err := b.masters.flush(ctx); err != nil {
 		return nil, err
 	}
 	runtime.GC()
-	ctx, cancel := context.WithCancel(ctx) // and no deadline: see client
+	ctx, cancel := context.WithCancel(ctx) // no deadline; see client
 	defer cancel()
 	type outcome struct {
 		values []float64
@@ -120,6 +118,6 @@ func measureOnce(ctx context.Context, b *bench, s scenario, p library) ([]float6
 		}
 		return o.values, nil
 	case <-time.After(measureTimeout):
-		return nil, fmt.Errorf("%s: %s: not done after %v", s.name, p.name, measureTimeout)
+		return nil, fmt.Errorf("%s: %s: not finished after %v", s.name, p.name, measureTimeout)
 	}
 }

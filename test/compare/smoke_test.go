@@ -11,14 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tinyScale is for seeing whether measuring works.
+// tinyScale is just large enough to exercise the measurements.
 var tinyScale = scale{
 	rounds: 1, throughput: 5 * time.Millisecond, limit: 100 * time.Millisecond, handOff: time.Millisecond,
 	contention: 50 * time.Millisecond, counting: 20 * time.Millisecond, waiting: 20 * time.Millisecond, waiters: 100,
 }
 
-// realMasters starts masters. Without a redis-server it skips the test, or fails it
-// if REQUIRE_REDIS=1.
+// realMasters starts masters. Without redis-server it skips the test, or fails it if
+// REQUIRE_REDIS=1.
 func realMasters(t *testing.T) *masters {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil && os.Getenv("REQUIRE_REDIS") != "1" {
@@ -30,7 +30,7 @@ func realMasters(t *testing.T) *masters {
 	return m
 }
 
-// TestEveryScenarioWithEveryPeer measures everything once, very briefly.
+// TestEveryScenarioMeasuresEveryLibrary measures everything once, very briefly.
 func TestEveryScenarioMeasuresEveryLibrary(t *testing.T) {
 	m := realMasters(t)
 	for _, s := range scenarios() {
@@ -38,7 +38,7 @@ func TestEveryScenarioMeasuresEveryLibrary(t *testing.T) {
 			for i, p := range libraries {
 				b := &bench{m, tinyScale}
 				if i == 0 {
-					b.scale.limit = time.Minute // a machine may be slow, and hung masters hold nothing up
+					b.scale.limit = time.Minute // the machine may be slow, and hung masters must not delay this library
 				}
 				values, err := measureOnce(t.Context(), b, s, p)
 				require.NoError(t, err)
@@ -52,7 +52,7 @@ func TestEveryScenarioMeasuresEveryLibrary(t *testing.T) {
 	}
 }
 
-// checkOurs checks what must hold for this library at any speed.
+// checkOurs checks what must hold for this library on any machine.
 func checkOurs(t *testing.T, s scenario, values []float64) {
 	t.Helper()
 	for m, metric := range s.metrics {
@@ -66,7 +66,7 @@ func checkOurs(t *testing.T, s scenario, values []float64) {
 }
 
 func TestRunWritesReportAndChart(t *testing.T) {
-	realMasters(t) // or skip
+	realMasters(t) // skips the test without redis-server
 	dir := filepath.Join(t.TempDir(), "new")
 	s := settings{scale: tinyScale, pattern: "^(uncontended/goroutines=100|next)$", out: dir}
 	require.NoError(t, run(t.Context(), s, t.Output(), t.Output()))
@@ -78,8 +78,8 @@ func TestRunWritesReportAndChart(t *testing.T) {
 	require.NotEmpty(t, elements(t, string(drawn)))
 }
 
-// TestCommandsPerCycle checks the counting of commands with the library whose
-// number is known: bsm/redislock sends a script to acquire and one to release.
+// TestRelayCountsCommands uses a library with a known number of commands: bsm/redislock sends one
+// script to acquire and one to release.
 func TestRelayCountsCommands(t *testing.T) {
 	m := realMasters(t)
 	r, err := newRelay(m.addresses(), 0)
@@ -96,7 +96,7 @@ func TestRelayCountsCommands(t *testing.T) {
 	require.NoError(t, r.close())
 }
 
-// TestContestCounts gives a contest what it would see.
+// TestContestValues feeds a contest with known events.
 func TestContestValues(t *testing.T) {
 	c := &contest{limit: time.Second, took: time.Second, served: make([]int, 3)}
 	for _, i := range []int{0, 0, 1} {

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// tables writes the results as Markdown that is legible as it stands: a table per
-// group, a column per peer.
+// tables returns the results as Markdown, with one table per group and one column per library.
+// Columns are aligned, so that the source is readable too.
 func tables(r *results) string {
 	var b strings.Builder
 	for first := 0; first < len(r.scenarios); {
@@ -47,17 +47,17 @@ func scenarioRows(r *results, s int) (rows [][]string) {
 	return rows
 }
 
-// interesting tells whether any value is there and not zero.
+// anyPositive reports whether any value is positive.
 func anyPositive(values []float64) bool {
 	for _, v := range values {
-		if v > 0 { // NaN is not
+		if v > 0 { // false for NaN
 			return true
 		}
 	}
 	return false
 }
 
-// cell shows a value, and what it is times the first's where that says anything.
+// cell formats a value, and its ratio to the first one if that is meaningful.
 func cell(v, first float64, m metric, isFirst bool) string {
 	shown := m.unit(v)
 	if r := v / first; !isFirst && !m.hideZeros && !math.IsNaN(r) && !math.IsInf(r, 0) {
@@ -66,7 +66,7 @@ func cell(v, first float64, m metric, isFirst bool) string {
 	return shown
 }
 
-// aligned sets rows, the first of which is the header, as a Markdown table.
+// aligned formats rows as a Markdown table. The first row is the header.
 func aligned(rows [][]string) string {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
@@ -84,7 +84,7 @@ func aligned(rows [][]string) string {
 	return b.String()
 }
 
-// writeRow sets the first cell to the left and the others, numbers, to the right.
+// writeRow aligns the first cell left and the others, which are numbers, right.
 func writeRow(b *strings.Builder, row []string, widths []int) {
 	for i, cell := range row {
 		padding := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))

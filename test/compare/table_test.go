@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sample are results of two peers in two scenarios of one group and one of another.
+// sample returns results of two libraries. Two scenarios share a group, and one has its own.
 func sample() *results {
 	scenarios := []scenario{
 		{name: "a", group: "First", label: "one", metrics: []metric{

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// farDelay is what a far master is away, there and back again.
+// oneWayDelay is the delay in each direction between a client and a remote master.
 const oneWayDelay = time.Millisecond
 
 var cycleMetrics = []metric{
@@ -31,11 +31,11 @@ func uncontended(goroutines int) scenario {
 	}
 }
 
-// uncontendedFar does so with masters that are not on the same machine.
+// uncontendedRemote is uncontended with remote masters.
 func uncontendedRemote(goroutines int) scenario {
 	return scenario{
-		name:    fmt.Sprintf("far/uncontended/goroutines=%d", goroutines),
-		group:   "2 ms of round trip added",
+		name:    fmt.Sprintf("remote/uncontended/goroutines=%d", goroutines),
+		group:   "With 2 ms added to the round trip",
 		label:   "distinct names, " + plural(goroutines, "goroutine"),
 		metrics: cycleMetrics,
 		measure: func(ctx context.Context, b *bench, p library) (values []float64, err error) {
@@ -48,7 +48,7 @@ func uncontendedRemote(goroutines int) scenario {
 	}
 }
 
-// far calls do with the URLs of masters that are far away.
+// withRemoteMasters calls do with the URLs of masters behind a delay.
 func withRemoteMasters(b *bench, do func(urls []string) error) error {
 	r, err := newRelay(b.masters.addresses(), oneWayDelay)
 	if err != nil {
@@ -62,7 +62,7 @@ func throughput(ctx context.Context, p library, urls []string, goroutines int, d
 	if err != nil {
 		return nil, err
 	}
-	cycles(ctx, c, "warm", goroutines, d/10) // connections are made, scripts loaded
+	cycles(ctx, c, "warm", goroutines, d/10) // connects and loads scripts
 	done, failed, took := cycles(ctx, c, "lock", goroutines, d)
 	values := []float64{
 		finite(float64(done) / took.Seconds()),
@@ -72,8 +72,8 @@ func throughput(ctx context.Context, p library, urls []string, goroutines int, d
 	return values, errors.Join(ctx.Err(), c.close())
 }
 
-// cycles has so many goroutines go through cycles for d, each at least once. It
-// counts them until the last has ended.
+// cycles runs cycles in the given number of goroutines for d, at least one in each. It returns when
+// the last one has ended, and counts all of them.
 func cycles(ctx context.Context, c client, prefix string, goroutines int, d time.Duration) (done, failed int64, took time.Duration) {
 	var good, bad atomic.Int64
 	var all sync.WaitGroup

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// A unit writes a value down, with about three digits.
+// A unit formats a value with about three digits.
 type unit func(float64) string
 
-// none stands for a value that there is not.
+// none stands for a missing value.
 const none = "–"
 
-// duration takes seconds.
+// duration formats seconds.
 func duration(s float64) string {
 	switch {
 	case math.IsNaN(s):
@@ -54,11 +54,11 @@ func size(n float64) string {
 	return digits(n/1e6) + " MB"
 }
 
-// times compares with what is 1.
+// times formats a ratio.
 func times(r float64) string { return digits(r) + "×" }
 
-// digits writes three of them, and all that a larger number has before its point,
-// in groups of three.
+// digits formats a number with three digits. Larger numbers keep all digits before the decimal
+// point, in groups of three.
 func digits(v float64) string {
 	switch abs := math.Abs(v); {
 	case v == math.Trunc(v) && abs < 1000, abs >= 99.95:

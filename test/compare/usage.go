@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// cpuTime returns the processor time that this process has used.
+// cpuTime returns the CPU time that this process has used.
 func cpuTime() (time.Duration, error) {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -16,9 +16,8 @@ func cpuTime() (time.Duration, error) {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }
 
-// memory returns the bytes that are in use on the heap and as stacks: some
-// libraries wait in structures, some in goroutines. The second collection frees
-// what pools kept through the first.
+// memory returns the bytes in use for heap and stacks, because some libraries wait in data
+// structures and some in goroutines. The second collection frees what pools kept through the first.
 func memory() int64 {
 	runtime.GC()
 	runtime.GC()

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// waiting has many goroutines of one process wait for one lock that another
-// machine holds, and finds what that costs.
+// waiting measures what it costs when many goroutines of one process wait for a lock that another
+// machine holds.
 func waiting() scenario {
 	return scenario{
 		name:  "waiting",
-		group: "1,000 goroutines of one process that wait for one lock",
+		group: "1,000 goroutines of one process waiting for one lock",
 		label: "while it is held",
 		metrics: []metric{
 			{name: "memory (heap and stack) each", unit: size},
@@ -22,7 +22,7 @@ func waiting() scenario {
 	}
 }
 
-// whileHeld has one machine hold the lock and another wait for it.
+// measureWhileHeld lets one machine hold the lock and another one wait for it.
 func measureWhileHeld(ctx context.Context, b *bench, p library) (values []float64, err error) {
 	clients, err := openMany(ctx, p, b.masters.urls(), 2)
 	if err != nil {
@@ -41,7 +41,7 @@ func measureWaiting(ctx context.Context, b *bench, c client) (values []float64, 
 	before := memory()
 	end := startWaiters(ctx, c, b.scale.waiters)
 	defer func() { err = errors.Join(err, end()) }()
-	time.Sleep(b.scale.waiting / 2) // the rush at the start is not what waiting costs
+	time.Sleep(b.scale.waiting / 2) // do not measure the rush at the start
 	own, servers, err := cpuShares(ctx, b.masters, b.scale.waiting)
 	if err != nil {
 		return nil, err
@@ -50,10 +50,10 @@ func measureWaiting(ctx context.Context, b *bench, c client) (values []float64, 
 	return []float64{max(each, 0), own, servers}, nil
 }
 
-var errNotHeld = errors.New("a waiter got a lock that was held")
+var errNotHeld = errors.New("a waiter acquired a held lock")
 
-// haveWait starts goroutines that wait for a lock. end has them give up, and
-// returns when they have.
+// startWaiters starts goroutines that wait for a lock. end stops them and waits until they have
+// ended.
 func startWaiters(ctx context.Context, c client, waiters int) (end func() error) {
 	ctx, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
@@ -72,7 +72,7 @@ func startWaiters(ctx context.Context, c client, waiters int) (end func() error)
 	}
 }
 
-// busy returns what fraction of a core this process and the masters use during d.
+// cpuShares returns how many cores this process and the masters use during d.
 func cpuShares(ctx context.Context, m *masters, d time.Duration) (own, servers float64, err error) {
 	start := time.Now()
 	serversBefore, err1 := m.cpu(ctx)
