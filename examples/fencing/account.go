@@ -5,15 +5,15 @@ import (
 	"database/sql"
 	"errors"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	_ "modernc.org/sqlite" // registers the driver "sqlite"
 )
 
-// A fence of 0 is what Lock.Fence returns without Options.Fencing. Rows begin with
-// 1, so that a program which forgot the option is refused, and not let in always.
+// Without Options.Fencing, Lock.Fence returns 0. Rows start at fence 1, so that clients without
+// fencing are rejected.
 const schema = `CREATE TABLE accounts (
 	id      TEXT    PRIMARY KEY,
 	balance INTEGER NOT NULL,
-	fence   INTEGER NOT NULL DEFAULT 1 -- the highest seen
+	fence   INTEGER NOT NULL DEFAULT 1 -- highest fence seen
 )`
 
 func openDatabase(ctx context.Context) (*sql.DB, error) {
@@ -21,28 +21,28 @@ func openDatabase(ctx context.Context) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(1) // a second one would open a database of its own, an empty one
+	db.SetMaxOpenConns(1) // a second connection would open another, empty database
 	if _, err := db.ExecContext(ctx, schema); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
 }
 
-// account is the resource that the lock protects. A holder passes its lock's fence
-// to all that it does there.
+// account is the resource that the lock protects. Holders pass the fence of their lock to every
+// operation.
 type account interface {
 	name() string
 	open(ctx context.Context, balance int64) error
 	read(ctx context.Context, fence int64) (balance int64, err error)
 	write(ctx context.Context, balance, fence int64) error
-	balance(ctx context.Context) (int64, error) // for onlookers, who need no lock
+	balance(ctx context.Context) (int64, error) // needs no lock
 }
 
-// errStale is what holders are told whose lock has had another holder since. What
-// they have read is out of date: they may start over with a new lock.
-var errStale = errors.New("a later holder of the lock has been here")
+// errStale tells a holder that the lock has had a later holder. What it has read is out of date. It
+// may start over with a new lock.
+var errStale = errors.New("stale fence: a later holder has used the account")
 
-// row is a row of the table, and what both kinds of accounts have in common.
+// row is a row of the table. Both kinds of accounts embed it.
 type row struct {
 	db *sql.DB
 	id string
@@ -61,25 +61,25 @@ func (r row) balance(ctx context.Context) (balance int64, err error) {
 	return balance, err
 }
 
-// trusting is an account that leaves it to the lock to keep others out.
-type trusting struct{ row }
+// unfenced is an account that relies on the lock alone.
+type unfenced struct{ row }
 
-func (t trusting) read(ctx context.Context, _ int64) (int64, error) { return t.balance(ctx) }
+func (t unfenced) read(ctx context.Context, _ int64) (int64, error) { return t.balance(ctx) }
 
-func (t trusting) write(ctx context.Context, balance, _ int64) error {
+func (t unfenced) write(ctx context.Context, balance, _ int64) error {
 	_, err := t.db.ExecContext(ctx, `UPDATE accounts SET balance = :balance WHERE id = :id`,
 		sql.Named("id", t.id), sql.Named("balance", balance))
 	return err
 }
 
-// fenced is an account that knows the highest fence it has seen, and refuses lower
-// ones. The fence is compared in the statement that writes: between a SELECT and
-// an UPDATE there would be room for another pause.
+// fenced is an account that stores the highest fence it has seen, and rejects lower ones. The
+// statement that writes also compares the fence. Between a SELECT and an UPDATE there would be room
+// for another pause.
 type fenced struct{ row }
 
-// read leaves the fence there. From now on earlier holders are refused, not only
-// once this one writes: what they wrote in between, this one would overwrite
-// without having seen it.
+// read stores the fence, so earlier holders are rejected from now on, not only after the first
+// write. Otherwise they could still write, and this holder would overwrite their changes without
+// having seen them.
 func (f fenced) read(ctx context.Context, fence int64) (balance int64, err error) {
 	err = f.db.QueryRowContext(ctx,
 		`UPDATE accounts SET fence = :fence WHERE id = :id AND fence <= :fence RETURNING balance`,
@@ -90,11 +90,12 @@ func (f fenced) read(ctx context.Context, fence int64) (balance int64, err error
 	return balance, err
 }
 
-// write has <=, not <, because a holder comes here more than once: its own fence
-// stands there since it has read, and since it has written before. No two holders
-// have the same fence, so that lets in nobody else. With < there is one write to a
-// holder and row, and the fence must not be left there by reading; in return a
-// write that a client or a proxy repeats is refused as well.
+// write compares with <=, not <, because a holder uses the account more than once: its own fence is
+// already stored by its read and its earlier writes. No two holders have the same fence, so this
+// lets no other holder in.
+//
+// With <, each holder could write a row only once, and read must not store the fence. In return, a
+// write that a client or proxy repeats would be rejected too.
 func (f fenced) write(ctx context.Context, balance, fence int64) error {
 	done, err := f.db.ExecContext(ctx,
 		`UPDATE accounts SET balance = :balance, fence = :fence WHERE id = :id AND fence <= :fence`,

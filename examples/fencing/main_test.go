@@ -22,17 +22,16 @@ func embedded(t *testing.T) *quorumtest.Cluster {
 	return cluster
 }
 
-// played runs the story on an account, and checks what happens whether or not the
-// account has a say in it.
-func played(t *testing.T, acc account) outcome {
+// runOn runs the demo on an account, and checks what does not depend on the kind of account.
+func runOn(t *testing.T, acc account) outcome {
 	t.Helper()
-	s, err := newStory(t.Output(), embedded(t).URLs())
+	d, err := newDemo(t.Output(), embedded(t).URLs())
 	require.NoError(t, err)
-	defer s.close()
+	defer d.close()
 
-	o, err := s.tell(t.Context(), acc)
+	o, err := d.run(t.Context(), acc)
 	require.NoError(t, err)
-	require.ErrorIs(t, o.a.lock.Release(t.Context()), quorum.ErrExpired, "A was paused past its window")
+	require.ErrorIs(t, o.a.lock.Release(t.Context()), quorum.ErrExpired, "the pause must outlast the window of A")
 	require.Positive(t, o.a.lock.Fence())
 	require.Greater(t, o.b.lock.Fence(), o.a.lock.Fence())
 	require.EqualValues(t, opening, o.a.read)
@@ -40,28 +39,28 @@ func played(t *testing.T, acc account) outcome {
 	return o
 }
 
-func TestUncheckedLateWriteLosesADeposit(t *testing.T) {
+func TestUnfencedLateWriteLosesDeposit(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	o := played(t, trusting{row{db, "account"}})
+	o := runOn(t, unfenced{row{db, "account"}})
 	require.NoError(t, o.late)
-	require.EqualValues(t, opening+depositA, look(t, db, "account").balance)
+	require.EqualValues(t, opening+depositA, storedIn(t, db, "account").balance)
 }
 
-func TestLateWriteIsRefused(t *testing.T) {
+func TestFencedLateWriteIsRejected(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	o := played(t, fenced{row{db, "account"}})
+	o := runOn(t, fenced{row{db, "account"}})
 	require.ErrorIs(t, o.late, errStale)
-	require.Equal(t, stored{opening + depositB, o.b.lock.Fence()}, look(t, db, "account"))
+	require.Equal(t, stored{opening + depositB, o.b.lock.Fence()}, storedIn(t, db, "account"))
 }
 
-func TestRun(t *testing.T) {
+func TestRunSucceeds(t *testing.T) {
 	t.Parallel()
 	cluster := embedded(t)
 	for name, urls := range map[string]string{
-		"embedded":  "",
-		"one's own": strings.Join(cluster.URLs(), ","),
+		"embedded": "",
+		"given":    strings.Join(cluster.URLs(), ","),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -73,7 +72,7 @@ func TestRun(t *testing.T) {
 	t.Cleanup(func() {
 		for _, m := range cluster.Masters() {
 			for _, key := range m.Keys() {
-				require.NotRegexp(t, "^fencing-", key, "left behind on %v", m)
+				require.NotRegexp(t, "^fencing-", key, "keys left on %v", m)
 			}
 		}
 	})

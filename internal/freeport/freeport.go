@@ -1,5 +1,5 @@
-// Package freeport chooses TCP ports on loopback for test servers that must keep their address when they are
-// stopped and started again.
+// Package freeport picks TCP ports on loopback for test servers that must keep their address across
+// restarts.
 package freeport
 
 import (
@@ -10,13 +10,13 @@ import (
 	"strconv"
 )
 
-// The range lies below the ephemeral ports of every usual system (Linux starts at 32768). A port that the
-// kernel handed out for `:0` can be taken by anybody's outgoing connection while its server is down, and a
-// client that dials it then may even reach itself: TCP connects a socket to its own port.
+// The range lies below the ephemeral ports of every common system (Linux starts at 32768). While a
+// server is down, any outgoing connection may take a port that the kernel picked for ":0". A client
+// that then dials the port may even reach itself, because TCP can connect a socket to its own port.
 const lowest, highest = 20000, 32000
 
-// Pick returns a port that nothing listened on a moment ago. It is not reserved: whoever starts a server on it
-// must be ready to find it taken and pick again.
+// Pick returns a port that nobody listened on a moment ago. It does not reserve the port. A caller
+// that finds the port taken must pick again.
 func Pick() (int, error) {
 	const tries = 100
 	var errs []error

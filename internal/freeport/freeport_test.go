@@ -9,10 +9,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPickedPortCanBeListenedOn(t *testing.T) {
+func TestPickReturnsUsablePortBelowEphemeralRange(t *testing.T) {
 	port, err := freeport.Pick()
 	require.NoError(t, err)
-	require.Less(t, port, 32768, "in the range of outgoing connections")
+	require.Less(t, port, 32768, "the port is in the ephemeral range")
 
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	require.NoError(t, err)

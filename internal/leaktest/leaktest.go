@@ -1,5 +1,4 @@
-// Package leaktest fails a test package that leaves goroutines behind. It is for
-// TestMain:
+// Package leaktest fails a test package that leaks goroutines. Call Main from TestMain:
 //
 //	func TestMain(m *testing.M) { leaktest.Main(m) }
 package leaktest
@@ -10,23 +9,23 @@ import (
 	"go.uber.org/goleak"
 )
 
-// patience is how long goroutines that are about to end are waited for. A pool of
-// go-redis whose dials failed looks once a second whether it may dial again, and
-// notices only then that it was closed.
+// patience is how long Main waits for goroutines that are about to end. A go-redis pool whose dials
+// failed checks once a second whether it may dial again. Only then does it notice that it has been
+// closed.
 const patience = 5 * time.Second
 
-// Main runs the tests and ends the process: with the tests' own code, or with 1 if
-// they passed and left goroutines behind.
-func Main(m goleak.TestingM) { goleak.VerifyTestMain(settling{m}) }
+// Main runs the tests and exits. The exit code is that of the tests, or 1 if they passed but leaked
+// goroutines.
+func Main(m goleak.TestingM) { goleak.VerifyTestMain(waiting{m}) }
 
-// settling is a test run that is over when its goroutines are.
-type settling struct{ goleak.TestingM }
+// waiting is a test run that waits for goroutines to end.
+type waiting struct{ goleak.TestingM }
 
-// Run runs the tests and gives what they started the time to end.
-func (s settling) Run() int {
-	code := s.TestingM.Run()
+// Run runs the tests and gives the goroutines that they started time to end.
+func (w waiting) Run() int {
+	code := w.TestingM.Run()
 	for deadline := time.Now().Add(patience); goleak.Find() != nil && time.Now().Before(deadline); {
-		continue // Find itself waits for a moment
+		continue // Find itself waits a moment
 	}
 	return code
 }

@@ -2,7 +2,8 @@ package redisproc
 
 import "syscall"
 
-// dieWithParent has the kernel kill a child whose parent is gone: a test that panics or times out runs no cleanup.
+// dieWithParent makes the kernel kill the child when its parent dies. A test that panics or times
+// out runs no cleanup.
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -1,5 +1,6 @@
-// Package redisproc runs plain redis-server processes for tests and benchmarks: real masters without a
-// container's network between them and the client, started in a few milliseconds, and stoppable by signals.
+// Package redisproc runs redis-server processes for tests and benchmarks. The masters are real,
+// have no container network between them and the client, start in a few milliseconds, and can be
+// stopped by signals.
 package redisproc
 
 import (
@@ -23,28 +24,31 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// startTimeout bounds a start and a shutdown. Both take milliseconds; a shared CI machine may need seconds.
+// startTimeout bounds a start and a shutdown. Both take milliseconds, but a shared CI machine may
+// need seconds.
 const startTimeout = 15 * time.Second
 
-// program is what is run, from wherever PATH has it.
+// program is the name of the server on PATH.
 const program = "redis-server"
 
-// A Proc is one redis-server process on a loopback port that stays the same for the Proc's life. It keeps nothing
-// on disk but what Restart saves. Addr and URL may be called by anybody at any time; one goroutine at a time
-// may signal, kill and restart a Proc.
+// A Proc is one redis-server process on a loopback port. The port stays the same across restarts.
+// Only Restart writes to disk.
+//
+// Addr and URL are safe for concurrent use. The other methods must not be called concurrently.
 type Proc struct {
 	bin  string // the redis-server program
-	dir  string // its working directory, where Restart saves
+	dir  string // the working directory, where Restart saves the keys
 	port int
 
 	mu  sync.Mutex // guards run
 	run *run
 }
 
-// Start starts n independent masters and waits until they answer. They are killed when the test ends, also
-// where it ends by a crash (on Linux).
+// Start starts n independent masters and waits until they answer. It kills them when the test ends.
+// On Linux they also die if the test process crashes.
 //
-// Without redis-server on PATH the test is skipped, except when REQUIRE_REDIS=1: then it fails.
+// Without redis-server on PATH, Start skips the test. With REQUIRE_REDIS=1 it fails the test
+// instead.
 func Start(tb testing.TB, n int) []*Proc {
 	tb.Helper()
 	lookUp(tb)
@@ -54,29 +58,30 @@ func Start(tb testing.TB, n int) []*Proc {
 		if err != nil {
 			tb.Fatalf("start master %d of %d: %v", i+1, n, err)
 		}
-		tb.Cleanup(func() { _ = p.Kill() }) // an error means that it is gone already
+		tb.Cleanup(func() { _ = p.Kill() }) // an error means that it is already gone
 		procs[i] = p
 	}
 	return procs
 }
 
-// lookUp finds redis-server on PATH, or skips the test or fails it.
+// lookUp finds redis-server on PATH. Without it, lookUp skips or fails the test; see Start.
 func lookUp(tb testing.TB) (bin string) {
 	tb.Helper()
 	bin, err := exec.LookPath(program)
 	if err != nil {
 		if os.Getenv("REQUIRE_REDIS") == "1" {
-			tb.Fatalf("REQUIRE_REDIS=1, but there is no redis-server on PATH: %v", err)
+			tb.Fatalf("REQUIRE_REDIS=1, but no redis-server on PATH: %v", err)
 		}
 		tb.Skipf("no redis-server on PATH (set REQUIRE_REDIS=1 to fail instead)")
 	}
 	return bin
 }
 
-// AtLeast tells whether the redis-server on PATH has this version or a later one, for tests of what older ones
-// lack. A Valkey counts by its own version; its first, 7.2, has all of Redis 7.2.
+// AtLeast reports whether the redis-server on PATH has at least the given version. Tests use it for
+// features that older servers lack. Valkey counts by its own version: its first release, 7.2, has
+// all features of Redis 7.2.
 //
-// Without redis-server on PATH it does what Start does.
+// Without redis-server on PATH, AtLeast skips or fails the test, as Start does.
 func AtLeast(tb testing.TB, major, minor int) bool {
 	tb.Helper()
 	output, err := exec.Command(lookUp(tb), "--version").Output()
@@ -90,7 +95,8 @@ func AtLeast(tb testing.TB, major, minor int) bool {
 	return slices.Compare(got, []int{major, minor}) >= 0
 }
 
-// parseVersion reads the major and minor version from "Redis server v=7.0.15 sha=…" or "Valkey server v=8.0.1 …".
+// parseVersion returns the major and minor version from text like "Redis server v=7.0.15 sha=…" or
+// "Valkey server v=8.0.1 …".
 func parseVersion(text string) ([]int, error) {
 	_, version, _ := strings.Cut(text, " v=")
 	var major, minor int
@@ -100,8 +106,9 @@ func parseVersion(text string) ([]int, error) {
 	return []int{major, minor}, nil
 }
 
-// Launch starts one master with dir as its working directory and waits until it answers, for programs that are no
-// tests. Whoever launched it kills it. Without redis-server on PATH the error is exec.ErrNotFound.
+// Launch starts one master with dir as its working directory and waits until it answers. It is for
+// programs that are not tests. The caller must kill the master. Without redis-server on PATH, the
+// error wraps exec.ErrNotFound.
 func Launch(dir string) (*Proc, error) {
 	bin, err := exec.LookPath(program)
 	if err != nil {
@@ -120,8 +127,8 @@ func (p *Proc) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa
 // URL returns the master's address as a redis:// URL.
 func (p *Proc) URL() string { return "redis://" + p.Addr() }
 
-// Signal sends sig to the process. SIGSTOP makes the master hang: its kernel goes on accepting connections and
-// data, as it does for a process that is stuck. SIGCONT lets it go on.
+// Signal sends sig to the process. SIGSTOP makes the master hang: the kernel still accepts
+// connections and data, as it does for a stuck process. SIGCONT resumes it.
 func (p *Proc) Signal(sig os.Signal) error {
 	r := p.current()
 	if r == nil {
@@ -130,8 +137,8 @@ func (p *Proc) Signal(sig os.Signal) error {
 	return r.cmd.Process.Signal(sig)
 }
 
-// Kill ends the process at once, stopped or not, and returns when it is gone. Its memory is lost, and
-// connections to it are refused until Restart.
+// Kill kills the process, even a stopped one, and waits until it is gone. The keys in memory are
+// lost. Connections are refused until Restart.
 func (p *Proc) Kill() error {
 	r := p.current()
 	if r == nil {
@@ -143,9 +150,10 @@ func (p *Proc) Kill() error {
 	return err
 }
 
-// Restart starts the master again on the same address, killing or shutting it down first if it runs. With wipe
-// it comes back empty. Without, a running master saves its keys and comes back with them, and a killed one comes
-// back with what the last Restart saved. A master stopped by SIGSTOP cannot save: continue it first.
+// Restart starts the master again on the same address. It first ends the process if it is running.
+// With wipe, the master comes back empty. Otherwise a running master saves its keys and comes back
+// with them, and a killed one comes back with the keys that the last Restart saved. A master
+// stopped by SIGSTOP cannot save, so it must be resumed first.
 func (p *Proc) Restart(wipe bool) error {
 	if err := p.stop(wipe); err != nil {
 		return fmt.Errorf("redisproc: restart %s: %w", p.Addr(), err)
@@ -171,7 +179,8 @@ func (p *Proc) stop(wipe bool) error {
 	defer cancel()
 	c := p.client()
 	defer func() { _ = c.Close() }()
-	// A client hears of a shutdown only by its connection's end, so the process is asked whether it worked.
+	// A successful shutdown closes the connection without a reply, so only the end of the process
+	// confirms it.
 	reply := c.ShutdownSave(ctx)
 	select {
 	case <-r.done:
@@ -182,7 +191,8 @@ func (p *Proc) stop(wipe bool) error {
 	}
 }
 
-// startAnywhere chooses the port. It tries others when somebody else was faster.
+// startAnywhere picks a port and starts the master. If another process takes the port first, it
+// tries another one.
 func (p *Proc) startAnywhere() error {
 	const tries = 5
 	var errs []error
@@ -221,8 +231,8 @@ func (p *Proc) start() error {
 	return nil
 }
 
-// ready waits until this very process answers: on a port that was taken by somebody else in the last
-// millisecond another one would.
+// ready waits until this very process answers. Another process may have taken the port in the last
+// millisecond, and would answer instead.
 func (p *Proc) ready(r *run) error {
 	if r.err != nil {
 		return r.err
@@ -241,7 +251,7 @@ func (p *Proc) ready(r *run) error {
 	if got, want := info["Server"]["process_id"], strconv.Itoa(r.cmd.Process.Pid); got != want {
 		return fmt.Errorf("the port belongs to another redis-server (process %s, not %s)", got, want)
 	}
-	for c.Ping(ctx).Err() != nil { // LOADING
+	for c.Ping(ctx).Err() != nil { // still loading
 		if err := r.wait(ctx, 5*time.Millisecond); err != nil {
 			return err
 		}
@@ -249,7 +259,7 @@ func (p *Proc) ready(r *run) error {
 	return nil
 }
 
-// dialable waits for the listener with a bare dial, because go-redis logs every dial that fails.
+// dialable waits for the listener. It dials without go-redis, which logs every failed dial.
 func (p *Proc) dialable(ctx context.Context, r *run) error {
 	for {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.Addr())
@@ -283,16 +293,17 @@ func (p *Proc) set(r *run) {
 	p.run = r
 }
 
-// A run is one life of a process.
+// A run is one execution of the program.
 type run struct {
 	cmd    *exec.Cmd
-	err    error         // of the start; set before launch returns
-	done   chan struct{} // closed when the process is gone and output complete
-	output bytes.Buffer  // may be read once done is closed
+	err    error         // error of the start; set before launch returns
+	done   chan struct{} // closed when the process is gone and output is complete
+	output bytes.Buffer  // readable once done is closed
 }
 
-// launch starts cmd on a thread of its own and keeps that thread until the process is gone: the parent-death
-// signal is sent when the thread that started a process ends, not only when our process does.
+// launch starts cmd on its own OS thread and keeps that thread until the process is gone. The
+// kernel sends the parent-death signal when the thread that started the child ends, not only when
+// our process ends.
 func launch(cmd *exec.Cmd) *run {
 	r := &run{cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &r.output, &r.output
@@ -305,14 +316,14 @@ func launch(cmd *exec.Cmd) *run {
 		r.err = cmd.Start()
 		close(started)
 		if r.err == nil {
-			_ = cmd.Wait() // how it ended is of no interest: it was killed, or its output says why
+			_ = cmd.Wait() // ignored: the process was killed, or its output says what failed
 		}
 	}()
 	<-started
 	return r
 }
 
-// wait passes d, or returns an error when there is nothing left to wait for.
+// wait waits for d. It returns an error if the process or ctx ends first.
 func (r *run) wait(ctx context.Context, d time.Duration) error {
 	select {
 	case <-r.done:

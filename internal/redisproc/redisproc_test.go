@@ -33,7 +33,8 @@ func client(t *testing.T, p *redisproc.Proc) *redis.Client {
 	return c
 }
 
-// refused tells whether the address refuses connections. It dials by itself: go-redis logs failed dials.
+// refused reports whether the address refuses connections. It dials without go-redis, which logs
+// failed dials.
 func refused(addr string) bool {
 	conn, err := net.Dial("tcp", addr)
 	if err == nil {
@@ -48,12 +49,12 @@ func TestMastersAreIndependent(t *testing.T) {
 	for _, p := range procs {
 		ok, err := client(t, p).SetNX(t.Context(), "k", p.Addr(), 0).Result()
 		require.NoError(t, err)
-		require.True(t, ok, "the key was there already: two masters share memory")
+		require.True(t, ok, "the key already exists, so two masters share memory")
 	}
 }
 
-func TestLaunchForPrograms(t *testing.T) {
-	_ = redisproc.Start(t, 1) // which skips the test where there is no redis-server
+func TestLaunchStartsMasterOrReturnsErrNotFound(t *testing.T) {
+	_ = redisproc.Start(t, 1) // skips the test without redis-server
 	p, err := redisproc.Launch(t.TempDir())
 	require.NoError(t, err)
 	require.NoError(t, client(t, p).Ping(t.Context()).Err())
@@ -64,7 +65,7 @@ func TestLaunchForPrograms(t *testing.T) {
 	require.ErrorIs(t, err, exec.ErrNotFound)
 }
 
-func TestKillThenRestart(t *testing.T) {
+func TestRestartAfterKillComesBackEmpty(t *testing.T) {
 	p := redisproc.Start(t, 1)[0]
 	require.NoError(t, client(t, p).Set(t.Context(), "k", "v", 0).Err())
 
@@ -74,10 +75,10 @@ func TestKillThenRestart(t *testing.T) {
 	require.ErrorIs(t, p.Signal(syscall.SIGCONT), os.ErrProcessDone)
 
 	require.NoError(t, p.Restart(false))
-	require.ErrorIs(t, client(t, p).Get(t.Context(), "k").Err(), redis.Nil, "a killed master had saved nothing")
+	require.ErrorIs(t, client(t, p).Get(t.Context(), "k").Err(), redis.Nil, "a killed master has saved nothing")
 }
 
-func TestRestartKeepsOrWipes(t *testing.T) {
+func TestRestartKeepsOrWipesKeys(t *testing.T) {
 	p := redisproc.Start(t, 1)[0]
 	addr := p.Addr()
 	require.NoError(t, client(t, p).Set(t.Context(), "k", "v", 0).Err())
@@ -104,5 +105,5 @@ func TestStoppedMasterHangsUntilContinued(t *testing.T) {
 	require.NoError(t, p.Signal(syscall.SIGCONT))
 	require.NoError(t, c.Ping(t.Context()).Err())
 
-	require.NoError(t, p.Signal(syscall.SIGSTOP)) // the cleanup has to cope with this
+	require.NoError(t, p.Signal(syscall.SIGSTOP)) // the cleanup must cope with a stopped process
 }

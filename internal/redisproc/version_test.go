@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestVersionsOfAllServersAreRead(t *testing.T) {
+func TestParseVersionOfRedisAndValkey(t *testing.T) {
 	for text, want := range map[string][]int{
 		"Redis server v=6.0.16 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64 build=a": {6, 0},
 		"Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=b": {7, 0},
@@ -25,7 +25,7 @@ func TestVersionsOfAllServersAreRead(t *testing.T) {
 	}
 }
 
-func TestAtLeastComparesNumbers(t *testing.T) {
-	assert.True(t, AtLeast(t, 1, 99), "an older major version, whatever the minor")
+func TestAtLeastComparesVersionsNumerically(t *testing.T) {
+	assert.True(t, AtLeast(t, 1, 99), "any minor version of an older major version")
 	assert.False(t, AtLeast(t, 99, 0))
 }

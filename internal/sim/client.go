@@ -22,23 +22,58 @@ type client struct {
 	clock   rateClock
 	manager *quorum.Manager
 	redis   []*redis.Client
-	gone    atomic.Bool // it crashed: nothing leaves it, and nothing reaches it
+	gone    atomic.Bool // it crashed: it sends and receives nothing
 
-	mu       sync.Mutex         // guards all below
-	frozen   chan struct{}      // closed when it goes on; nil while it does
-	open     []*call            // under way
-	makers   map[string][]*call // by token: the calls one of which made it
-	refusals [][]time.Duration  // by master: when it refused something
+	mu        sync.Mutex    // guards the fields below
+	frozen    chan struct{} // closed when the client resumes; nil while it runs
+	openCalls []*apiCall
+	creators  map[string][]*apiCall // by token: the calls one of which created it
+	refusals  [][]time.Duration     // by master: when it refused a request
+}
+
+func (w *world) newClient(index int) *client {
+	r := newRandom(w.seed, w.actor("client", index))
+	c := &client{
+		world: w, index: index, creators: map[string][]*apiCall{}, refusals: make([][]time.Duration, len(w.masters)),
+		clock: rateClock{world: w, rate: 1 - w.cfg.Drift/2*r.Float64(), start: r.between(0, time.Hour), skew: r.between(-w.cfg.ClientSkew, w.cfg.ClientSkew)},
+	}
+	retries := -1
+	if w.cfg.Repeat > 0 {
+		retries = 1 // the links repeat requests; this tells the library
+	}
+	var clients []redis.UniversalClient
+	for _, m := range w.masters {
+		rc := redis.NewClient(&redis.Options{
+			Addr: fmt.Sprintf("127.0.%d.%d:6379", index, m.index), MaxRetries: retries, Protocol: 2, PipelinePoolSize: -1,
+			DialerRetries: 1, DisableIdentity: true,
+		})
+		rc.AddHook(&link{client: c, master: m, patient: w.cfg.Patient,
+			draw: newRandom(w.seed, w.actor("link", index, m.index)),
+			push: newRandom(w.seed, w.actor("push", index, m.index))})
+		clients = append(clients, rc)
+		c.redis = append(c.redis, rc)
+	}
+	manager, err := quorum.New(clients, &quorum.Options{
+		Clock: c.clock, Random: tokenSource{newRandom(w.seed, w.actor("token", index)), c},
+		AttemptTimeout: callTimeout, CloseTimeout: 3 * patience,
+		MinBackoff: 5 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
+		Fencing: w.cfg.Fencing, RestartGuard: w.cfg.Guard,
+	})
+	if err != nil {
+		panic(fmt.Sprintf("sim: %v", err))
+	}
+	c.manager = manager
+	return c
 }
 
 func (c *client) close() {
-	_ = c.manager.Close() // keys of clients that crashed are left to expire
+	_ = c.manager.Close() // the keys of a crashed client stay until they expire
 	for _, rc := range c.redis {
 		_ = rc.Close()
 	}
 }
 
-// work takes, uses and releases locks until the history is over.
+// work acquires, uses and releases locks until the history is over.
 func (c *client) work(worker int) {
 	w := c.world
 	r := newRandom(w.seed, w.actor("worker", c.index, worker))
@@ -52,31 +87,30 @@ func (c *client) work(worker int) {
 		w.mu.Unlock()
 		switch r.IntN(10) {
 		case 0:
-			c.do(r, who, name, ttl)
+			c.useDo(r, who, name, ttl)
 		case 1:
-			if !w.cfg.Tidy { // a period is left to expire
-				c.once(r, who, name, ttl)
+			if !w.cfg.Tidy { // nobody releases a period
+				c.useOnce(r, who, name, ttl)
 			}
 		default:
-			c.use(r, who, name, ttl)
+			c.useLock(r, who, name, ttl)
 		}
 	}
 }
 
-// sleep is time.Sleep for a worker, which does not go on while its client is
-// frozen.
+// sleep is time.Sleep for a worker. It also waits while the client is frozen.
 func (c *client) sleep(r random, d time.Duration) {
 	time.Sleep(d)
-	c.wake(r)
+	c.waitIfFrozen(r)
 }
 
-func (c *client) wake(r random) { c.awake(r.between(1, time.Millisecond)) }
+func (c *client) waitIfFrozen(r random) { c.waitThawed(r.between(1, time.Millisecond)) }
 
-// longestUse bounds how long locks are waited for and held, where TTLs are long.
+// longestUse bounds how long workers wait for a lock and hold it when TTLs are long.
 const longestUse = 6 * time.Second
 
-// use takes a lock by hand, and does with it what people do.
-func (c *client) use(r random, who, name string, ttl time.Duration) {
+// useLock acquires a lock, then extends, releases, overuses or forgets it at random.
+func (c *client) useLock(r random, who, name string, ttl time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, min(3*ttl, longestUse)))
 	defer cancel()
 	acquire := c.manager.TryAcquire
@@ -88,16 +122,16 @@ func (c *client) use(r random, who, name string, ttl time.Duration) {
 	if renewed {
 		opts = append(opts, quorum.AutoRenew(time.Duration(r.IntN(2))*4*ttl))
 	}
-	k := c.begin(name)
+	k := c.startCall(name)
 	l, err := acquire(ctx, name, ttl, opts...)
 	k.end()
-	k.judge(ctx, who, err)
+	k.checkError(ctx, who, err)
 	if err != nil {
 		return
 	}
 	h := c.hold(r, who, l, renewed)
 	for range r.IntN(4) {
-		h.rely(r.between(time.Microsecond, min(ttl, longestUse)/2))
+		h.use(r.between(time.Microsecond, min(ttl, longestUse)/2))
 		if r.chance(0.5) {
 			c.extend(r, h, ttl)
 		}
@@ -107,10 +141,10 @@ func (c *client) use(r random, who, name string, ttl time.Duration) {
 		return
 	}
 	if r.chance(0.1) {
-		c.sleep(r, r.between(ttl, 2*ttl)) // pauses for longer than the lock lasts
+		c.sleep(r, r.between(ttl, 2*ttl)) // pause until the lock has expired
 	}
 	if r.chance(0.1) && !renewed {
-		h.abandon()
+		h.letExpire()
 		return
 	}
 	c.release(r, h)
@@ -122,22 +156,22 @@ func (c *client) extend(r random, h *hold, ttl time.Duration) {
 	longer := r.between(ttl/2, 2*ttl).Truncate(time.Millisecond)
 	before, start := h.lock.Validity(), c.world.now()
 	err := h.lock.Extend(ctx, longer)
-	c.world.log("%s extends %s by %v: %v", h.who, h.lock.Name(), longer, reason(err))
-	h.judgeLoss(err)
+	c.world.log("%s extends %s by %v: %v", h.who, h.lock.Name(), longer, sentinels(err))
+	h.checkLoss(err)
 	switch {
 	case err == nil:
 		h.confirmed = start
-		h.look()
+		h.checkWindow()
 	case errors.Is(err, quorum.ErrLost):
 		if h.lock.Validity() > 0 {
-			c.world.violation("%s: lost, but valid", h.who)
+			c.world.violation("%s: lost, but still valid", h.who)
 		}
 	case errors.Is(err, quorum.ErrNoQuorum):
 		if before <= 0 {
-			c.world.violation("%s: an extension of a lock that was over failed with %v", h.who, err)
+			c.world.violation("%s: extending an expired lock failed with %v", h.who, err)
 		}
 	default:
-		c.world.violation("%s: extend failed with %v", h.who, err)
+		c.world.violation("%s: Extend failed with %v", h.who, err)
 	}
 }
 
@@ -148,212 +182,125 @@ func (c *client) release(r random, h *hold) {
 		cancel()
 	}
 	held := h.lock.Validity() > 0
-	h.over()
+	h.finish()
 	err := h.lock.Release(ctx)
-	c.world.log("%s releases %s: %v", h.who, h.lock.Name(), reason(err))
-	h.judgeLoss(err)
+	c.world.log("%s releases %s: %v", h.who, h.lock.Name(), sentinels(err))
+	h.checkLoss(err)
 	switch {
 	case err == nil && !held:
-		c.world.violation("%s: released a lock that was over", h.who)
-	case errors.Is(err, quorum.ErrLost) && held && !errors.Is(err, quorum.ErrDenied): // which has been judged
-		c.world.violation("%s: lost in the instant of its release: %v", h.who, err)
+		c.world.violation("%s: Release of an expired lock succeeded", h.who)
+	case errors.Is(err, quorum.ErrLost) && held && !errors.Is(err, quorum.ErrDenied): // checkLoss has checked ErrDenied
+		c.world.violation("%s: lost at the instant of its release: %v", h.who, err)
 	}
 }
 
-// do has Do hold the lock.
-func (c *client) do(r random, who, name string, ttl time.Duration) {
+// useDo holds the lock through Do.
+func (c *client) useDo(r random, who, name string, ttl time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, min(5*ttl, longestUse)))
 	defer cancel()
 	working := r.between(time.Microsecond, min(3*ttl, longestUse))
-	ran, k := false, c.begin(name)
+	ran, k := false, c.startCall(name)
 	err := c.manager.Do(ctx, name, ttl, func(ctx context.Context, l *quorum.Lock) error {
 		ran = true
 		k.end()
-		c.world.log("%s does %s", who, name)
+		c.world.log("%s runs Do for %s", who, name)
 		h := c.hold(r, who, l, true)
 		end := time.Now().Add(working)
 		for ctx.Err() == nil && time.Now().Before(end) {
-			h.rely(min(ttl/7+1, longestUse/7, time.Until(end)))
+			h.use(min(ttl/7+1, longestUse/7, time.Until(end)))
 		}
 		if l.Validity() > 0 && errors.Is(context.Cause(ctx), quorum.ErrLost) {
-			c.world.violation("%s: its context says lost, its validity does not", who)
+			c.world.violation("%s: the context says that the lock is lost, Validity says that it is held", who)
 		}
-		h.judgeLoss(context.Cause(ctx))
-		h.over()
+		h.checkLoss(context.Cause(ctx))
+		h.finish()
 		return nil
 	})
-	c.world.log("%s is done with %s: %v", who, name, reason(err))
+	c.world.log("%s ends Do for %s: %v", who, name, sentinels(err))
 	if !ran {
 		k.end()
-		k.judge(ctx, who, err)
+		k.checkError(ctx, who, err)
 	}
 }
 
-// once has Once take a period.
-func (c *client) once(r random, who, name string, period time.Duration) {
+// useOnce takes a period through Once.
+func (c *client) useOnce(r random, who, name string, period time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 5*period))
 	defer cancel()
-	k := c.begin(name)
+	k := c.startCall(name)
 	ran, err := c.manager.Once(ctx, name, period, func(context.Context) error {
 		k.end()
-		c.wake(r)
-		k.period(who, period)
+		c.waitIfFrozen(r)
+		k.recordPeriod(who, period)
 		return nil
 	})
-	c.world.log("%s once %s: %v %v", who, name, ran, reason(err))
+	c.world.log("%s ends Once for %s: ran %v, %v", who, name, ran, sentinels(err))
 	if ran {
 		return
 	}
 	k.end()
 	if err != nil {
-		k.judge(ctx, who, err)
+		k.checkError(ctx, who, err)
 	} else {
-		k.judgeGivenUp(who)
+		k.checkSkipped(who)
 	}
 }
 
-// period records a period that Once has taken, as a hold of its own. Nobody gives
-// it up, so it lasts for what would be the window of a lock. That counts from the
-// attempt that won; here it counts from before the first, which is never later.
-func (k *call) period(who string, period time.Duration) {
+// recordPeriod records a period taken by Once as a hold of its own. Nobody releases it, so it lasts
+// as long as a lock's window would. The window counts from the attempt that won. The hold counts
+// from the start of the call, which is never later.
+func (k *apiCall) recordPeriod(who string, period time.Duration) {
 	w, now := k.client.world, k.client.world.now()
-	end := k.from + k.client.clock.toTrue(clock.DefaultDrift.Window(period))
+	end := k.from + k.client.clock.toTrueTime(clock.DefaultDrift.Window(period))
 	if now >= end {
 		return
 	}
-	standing := 0
+	stored := 0
 	for _, m := range w.masters {
-		if m.stood(k.name, end, end, k.perhapsOwn) {
-			standing++
+		if m.hadToken(k.name, end, end, k.mayOwn) {
+			stored++
 		}
 	}
-	if standing <= w.cfg.Masters/2 && !w.cfg.Forget {
-		w.violation("%s has the period of %s until %v, but its token is to stand on %d of %d masters until then",
-			who, k.name, end, standing, w.cfg.Masters)
+	if stored <= w.cfg.Masters/2 && !w.cfg.Forget {
+		w.violation("%s has the period of %s until %v, but only %d of %d masters store its token until then",
+			who, k.name, end, stored, w.cfg.Masters)
 	}
 	w.history.Add(quorumtest.Hold{Name: k.name, Holder: who + " by Once", From: now, To: end})
 }
 
-// probe takes a lock when all faults are over. It must get it within the time
-// that what is left behind can stand in its way, and a few attempts.
-func (c *client) probe(name string) {
+// mustAcquire acquires a lock after all faults are over. It allows for a few attempts, and for the
+// time during which leftovers can block the lock.
+func (c *client) mustAcquire(name string) {
 	bound := 4*c.world.cfg.TTL + c.world.cfg.Guard + 10*time.Second
 	if c.world.cfg.Tidy {
-		bound = doubts
+		bound = releaseRetries
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
 	l, err := c.manager.Acquire(ctx, name, c.world.cfg.TTL)
 	if err != nil {
-		c.world.violation("a waiter for %s is not served within %v: %v", name, bound, err)
+		c.world.violation("a waiter for %s did not get the lock within %v: %v", name, bound, err)
 		return
 	}
 	h := c.hold(newRandom(c.world.seed, "probe"), "probe", l, false)
-	h.rely(time.Millisecond)
-	h.over()
+	h.use(time.Millisecond)
+	h.finish()
 	if err := l.Release(context.Background()); err != nil {
-		c.world.violation("a release without faults failed: %v", err)
+		c.world.violation("Release failed without faults: %v", err)
 	}
 }
 
-// hold is a lock while somebody relies on it.
-type hold struct {
-	client    *client
-	draw      random // the worker's
-	who       string
-	lock      *quorum.Lock
-	from      time.Duration
-	until     time.Duration // the end of its window, in true time
-	confirmed time.Duration // when the last extension that succeeded was asked for
-	renewed   bool
-	ended     bool
-	baseless  bool // its token was seen not to stand on a quorum
-}
-
-func (c *client) hold(r random, who string, l *quorum.Lock, renewed bool) *hold {
-	c.wake(r)
-	h := &hold{client: c, draw: r, who: who, lock: l, from: c.world.now(), renewed: renewed}
-	h.look()
-	return h
-}
-
-// look reads the window, and checks that the token stands on a quorum, and will
-// until it closes.
-func (h *hold) look() {
-	left := h.lock.Validity()
-	if left <= 0 {
-		return
-	}
-	w := h.client.world
-	end := w.now() + h.client.clock.toTrue(left)
-	h.until = max(h.until, end)
-	standing := 0
-	for _, m := range w.masters {
-		if m.standsUntil(h.lock.Name(), h.lock.Token()) > end && m.fence(h.lock.Name()) >= h.lock.Fence() {
-			standing++
-		}
-	}
-	if (h.lock.Fence() > 0) != w.cfg.Fencing {
-		w.violation("%s has fence %d", h.who, h.lock.Fence())
-	}
-	if standing <= w.cfg.Masters/2 && !w.cfg.Forget && !h.baseless {
-		h.baseless = true
-		w.violation("%s holds %s for %v yet, but for so long its token and fence stand on %d of %d masters",
-			h.who, h.lock.Name(), left, standing, w.cfg.Masters)
-	}
-}
-
-// rely goes on for a while, and looks at the end of it: just before the window
-// closes if that comes first.
-func (h *hold) rely(d time.Duration) {
-	w := h.client.world
-	if left := h.until - w.now() - time.Nanosecond; !h.renewed && left > 0 && left < d {
-		h.client.sleep(h.draw, left)
-		h.look()
-		d -= left
-	}
-	h.client.sleep(h.draw, d)
-	h.look()
-}
-
-// over ends the hold: now, or when its window closed.
-func (h *hold) over() {
-	if h.ended {
-		return
-	}
-	h.ended = true
-	w := h.client.world
-	if left := h.lock.Validity(); left > 0 {
-		h.until = max(h.until, w.now()+h.client.clock.toTrue(left))
-	}
-	to := min(w.now(), h.until)
-	if to <= h.from {
-		return // it was over when its client could first use it
-	}
-	w.history.Add(quorumtest.Hold{
-		Name: h.lock.Name(), Holder: h.who, Token: h.lock.Token(), From: h.from, To: to, Fence: h.lock.Fence(),
-	})
-}
-
-// abandon leaves the lock to expire, and relies on it to the last.
-func (h *hold) abandon() {
-	for h.lock.Validity() > 0 {
-		h.rely(h.client.clock.toTrue(h.lock.Validity()) + time.Nanosecond)
-	}
-	h.over()
-}
-
-// reason is an error's sentinel, for the trace.
-func reason(err error) string {
+// sentinels returns the sentinel errors that err matches, for the trace.
+func sentinels(err error) string {
 	if err == nil {
 		return "ok"
 	}
-	var s string
+	var names string
 	for _, sentinel := range []error{quorum.ErrTaken, quorum.ErrNoQuorum, quorum.ErrExpired, quorum.ErrDenied,
 		quorum.ErrHoldLimit, quorum.ErrLost, quorum.ErrClosed, context.DeadlineExceeded, context.Canceled} {
 		if errors.Is(err, sentinel) {
-			s += fmt.Sprintf("[%v]", sentinel)
+			names += fmt.Sprintf("[%v]", sentinel)
 		}
 	}
-	return s
+	return names
 }

@@ -19,10 +19,9 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// TestEmbeddedHistories goes end to end: go-redis, and the library's own Lua on
-// miniredis, with faults that are drawn from a seed. It is slower than the
-// modelled masters and does not replay to the nanosecond, and there is nothing in
-// it that anybody modelled.
+// TestEmbeddedHistories runs everything end to end: go-redis, and the library's own Lua on
+// miniredis, with faults drawn from a seed. It is slower than the simulated masters, and its
+// histories do not replay to the nanosecond. But nothing in it is a model.
 func TestEmbeddedHistories(t *testing.T) {
 	redis.SetLogger(silent{})
 	const histories = 20
@@ -45,7 +44,7 @@ func embedded(t *testing.T, seed uint64) {
 	require.NoError(t, err)
 	defer func() {
 		assert.NoError(t, cluster.Close())
-		time.Sleep(2 * time.Second) // go-redis' pools end a second after they are closed
+		time.Sleep(2 * time.Second) // go-redis' pools end one second after they are closed
 	}()
 	const length, ttl = 8 * time.Second, time.Second
 	var history quorumtest.History
@@ -67,7 +66,7 @@ func embedded(t *testing.T, seed uint64) {
 		all.Go(func() {
 			for time.Since(start) < length {
 				time.Sleep(time.Duration(draw.IntN(3000)) * time.Millisecond)
-				afflictEmbedded(t, master, draw)
+				injectMasterFault(t, master, draw)
 			}
 		})
 	}
@@ -80,7 +79,7 @@ func embedded(t *testing.T, seed uint64) {
 	}
 }
 
-// useEmbedded takes the lock, relies on it for a while, and lets it go.
+// useEmbedded acquires the lock, uses it for a while, and releases it.
 func useEmbedded(t *testing.T, m *quorum.Manager, draw *rand.Rand, who string, ttl time.Duration, start time.Time, history *quorumtest.History) {
 	t.Helper()
 	pause := func(d time.Duration) { time.Sleep(time.Duration(draw.Int64N(int64(d)))) }
@@ -101,19 +100,19 @@ func useEmbedded(t *testing.T, m *quorum.Manager, draw *rand.Rand, who string, t
 	for range draw.IntN(4) {
 		pause(ttl / 2)
 		if draw.IntN(2) == 0 {
-			_ = l.Extend(context.Background(), ttl) // as it may
+			_ = l.Extend(context.Background(), ttl) // may fail
 		}
 		if left := l.Validity(); left > 0 {
 			end = max(end, time.Since(start)+left)
 		}
 	}
 	hold.To = min(end, time.Since(start))
-	_ = l.Release(ctx) // as it may
+	_ = l.Release(ctx) // may fail
 	history.Add(hold)
 }
 
-// afflictEmbedded has one master suffer something that it gets over.
-func afflictEmbedded(t *testing.T, m *quorumtest.Master, draw *rand.Rand) {
+// injectMasterFault injects a fault into one master, and ends it.
+func injectMasterFault(t *testing.T, m *quorumtest.Master, draw *rand.Rand) {
 	t.Helper()
 	lasting := time.Duration(draw.IntN(1000)) * time.Millisecond
 	k := 1 + draw.IntN(3)

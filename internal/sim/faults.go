@@ -2,8 +2,8 @@ package sim
 
 import "time"
 
-// afflict has one master suffer what masters do.
-func (w *world) afflict(m *master) {
+// injectMasterFaults injects faults into one master until the history is over.
+func (w *world) injectMasterFaults(m *master) {
 	r := newRandom(w.seed, w.actor("afflict", m.index))
 	for n := 0; ; n++ {
 		quiet := r.ExpFloat64() / max(w.cfg.MasterFaults, 1e-9)
@@ -18,7 +18,7 @@ func (w *world) afflict(m *master) {
 		lasting := r.between(10*time.Millisecond, 2*time.Second)
 		switch r.IntN(4) {
 		case 0:
-			refusal := refusals[r.IntN(len(refusals))]
+			refusal := refusalReplies[r.IntN(len(refusalReplies))]
 			w.log("master %d refuses everything for %v: %s", m.index, lasting, refusal)
 			m.refuse(refusal)
 			time.Sleep(lasting)
@@ -44,30 +44,30 @@ func (w *world) afflict(m *master) {
 	}
 }
 
-// refusals are what masters say that are up and do nothing. A real one refuses
-// only writes for want of memory, and as a replica; here it refuses releases too.
-var refusals = []string{
+// refusalReplies are the error replies of masters that are up but unusable. A real master refuses
+// only writes when it is out of memory or a replica; here it refuses releases too.
+var refusalReplies = []string{
 	"LOADING Redis is loading the dataset in memory",
 	"OOM command not allowed when used memory > 'maxmemory'.",
 	"READONLY You can't write against a read only replica.",
 	"WRONGTYPE Operation against a key holding the wrong kind of value",
 }
 
-// memory draws what a master comes back with.
+// memory draws what a master remembers when it comes back.
 func (w *world) memory(r random) memory {
 	switch {
 	case !w.cfg.Forget:
-		return whole
+		return rememberAll
 	case r.chance(0.5):
-		return older
+		return rememberSaved
 	}
-	return none
+	return rememberNothing
 }
 
-// misfortune has one client suffer. It may be frozen for a while, for longer than
-// its locks last, or be cut off for ever, as one that crashed: its locks are held
-// until their windows close, and released by nobody.
-func (c *client) misfortune() {
+// injectClientFaults injects faults into one client. It may freeze for longer than its locks last.
+// Or it may be cut off for good, as if it had crashed: then its holds last until their windows
+// close, and nobody releases the locks.
+func (c *client) injectClientFaults() {
 	w := c.world
 	r := newRandom(w.seed, w.actor("misfortune", c.index))
 	for {
@@ -87,22 +87,20 @@ func (c *client) misfortune() {
 		w.log("client %d is frozen for %v", c.index, lasting)
 		c.freeze()
 		time.Sleep(lasting)
-		w.log("client %d goes on", c.index)
+		w.log("client %d resumes", c.index)
 		c.thaw()
 	}
 }
 
-// A process that is stopped, as by SIGSTOP, does nothing, and its clock goes on.
-// What it sent before is carried out; the answers wait for it, and so does what
-// it was about to send, for which it found time enough before.
+// A stopped process, as by SIGSTOP, does nothing while its clock goes on. Masters execute what it
+// sent before. The replies wait for it, and so does everything that it was about to send.
 //
-// In a bubble of virtual time nobody can stop the Manager's own goroutines. So
-// freezing is put together from what the world has in its hands: the client's
-// links let nothing out and nothing in, and its workers do not act. Meanwhile the
-// Manager's timers fire, so it decides during the freeze what a stopped process
-// would decide at its end, with all that came in by then. A process that is stopped
-// between two lines of the Manager's code, say after a look at the clock, is not
-// covered; quorum's tests of machine sleep are about that.
+// Virtual time cannot stop the Manager's own goroutines. So a freeze stops only what the simulation
+// controls: the client's links let nothing in or out, and its workers do not act. The Manager's
+// timers still fire. During the freeze the Manager decides what a stopped process would decide
+// afterward, knowing everything that has arrived by then. A process that stops between two lines of
+// the Manager's code, say after reading the clock, is not covered here. Package quorum's tests of
+// machine sleep cover it.
 
 func (c *client) freeze() {
 	c.mu.Lock()
@@ -117,9 +115,9 @@ func (c *client) thaw() {
 	c.frozen = nil
 }
 
-// awake returns once the client is not frozen. What waits for that goes on after
-// a while of its own, because no two events share an instant.
-func (c *client) awake(after time.Duration) {
+// waitThawed returns once the client is not frozen. Everything that waits for a thaw continues
+// after its own delay, because no two events share an instant.
+func (c *client) waitThawed(stagger time.Duration) {
 	for {
 		c.mu.Lock()
 		frozen := c.frozen
@@ -128,12 +126,9 @@ func (c *client) awake(after time.Duration) {
 			return
 		}
 		<-frozen
-		time.Sleep(after)
+		time.Sleep(stagger)
 	}
 }
-
-// longestFreeze is longer than any lock lasts that the clients ask for.
-func (c Config) longestFreeze() time.Duration { return 3 * c.TTL }
 
 func (w *world) fault() {
 	w.mu.Lock()

@@ -15,116 +15,117 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// link is the network between one client and one master, in the place of
-// go-redis' own: a hook that never lets a command through to a socket.
+// link is the network between one client and one master. It replaces go-redis' own: its hook never
+// lets a command through to a socket.
 type link struct {
 	client  *client
 	master  *master
-	patient bool // calls last until they fail by themselves, as with go-redis' defaults
+	patient bool // calls ignore the caller's deadline, as with go-redis' defaults
 
 	mu   sync.Mutex // guards draw and push
 	draw random
-	push random // for subscriptions and what comes of them
+	push random // for subscriptions and their messages
 }
 
-// fate is what becomes of one call.
+// fate is what happens to one call.
 type fate struct {
-	there, back        time.Duration
-	thereAgain         time.Duration // how long the second try takes: the first may come later
-	loseThere          bool
-	loseBack           bool
-	again              time.Duration // the client repeats it after this long; 0 if not
-	abandoned          time.Duration // a hook returns after this long, though the call goes on; 0 if not
-	refusedAfter, late time.Duration
-	scatter, scatter2  time.Duration // after a hang, until it is carried out; after a freeze, until it goes on
+	requestDelay, replyDelay time.Duration
+	repeatDelay              time.Duration // delay of the second request; the first may arrive later
+	loseRequest              bool
+	loseReply                bool
+	repeatAfter              time.Duration // the client repeats the request after this long; 0 for never
+	abandonAfter             time.Duration // a hook returns after this long although the call goes on; 0 for never
+	refusedAfter, timeoutLag time.Duration
+	stagger, stagger2        time.Duration // delay after a hang until execution; after a freeze until the call continues
 }
 
-func (l *link) fate() fate {
+func (l *link) drawFate() fate {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.client.world
 	f := fate{
-		there: w.cfg.delay(l.draw), back: w.cfg.delay(l.draw),
+		requestDelay: w.cfg.delay(l.draw), replyDelay: w.cfg.delay(l.draw),
 		refusedAfter: l.draw.between(time.Microsecond, 100*time.Microsecond),
-		late:         l.draw.between(1, time.Millisecond),
+		timeoutLag:   l.draw.between(1, time.Millisecond),
 	}
-	f.scatter, f.scatter2 = l.draw.between(1, time.Millisecond), l.draw.between(1, time.Millisecond)
-	f.thereAgain = w.cfg.delay(l.draw)
+	f.stagger, f.stagger2 = l.draw.between(1, time.Millisecond), l.draw.between(1, time.Millisecond)
+	f.repeatDelay = w.cfg.delay(l.draw)
 	faulty := !w.calm.Load()
-	f.loseThere = l.draw.chance(w.cfg.Loss) && faulty
-	f.loseBack = l.draw.chance(w.cfg.Loss) && faulty
+	f.loseRequest = l.draw.chance(w.cfg.Loss) && faulty
+	f.loseReply = l.draw.chance(w.cfg.Loss) && faulty
 	if l.draw.chance(w.cfg.Late) && faulty {
-		f.there = l.draw.between(time.Millisecond, 3*callTimeout)
+		f.requestDelay = l.draw.between(time.Millisecond, 3*callTimeout)
 	}
 	if l.draw.chance(w.cfg.Late) && faulty {
-		f.back = l.draw.between(time.Millisecond, 3*callTimeout)
+		f.replyDelay = l.draw.between(time.Millisecond, 3*callTimeout)
 	}
 	if l.draw.chance(w.cfg.Repeat) && faulty {
-		f.again = l.draw.between(time.Millisecond, callTimeout)
-		f.loseBack = f.loseBack || l.draw.chance(0.5)
+		f.repeatAfter = l.draw.between(time.Millisecond, callTimeout)
+		f.loseReply = f.loseReply || l.draw.chance(0.5)
 	}
 	if l.draw.chance(w.cfg.Abandon) && faulty {
-		f.abandoned = l.draw.between(time.Microsecond, 2*w.cfg.Latency)
+		f.abandonAfter = l.draw.between(time.Microsecond, 2*w.cfg.Latency)
 	}
 	return f
 }
 
-// callTimeout is quorum.Options.AttemptTimeout in the simulation, patience how
-// long a call of a client without deadlines lasts.
+// callTimeout is quorum.Options.AttemptTimeout in the simulation. patience is how long a call
+// without a deadline lasts.
 const (
 	callTimeout = 200 * time.Millisecond
 	patience    = 5 * callTimeout
 )
 
-// exchange is one call: a batch there, the replies back. A client that repeats does
-// so once, if it has no answer by then or one that it takes for a passing trouble.
-func (l *link) exchange(ctx context.Context, f fate, batch [][]any) ([]any, error) {
-	l.client.awake(f.scatter)
-	defer l.client.awake(f.scatter2)
+// roundTrip sends a batch and waits for the replies. A client that repeats requests does so once,
+// if it has no reply by then, or only an error that go-redis retries.
+func (l *link) roundTrip(ctx context.Context, f fate, batch [][]any) ([]any, error) {
+	l.client.waitThawed(f.stagger)
+	defer l.client.waitThawed(f.stagger2)
 	if l.client.gone.Load() {
-		return nil, l.timeOut(ctx, f, nil)
+		return nil, l.waitForTimeout(ctx, f)
 	}
-	life, down := l.master.state()
+	incarnation, down := l.master.state()
 	if down {
 		time.Sleep(f.refusedAfter)
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
-	answers := make(chan []any, 2)
-	first, err := written(batch)
+	arrived := make(chan []any, 2)
+	first, err := marshal(batch)
 	if err != nil {
 		return nil, err
 	}
-	if !f.loseThere {
-		l.deliver(f.there, f.scatter, f.back, f.loseBack, life, first, answers)
+	if !f.loseRequest {
+		l.send(f.requestDelay, f.stagger, f.replyDelay, f.loseReply, incarnation, first, arrived)
 	}
-	expiry, again := l.expiry(ctx, f), l.repetition(f)
+	timeout, repeat := l.timeoutTimer(ctx, f), l.repeatTimer(f)
 	for {
 		select {
-		case replies := <-answers:
+		case replies := <-arrived:
 			switch {
-			case again != nil && passing(replies):
+			case repeat != nil && retryable(replies):
 				continue
 			case replies == nil:
 				return nil, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 			}
 			return replies, nil
-		case <-again:
-			again = nil
-			life, _ = l.master.state()
-			second, err := written(batch)
+		case <-repeat:
+			repeat = nil
+			incarnation, _ = l.master.state()
+			second, err := marshal(batch)
 			if err != nil {
 				return nil, err
 			}
-			l.deliver(f.thereAgain, f.scatter2, f.back+1, false, life, second, answers)
-		case <-expiry:
-			return nil, l.deadline()
+			l.send(f.repeatDelay, f.stagger2, f.replyDelay+1, false, incarnation, second, arrived)
+		case <-timeout:
+			return nil, l.timeoutError()
 		}
 	}
 }
 
-// written returns a batch as it is put on the wire, which its requests are told of. One
-// that must not be written any more fails the whole.
-func written(batch [][]any) (words [][]any, err error) {
+// marshal returns a batch as it is written to the wire. It calls the MarshalBinary methods of
+// arguments, by which a request learns that it is written. If one of them returns an error, the
+// whole batch fails.
+func marshal(batch [][]any) (words [][]any, err error) {
 	words = make([][]any, len(batch))
 	for i, args := range batch {
 		words[i] = slices.Clone(args)
@@ -141,123 +142,122 @@ func written(batch [][]any) (words [][]any, err error) {
 	return words, nil
 }
 
-// repetition returns when the client repeats the call, nil for never.
-func (l *link) repetition(f fate) <-chan time.Time {
-	if f.again == 0 {
+// repeatTimer fires when the client repeats the request. It is nil for never.
+func (l *link) repeatTimer(f fate) <-chan time.Time {
+	if f.repeatAfter == 0 {
 		return nil
 	}
-	return time.After(f.again)
+	return time.After(f.repeatAfter)
 }
 
-// passing tells whether go-redis would try again after this.
-func passing(replies []any) bool {
+// retryable reports whether go-redis would retry after these replies.
+func retryable(replies []any) bool {
 	if len(replies) == 0 {
 		return true
 	}
-	reply, failed := replies[0].(fault)
+	reply, failed := replies[0].(errorReply)
 	return failed && (strings.HasPrefix(string(reply), "LOADING ") || strings.HasPrefix(string(reply), "READONLY "))
 }
 
-// deliver has the batch carried out later, whether or not anybody waits for it.
-func (l *link) deliver(there, scatter, back time.Duration, lost bool, life int, batch [][]any, answers chan<- []any) {
+// send has the batch executed later, whether or not anybody waits for it.
+func (l *link) send(requestDelay, stagger, replyDelay time.Duration, lost bool, incarnation int, batch [][]any, arrived chan<- []any) {
 	w := l.client.world
-	w.underway.Add(1)
+	w.inFlight.Add(1)
 	go func() {
-		defer w.underway.Done()
-		time.Sleep(there)
-		replies, ok := l.master.execute(life, scatter, batch)
-		if slices.ContainsFunc(replies, refusal) {
-			l.client.refused(l.master.index)
+		defer w.inFlight.Done()
+		time.Sleep(requestDelay)
+		replies, ok := l.master.execute(incarnation, stagger, batch)
+		if slices.ContainsFunc(replies, isRefusal) {
+			l.client.recordRefusal(l.master.index)
 		}
-		time.Sleep(back)
+		time.Sleep(replyDelay)
 		if ok && (lost || l.client.gone.Load()) {
 			return
 		}
 		select {
-		case answers <- replies: // nil if the connection died with the master
+		case arrived <- replies: // nil if the connection broke with the master
 		default:
 		}
 	}()
 }
 
-func (l *link) expiry(ctx context.Context, f fate) <-chan time.Time {
+func (l *link) timeoutTimer(ctx context.Context, f fate) <-chan time.Time {
 	d := patience
 	if deadline, ok := ctx.Deadline(); ok && !l.patient {
 		d = time.Until(deadline)
 	}
-	return time.After(d + f.late)
+	return time.After(d + f.timeoutLag)
 }
 
-func (l *link) timeOut(ctx context.Context, f fate, _ error) error {
-	<-l.expiry(ctx, f)
-	return l.deadline()
+func (l *link) waitForTimeout(ctx context.Context, f fate) error {
+	<-l.timeoutTimer(ctx, f)
+	return l.timeoutError()
 }
 
-func (l *link) deadline() error {
+func (l *link) timeoutError() error {
 	return &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
 }
 
-// DialHook is part of redis.Hook. Only subscriptions are dialled.
+// DialHook implements redis.Hook. Only subscriptions dial.
 func (l *link) DialHook(redis.DialHook) redis.DialHook {
 	return func(context.Context, string, string) (net.Conn, error) { return l.dial() }
 }
 
-// ProcessHook is part of redis.Hook.
+// ProcessHook implements redis.Hook.
 func (l *link) ProcessHook(redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error { return l.process(ctx, []redis.Cmder{cmd}) }
 }
 
-// ProcessPipelineHook is part of redis.Hook.
+// ProcessPipelineHook implements redis.Hook.
 func (l *link) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error { return l.process(ctx, inOrder(cmds)) }
+	return func(ctx context.Context, cmds []redis.Cmder) error { return l.process(ctx, sortedByArgs(cmds)) }
 }
 
-// errAbandoned is what a hook returns that does not wait for the call any more.
-var errAbandoned = errors.New("the hook has lost its patience")
+// errAbandoned is the error of a hook that no longer waits for its call.
+var errAbandoned = errors.New("sim: hook abandoned the call")
 
-// process carries commands out. What an abandoned call brings is still written to
-// its commands.
+// process executes commands. The replies of an abandoned call are still written to its commands.
 func (l *link) process(ctx context.Context, cmds []redis.Cmder) error {
-	if cmds[0].Name() == "hello" { // it belongs to dialling, and takes no time either; see dial
+	if cmds[0].Name() == "hello" { // part of dialing, which takes no time; see dial
 		cmds[0].SetErr(replyError("ERR unknown command hello"))
 		return cmds[0].Err()
 	}
-	f := l.fate()
-	if f.abandoned == 0 {
+	f := l.drawFate()
+	if f.abandonAfter == 0 {
 		replies, err := l.call(ctx, f, cmds)
-		return write(cmds, replies, err)
+		return setReplies(cmds, replies, err)
 	}
 	returned := make(chan error, 1)
 	w := l.client.world
-	w.underway.Add(1)
+	w.inFlight.Add(1)
 	go func() {
-		defer w.underway.Done()
+		defer w.inFlight.Done()
 		replies, err := l.call(ctx, f, cmds)
-		w.quiesce() // go-redis, too, writes to the commands that it was abandoned with
-		returned <- write(cmds, replies, err)
+		w.quiesce() // go-redis also writes to the commands of an abandoned call
+		returned <- setReplies(cmds, replies, err)
 	}()
 	select {
 	case err := <-returned:
 		return err
-	case <-time.After(f.abandoned):
+	case <-time.After(f.abandonAfter):
 		return errAbandoned
 	}
 }
 
-// call exchanges the words of commands for replies.
+// call exchanges the arguments of commands for replies.
 func (l *link) call(ctx context.Context, f fate, cmds []redis.Cmder) ([]any, error) {
 	batch := make([][]any, len(cmds))
 	for i, cmd := range cmds {
 		batch[i] = cmd.Args()
 	}
-	return l.exchange(ctx, f, batch)
+	return l.roundTrip(ctx, f, batch)
 }
 
-// write gives commands their replies, or all of them the error.
-func write(cmds []redis.Cmder, replies []any, err error) (first error) {
+// setReplies gives each command its reply, or all of them the error.
+func setReplies(cmds []redis.Cmder, replies []any, err error) (first error) {
 	for i, cmd := range cmds {
 		if err == nil {
-			cmd.SetErr(answer(cmd, replies[i]))
+			cmd.SetErr(setReply(cmd, replies[i]))
 		} else {
 			cmd.SetErr(err)
 		}
@@ -268,31 +268,31 @@ func write(cmds []redis.Cmder, replies []any, err error) (first error) {
 	return first
 }
 
-// inOrder puts the commands of a batch in an order that does not depend on which
-// goroutine came first at one instant. Any will do: no two of them are about one
+// sortedByArgs sorts the commands of a batch. The order must not depend on which goroutine came
+// first at one instant. Any order will do, because no two commands of a batch concern the same
 // token.
-func inOrder(cmds []redis.Cmder) []redis.Cmder {
+func sortedByArgs(cmds []redis.Cmder) []redis.Cmder {
 	sorted := slices.Clone(cmds)
 	slices.SortStableFunc(sorted, func(a, b redis.Cmder) int {
-		return slices.CompareFunc(a.Args(), b.Args(), func(x, y any) int { return strings.Compare(word(x), word(y)) })
+		return slices.CompareFunc(a.Args(), b.Args(), func(x, y any) int { return strings.Compare(argString(x), argString(y)) })
 	})
 	return sorted
 }
 
-// replyError is an error that a master replied.
+// replyError is an error reply of a master.
 type replyError string
 
 func (e replyError) Error() string { return string(e) }
 
-// RedisError makes it a redis.Error.
+// RedisError implements redis.Error.
 func (e replyError) RedisError() {}
 
-// answer gives a command its reply, and returns the error that go-redis would.
-func answer(cmd redis.Cmder, reply any) error {
+// setReply gives a command its reply, and returns the error that go-redis would return.
+func setReply(cmd redis.Cmder, reply any) error {
 	switch reply := reply.(type) {
 	case nilReply:
 		return redis.Nil
-	case fault:
+	case errorReply:
 		return replyError(reply)
 	default:
 		cmd.(*redis.Cmd).SetVal(reply)

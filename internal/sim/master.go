@@ -7,37 +7,36 @@ import (
 	"time"
 )
 
-// master is a modelled Redis master: the model, a clock with a rate of its own,
-// and a state.
+// master is a simulated Redis master: a model, a clock with its own rate, and a state.
 type master struct {
 	index int
 	world *world
-	rate  float64 // its seconds per true second
+	rate  float64 // master seconds per true second
 
-	mu        sync.Mutex // guards all below
-	failovers int
-	model     *model
-	saved     map[string]entry // its keys at an earlier time
-	down      bool
-	hung      chan struct{} // closed when it continues; nil while it runs
-	life      int           // counts its lives: what was sent to an earlier one is lost
+	mu          sync.Mutex // guards the fields below
+	failovers   int
+	model       *model
+	saved       map[string]entry // its keys at an earlier instant
+	down        bool
+	hung        chan struct{} // closed when the master resumes; nil while it runs
+	incarnation int           // incremented by each kill; requests to an earlier incarnation are lost
 
 	subscribers map[string][]*subscriber // by channel
 
-	refusal string               // what it answers to whatever it is asked; "" if it does as it is asked
-	past    map[string][]stretch // what stood there when, by key
+	refusal string                // the error reply to every request; "" to execute requests
+	history map[string][]interval // what was stored when, by key
 }
 
-// now returns the instant of the master's clock.
+// now returns the instant on the clock of the master.
 func (m *master) now() time.Duration {
 	return time.Duration(float64(m.world.now()) * m.rate)
 }
 
-// execute carries out a batch once the master runs, unless it dies before.
-func (m *master) execute(life int, scatter time.Duration, batch [][]any) (replies []any, ok bool) {
+// execute executes a batch once the master is not hung. It returns false if the master dies first.
+func (m *master) execute(incarnation int, stagger time.Duration, batch [][]any) (replies []any, ok bool) {
 	for {
 		m.mu.Lock()
-		if m.down || m.life != life {
+		if m.down || m.incarnation != incarnation {
 			m.mu.Unlock()
 			return nil, false
 		}
@@ -47,17 +46,17 @@ func (m *master) execute(life int, scatter time.Duration, batch [][]any) (replie
 		}
 		m.mu.Unlock()
 		<-hung
-		// What piled up is carried out in an order of the server's own.
-		time.Sleep(scatter)
+		// The server executes piled-up requests in an order of its own.
+		time.Sleep(stagger)
 	}
 	defer m.mu.Unlock()
 	for _, args := range batch {
 		if m.refusal != "" {
-			replies = append(replies, fault(m.refusal))
+			replies = append(replies, errorReply(m.refusal))
 			continue
 		}
 		replies = append(replies, m.model.execute(m.now(), args))
-		m.note(keyOf(args))
+		m.record(keyOf(args))
 	}
 	for _, message := range m.model.published {
 		for _, s := range m.subscribers[message.channel] {
@@ -68,65 +67,65 @@ func (m *master) execute(life int, scatter time.Duration, batch [][]any) (replie
 	return replies, true
 }
 
-// subscribe has what is published on a channel delivered to s, once the master
-// runs. It returns false if the master has died before.
-func (m *master) subscribe(life int, channel string, s *subscriber) bool {
-	if _, ok := m.execute(life, s.link.scatter(), nil); !ok {
+// subscribe subscribes s to a channel once the master is not hung. It returns false if the master
+// dies first.
+func (m *master) subscribe(incarnation int, channel string, s *subscriber) bool {
+	if _, ok := m.execute(incarnation, s.link.drawStagger(), nil); !ok {
 		return false
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.life != life {
+	if m.incarnation != incarnation {
 		return false
 	}
 	m.subscribers[channel] = append(m.subscribers[channel], s)
 	return true
 }
 
-// listeners returns how many are subscribed to a channel. The caller holds mu.
+// listeners returns the number of subscribers of a channel. The caller holds mu.
 func (m *master) listeners(channel string) int { return len(m.subscribers[channel]) }
 
-// runID is another one in each life.
-func (m *master) runID() string { return fmt.Sprintf("%04x%04x", m.index, m.life) }
+// runID returns the run ID, which differs for each incarnation.
+func (m *master) runID() string { return fmt.Sprintf("%04x%04x", m.index, m.incarnation) }
 
-// state returns the master's life, and whether it is down.
-func (m *master) state() (life int, down bool) {
+// state returns the incarnation, and whether the master is down.
+func (m *master) state() (incarnation int, down bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.life, m.down
+	return m.incarnation, m.down
 }
 
-// stands tells whether anything stands under key.
-func (m *master) stands(key string) bool {
+// hasKey reports whether key exists.
+func (m *master) hasKey(key string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, ok := m.model.standing(m.now(), key)
-	return ok
+	_, exists := m.model.get(m.now(), key)
+	return exists
 }
 
-// standing returns what stands under key.
-func (m *master) standing(key string) (token string, ok bool) {
+// storedToken returns the token stored under key.
+func (m *master) storedToken(key string) (token string, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.model.standing(m.now(), key)
+	return m.model.get(m.now(), key)
 }
 
-// fence returns the fence that is stored for a name, 0 for none.
+// fence returns the fence stored for a name, or 0.
 func (m *master) fence(name string) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	stored, _ := m.model.fenceAt(m.now(), "redlock:aux:fence{"+name+"}") // nothing else is ever stored there
+	stored, _ := m.model.fenceAt(m.now(), "redlock:aux:fence{"+name+"}") // the key never holds anything else
 	return stored
 }
 
-// keys returns how many keys there are, besides the marker of the restart guard,
-// after a time.
+// keys returns how many keys will be left after a while, not counting the marker of the restart
+// guard.
 func (m *master) keys(after time.Duration) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := 0
 	for key := range m.model.keys {
-		if _, ok := m.model.standing(m.now()+after, key); ok && key != "redlock:aux:marker" {
+		if _, ok := m.model.get(m.now()+after, key); ok && key != "redlock:aux:marker" {
 			n++
 		}
 	}
@@ -150,8 +149,7 @@ func (m *master) resume() {
 	}
 }
 
-// refuse has the master answer everything with an error from now on, and with ""
-// no more.
+// refuse makes the master reply to all requests with an error. An empty string ends that.
 func (m *master) refuse(with string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -162,27 +160,27 @@ func (m *master) kill() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.down = true
-	m.life++
+	m.incarnation++
 	for _, subscribers := range m.subscribers {
 		for _, s := range subscribers {
-			_ = s.conn.Close() // it is a pipe
+			_ = s.conn.Close() // closing a pipe cannot fail
 		}
 	}
 	m.subscribers = map[string][]*subscriber{}
 }
 
-// memory is what a master comes back with.
+// memory is what a master remembers when it comes back.
 type memory int
 
 const (
-	whole memory = iota
-	older        // what it had when it was last saved
-	none
+	rememberAll   memory = iota
+	rememberSaved        // the state at the last save
+	rememberNothing
 )
 
 func (m memory) String() string { return [...]string{"all", "an older state", "nothing"}[m] }
 
-// start brings a killed master back. Its scripts are gone in any case.
+// start brings a killed master back. It always loses its scripts.
 func (m *master) start(with memory) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -190,19 +188,18 @@ func (m *master) start(with memory) {
 	m.model = newModel(m.runID(), m.model.epoch)
 	m.model.listeners = m.listeners
 	switch with {
-	case whole:
+	case rememberAll:
 		m.model.keys = keys
-	case older:
+	case rememberSaved:
 		maps.Copy(m.model.keys, m.saved)
-	case none:
+	case rememberNothing:
 	}
 	m.down = false
-	m.noteAll()
+	m.recordAll()
 }
 
-// failOver has a replica take the master's place, and the master take it back from
-// the replica: the process is the same, and has what the replica had got. Who was
-// connected is not any more.
+// failOver lets a replica take over and then the master take back its role. The process is the
+// same, but it has the data of the replica. All connections break.
 func (m *master) failOver() {
 	m.kill()
 	m.mu.Lock()
@@ -214,10 +211,10 @@ func (m *master) failOver() {
 		m.model.keys = map[string]entry{}
 	}
 	m.down = false
-	m.noteAll()
+	m.recordAll()
 }
 
-// save keeps what the master has for a start with an older state.
+// save saves the keys for a later start with an older state.
 func (m *master) save() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

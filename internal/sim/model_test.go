@@ -19,12 +19,11 @@ import (
 	"github.com/quorumlock/redlock/internal/redisproc"
 )
 
-// TestModelIsHonest gives the model and a real Redis the same random operations,
-// and compares every reply and the keys that are left. TTLs are either long or
-// have been over for long when it matters, and the model is told what time it is
-// by Redis before each operation, so that only what the operation itself takes
-// can differ.
-func TestModelIsHonest(t *testing.T) {
+// TestModelMatchesRedis gives the model and a real Redis the same random operations. It compares
+// every reply and the remaining keys. TTLs are either so long or so long over that the duration of
+// the test cannot matter. Before each operation the model takes over the time of Redis, so their
+// clocks differ only by the duration of one operation.
+func TestModelMatchesRedis(t *testing.T) {
 	proc := redisproc.Start(t, 1)[0]
 	client := redis.NewClient(&redis.Options{Addr: proc.Addr(), Protocol: 2})
 	defer func() { _ = client.Close() }()
@@ -34,7 +33,7 @@ func TestModelIsHonest(t *testing.T) {
 		return sections[section][name]
 	}
 	d := &differential{t: t, client: client, run: info("Server", "run_id"), data: info("Replication", "master_replid"),
-		legacy: !redisproc.AtLeast(t, 7, 0)}
+		beforeRedis7: !redisproc.AtLeast(t, 7, 0)}
 	d.load()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -52,24 +51,24 @@ func TestModelIsHonest(t *testing.T) {
 	}
 }
 
-// differential is a model and a real Redis that should be alike.
+// differential compares a model with a real Redis.
 type differential struct {
-	t       *testing.T
-	client  *redis.Client
-	run     string // the run id
-	data    string // the replication id
-	permits []any  // of bootstraps
-	legacy  bool   // it is older than Redis 7
-	scripts map[string]*redis.Script
-	sources map[string]string
-	r       *rand.Rand
-	model   *model
+	t            *testing.T
+	client       *redis.Client
+	run          string // the run ID
+	data         string // the replication ID
+	permits      []any  // granted by bootstrap
+	beforeRedis7 bool
+	scripts      map[string]*redis.Script
+	sources      map[string]string
+	r            *rand.Rand
+	model        *model
 }
 
-// now is what the model's clock shows: nothing has expired yet.
+// now is the instant on the model's clock. It never changes, so nothing expires.
 const now = time.Hour
 
-// load reads the scripts as the library puts them together.
+// load puts the scripts together as the library does.
 func (d *differential) load() {
 	d.scripts, d.sources = map[string]*redis.Script{}, map[string]string{}
 	shared := map[string][]string{"acquire": {"guard", "fence", "queue"}, "keep": {"fence"}, "leave": {"guard", "queue"}, "wait": {"guard", "queue"},
@@ -96,31 +95,32 @@ func (d *differential) step() {
 		return
 	}
 	command := d.command(micros)
-	if d.legacy && command[0] == "set" {
-		// The model is of Redis 7. An older one refuses SET with NX and GET, and does nothing: compareKeys would tell.
-		require.Equal(d.t, fault("ERR syntax error"), replyOf(d.client.Do(d.t.Context(), command...)))
+	if d.beforeRedis7 && command[0] == "set" {
+		// The model is of Redis 7. Older servers reject SET with NX and GET without executing it;
+		// otherwise compareKeys would fail.
+		require.Equal(d.t, errorReply("ERR syntax error"), replyOf(d.client.Do(d.t.Context(), command...)))
 		return
 	}
 	want, got := d.model.execute(now, command), replyOf(d.client.Do(d.t.Context(), command...))
 	if parts, ok := got.([]any); ok && strings.HasPrefix(fmt.Sprint(want), "[1 a word ") {
-		want.([]any)[1] = parts[1] // it has the time in it, to the microsecond
+		want.([]any)[1] = parts[1] // it contains the time in microseconds
 		d.model.keys[permitKey] = entry{value: parts[1].(string), expires: d.model.keys[permitKey].expires}
 		d.permits = []any{"another", parts[1]}
 	}
-	require.True(d.t, sameReply(want, got), "%v: the model says %v, Redis %v", command[2:], want, got)
+	require.True(d.t, sameReply(want, got), "%v: the model replies %v, Redis %v", command[2:], want, got)
 }
 
-// plant puts something under a key that no script would put there just then: what
-// is no fence or no marker, a token without an expiry, or a list.
+// plant stores something that no script would store just then: an invalid fence or marker, a token
+// without an expiry, or a list.
 func (d *differential) plant(micros int64) {
 	if d.r.IntN(2) == 0 {
-		d.plantForeign([]string{fmt.Sprint("lock-", d.r.IntN(3)), d.fenceKey(), marker}[d.r.IntN(3)])
+		d.plantList([]string{fmt.Sprint("lock-", d.r.IntN(3)), d.fenceKey(), marker}[d.r.IntN(3)])
 		return
 	}
 	pick := func(of ...string) string { return of[d.r.IntN(len(of))] }
 	lock, token := fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
 	waiters := "redlock:aux:waiters{" + lock + "}"
-	if e, there := d.model.keys[waiters]; there && d.r.IntN(2) == 0 { // a waiter that died, or is not one
+	if e, there := d.model.keys[waiters]; there && d.r.IntN(2) == 0 { // a dead waiter or an invalid record
 		record := pick("5 3000000 inbox:dead", "nonsense", "")
 		require.NoError(d.t, d.client.HSet(d.t.Context(), waiters, token, record).Err())
 		e.waiters[token] = record
@@ -129,9 +129,9 @@ func (d *differential) plant(micros int64) {
 	key, value := d.fenceKey(), pick("-1", "1e3", "abc", "9007199254740992", "9007199254740991", "", "7", "00000000000000012")
 	if d.r.IntN(3) == 0 {
 		key = marker
-		own := d.model.identity()
-		value = pick("", "nonsense", "0123.4567 77", own+" 77", own+" 0", fmt.Sprint("0123.4567 ", micros/1000+5_000_000),
-			fmt.Sprint(own, " ", micros/1000-5_000_000), fmt.Sprint(own, " ", micros/1000-5_000_000, " first"))
+		identity := d.model.identity()
+		value = pick("", "nonsense", "0123.4567 77", identity+" 77", identity+" 0", fmt.Sprint("0123.4567 ", micros/1000+5_000_000),
+			fmt.Sprint(identity, " ", micros/1000-5_000_000), fmt.Sprint(identity, " ", micros/1000-5_000_000, " first"))
 	}
 	if d.r.IntN(3) == 0 {
 		key, value = fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
@@ -140,14 +140,15 @@ func (d *differential) plant(micros int64) {
 	d.model.keys[key] = entry{value: value}
 }
 
-// plantForeign puts a list there, or clears one away, lest it stay until the end.
-func (d *differential) plantForeign(key string) {
-	was := d.model.keys[key].foreign
+// plantList stores a list under key, or removes the list that is there, so that it does not stay
+// until the end.
+func (d *differential) plantList(key string) {
+	was := d.model.keys[key].otherType
 	require.NoError(d.t, d.client.Del(d.t.Context(), key).Err())
 	delete(d.model.keys, key)
 	if !was {
 		require.NoError(d.t, d.client.RPush(d.t.Context(), key, "something").Err())
-		d.model.keys[key] = entry{foreign: true}
+		d.model.keys[key] = entry{otherType: true}
 	}
 }
 
@@ -160,65 +161,83 @@ func (d *differential) fenceKey() string {
 	return fmt.Sprintf("redlock:aux:fence{lock-%d}", d.r.IntN(3))
 }
 
-// command draws one of the commands that the library sends, for few names and
-// tokens, so that they meet.
+// command draws one of the commands that the library sends. There are few names and tokens, so the
+// commands interfere.
 func (d *differential) command(micros int64) []any {
-	r := d.r
-	lock, token := fmt.Sprint("lock-", r.IntN(3)), fmt.Sprint("token-", r.IntN(3))
-	ttl := strconv.Itoa(1_000_000 * (1 + r.IntN(5)))
-	name := []string{"set", "acquire", "acquire", "acquire", "keep", "keep", "leave", "leave", "wait", "wait", "wait", "inspect", "bootstrap", "flush"}[r.IntN(14)]
-	keys, fence, retention, guard := []any{lock}, "", "0", []string{"0", "0", "10000000"}[r.IntN(3)]
-	if r.IntN(2) == 0 {
-		keys, retention = append(keys, "redlock:aux:fence{"+lock+"}"), "90000000"
-		fence = strconv.FormatInt(max(micros+int64(r.IntN(5)-2)*50_000_000, 0), 10)
-	}
-	withMarker := func(keys []any) []any {
-		if guard != "0" {
-			return append(slices.Clone(keys), marker)
-		}
-		return keys
-	}
-	queue := []any{"redlock:aux:queue{" + lock + "}", "redlock:aux:waiters{" + lock + "}"}
-	ticket := strconv.Itoa(1 + r.IntN(5))
+	lock, token := fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
+	name := []string{"set", "acquire", "acquire", "acquire", "keep", "keep", "leave", "leave", "wait", "wait", "wait",
+		"inspect", "bootstrap", "flush"}[d.r.IntN(14)]
+	guard := []string{"0", "0", "10000000"}[d.r.IntN(3)]
 	switch name {
 	case "set":
-		return []any{"set", lock, token, "nx", "get", "px", ttl}
+		return []any{"set", lock, token, "nx", "get", "px", d.ttl()}
 	case "flush":
 		return []any{"evalsha", "0000000000000000000000000000000000000000", 1, lock, token}
-	case "acquire":
-		n := 0
-		if r.IntN(2) == 0 {
-			n = len(keys) + 1
-			keys = append(keys, queue[0])
-		}
-		return d.call(name, withMarker(keys), token, ttl, fence, retention, guard, n)
-	case "keep":
-		return d.call(name, keys, token, ttl, strconv.Itoa(r.IntN(2)), fence, retention)
-	case "leave":
-		if r.IntN(4) == 0 {
-			return d.call(name, []any{lock}, token, guard, "")
-		}
-		if guard == "0" && r.IntN(2) == 0 {
-			return d.call(name, []any{lock, queue[0]}, token)
-		}
-		return d.call(name, withMarker([]any{lock, queue[0]}), token, guard, []string{"", ticket}[r.IntN(2)])
-	case "wait":
-		if r.IntN(5) == 0 {
-			ticket = ""
-		}
-		lease := []string{"1000000", "2000000"}[r.IntN(2)]
-		return d.call(name, withMarker(append([]any{lock}, queue...)), token, ticket, lease, "3000000", "inbox:"+token, guard)
+	case "acquire", "keep":
+		return d.fencedCommand(name, lock, token, guard, micros)
+	case "leave", "wait":
+		return d.queueCommand(name, lock, token, guard)
 	case "inspect":
-		return d.call(name, withMarker([]any{lock, queue[0]}), guard)
+		return d.call(name, withMarker(guard, lock, queueKey(lock)), guard)
 	}
-	keys, guard = []any{marker, permitKey}, "10000000"
-	if r.IntN(2) == 0 {
+	keys, guard := []any{marker, permitKey}, "10000000"
+	if d.r.IntN(2) == 0 {
 		return d.call(name, keys, guard, "a word")
 	}
 	return d.call(name, keys, append([]any{guard, "", "nonsense"}, d.permits...)...)
 }
 
-// call puts a script's call together, in one form or the other.
+// fencedCommand draws a command that may store a fence.
+func (d *differential) fencedCommand(name, lock, token, guard string, micros int64) []any {
+	keys, fence, retention := []any{lock}, "", "0"
+	if d.r.IntN(2) == 0 {
+		keys, retention = append(keys, "redlock:aux:fence{"+lock+"}"), "90000000"
+		fence = strconv.FormatInt(max(micros+int64(d.r.IntN(5)-2)*50_000_000, 0), 10)
+	}
+	if name == "keep" {
+		return d.call(name, keys, token, d.ttl(), strconv.Itoa(d.r.IntN(2)), fence, retention)
+	}
+	n := 0
+	if d.r.IntN(2) == 0 {
+		n = len(keys) + 1
+		keys = append(keys, queueKey(lock))
+	}
+	return d.call(name, withMarker(guard, keys...), token, d.ttl(), fence, retention, guard, n)
+}
+
+// queueCommand draws a command that uses the queue.
+func (d *differential) queueCommand(name, lock, token, guard string) []any {
+	ticket := strconv.Itoa(1 + d.r.IntN(5))
+	if name == "leave" {
+		if d.r.IntN(4) == 0 {
+			return d.call(name, []any{lock}, token, guard, "")
+		}
+		if guard == "0" && d.r.IntN(2) == 0 {
+			return d.call(name, []any{lock, queueKey(lock)}, token)
+		}
+		return d.call(name, withMarker(guard, lock, queueKey(lock)), token, guard, []string{"", ticket}[d.r.IntN(2)])
+	}
+	if d.r.IntN(5) == 0 {
+		ticket = ""
+	}
+	lease := []string{"1000000", "2000000"}[d.r.IntN(2)]
+	keys := withMarker(guard, lock, queueKey(lock), "redlock:aux:waiters{"+lock+"}")
+	return d.call(name, keys, token, ticket, lease, "3000000", "inbox:"+token, guard)
+}
+
+func (d *differential) ttl() string { return strconv.Itoa(1_000_000 * (1 + d.r.IntN(5))) }
+
+func queueKey(lock string) string { return "redlock:aux:queue{" + lock + "}" }
+
+// withMarker adds the key of the marker if the guard is on.
+func withMarker(guard string, keys ...any) []any {
+	if guard != "0" {
+		keys = append(slices.Clone(keys), marker)
+	}
+	return keys
+}
+
+// call returns a call of a script, by EVAL or EVALSHA.
 func (d *differential) call(name string, keys []any, argv ...any) []any {
 	command := []any{"evalsha", d.scripts[name].Hash(), len(keys)}
 	if d.r.IntN(2) == 0 {
@@ -229,17 +248,17 @@ func (d *differential) call(name string, keys []any, argv ...any) []any {
 
 func replyOf(cmd *redis.Cmd) any {
 	switch val, err := cmd.Result(); {
-	case err == redis.Nil: //nolint:errorlint // go-redis' very value
+	case err == redis.Nil: //nolint:errorlint // go-redis returns exactly this value
 		return nilReply{}
 	case err != nil:
-		return fault(err.Error())
+		return errorReply(err.Error())
 	default:
 		return val
 	}
 }
 
-// sameReply compares replies. Times and what is left of them may differ by what
-// the test itself takes, and errors by all that sameFault lets them.
+// sameReply compares replies. Times and remaining TTLs may differ by the duration of the test.
+// sameError compares errors.
 func sameReply(want, got any) bool {
 	a, ok1 := want.([]any)
 	b, ok2 := got.([]any)
@@ -256,17 +275,17 @@ func sameReply(want, got any) bool {
 	if ok1 && ok2 && m > 1000 {
 		return max(m-n, n-m) < 60_000_000
 	}
-	f, ok1 := want.(fault)
-	g, ok2 := got.(fault)
+	f, ok1 := want.(errorReply)
+	g, ok2 := got.(errorReply)
 	if ok1 && ok2 {
-		return sameFault(string(f), string(g))
+		return sameError(string(f), string(g))
 	}
 	return assert.ObjectsAreEqual(want, got)
 }
 
-// sameFault compares errors by their codes: every server words them in its own
-// way. What follows ERR is the script's own text, which all of them repeat.
-func sameFault(want, got string) bool {
+// sameError compares errors by their codes, because every server words them differently. The text
+// after ERR comes from the script, and all servers repeat it.
+func sameError(want, got string) bool {
 	if code(want) != code(got) {
 		return false
 	}
@@ -274,8 +293,8 @@ func sameFault(want, got string) bool {
 	return !own || strings.Contains(got, text)
 }
 
-// code returns an error's code, its first word. A server before Redis 7 hides the
-// code of what failed inside a script in its text.
+// code returns the code of an error, its first word. Before Redis 7, a server puts the code of an
+// error inside a script into the middle of its text.
 func code(text string) string {
 	if inner := innerCode.FindStringSubmatch(text); inner != nil {
 		return inner[1]
@@ -286,8 +305,8 @@ func code(text string) string {
 
 var innerCode = regexp.MustCompile(`^ERR Error running script .*@user_script: ?\d+: ([A-Z]+) `)
 
-// TestErrorsAreComparedByTheirCodes: as Redis 6, 7 and 8 and Valkey word them.
-func TestErrorsAreComparedByTheirCodes(t *testing.T) {
+// TestErrorRepliesAreComparedByCode uses the wordings of Redis 6, 7 and 8 and of Valkey.
+func TestErrorRepliesAreComparedByCode(t *testing.T) {
 	const noScript, wrongType = "NOSCRIPT No matching script. Please use EVAL.", "WRONGTYPE Operation against a key holding the wrong kind of value"
 	const noFence = "ERR no fencing token is stored, but something else"
 	same := map[string][]string{
@@ -300,12 +319,12 @@ func TestErrorsAreComparedByTheirCodes(t *testing.T) {
 	for want := range same {
 		for other, texts := range same {
 			for _, got := range texts {
-				assert.Equal(t, want == other, sameReply(fault(want), fault(got)), "%s\n%s", want, got)
+				assert.Equal(t, want == other, sameReply(errorReply(want), errorReply(got)), "%s\n%s", want, got)
 			}
 		}
 	}
-	assert.False(t, sameReply(fault(noFence), fault("ERR attempt to compare nil with number")), "a script's own text counts")
-	assert.False(t, sameReply(fault(noFence), nilReply{}))
+	assert.False(t, sameReply(errorReply(noFence), errorReply("ERR attempt to compare nil with number")), "the text of a script is compared too")
+	assert.False(t, sameReply(errorReply(noFence), nilReply{}))
 }
 
 func compareKeys(t *testing.T, client *redis.Client, m *model) {
@@ -318,16 +337,16 @@ func compareKeys(t *testing.T, client *redis.Client, m *model) {
 			compareQueue(t, client, key, e)
 			continue
 		}
-		standing := client.Get(context.Background(), key).Val()
+		value := client.Get(context.Background(), key).Val()
 		if run, since, found := strings.Cut(e.value, " "); key == marker && found {
-			again, later, _ := strings.Cut(standing, " ")
+			again, later, _ := strings.Cut(value, " ")
 			since, first, _ := strings.Cut(since, " ")
 			later, isFirst, _ := strings.Cut(later, " ")
 			assert.Equal(t, run, again)
 			assert.Equal(t, first, isFirst)
 			assert.InDelta(t, number(since), number(later), 60_000)
 		} else {
-			assert.Equal(t, e.value, standing, key)
+			assert.Equal(t, e.value, value, key)
 		}
 		left, expires := client.PTTL(context.Background(), key).Val(), e.expires-now
 		if e.expires == 0 {
@@ -337,7 +356,7 @@ func compareKeys(t *testing.T, client *redis.Client, m *model) {
 	}
 }
 
-// compareQueue compares a queue, or what is known of those in it.
+// compareQueue compares a queue, or the hash of its waiters.
 func compareQueue(t *testing.T, client *redis.Client, key string, e entry) {
 	t.Helper()
 	if e.queue != nil {
@@ -362,8 +381,8 @@ func compareQueue(t *testing.T, client *redis.Client, key string, e entry) {
 	}
 }
 
-// TestModelExpires: what the real server does by itself.
-func TestModelExpires(t *testing.T) {
+// TestModelKeyExpires checks expiry, which TestModelMatchesRedis cannot.
+func TestModelKeyExpires(t *testing.T) {
 	m := newModel("", 0)
 	set := []any{"set", "k", "a", "nx", "get", "px", 100}
 	assert.Equal(t, nilReply{}, m.execute(0, set))

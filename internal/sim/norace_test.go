@@ -2,5 +2,5 @@
 
 package sim_test
 
-// standardHistories is how many TestHistories makes unless it is told otherwise.
+// standardHistories is the default number of histories in TestHistories.
 const standardHistories = 1000

@@ -2,5 +2,5 @@
 
 package sim_test
 
-// standardHistories is fewer with the race detector, which costs six times.
+// standardHistories is lower with the race detector, which makes histories six times slower.
 const standardHistories = 300

@@ -6,27 +6,26 @@ import (
 	"time"
 )
 
-// random is one actor's source of random values. Each actor has its own, seeded
-// by the history's seed and the actor's name, and draws from it in an order of
-// its own. So what it draws does not depend on how goroutines happen to be
-// scheduled, and a seed replays to the same history.
+// random is one actor's source of random values. It is seeded by the history's seed and the actor's
+// name, and the actor draws from it in its own order. So the values do not depend on how goroutines
+// are scheduled, and a seed always replays the same history.
 type random struct{ *rand.Rand }
 
 func newRandom(seed uint64, actor string) random {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(actor)) // never fails, see hash.Hash
+	_, _ = h.Write([]byte(actor)) // a hash.Hash never fails
 	return random{rand.New(rand.NewPCG(seed, h.Sum64()))}
 }
 
-// chance is true with probability p.
+// chance returns true with probability p.
 func (r random) chance(p float64) bool { return r.Float64() < p }
 
-// between draws a duration, to the nanosecond: no two events share an instant.
+// between draws a duration to the nanosecond, so that no two events share an instant.
 func (r random) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(r.Int64N(int64(most-least)+1))
 }
 
-// Read makes it a source of tokens.
+// Read implements io.Reader; see tokenSource.
 func (r random) Read(p []byte) (int, error) {
 	for i := range p {
 		p[i] = byte(r.Uint32())

@@ -20,30 +20,29 @@ import (
 )
 
 var (
-	histories = flag.Int("sim.histories", 0, "how many histories TestHistories makes (default 1000, 300 with -race)")
-	firstSeed = flag.Uint64("sim.first", 0, "the seed of the first of them")
-	soak      = flag.Duration("sim.soak", 0, "make histories for this long instead")
-	oneSeed   = flag.Int64("sim.seed", -1, "make this one history only, and print it")
-	violate   = flag.String("sim.violate", "", "with -sim.seed: what to do to it, one of the names in variants")
+	histories = flag.Int("sim.histories", 0, "number of histories that TestHistories runs (default 1000, or 300 with -race)")
+	firstSeed = flag.Uint64("sim.first", 0, "seed of the first history")
+	soak      = flag.Duration("sim.soak", 0, "run histories for this long instead")
+	oneSeed   = flag.Int64("sim.seed", -1, "run only the history of this seed, and print it")
+	violate   = flag.String("sim.violate", "", "with -sim.seed: name of the variant to run, see variants")
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // histories are short and leave much behind: a quarter more of them a second
+		debug.SetGCPercent(400) // histories are short and allocate much: this runs a quarter more of them per second
 	}
 	leaktest.Main(m)
 }
 
-// run makes one history on virtual time.
+// run runs one history on virtual time.
 func run(t *testing.T, seed uint64, cfg sim.Config) (report sim.Report) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) { report = sim.Run(seed, cfg) })
 	return report
 }
 
-// TestHistories makes histories of everything that the library is safe against,
-// and checks each. A seed that fails is printed with the command that replays
-// it.
+// TestHistories runs histories within everything that the library guarantees safety against, and
+// checks each. If one fails, it prints the command that replays it.
 func TestHistories(t *testing.T) {
 	if *oneSeed >= 0 {
 		r := run(t, uint64(*oneSeed), config(t, uint64(*oneSeed), *violate))
@@ -76,18 +75,18 @@ func TestHistories(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d histories, %.0f a second: %d operations, %d holds, %d faults of masters and clients",
+	t.Logf("%d histories, %.0f per second: %d operations, %d holds, %d faults of masters and clients",
 		done.Load(), float64(done.Load())/time.Since(start).Seconds(), operations.Load(), holds.Load(), faults.Load())
 	assert.Positive(t, holds.Load())
 }
 
-// variants are what some tests here do to the configuration of a seed.
+// variants change the configuration that a seed draws.
 var variants = map[string]func(*sim.Config){
 	"": func(*sim.Config) {},
-	// What is not guaranteed.
+	// These break an assumption of the guarantee.
 	"forget": func(c *sim.Config) { c.Forget, c.Guard, c.MasterFaults = true, 0, 1 },
 	"drift":  func(c *sim.Config) { c.Drift = 0.5 },
-	// What is guaranteed against the same.
+	// These restore the guarantee.
 	"forget-guarded": func(c *sim.Config) {
 		c.Forget, c.Guard, c.MasterFaults = true, c.LongestTTL(), 1
 		c.Skew = min(c.Skew, c.Guard/4)
@@ -103,25 +102,24 @@ func config(t *testing.T, seed uint64, variant string) sim.Config {
 	change, ok := variants[variant]
 	require.True(t, ok, "no variant %q", variant)
 	cfg := sim.Random(seed)
-	if variant != "" && cfg.Tidy { // it is for what this library is safe against
+	if variant != "" && cfg.Tidy { // Tidy needs an intact guarantee
 		cfg.Tidy, cfg.TTL = false, time.Second
 	}
 	change(&cfg)
 	return cfg
 }
 
-// replay tells how to make a history again, and what led to its violation.
+// replay tells how to replay a history, and shows the events before its violation.
 func replay(r sim.Report, variant string) string {
 	if variant != "" {
 		variant = " -sim.violate=" + variant
 	}
-	lines := strings.Split(r.Trace[:r.Broken], "\n")
-	return fmt.Sprintf("seed %d\nreplay it: go test ./internal/sim -run TestHistories -sim.seed=%d%s -v\n%+v\nthe end of it:\n%s",
+	lines := strings.Split(r.Trace[:r.ViolationEnd], "\n")
+	return fmt.Sprintf("seed %d\nto replay: go test ./internal/sim -run TestHistories -sim.seed=%d%s -v\n%+v\nlast events:\n%s",
 		r.Seed, r.Seed, variant, r.Config, strings.Join(lines[max(0, len(lines)-40):], "\n"))
 }
 
-// TestSameSeedSameHistory: a failure that cannot be replayed is of little use.
-func TestSameSeedSameHistory(t *testing.T) {
+func TestSameSeedGivesSameHistory(t *testing.T) {
 	for seed := range uint64(30) {
 		first, second := run(t, seed, sim.Random(seed)), run(t, seed, sim.Random(seed))
 		require.NotEmpty(t, first.Trace)
@@ -130,7 +128,8 @@ func TestSameSeedSameHistory(t *testing.T) {
 	assert.NotEqual(t, run(t, 1, sim.Random(1)).Trace, run(t, 2, sim.Random(1)).Trace)
 }
 
-// secondHolders makes histories until some have a second holder, or there are many.
+// secondHolders runs up to 400 histories and returns the first ones with a second holder, as many
+// as wanted.
 func secondHolders(t *testing.T, variant string, wanted int) (found []sim.Report) {
 	t.Helper()
 	for seed := uint64(0); seed < 400 && len(found) < wanted; seed++ {
@@ -139,17 +138,16 @@ func secondHolders(t *testing.T, variant string, wanted int) (found []sim.Report
 			found = append(found, r)
 		}
 	}
-	require.Equal(t, wanted, len(found), "second holders in 400 histories")
+	require.Equal(t, wanted, len(found), "histories with a second holder among 400")
 	return found
 }
 
-// TestNotGuaranteed shows what the library does not promise, and that the
-// checker sees it: each of these breaks what Redlock assumes, and leads to a
-// second holder.
-func TestNotGuaranteed(t *testing.T) {
+// TestBrokenAssumptionAllowsSecondHolder shows what the library does not promise, and that the
+// checker detects it. Each case breaks an assumption of Redlock, which leads to a second holder.
+func TestBrokenAssumptionAllowsSecondHolder(t *testing.T) {
 	for assumption, variant := range map[string]string{
-		"masters remember what they granted":           "forget",
-		"clock rates differ by no more than the drift": "drift",
+		"masters remember their grants":           "forget",
+		"clock rates differ by at most the drift": "drift",
 	} {
 		t.Run(assumption, func(t *testing.T) {
 			r := secondHolders(t, variant, 1)[0]
@@ -163,9 +161,9 @@ func TestNotGuaranteed(t *testing.T) {
 	}
 }
 
-// TestGuardKeepsTheSecondHolderOut where masters forget: the same seeds and
-// configurations have one without it.
-func TestGuardKeepsTheSecondHolderOut(t *testing.T) {
+// TestRestartGuardPreventsSecondHolder replays histories in which forgetful masters let a second
+// holder in. With the restart guard there is none.
+func TestRestartGuardPreventsSecondHolder(t *testing.T) {
 	holds := 0
 	for _, without := range secondHolders(t, "forget", 4) {
 		r := run(t, without.Seed, config(t, without.Seed, "forget-guarded"))
@@ -175,9 +173,9 @@ func TestGuardKeepsTheSecondHolderOut(t *testing.T) {
 	assert.Positive(t, holds)
 }
 
-// TestFencesKeepTheOrder whatever the clocks of masters and clients say. It is why
-// there is a second round: see test/mutants.
-func TestFencesKeepTheOrder(t *testing.T) {
+// TestFencesIncreaseDespiteClockSkew is why acquiring with a fence takes a second round; see
+// test/mutants.
+func TestFencesIncreaseDespiteClockSkew(t *testing.T) {
 	holds := 0
 	for seed := range uint64(100) {
 		r := run(t, seed, config(t, seed, "skew"))

@@ -11,94 +11,93 @@ import (
 	"time"
 )
 
-// subscriber is the master's end of a connection that a client subscribes on.
-// What is published may be lost, come twice, late, and in any order.
+// subscriber is the master's end of a connection on which a client subscribes. Messages may be
+// lost, duplicated, delayed and reordered.
 type subscriber struct {
 	link *link
 	conn net.Conn
 }
 
-// dial connects to the master, for a subscription. It takes no time: go-redis waits
-// for it under a lock that who closes the subscription waits for, and virtual time
-// stands still while a goroutine waits for a lock.
+// dial connects a subscription to the master. It must take no time. go-redis dials while holding a
+// mutex that Close needs too, and virtual time stands still while a goroutine waits for a mutex.
 func (l *link) dial() (net.Conn, error) {
 	w := l.client.world
-	life, down := l.master.state()
+	incarnation, down := l.master.state()
 	if down || l.client.gone.Load() {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	}
 	ours, theirs := net.Pipe()
 	s := &subscriber{link: l, conn: theirs}
-	w.underway.Add(1)
+	w.inFlight.Add(1)
 	go func() {
-		defer w.underway.Done()
-		s.serve(life)
+		defer w.inFlight.Done()
+		s.serve(incarnation)
 	}()
 	return ours, nil
 }
 
-// serve answers the commands that subscribers send, until the connection ends.
-func (s *subscriber) serve(life int) {
-	defer func() { _ = s.conn.Close() }() // it is a pipe
+// serve replies to the commands of a subscriber until the connection ends.
+func (s *subscriber) serve(incarnation int) {
+	defer func() { _ = s.conn.Close() }() // closing a pipe cannot fail
 	for r := bufio.NewReader(s.conn); ; {
 		words, err := readCommand(r)
 		if err != nil {
 			return
 		}
-		there, back := s.link.crossing()
-		time.Sleep(there)
+		requestDelay, replyDelay := s.link.drawDelays()
+		time.Sleep(requestDelay)
 		reply := "*2\r\n$4\r\npong\r\n$0\r\n\r\n"
 		if strings.EqualFold(words[0], "subscribe") {
-			if !s.link.master.subscribe(life, words[1], s) {
+			if !s.link.master.subscribe(incarnation, words[1], s) {
 				return
 			}
 			reply = fmt.Sprintf("*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:1\r\n", len(words[1]), words[1])
 		}
-		time.Sleep(back)
-		s.link.client.awake(there)
+		time.Sleep(replyDelay)
+		s.link.client.waitThawed(requestDelay)
 		if _, err := io.WriteString(s.conn, reply); err != nil {
 			return
 		}
 	}
 }
 
-// deliver has a message arrive, if and when the network lets it. The caller holds
-// the master's mu.
+// deliver sends a message to the client if and when the network lets it. The caller holds the mu of
+// the master.
 func (s *subscriber) deliver(m message) {
 	w := s.link.client.world
-	for _, after := range s.link.deliveries() {
-		w.underway.Add(1)
-		scatter := s.link.scatter()
+	for _, after := range s.link.drawDeliveries() {
+		w.inFlight.Add(1)
+		stagger := s.link.drawStagger()
 		go func() {
-			defer w.underway.Done()
+			defer w.inFlight.Done()
 			time.Sleep(after)
-			s.link.client.awake(scatter)
+			s.link.client.waitThawed(stagger)
 			if s.link.client.gone.Load() {
 				return
 			}
 			_, _ = fmt.Fprintf(s.conn, "*3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n",
-				len(m.channel), m.channel, len(m.payload), m.payload) // it may have been closed
+				len(m.channel), m.channel, len(m.payload), m.payload) // the client may have closed the pipe
 		}()
 	}
 }
 
-// crossing draws how long a message takes there, and its answer back.
-func (l *link) crossing() (there, back time.Duration) {
+// drawDelays draws the delays of a request and its reply.
+func (l *link) drawDelays() (requestDelay, replyDelay time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.client.world
 	return w.cfg.delay(l.push), w.cfg.delay(l.push)
 }
 
-// scatter draws when a master that hung comes round to what piled up.
-func (l *link) scatter() time.Duration {
+// drawStagger draws how long after a hang the master executes a request.
+func (l *link) drawStagger() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.push.between(1, time.Millisecond)
 }
 
-// deliveries draws when a published message arrives: not at all, once, or twice.
-func (l *link) deliveries() (after []time.Duration) {
+// drawDeliveries draws the delays of a published message: none, one, or two if it is duplicated.
+func (l *link) drawDeliveries() (after []time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	w := l.client.world

@@ -21,7 +21,7 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// rights are the words of a documented ACL SETUSER line after the user's name.
+// rights are the words after the user name in a documented ACL SETUSER line.
 type rights []string
 
 var (
@@ -29,32 +29,32 @@ var (
 	password = regexp.MustCompile(`^>(.*)$`)
 )
 
-// documentedRights returns the lines of a file, as many as it must have.
-func documentedRights(t *testing.T, file string, lines int) (all []rights) {
+// documentedRights returns the rights in a file, which must contain the given number of lines.
+func documentedRights(t *testing.T, file string, lines int) (found []rights) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, file))
 	require.NoError(t, err)
 	for _, line := range setUser.FindAllStringSubmatch(string(text), -1) {
-		all = append(all, strings.Fields(line[1]))
+		found = append(found, strings.Fields(line[1]))
 	}
-	require.Len(t, all, lines, "ACL SETUSER lines in %s", file)
-	return all
+	require.Len(t, found, lines, "ACL SETUSER lines in %s", file)
+	return found
 }
 
-// without returns the rights but for one word.
+// without returns the rights without one word.
 func (r rights) without(word string) rights {
 	return slices.DeleteFunc(slices.Clone(r), func(w string) bool { return w == word })
 }
 
-// prefix is what the locks' names must begin with: the first key pattern says it.
+// prefix returns the prefix of lock names, from the first key pattern.
 func (r rights) prefix(t *testing.T) string {
 	t.Helper()
 	i := slices.IndexFunc(r, func(w string) bool { return strings.HasPrefix(w, "~") })
-	require.GreaterOrEqual(t, i, 0, "the line names no keys")
+	require.GreaterOrEqual(t, i, 0, "the line has no key pattern")
 	return strings.TrimSuffix(r[i][1:], "*")
 }
 
-// user is somebody with the given rights and no others, on a master of its own.
+// user is a user of its own master, with exactly the given rights.
 type user struct {
 	prefix, url string
 	opts        *redis.Options
@@ -82,7 +82,7 @@ func newUser(t *testing.T, r rights) *user {
 	return u
 }
 
-// denied returns what the master has refused the user for want of rights.
+// denied returns the commands that the master denied the user.
 func (u *user) denied(ctx context.Context) (denied []string, err error) {
 	log, err := u.admin.ACLLog(ctx, 100).Result()
 	for _, e := range log {
@@ -91,8 +91,8 @@ func (u *user) denied(ctx context.Context) (denied []string, err error) {
 	return denied, err
 }
 
-// managers calls use with two Managers of the user.
-func (u *user) managers(opts quorum.Options, use func(a, b *quorum.Manager) error) (err error) {
+// withManagers calls use with two Managers of the user.
+func (u *user) withManagers(opts quorum.Options, use func(a, b *quorum.Manager) error) (err error) {
 	opts.Prefix = u.prefix
 	var both [2]*quorum.Manager
 	for i := range both {
@@ -108,25 +108,25 @@ func (u *user) managers(opts quorum.Options, use func(a, b *quorum.Manager) erro
 
 const lockTTL = 10 * time.Second
 
-// locks takes, extends and releases a lock, by one command and by scripts, and waits for it.
-func (u *user) locks(ctx context.Context, opts quorum.Options) error {
-	return u.managers(opts, func(a, b *quorum.Manager) error {
+// useLocks acquires, extends and releases a lock, by SET and by scripts, and waits for it.
+func (u *user) useLocks(ctx context.Context, opts quorum.Options) error {
+	return u.withManagers(opts, func(a, b *quorum.Manager) error {
 		l, err := a.TryAcquire(ctx, "job", lockTTL)
 		if err != nil {
 			return err
 		}
 		if _, err := b.TryAcquire(ctx, "job", lockTTL); !errors.Is(err, quorum.ErrTaken) {
-			return fmt.Errorf("not taken: %w", err)
+			return fmt.Errorf("second TryAcquire: got %w, want ErrTaken", err)
 		}
 		if err := l.Extend(ctx, 2*lockTTL); err != nil {
 			return err
 		}
 		if i, err := b.Inspect(ctx, "job"); err != nil || i.Holder != l.Token() {
-			return fmt.Errorf("inspected: %v, %w", i, err)
+			return fmt.Errorf("Inspect returned %v, %w", i, err)
 		}
 		var holder errgroup.Group
 		holder.Go(func() error {
-			time.Sleep(50 * time.Millisecond) // for the other to find it taken
+			time.Sleep(50 * time.Millisecond) // let the other Manager find it taken
 			return l.Release(ctx)
 		})
 		err = b.Do(ctx, "job", lockTTL, func(context.Context, *quorum.Lock) error { return nil })
@@ -134,8 +134,9 @@ func (u *user) locks(ctx context.Context, opts quorum.Options) error {
 	})
 }
 
-// preset takes a lock with a client that is not set up for locking.
-func (u *user) preset(ctx context.Context) error {
+// useUnconfiguredClient acquires and releases a lock with a client that was not configured for
+// locking.
+func (u *user) useUnconfiguredClient(ctx context.Context) error {
 	client := redis.NewClient(u.opts)
 	m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Prefix: u.prefix})
 	if err != nil {
@@ -148,16 +149,16 @@ func (u *user) preset(ctx context.Context) error {
 	return errors.Join(err, m.Close(), client.Close())
 }
 
-// handsOn has a lock handed on, by a message, to one who waits in the queue for it.
-func (u *user) handsOn(ctx context.Context, opts quorum.Options) error {
-	return u.managers(opts, func(a, b *quorum.Manager) error {
+// handOff hands a lock off to a waiter in the queue, which a message notifies.
+func (u *user) handOff(ctx context.Context, opts quorum.Options) error {
+	return u.withManagers(opts, func(a, b *quorum.Manager) error {
 		l, err := a.TryAcquire(ctx, "queued", lockTTL)
 		if err != nil {
 			return err
 		}
-		told := u.admin.PSubscribe(ctx, "redlock:aux:*")
-		defer func() { _ = told.Close() }() // nothing is left to be said on it
-		if _, err := told.Receive(ctx); err != nil {
+		messages := u.admin.PSubscribe(ctx, "redlock:aux:*")
+		defer func() { _ = messages.Close() }() // no more messages are expected
+		if _, err := messages.Receive(ctx); err != nil {
 			return err
 		}
 		var next *quorum.Lock
@@ -169,17 +170,17 @@ func (u *user) handsOn(ctx context.Context, opts quorum.Options) error {
 		if err := errors.Join(u.awaitWaiter(ctx, a), l.Release(ctx), waiter.Wait()); err != nil {
 			return err
 		}
-		if _, err := told.ReceiveMessage(ctx); err != nil {
-			return fmt.Errorf("no message: %w", err)
+		if _, err := messages.ReceiveMessage(ctx); err != nil {
+			return fmt.Errorf("no message was published: %w", err)
 		}
 		if next.Fence() < l.Fence() || opts.Fencing && next.Fence() == l.Fence() {
-			return fmt.Errorf("fence %d after %d", next.Fence(), l.Fence())
+			return fmt.Errorf("fence %d follows fence %d", next.Fence(), l.Fence())
 		}
 		return next.Release(ctx)
 	})
 }
 
-// awaitWaiter waits until the waiter is in the queue, and would hear of a grant.
+// awaitWaiter waits until the waiter is in the queue and subscribed.
 func (u *user) awaitWaiter(ctx context.Context, m *quorum.Manager) error {
 	for {
 		i, err := m.Inspect(ctx, "queued")
@@ -194,14 +195,14 @@ func (u *user) awaitWaiter(ctx context.Context, m *quorum.Manager) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return fmt.Errorf("%d wait, on channels %v: %w", i.Waiting, channels, ctx.Err())
+			return fmt.Errorf("%d waiters, subscribed to channels %v: %w", i.Waiting, channels, ctx.Err())
 		}
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// pings asks, as a subscription that was silent for long does, whether the other end is there.
-func (u *user) pings(ctx context.Context) error {
+// ping pings the server on a subscription, as an idle subscription does.
+func (u *user) ping(ctx context.Context) error {
 	client := redis.NewClient(u.opts)
 	sub := client.Subscribe(ctx, "redlock:aux:channel:test")
 	_, err := sub.Receive(ctx)
@@ -214,25 +215,25 @@ func (u *user) pings(ctx context.Context) error {
 	return errors.Join(err, sub.Close(), client.Close())
 }
 
-// plain is what a user can do with the rights to plain locks.
-func (u *user) plain(ctx context.Context) error {
-	if err := u.locks(ctx, quorum.Options{}); err != nil {
+// usePlainLocks does everything that the rights for plain locks allow.
+func (u *user) usePlainLocks(ctx context.Context) error {
+	if err := u.useLocks(ctx, quorum.Options{}); err != nil {
 		return err
 	}
-	return u.preset(ctx)
+	return u.useUnconfiguredClient(ctx)
 }
 
-// everything is what there is.
-func (u *user) everything(ctx context.Context) error {
+// useEverything uses every feature.
+func (u *user) useEverything(ctx context.Context) error {
 	guarded := quorum.Options{Fencing: true, RestartGuard: time.Minute}
 	bootstrap := func(m, _ *quorum.Manager) error { return m.Bootstrap(ctx) }
 	for _, use := range []func() error{
-		func() error { return u.managers(guarded, bootstrap) },
-		func() error { return u.plain(ctx) },
-		func() error { return u.locks(ctx, guarded) },
-		func() error { return u.handsOn(ctx, quorum.Options{}) },
-		func() error { return u.handsOn(ctx, guarded) },
-		func() error { return u.pings(ctx) },
+		func() error { return u.withManagers(guarded, bootstrap) },
+		func() error { return u.usePlainLocks(ctx) },
+		func() error { return u.useLocks(ctx, guarded) },
+		func() error { return u.handOff(ctx, quorum.Options{}) },
+		func() error { return u.handOff(ctx, guarded) },
+		func() error { return u.ping(ctx) },
 	} {
 		if err := use(); err != nil {
 			return err
@@ -241,37 +242,40 @@ func (u *user) everything(ctx context.Context) error {
 	return nil
 }
 
-// TestDocumentedRightsSuffice for what they are documented for, as they stand there: copied, and with no others.
-func TestDocumentedRightsSuffice(t *testing.T) {
+// TestDocumentedRightsAreSufficient copies the documented lines, and uses everything that they are
+// documented for.
+func TestDocumentedRightsAreSufficient(t *testing.T) {
 	lines := documentedRights(t, "quorum/doc.go", 2)
-	assert.Subset(t, lines, documentedRights(t, "README.md", 1), "the README has a line of its own")
+	assert.Subset(t, lines, documentedRights(t, "README.md", 1), "the README has a line that quorum/doc.go does not have")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	require.NoError(t, newUser(t, lines[0]).plain(ctx))
+	require.NoError(t, newUser(t, lines[0]).usePlainLocks(ctx))
 
 	all := newUser(t, lines[1])
-	require.NoError(t, all.everything(ctx))
+	require.NoError(t, all.useEverything(ctx))
 	denied, err := all.denied(ctx)
 	require.NoError(t, err)
-	require.Empty(t, tolerable(denied), "it works, but by detours")
+	require.Empty(t, significant(denied), "denied commands that the library worked around")
 }
 
-// tolerable leaves out what is refused without a consequence: a client that was not made by Open offers its name.
-func tolerable(denied []string) []string {
+// significant leaves out denied commands without consequences: clients that Open did not create
+// send their name.
+func significant(denied []string) []string {
 	return slices.DeleteFunc(denied, func(d string) bool { return strings.HasPrefix(d, "toplevel client|") || d == "toplevel client" })
 }
 
-// unnoticed is what a master may refuse without any other consequence.
-var unnoticed = []string{"+pubsub|numsub"}
+// optional are rights whose absence has no other effect than a denied command.
+var optional = []string{"+pubsub|numsub"}
 
-// TestDocumentedRightsAreAllNeeded: without any one of them something fails, or goes on by a detour.
-func TestDocumentedRightsAreAllNeeded(t *testing.T) {
+// TestDocumentedRightsAreNecessary removes each right in turn. Then something must fail, or the
+// library must work around a denied command.
+func TestDocumentedRightsAreNecessary(t *testing.T) {
 	lines := documentedRights(t, "quorum/doc.go", 2)
-	for i, use := range []func(*user, context.Context) error{(*user).plain, (*user).everything} {
+	for i, use := range []func(*user, context.Context) error{(*user).usePlainLocks, (*user).useEverything} {
 		var group errgroup.Group
-		group.SetLimit(8) // most of them wait for something in vain
+		group.SetLimit(8) // most cases wait for a timeout
 		for _, word := range lines[i] {
-			if !canBeMissed(t, lines[i], word) {
+			if !needsCheck(t, lines[i], word) {
 				continue
 			}
 			u := newUser(t, lines[i].without(word))
@@ -280,8 +284,8 @@ func TestDocumentedRightsAreAllNeeded(t *testing.T) {
 				defer cancel()
 				err := use(u, ctx)
 				denied, logErr := u.denied(t.Context())
-				detours := i == 1 && len(tolerable(denied)) > 0 // who has the rights to plain locks goes by detours anyway
-				assert.True(t, err != nil || detours, "line %d has %s, and nothing needs it", i, word)
+				workaround := i == 1 && len(significant(denied)) > 0 // with the rights for plain locks, the library always works around some
+				assert.True(t, err != nil || workaround, "line %d contains %s, which nothing needs", i, word)
 				return logErr
 			})
 		}
@@ -289,11 +293,11 @@ func TestDocumentedRightsAreAllNeeded(t *testing.T) {
 	}
 }
 
-// canBeMissed tells whether a word is a right of its own that this server knows.
-func canBeMissed(t *testing.T, r rights, word string) bool {
+// needsCheck reports whether a word is a separate right that this server knows.
+func needsCheck(t *testing.T, r rights, word string) bool {
 	t.Helper()
 	switch {
-	case slices.Contains(unnoticed, word), word == "~"+r.prefix(t)+"*": // prefix itself goes by that one
+	case slices.Contains(optional, word), word == "~"+r.prefix(t)+"*": // prefix depends on this pattern
 		return false
 	case strings.HasPrefix(word, "&"):
 		return redisproc.AtLeast(t, 6, 2)

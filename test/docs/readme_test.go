@@ -1,4 +1,4 @@
-// Package docs checks that what the README says of the code is so.
+// Package docs checks the README and the package documentation against the code.
 package docs
 
 import (
@@ -24,8 +24,9 @@ func readme(t *testing.T) string {
 	return string(text)
 }
 
-// TestQuickStartIsTheExample: the example is compiled, run, and its output checked. The README's text must be the same.
-func TestQuickStartIsTheExample(t *testing.T) {
+// TestQuickStartMatchesExample compares the quick start in the README with the example, which is
+// compiled and whose output is checked.
+func TestQuickStartMatchesExample(t *testing.T) {
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```\n").FindAllStringSubmatch(readme(t), -1)
 	require.Len(t, blocks, 1, "Go blocks in the README")
 
@@ -39,7 +40,7 @@ func TestQuickStartIsTheExample(t *testing.T) {
 	require.True(t, ok)
 	body := string(source[files.Position(example.Body.Lbrace).Offset+1 : files.Position(example.Body.Rbrace).Offset])
 	body, _, found := strings.Cut(body, "\t// Output:")
-	require.True(t, found, "the example's output is not checked")
+	require.True(t, found, "the example has no checked output")
 
 	var lines []string
 	for line := range strings.SplitSeq(strings.Trim(body, "\n"), "\n") {
@@ -48,7 +49,7 @@ func TestQuickStartIsTheExample(t *testing.T) {
 	require.Equal(t, strings.Join(lines, "\n")+"\n", blocks[0][1])
 }
 
-// rows returns what the first column of the table under a heading names.
+// rows returns the names in the first column of the table under a heading.
 func rows(t *testing.T, heading string) (names []string) {
 	t.Helper()
 	_, section, found := strings.Cut(readme(t), "\n## "+heading+"\n")
@@ -62,7 +63,7 @@ func rows(t *testing.T, heading string) (names []string) {
 	return names
 }
 
-// declarations calls do for everything that is declared at the top level of package quorum.
+// declarations calls do for every top-level declaration of package quorum.
 func declarations(t *testing.T, do func(ast.Spec)) {
 	t.Helper()
 	paths, err := fs.Glob(os.DirFS(root), "quorum/*.go")
@@ -83,7 +84,7 @@ func declarations(t *testing.T, do func(ast.Spec)) {
 	}
 }
 
-func TestEveryOptionHasItsRow(t *testing.T) {
+func TestReadmeListsEveryOption(t *testing.T) {
 	var fields []string
 	declarations(t, func(spec ast.Spec) {
 		declared, ok := spec.(*ast.TypeSpec)
@@ -100,7 +101,7 @@ func TestEveryOptionHasItsRow(t *testing.T) {
 	require.Equal(t, fields, rows(t, "Options"))
 }
 
-func TestEveryErrorHasItsRow(t *testing.T) {
+func TestReadmeListsEveryError(t *testing.T) {
 	var sentinels []string
 	declarations(t, func(spec ast.Spec) {
 		values, ok := spec.(*ast.ValueSpec)
@@ -117,8 +118,8 @@ func TestEveryErrorHasItsRow(t *testing.T) {
 	require.ElementsMatch(t, sentinels, rows(t, "Errors"))
 }
 
-// TestLinksLeadSomewhere checks the links to files.
-func TestLinksLeadSomewhere(t *testing.T) {
+// TestReadmeLinksExist checks the links to files.
+func TestReadmeLinksExist(t *testing.T) {
 	links := regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(readme(t), -1)
 	require.NotEmpty(t, links)
 	for _, link := range links {
@@ -128,8 +129,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// TestSafetyArgumentNamesTests that there are.
-func TestSafetyArgumentNamesTests(t *testing.T) {
+func TestSafetyArgumentNamesExistingTests(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "quorum", "doc.go"))
 	require.NoError(t, err)
 	named := regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(string(text), -1)

@@ -1,0 +1,80 @@
+package sim
+
+import "time"
+
+// Config describes a history. Random draws one from a seed.
+type Config struct {
+	Masters, Clients int
+	Workers          int           // per client
+	Names            int           // how many locks the workers contend for
+	TTL              time.Duration // workers use TTLs around this one
+	Length           time.Duration // of the part with faults
+	Drift            float64       // maximum difference between two clock rates
+	Latency          time.Duration // maximum one-way delay of a message that is not late
+	Loss             float64       // probability that a message is lost
+	Late             float64       // probability that a message is delayed beyond Latency
+	Repeat           float64       // probability that a message is sent twice
+	MasterFaults     float64       // per master and second
+	ClientFaults     float64       // per client and second
+
+	// Forget lets masters come back empty or with an older state. The library is safe against
+	// that only with Guard.
+	Forget bool
+	// Abandon is the probability that a hook of the client returns from a call that goes on.
+	Abandon float64
+	// Tidy makes every holder release its lock, so nobody ever has to wait for a TTL to run out.
+	Tidy bool
+	// Patient gives clients no deadlines of their own.
+	Patient bool
+
+	Fencing    bool
+	Guard      time.Duration // quorum.Options.RestartGuard; 0 turns the guard off
+	Skew       time.Duration // maximum difference between the wall clocks of two masters
+	ClientSkew time.Duration // maximum difference between a client's wall clock and true time
+}
+
+// Random draws a configuration in which the library guarantees safety.
+func Random(seed uint64) Config {
+	r := newRandom(seed, "config")
+	pick := func(of ...int) int { return of[r.IntN(len(of))] }
+	cfg := Config{
+		Masters: pick(1, 2, 3, 3, 3, 4, 5, 5, 5, 6, 7, 9),
+		Clients: pick(1, 2, 3, 4), Workers: pick(1, 2, 3), Names: pick(1, 1, 2, 3),
+		TTL:     r.between(100*time.Millisecond, 2*time.Second),
+		Length:  r.between(2*time.Second, 5*time.Second),
+		Drift:   0.0099 * r.Float64(),
+		Latency: r.between(100*time.Microsecond, 20*time.Millisecond),
+		Loss:    float64(pick(0, 1, 5, 20)) / 100, Late: float64(pick(0, 1, 5)) / 100, Repeat: float64(pick(0, 0, 5)) / 100,
+		MasterFaults: float64(pick(0, 1, 5)) / 10, ClientFaults: float64(pick(0, 0, 1, 3)) / 10,
+		Patient: r.chance(0.2),
+	}
+	cfg.Fencing = r.chance(0.5)
+	if cfg.Fencing {
+		cfg.Skew = time.Duration(pick(0, 0, 1, 600)) * time.Minute
+		cfg.ClientSkew = time.Duration(pick(0, 0, 1, 600, 1e6)) * time.Minute
+	}
+	cfg.Abandon = float64(pick(0, 0, 0, 5)) / 100
+	if r.chance(0.15) {
+		// The TTL is so long that any key left unreleased blocks the lock for the whole history.
+		cfg.Tidy, cfg.TTL, cfg.ClientFaults = true, 20*time.Minute, 0
+		cfg.Late, cfg.Repeat = float64(pick(1, 5))/100, float64(pick(0, 5, 20))/100
+		return cfg
+	}
+	if r.chance(0.3) {
+		cfg.Guard = cfg.LongestTTL()
+		// Fences stay ordered across a master that forgot only if clocks agree better than the guard.
+		cfg.Forget, cfg.Skew = r.chance(0.7), min(cfg.Skew, cfg.Guard/4)
+	}
+	return cfg
+}
+
+// LongestTTL returns the longest TTL that clients request. A restart guard must be at least this
+// long.
+func (c Config) LongestTTL() time.Duration {
+	return (3*c.TTL + time.Millisecond).Truncate(time.Millisecond)
+}
+
+// longestFreeze is longer than any lock that clients request can last.
+func (c Config) longestFreeze() time.Duration { return 3 * c.TTL }
+
+func (c Config) delay(r random) time.Duration { return r.between(10*time.Microsecond, c.Latency) }

@@ -1,0 +1,121 @@
+package sim
+
+import (
+	"errors"
+	"time"
+
+	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/quorum/quorumtest"
+)
+
+// hold is a lock while its holder uses it.
+type hold struct {
+	client    *client
+	draw      random // the worker's source
+	who       string
+	lock      *quorum.Lock
+	from      time.Duration
+	until     time.Duration // the end of the window, in true time
+	confirmed time.Duration // start of the last extension that succeeded
+	renewed   bool
+	ended     bool
+	reported  bool // a missing quorum has been reported
+}
+
+func (c *client) hold(r random, who string, l *quorum.Lock, renewed bool) *hold {
+	c.waitIfFrozen(r)
+	h := &hold{client: c, draw: r, who: who, lock: l, from: c.world.now(), renewed: renewed}
+	h.checkWindow()
+	return h
+}
+
+// checkWindow reads the window, and checks that a quorum stores the token until the window closes.
+func (h *hold) checkWindow() {
+	left := h.lock.Validity()
+	if left <= 0 {
+		return
+	}
+	w := h.client.world
+	end := w.now() + h.client.clock.toTrueTime(left)
+	h.until = max(h.until, end)
+	stored := 0
+	for _, m := range w.masters {
+		if m.storedUntil(h.lock.Name(), h.lock.Token()) > end && m.fence(h.lock.Name()) >= h.lock.Fence() {
+			stored++
+		}
+	}
+	if (h.lock.Fence() > 0) != w.cfg.Fencing {
+		w.violation("%s: Fence returned %d", h.who, h.lock.Fence())
+	}
+	if stored <= w.cfg.Masters/2 && !w.cfg.Forget && !h.reported {
+		h.reported = true
+		w.violation("%s holds %s for another %v, but only %d of %d masters store its token and fence that long",
+			h.who, h.lock.Name(), left, stored, w.cfg.Masters)
+	}
+}
+
+// use spends time d holding the lock, and checks the window at the end. If the window closes
+// earlier, it also checks just before that.
+func (h *hold) use(d time.Duration) {
+	w := h.client.world
+	if left := h.until - w.now() - time.Nanosecond; !h.renewed && left > 0 && left < d {
+		h.client.sleep(h.draw, left)
+		h.checkWindow()
+		d -= left
+	}
+	h.client.sleep(h.draw, d)
+	h.checkWindow()
+}
+
+// finish ends the hold: now, or when its window closed.
+func (h *hold) finish() {
+	if h.ended {
+		return
+	}
+	h.ended = true
+	w := h.client.world
+	if left := h.lock.Validity(); left > 0 {
+		h.until = max(h.until, w.now()+h.client.clock.toTrueTime(left))
+	}
+	to := min(w.now(), h.until)
+	if to <= h.from {
+		return // the window closed before the client could use the lock
+	}
+	w.history.Add(quorumtest.Hold{
+		Name: h.lock.Name(), Holder: h.who, Token: h.lock.Token(), From: h.from, To: to, Fence: h.lock.Fence(),
+	})
+}
+
+// letExpire uses the lock to the last instant and lets it expire.
+func (h *hold) letExpire() {
+	for h.lock.Validity() > 0 {
+		h.use(h.client.clock.toTrueTime(h.lock.Validity()) + time.Nanosecond)
+	}
+	h.finish()
+}
+
+// checkLoss checks that a lock reported as lost is lost.
+func (h *hold) checkLoss(err error) {
+	w, now := h.client.world, h.client.world.now()
+	expired := errors.Is(err, quorum.ErrExpired) || errors.Is(err, quorum.ErrHoldLimit)
+	if expired && now < h.until-clockRounding {
+		w.violation("%s: %s ended with %v, %v before its window closes", h.who, h.lock.Name(), err, h.until-now)
+	}
+	if !errors.Is(err, quorum.ErrDenied) {
+		return
+	}
+	// The request that was denied may be older than the last confirmed extension.
+	since, lacking := max(h.from, h.confirmed-callTimeout-patience-w.cfg.longestFreeze()), 0
+	for _, m := range w.masters {
+		if m.lackedToken(h.lock.Name(), since, now, func(token string) bool { return token == h.lock.Token() }) {
+			lacking++
+		}
+	}
+	if lacking <= w.cfg.Masters/2 {
+		w.violation("%s: denied, but since %v only %d of %d masters lacked its token: %v",
+			h.who, since, lacking, w.cfg.Masters, err)
+	}
+}
+
+// clockRounding is how much clocks of different rates may disagree about one instant.
+const clockRounding = 10 * time.Nanosecond

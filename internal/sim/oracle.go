@@ -1,0 +1,94 @@
+package sim
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// The oracle checks what a client is told against the true state of the masters. Masters know
+// nothing of each other and forget what is over. So each master records, beside its model, which
+// token it stored when.
+
+// interval is a period during which a master stored a token, in true time.
+type interval struct {
+	token       string
+	from, until time.Duration
+}
+
+// forever is the end of an interval whose key does not expire.
+const forever = time.Duration(math.MaxInt64)
+
+// record records what the master stores under key from now on. The caller holds mu.
+func (m *master) record(key string) {
+	now, past := m.world.now(), m.history[key]
+	e, there := m.model.keys[key]
+	until := forever
+	if e.expires != 0 {
+		until = time.Duration(float64(e.expires) / m.rate)
+	}
+	there = there && until > now // a master may come back with an old copy that has expired by now
+	if n := len(past); n > 0 && past[n-1].until > now {
+		last := &past[n-1]
+		if there && e.value == last.token {
+			last.until = until
+			return
+		}
+		last.until = now
+	}
+	if there {
+		m.history[key] = append(past, interval{token: e.value, from: now, until: until})
+	}
+}
+
+// recordAll calls record for every lock. The caller holds mu.
+func (m *master) recordAll() {
+	for i := range m.world.cfg.Names {
+		m.record(m.world.lockName(i))
+	}
+}
+
+// keyOf returns the key that a command of the library operates on.
+func keyOf(args []any) string {
+	if i := 1; len(args) > 3 {
+		if args[0] != "set" {
+			i = 3 // a script's first key
+		}
+		key, _ := args[i].(string)
+		return key
+	}
+	return ""
+}
+
+// hadToken reports whether the master, at some instant in [from, to], stored a token under key
+// for which match returns true.
+func (m *master) hadToken(key string, from, to time.Duration, match func(token string) bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.history[key], func(i interval) bool {
+		return i.from <= to && i.until >= from && match(i.token)
+	})
+}
+
+// lackedToken reports whether the master, at some instant in [from, to], may have stored no token
+// under key for which match returns true. Any boundary between two intervals counts: all commands
+// of a batch execute at one instant, so the key may have been vacant for no time at all.
+func (m *master) lackedToken(key string, from, to time.Duration, match func(token string) bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !slices.ContainsFunc(m.history[key], func(i interval) bool {
+		return i.from <= from && i.until > to && match(i.token)
+	})
+}
+
+// storedUntil returns until when the master stores token under key, as of now. It returns 0 if it
+// does not store it.
+func (m *master) storedUntil(key, token string) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	past := m.history[key]
+	if n := len(past); n > 0 && past[n-1].token == token && past[n-1].until > m.world.now() {
+		return past[n-1].until
+	}
+	return 0
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+// results are the measured values.
+type results struct {
+	scenarios []scenario
+	libraries []library
+	// values are indexed by scenario, library, metric and round.
+	values [][][][]float64
+}
+
+func newResults(scenarios []scenario, libraries []library) *results {
+	r := &results{scenarios: scenarios, libraries: libraries, values: make([][][][]float64, len(scenarios))}
+	for s := range scenarios {
+		r.values[s] = make([][][]float64, len(libraries))
+		for p := range libraries {
+			r.values[s][p] = make([][]float64, len(scenarios[s].metrics))
+		}
+	}
+	return r
+}
+
+// add records the values of one library in one scenario and round.
+func (r *results) add(scenario, library int, values []float64) {
+	for m, v := range values {
+		r.values[scenario][library][m] = append(r.values[scenario][library][m], v)
+	}
+}
+
+// median returns the median over the rounds.
+func (r *results) median(scenario, library, metric int) float64 {
+	return median(r.values[scenario][library][metric])
+}
+
+// medians returns the medians of all libraries.
+func (r *results) medians(scenario, metric int) (medians []float64) {
+	for p := range r.libraries {
+		medians = append(medians, r.median(scenario, p, metric))
+	}
+	return medians
+}
+
+// find returns the indices of a metric.
+func (r *results) find(scenario, metric string) (s, m int, ok bool) {
+	for s := range r.scenarios {
+		for m := range r.scenarios[s].metrics {
+			if r.scenarios[s].name == scenario && r.scenarios[s].metrics[m].name == metric {
+				return s, m, true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
+// measure runs all rounds. A round measures all libraries in each scenario in turn, so that other
+// load on the machine affects all of them. Each round starts with a different library.
+func measure(ctx context.Context, b *bench, r *results, progress io.Writer) error {
+	for round := range b.scale.rounds {
+		for s, scenario := range r.scenarios {
+			start := time.Now()
+			for i := range r.libraries {
+				p := (i + round) % len(r.libraries)
+				values, err := measureOnce(ctx, b, scenario, r.libraries[p])
+				if err != nil {
+					return err
+				}
+				r.add(s, p, values)
+			}
+			_, _ = fmt.Fprintf(progress, "round %d of %d: %s: %.1f s\n", // progress output may fail
+				round+1, b.scale.rounds, scenario.name, time.Since(start).Seconds())
+		}
+	}
+	return nil
+}
