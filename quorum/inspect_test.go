@@ -123,7 +123,7 @@ func TestInspectionText(t *testing.T) {
 		require.NoError(b, err)
 		assert.Equal(b, `lock "nightly-mail" is unknown; `+
 			b.Master(0).Addr()+`: 012345… for 10s; `+
-			b.Master(1).Addr()+`: 012345… for ever; `+
+			b.Master(1).Addr()+`: 012345… forever; `+
 			b.Master(2).Addr()+`: vacant; `+
 			b.Master(3).Addr()+`: LOADING soon`, i.String())
 	})

@@ -40,7 +40,7 @@ type renewal struct {
 	period      time.Duration // from one confirmed extension to the next
 	limit       clock.Instant // the lock is not held past this
 	next        clock.Instant // when to extend, or to try again
-	last        *extension    // the try that was made last; nil before the first
+	last        *round        // the try that was made last; nil before the first
 }
 
 // renewGrid is what renewals are rounded to, so that the lanes send those of many locks as one
@@ -95,7 +95,7 @@ func (l *Lock) renew(now clock.Instant) {
 	n := l.renewal
 	n.next = now.Add(n.retryPause(l.engine.opts.AttemptTimeout))
 	x := l.extension(now, n.ttl, n.window)
-	n.last = x
+	n.last = x.round
 	deadline := min(n.next, l.closes())
 	l.mu.Unlock()
 	x.round.submit(now, deadline)
@@ -105,7 +105,7 @@ func (l *Lock) renew(now clock.Instant) {
 func (l *Lock) renewed(x *extension) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if n := l.renewal; n != nil && n.last == x && l.ended == nil {
+	if n := l.renewal; n != nil && n.last == x.round && l.ended == nil {
 		n.schedule(x.expires.Add(-n.ttl))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/testhook"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
@@ -53,12 +54,17 @@ func (w *world) newClient(index int) *client {
 		clients = append(clients, rc)
 		c.redis = append(c.redis, rc)
 	}
-	manager, err := quorum.New(clients, &quorum.Options{
-		Clock: c.clock, Random: tokenSource{newRandom(w.seed, w.actor("token", index)), c},
+	opts := quorum.Options{
+		Clock:          c.clock,
 		AttemptTimeout: callTimeout, CloseTimeout: 3 * patience,
 		MinBackoff: 5 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
 		Fencing: w.cfg.Fencing, RestartGuard: w.cfg.Guard,
+	}
+	testhook.Set(&opts, testhook.Hooks{
+		Random: tokenSource{newRandom(w.seed, w.actor("token", index)), c},
+		Wall:   c.clock.wall, Quiesce: quiesce,
 	})
+	manager, err := quorum.New(clients, &opts)
 	if err != nil {
 		panic(fmt.Sprintf("sim: %v", err))
 	}

@@ -19,12 +19,12 @@ func (c rateClock) Now() clock.Instant {
 	return clock.Instant(float64(c.world.now())*c.rate) + clock.Instant(c.start)
 }
 
-// Wall returns the client's time of day.
-func (c rateClock) Wall() time.Time { return time.UnixMicro(epoch).Add(c.world.now() + c.skew) }
+// wall returns the client's time of day.
+func (c rateClock) wall() time.Time { return time.UnixMicro(epoch).Add(c.world.now() + c.skew) }
 
-// Settled lets everything that happens at this instant finish; see fanout.Config. Virtual time
-// advances only when all goroutines are blocked.
-func (c rateClock) Settled() { time.Sleep(time.Nanosecond) }
+// quiesce lets everything that happens at this instant finish. Virtual time advances only when all
+// goroutines are blocked.
+func quiesce() { time.Sleep(time.Nanosecond) }
 
 // toTrueTime converts a duration on the client's clock to true time.
 func (c rateClock) toTrueTime(d time.Duration) time.Duration {

@@ -74,9 +74,12 @@ func (m *model) execute(now time.Duration, args []any) (reply any) {
 		}
 		return m.script(now, name, words[2:])
 	case "eval":
-		id := identifyScript(words[1])
-		m.scripts[id.digest] = id.name
-		return m.script(now, id.name, words[2:])
+		s, ok := scripts[words[1]]
+		if !ok {
+			return errorReply("ERR unknown script")
+		}
+		m.scripts[s.Digest()] = s.Name
+		return m.script(now, s.Name, words[2:])
 	}
 	return errorReply("ERR unknown command " + words[0])
 }
@@ -97,13 +100,13 @@ func (m *model) script(now time.Duration, name string, words []string) any {
 	keys, argv := words[1:1+n], words[1+n:]
 	key := keys[0]
 	switch name {
-	case "acquire":
+	case "acquire", "confirm":
 		return m.acquire(now, keys, argv)
-	case "keep":
+	case "extend":
 		return m.extend(now, keys, argv)
 	case "bootstrap":
 		return m.bootstrap(now, keys, argv)
-	case "leave":
+	case "release":
 		return m.release(now, keys, argv)
 	case "wait":
 		return m.wait(now, keys, argv)

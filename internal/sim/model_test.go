@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quorumlock/redlock/internal/redisproc"
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
 // TestModelMatchesRedis gives the model and a real Redis the same random operations. It compares
@@ -68,21 +68,12 @@ type differential struct {
 // now is the instant on the model's clock. It never changes, so nothing expires.
 const now = time.Hour
 
-// load puts the scripts together as the library does.
+// load finds the library's scripts.
 func (d *differential) load() {
 	d.scripts, d.sources = map[string]*redis.Script{}, map[string]string{}
-	shared := map[string][]string{"acquire": {"guard", "fence", "queue"}, "keep": {"fence"}, "leave": {"guard", "queue"}, "wait": {"guard", "queue"},
-		"inspect": {"guard"}, "bootstrap": {"guard"}}
-	for _, name := range []string{"acquire", "keep", "leave", "wait", "inspect", "bootstrap"} {
-		var parts []string
-		for _, part := range append(shared[name], name) {
-			source, err := os.ReadFile("../../quorum/" + part + ".lua")
-			require.NoError(d.t, err)
-			parts = append(parts, string(source))
-		}
-		source := strings.Join(parts, "\n")
-		d.scripts[name], d.sources[name] = redis.NewScript(source), source
-		require.Equal(d.t, name, scriptName(source))
+	for _, s := range wire.Scripts() {
+		d.scripts[s.Name], d.sources[s.Name] = redis.NewScript(s.Source), s.Source
+		require.Equal(d.t, s.Digest(), d.scripts[s.Name].Hash())
 	}
 }
 
@@ -165,7 +156,7 @@ func (d *differential) fenceKey() string {
 // commands interfere.
 func (d *differential) command(micros int64) []any {
 	lock, token := fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
-	name := []string{"set", "acquire", "acquire", "acquire", "keep", "keep", "leave", "leave", "wait", "wait", "wait",
+	name := []string{"set", "acquire", "acquire", "acquire", "extend", "extend", "release", "release", "wait", "wait", "wait",
 		"inspect", "bootstrap", "flush"}[d.r.IntN(14)]
 	guard := []string{"0", "0", "10000000"}[d.r.IntN(3)]
 	switch name {
@@ -173,9 +164,9 @@ func (d *differential) command(micros int64) []any {
 		return []any{"set", lock, token, "nx", "get", "px", d.ttl()}
 	case "flush":
 		return []any{"evalsha", "0000000000000000000000000000000000000000", 1, lock, token}
-	case "acquire", "keep":
+	case "acquire", "extend":
 		return d.fencedCommand(name, lock, token, guard, micros)
-	case "leave", "wait":
+	case "release", "wait":
 		return d.queueCommand(name, lock, token, guard)
 	case "inspect":
 		return d.call(name, withMarker(guard, lock, queueKey(lock)), guard)
@@ -194,12 +185,12 @@ func (d *differential) fencedCommand(name, lock, token, guard string, micros int
 		keys, retention = append(keys, "redlock:aux:fence{"+lock+"}"), "90000000"
 		fence = strconv.FormatInt(max(micros+int64(d.r.IntN(5)-2)*50_000_000, 0), 10)
 	}
-	if name == "keep" {
+	if name == "extend" {
 		return d.call(name, keys, token, d.ttl(), strconv.Itoa(d.r.IntN(2)), fence, retention)
 	}
 	n := 0
 	if d.r.IntN(2) == 0 {
-		n = len(keys) + 1
+		name, n = "confirm", len(keys)+1
 		keys = append(keys, queueKey(lock))
 	}
 	return d.call(name, withMarker(guard, keys...), token, d.ttl(), fence, retention, guard, n)
@@ -208,7 +199,7 @@ func (d *differential) fencedCommand(name, lock, token, guard string, micros int
 // queueCommand draws a command that uses the queue.
 func (d *differential) queueCommand(name, lock, token, guard string) []any {
 	ticket := strconv.Itoa(1 + d.r.IntN(5))
-	if name == "leave" {
+	if name == "release" {
 		if d.r.IntN(4) == 0 {
 			return d.call(name, []any{lock}, token, guard, "")
 		}
@@ -222,7 +213,7 @@ func (d *differential) queueCommand(name, lock, token, guard string) []any {
 	}
 	lease := []string{"1000000", "2000000"}[d.r.IntN(2)]
 	keys := withMarker(guard, lock, queueKey(lock), "redlock:aux:waiters{"+lock+"}")
-	return d.call(name, keys, token, ticket, lease, "3000000", "inbox:"+token, guard)
+	return d.call(name, keys, token, ticket, lease, "3000000", "channel:"+token, guard)
 }
 
 func (d *differential) ttl() string { return strconv.Itoa(1_000_000 * (1 + d.r.IntN(5))) }

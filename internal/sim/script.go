@@ -1,31 +1,12 @@
 package sim
 
-import (
-	"crypto/sha1"
-	"encoding/hex"
-	"regexp"
-	"sync"
-)
+import "github.com/quorumlock/redlock/internal/wire"
 
-// scriptID is a script's name and the digest of its source.
-type scriptID struct{ name, digest string }
-
-var scriptIDs sync.Map // by source
-
-func identifyScript(source string) scriptID {
-	if known, ok := scriptIDs.Load(source); ok {
-		return known.(scriptID)
+// scripts has the library's scripts by their source.
+var scripts = func() map[string]*wire.Script {
+	bySource := map[string]*wire.Script{}
+	for _, s := range wire.Scripts() {
+		bySource[s.Source] = s
 	}
-	sum := sha1.Sum([]byte(source))
-	id := scriptID{name: scriptName(source), digest: hex.EncodeToString(sum[:])}
-	scriptIDs.Store(source, id)
-	return id
-}
-
-// scriptName returns the name at the start of the script's own comment. Comments of shared
-// functions do not match.
-func scriptName(source string) string {
-	return scriptNames.FindStringSubmatch(source)[1]
-}
-
-var scriptNames = regexp.MustCompile(`(?m)^-- (\w+): `)
+	return bySource
+}()

@@ -61,6 +61,9 @@ func Scripts() []*Script {
 	return []*Script{acquireScript, confirmScript, extendScript, releaseScript, waitScript, inspectScript, bootstrapScript}
 }
 
+// Digest returns the digest by which masters know the script.
+func (s *Script) Digest() string { return s.digest.(string) }
+
 // evalsha returns the command that runs s on a master that has it.
 func (s *Script) evalsha(keys []any, args ...any) []any {
 	return slices.Concat([]any{"evalsha", s.digest, len(keys)}, keys, args)
