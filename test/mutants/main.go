@@ -50,7 +50,11 @@ func run(ctx context.Context, pattern string, verbose, short bool) error {
 	if err != nil {
 		return err
 	}
-	if err := check(root, table); err != nil {
+	src, err := readSource(root)
+	if err != nil {
+		return err
+	}
+	if err := check(src, table); err != nil {
 		return err
 	}
 	selected, err := choose(pattern, short)
@@ -66,7 +70,7 @@ func run(ctx context.Context, pattern string, verbose, short bool) error {
 	}
 	defer func() { _ = os.RemoveAll(scratch) }() // a temporary directory
 	start := time.Now()
-	verdicts, err := judgeAll(ctx, root, scratch, selected, verbose)
+	verdicts, err := judgeAll(ctx, src, scratch, selected, verbose)
 	if err != nil {
 		return err
 	}
@@ -121,7 +125,7 @@ func checkUnmutated(ctx context.Context, root string, selected []*mutant) error 
 }
 
 // judgeAll prints each verdict as it comes.
-func judgeAll(ctx context.Context, root, scratch string, selected []*mutant, verbose bool) ([]*verdict, error) {
+func judgeAll(ctx context.Context, src *source, scratch string, selected []*mutant, verbose bool) ([]*verdict, error) {
 	verdicts := make([]*verdict, len(selected))
 	done := make(chan *verdict)
 	var group errgroup.Group
@@ -130,7 +134,7 @@ func judgeAll(ctx context.Context, root, scratch string, selected []*mutant, ver
 		defer close(done)
 		for i, m := range selected {
 			group.Go(func() error {
-				verdicts[i] = m.judge(ctx, root, scratch)
+				verdicts[i] = m.judge(ctx, src, scratch)
 				done <- verdicts[i]
 				return nil
 			})
