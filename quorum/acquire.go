@@ -118,7 +118,7 @@ func (m *Manager) attemptAs(ctx context.Context, a acquisition, c *claim, q ques
 		return nil, m.unsentError("acquire", a.name, ended(ctx))
 	}
 	r.submit(start, deadline)
-	verdict, last := r.wait(ctx, start, deadline), r
+	verdict, last := r.wait(ctx, start, deadline), r //mutant:attempt-verdict
 	if verdict == won && m.opts.Fencing {
 		verdict, last = c.mint(ctx, r, until)
 	}
@@ -192,7 +192,7 @@ func (c *claim) rollBack(ctx context.Context, attempt *round, start clock.Instan
 	if granted != 0 || attempt.mayGrant() {
 		c.abandon(now)
 	}
-	released := c.leave(to, now, granted)
+	released := c.leave(to, now, granted) //mutant:rollback
 	if granted == 0 || ctx.Err() != nil {
 		return
 	}

@@ -88,7 +88,7 @@ func New(masters []redis.UniversalClient, opts *Options) (*Manager, error) {
 func start(clients, owned []redis.UniversalClient, opts Options) *Manager {
 	m := &Manager{
 		opts: opts, owned: owned,
-		quorum: len(clients)/2 + 1,
+		quorum: len(clients)/2 + 1, //mutant:quorum
 		tokens: token.NewSource(opts.Random),
 		owing:  make([]gauge, len(clients)),
 		done:   make(chan struct{}),

@@ -6,6 +6,12 @@
 //	go run ./test/mutants               # all of them
 //	go run ./test/mutants -run lua -v   # those whose names match, and what the tests said
 //
+// Where a variant differs is marked in the source, by a comment such as //mutant:quorum
+// at the end of a line (--mutant:quorum in Lua, where --mutant:/quorum may end a piece of
+// several lines). The mark stands for all that begins with the line's first word: a
+// statement with its block, a clause, a declaration, a field or an element of a composite
+// literal; or else for the line. Code may be moved or renamed as long as its marks go along.
+//
 // It fails if a variant is missed, and also if one cannot be judged: if it does
 // not compile, does not fit the present source, or names a test that is not run.
 package main

@@ -18,20 +18,16 @@ var table = slices.Concat(core, waiting, doubts)
 var core = []mutant{
 	// Quorum and verdict.
 	{
-		name: "quorum-half",
-		rule: "a quorum is N/2+1 of all masters",
-		edits: []edit{replace("quorum/manager.go",
-			"len(clients)/2 + 1,",
-			"max(len(clients)/2, 1),")},
-		pkg: quorumPkg, tests: []string{"TestQuorum"},
+		name:  "quorum-half",
+		rule:  "a quorum is N/2+1 of all masters",
+		edits: []edit{sub("quorum", `(len\(\w+\))/2 \+ 1`, "max($1/2, 1)")},
+		pkg:   quorumPkg, tests: []string{"TestQuorum"},
 	},
 	{
-		name: "quorum-half-of-even",
-		rule: "a quorum is N/2+1 of all masters, even N included",
-		edits: []edit{replace("quorum/manager.go",
-			"len(clients)/2 + 1,",
-			"(len(clients) + 1) / 2,")},
-		pkg: quorumPkg, tests: []string{"TestQuorum"},
+		name:  "quorum-half-of-even",
+		rule:  "a quorum is N/2+1 of all masters, even N included",
+		edits: []edit{sub("quorum", `(len\(\w+\))/2 \+ 1`, "($1 + 1) / 2")},
+		pkg:   quorumPkg, tests: []string{"TestQuorum"},
 		minor: true,
 	},
 	{
@@ -321,12 +317,10 @@ var core = []mutant{
 		pkg: quorumPkg, tests: []string{"TestRollbackDoesNotDependOnTheCallersContext"},
 	},
 	{
-		name: "rollback-on-the-callers-context",
-		rule: "rollback does not run on the caller's context, which may have ended",
-		edits: []edit{replace("quorum/acquire.go",
-			"\treleased := c.leave(to, now, granted)\n",
-			"\tif ctx.Err() != nil {\n\t\treturn\n\t}\n\treleased := c.leave(to, now, granted)\n")},
-		pkg: quorumPkg, tests: []string{"TestRollbackDoesNotDependOnTheCallersContext"},
+		name:  "rollback-on-the-callers-context",
+		rule:  "rollback does not run on the caller's context, which may have ended",
+		edits: []edit{before("rollback", "\tif ctx.Err() != nil {\n\t\treturn\n\t}")},
+		pkg:   quorumPkg, tests: []string{"TestRollbackDoesNotDependOnTheCallersContext"},
 	},
 	{
 		name: "one-token-for-two-attempts",
@@ -506,8 +500,8 @@ var core = []mutant{
 		name: "panic-keeps-the-lock",
 		rule: "Do releases the lock, also if fn panics",
 		edits: []edit{
-			replace("quorum/do.go", "\tdefer func() { err = errors.Join(err, l.giveUp(ctx)) }() // also while fn panics\n", ""),
-			replace("quorum/do.go", "return withCause(ctx, fn(held, l))", "err = withCause(ctx, fn(held, l))\n\treturn errors.Join(err, l.giveUp(ctx))"),
+			cut("do-gives-up"),
+			sub("do-runs-fn", "return (.*)", "err = $1\n\treturn errors.Join(err, l.giveUp(ctx))"),
 		},
 		pkg: quorumPkg, tests: []string{"TestDoReleasesWhenFnPanics"},
 	},
@@ -1041,12 +1035,10 @@ var core = []mutant{
 		minor: true,
 	},
 	{
-		name: "proposal-unguarded",
-		rule: "with the restart guard a proposal is within a quarter of it of the master's time",
-		edits: []edit{replace("quorum/acquire.lua",
-			"    near = math.min(near, ARGV[5] * 250)\n",
-			"")},
-		pkg: quorumPkg, tests: []string{"TestProposalsMustBeNearTheMastersTime"},
+		name:  "proposal-unguarded",
+		rule:  "with the restart guard a proposal is within a quarter of it of the master's time",
+		edits: []edit{cut("guarded-proposal")},
+		pkg:   quorumPkg, tests: []string{"TestProposalsMustBeNearTheMastersTime"},
 	},
 	{
 		name: "fence-for-ever",
