@@ -66,7 +66,7 @@ func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, r
 	if request.Confirms() {
 		confirmed = newExtension(r, nil, until, start.Add(p.ttl))
 	}
-	verdict, last := r.run(ctx, start, until), r
+	verdict, last := r.run(ctx, start, until), r //mutant:attempt-verdict
 	if verdict == vote.Won && a.opts.Fencing {
 		verdict, last = a.mint(ctx, r, until)
 	}
@@ -148,7 +148,7 @@ func (a *acquirer) rollBack(ctx context.Context, attempt *round, start clock.Ins
 	if granted != 0 || attempt.mayGrant() {
 		a.retire(c, now)
 	}
-	released := startRelease(a.engine, c, to, now, granted)
+	released := startRelease(a.engine, c, to, now, granted) //mutant:rollback
 	if granted != 0 && ctx.Err() == nil {
 		released.waitSettled(ctx, start)
 	}

@@ -40,8 +40,8 @@ func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn fun
 	}
 	held, cancel := l.context(ctx)
 	defer cancel()
-	defer func() { err = errors.Join(err, l.giveUp(ctx)) }() // also while fn panics
-	return withCause(ctx, fn(held, l))
+	defer func() { err = errors.Join(err, l.giveUp(ctx)) }() // also while fn panics //mutant:do-gives-up
+	return withCause(ctx, fn(held, l))                       //mutant:do-runs-fn
 }
 
 var errNoFunction = errors.New("quorum: the function to run is nil")

@@ -14,7 +14,7 @@ func Majority(n int) System { return System{masters: n} }
 func (y System) Masters() int { return y.masters }
 
 // Quorum returns how many masters the smallest quorum has: N/2 + 1, for even N too.
-func (y System) Quorum() int { return y.masters/2 + 1 }
+func (y System) Quorum() int { return y.masters/2 + 1 } //mutant:quorum
 
 // Blocking returns how many masters leave no quorum among the others: N − quorum + 1.
 func (y System) Blocking() int { return y.masters - y.Quorum() + 1 }

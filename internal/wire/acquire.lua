@@ -45,9 +45,9 @@ local stored, anew = 0, 0
 if ARGV[3] ~= '' then
   stored = fenceAt(KEYS[2])
   local near = 60000000
-  if ARGV[5] ~= '0' then
+  if ARGV[5] ~= '0' then --mutant:guarded-proposal
     near = math.min(near, ARGV[5] * 250)
-  end
+  end --mutant:/guarded-proposal
   if math.abs(ARGV[3] - now) <= near and storeFence(KEYS[2], stored, ARGV[3], ARGV[4]) then
     stored, anew = tonumber(ARGV[3]), 1
   end

@@ -6,6 +6,12 @@
 //	go run ./test/mutants               # all of them
 //	go run ./test/mutants -run lua -v   # those whose names match, and what the tests said
 //
+// Where a variant differs is marked in the source, by a comment such as //mutant:quorum
+// at the end of a line (--mutant:quorum in Lua, where --mutant:/quorum may end a piece of
+// several lines). The mark stands for all that begins with the line's first word: a
+// statement with its block, a clause, a declaration, a field or an element of a composite
+// literal; or else for the line. Code may be moved or renamed as long as its marks go along.
+//
 // It fails if a variant is missed, and also if one cannot be judged: if it does
 // not compile, does not fit the present source, or names a test that is not run.
 package main
@@ -50,7 +56,11 @@ func run(ctx context.Context, pattern string, verbose, short bool) error {
 	if err != nil {
 		return err
 	}
-	if err := check(root, table); err != nil {
+	src, err := readSource(root)
+	if err != nil {
+		return err
+	}
+	if err := check(src, table); err != nil {
 		return err
 	}
 	selected, err := choose(pattern, short)
@@ -66,7 +76,7 @@ func run(ctx context.Context, pattern string, verbose, short bool) error {
 	}
 	defer func() { _ = os.RemoveAll(scratch) }() // a temporary directory
 	start := time.Now()
-	verdicts, err := judgeAll(ctx, root, scratch, selected, verbose)
+	verdicts, err := judgeAll(ctx, src, scratch, selected, verbose)
 	if err != nil {
 		return err
 	}
@@ -121,7 +131,7 @@ func checkUnmutated(ctx context.Context, root string, selected []*mutant) error 
 }
 
 // judgeAll prints each verdict as it comes.
-func judgeAll(ctx context.Context, root, scratch string, selected []*mutant, verbose bool) ([]*verdict, error) {
+func judgeAll(ctx context.Context, src *source, scratch string, selected []*mutant, verbose bool) ([]*verdict, error) {
 	verdicts := make([]*verdict, len(selected))
 	done := make(chan *verdict)
 	var group errgroup.Group
@@ -130,7 +140,7 @@ func judgeAll(ctx context.Context, root, scratch string, selected []*mutant, ver
 		defer close(done)
 		for i, m := range selected {
 			group.Go(func() error {
-				verdicts[i] = m.judge(ctx, root, scratch)
+				verdicts[i] = m.judge(ctx, src, scratch)
 				done <- verdicts[i]
 				return nil
 			})

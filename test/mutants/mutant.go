@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -19,35 +21,11 @@ type mutant struct {
 	minor bool     // left out with -short
 }
 
-// edit replaces a text that occurs exactly once in a file of the repository.
-type edit struct{ file, old, new string }
-
-// apply returns the files that differ in the variant, by their paths.
-func (m *mutant) apply(root string) (map[string]string, error) {
-	files := map[string]string{}
-	for _, e := range m.edits {
-		path := filepath.Join(root, e.file)
-		text, edited := files[path]
-		if !edited {
-			source, err := os.ReadFile(path)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", m.name, err)
-			}
-			text = string(source)
-		}
-		if n := strings.Count(text, e.old); n != 1 {
-			return nil, fmt.Errorf("%s does not apply: %s has %d of the 1 occurrence wanted of\n%s", m.name, e.file, n, e.old)
-		}
-		files[path] = strings.Replace(text, e.old, e.new, 1)
-	}
-	return files, nil
-}
-
 // check tells what is wrong with a table: mutants that lack a part, or that do
-// not fit the present source.
-func check(root string, table []mutant) error {
+// not fit the present source, and anchors that no mutant needs.
+func check(src *source, table []mutant) error {
 	var errs []error
-	seen := map[string]bool{}
+	seen, used := map[string]bool{}, map[string]bool{}
 	for i := range table {
 		m := &table[i]
 		if m.name == "" || m.rule == "" || m.pkg == "" || len(m.edits) == 0 || len(m.tests) == 0 {
@@ -57,10 +35,18 @@ func check(root string, table []mutant) error {
 			errs = append(errs, fmt.Errorf("%s: there are two mutants of this name", m.name))
 		}
 		seen[m.name] = true
-		if _, err := m.apply(root); err != nil {
+		for _, e := range m.edits {
+			used[e.anchor] = true
+		}
+		if _, err := m.apply(src); err != nil {
 			errs = append(errs, err)
 		}
-		errs = append(errs, m.checkTests(root))
+		errs = append(errs, m.checkTests(src.root))
+	}
+	for _, name := range slices.Sorted(maps.Keys(src.regions)) {
+		if !used[name] {
+			errs = append(errs, fmt.Errorf("%s: no mutant uses the anchor %s", src.regions[name].path, name))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,51 +13,40 @@ import (
 func TestTableFitsTheSource(t *testing.T) {
 	root, err := moduleRoot(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, check(root, table))
+	src, err := readSource(root)
+	require.NoError(t, err)
+	require.NoError(t, check(src, table))
 	assert.GreaterOrEqual(t, len(table), 25)
 }
 
 func TestBadTablesAreNoticed(t *testing.T) {
-	root := t.TempDir()
-	write := func(file, text string) {
-		require.NoError(t, os.WriteFile(filepath.Join(root, file), []byte(text), 0o600))
-	}
-	write("a.go", "one two two")
-	write("a_test.go", "func TestA(t *testing.T) {}")
-	good := mutant{name: "good", rule: "one is one", edits: []edit{{"a.go", "one", "three"}}, pkg: ".", tests: []string{"TestA"}}
-	require.NoError(t, check(root, []mutant{good}))
+	src := read(t, map[string]string{
+		"a.go":      "package small\n\nvar one = 1 //mutant:one\n",
+		"a_test.go": "func TestA(t *testing.T) {}",
+	})
+	good := mutant{name: "good", rule: "one is one", edits: []edit{sub("one", "1", "3")}, pkg: ".", tests: []string{"TestA"}}
+	require.NoError(t, check(src, []mutant{good}))
 	for want, spoil := range map[string]func(m *mutant){
-		"lacks":              func(m *mutant) { m.rule = "" },
-		"has 0 of the 1":     func(m *mutant) { m.edits = []edit{{"a.go", "four", ""}} },
-		"has 2 of the 1":     func(m *mutant) { m.edits = []edit{{"a.go", "two", ""}} },
-		"no such file":       func(m *mutant) { m.edits = []edit{{"b.go", "one", ""}} },
-		"has no test TestB":  func(m *mutant) { m.tests = append([]string{"TestB"}, m.tests...) },
-		"two mutants of thi": func(m *mutant) { m.name = "good" },
+		"lacks":                  func(m *mutant) { m.rule = "" },
+		"0 matches":              func(m *mutant) { m.edits = []edit{sub("one", "4", "")} },
+		"there is no anchor two": func(m *mutant) { m.edits = []edit{cut("two")} },
+		"has no test TestB":      func(m *mutant) { m.tests = append([]string{"TestB"}, m.tests...) },
+		"two mutants of thi":     func(m *mutant) { m.name = "good" },
 	} {
 		bad := good
 		bad.name = "bad"
 		spoil(&bad)
-		assert.ErrorContains(t, check(root, []mutant{good, bad}), want)
+		assert.ErrorContains(t, check(src, []mutant{good, bad}), want)
 	}
-}
-
-func TestEditsOfOneFileAddUp(t *testing.T) {
-	root := t.TempDir()
-	path := filepath.Join(root, "a.go")
-	require.NoError(t, os.WriteFile(path, []byte("one two"), 0o600))
-	m := mutant{edits: []edit{{"a.go", "one", "1"}, {"a.go", "1 two", "12"}}}
-	files, err := m.apply(root)
-	require.NoError(t, err)
-	assert.Equal(t, map[string]string{path: "12"}, files)
+	assert.ErrorContains(t, check(src, nil), "a.go: no mutant uses the anchor one")
 }
 
 // module makes a small one, whose tests can be run for real.
-func module(t *testing.T) (root string) {
+func module(t *testing.T) *source {
 	t.Helper()
-	root = t.TempDir()
-	for file, text := range map[string]string{
+	return read(t, map[string]string{
 		"go.mod": "module example.test/small\n\ngo 1.26\n",
-		"a.go":   "package small\n\nfunc One() int { return 1 }\n",
+		"a.go":   "package small\n\nfunc One() int { return 1 } //mutant:one\n",
 		"a_test.go": `package small
 
 import "testing"
@@ -74,15 +61,12 @@ func TestNothing(t *testing.T) {}
 
 func TestSkipped(t *testing.T) { t.Skip() }
 `,
-	} {
-		require.NoError(t, os.WriteFile(filepath.Join(root, file), []byte(text), 0o600))
-	}
-	return root
+	})
 }
 
 // TestVerdicts: only a test that ran and failed catches anything.
 func TestVerdicts(t *testing.T) {
-	root := module(t)
+	src := module(t)
 	for what, tt := range map[string]struct {
 		becomes string
 		tests   []string
@@ -107,8 +91,8 @@ func TestVerdicts(t *testing.T) {
 			if tt.becomes == "" {
 				old = "return one"
 			}
-			m := mutant{name: "m", rule: "one is one", edits: []edit{{"a.go", old, tt.becomes}}, pkg: ".", tests: tt.tests}
-			v := m.judge(context.Background(), root, t.TempDir())
+			m := mutant{name: "m", rule: "one is one", edits: []edit{sub("one", old, tt.becomes)}, pkg: ".", tests: tt.tests}
+			v := m.judge(context.Background(), src, t.TempDir())
 			if tt.err != "" {
 				require.ErrorContains(t, v.err, tt.err)
 			} else {

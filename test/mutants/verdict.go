@@ -33,12 +33,12 @@ func (v *verdict) String() string {
 }
 
 // judge runs the tests that are to catch the mutant.
-func (m *mutant) judge(ctx context.Context, root, scratch string) *verdict {
+func (m *mutant) judge(ctx context.Context, src *source, scratch string) *verdict {
 	start := time.Now()
 	v := &verdict{mutant: m}
-	overlay, err := m.overlay(root, scratch)
+	overlay, err := m.overlay(src, scratch)
 	if err == nil {
-		err = v.run(ctx, root, overlay)
+		err = v.run(ctx, src.root, overlay)
 	}
 	v.err = err
 	v.seconds = time.Since(start).Seconds()
@@ -94,8 +94,8 @@ func (v *verdict) count(t *testRun, tests []string) (left []string, err error) {
 
 // overlay writes the variant's files, and the file that go test's -overlay wants.
 // The compiler reads them in the place of the originals, go:embed's files too.
-func (m *mutant) overlay(root, scratch string) (path string, err error) {
-	files, err := m.apply(root)
+func (m *mutant) overlay(src *source, scratch string) (path string, err error) {
+	files, err := m.apply(src)
 	if err != nil {
 		return "", err
 	}
