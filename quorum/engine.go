@@ -173,6 +173,3 @@ func (p *timerPool) giveBack(t *time.Timer) {
 	t.Stop() // nothing is left in its channel after this
 	p.pool.Put(t)
 }
-
-// minTimer keeps a wait from spinning where timers and the clock disagree, as with a fake clock.
-const minTimer = 100 * time.Microsecond

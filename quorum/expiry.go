@@ -16,7 +16,7 @@ import (
 // count as held for the rest of its timer.
 type expiryLoop struct {
 	clock clock.Clock
-	wake  chan struct{}
+	wake  signal
 
 	mu      sync.Mutex // guards all below, and every watched
 	watched watchedHeap
@@ -45,7 +45,7 @@ type expiring interface {
 }
 
 func newExpiryLoop(c clock.Clock) *expiryLoop {
-	return &expiryLoop{clock: c, wake: make(chan struct{}, 1)}
+	return &expiryLoop{clock: c, wake: newSignal()}
 }
 
 // look has w looked at, at the given time or earlier. A lock that comes too late, because the loop
@@ -70,7 +70,7 @@ func (x *expiryLoop) add(w *watched, at clock.Instant) bool {
 		heap.Fix(&x.watched, w.index-1)
 	}
 	if w.index == 1 {
-		x.nudge()
+		x.wake.raise()
 	}
 	return true
 }
@@ -84,32 +84,17 @@ func (x *expiryLoop) forget(w *watched) {
 	}
 }
 
-func (x *expiryLoop) nudge() {
-	select {
-	case x.wake <- struct{}{}:
-	default:
-	}
-}
-
 // run looks at locks until stop is closed.
 func (x *expiryLoop) run(stop <-chan struct{}) {
-	timer := time.NewTimer(clock.Never.Sub(0))
-	defer timer.Stop()
-	for {
-		select {
-		case <-stop:
-			return
-		case <-x.wake:
-		case <-timer.C:
-		}
+	loop(stop, x.wake, func() time.Duration {
 		now := x.clock.Now()
 		for _, w := range x.due(now) {
 			if next, again := w.item.tick(now); again {
 				x.look(w, max(next, now.Add(minLook)))
 			}
 		}
-		timer.Reset(max(x.untilNext(now), minTimer))
-	}
+		return x.untilNext(now)
+	})
 }
 
 // due takes out the locks whose time has come.

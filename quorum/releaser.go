@@ -21,8 +21,8 @@ type releaser struct {
 	drift   clock.Drift
 	lanes   *fanout.Group[wire.Call]
 	retired *retiredTokens
-	owing   inFlight      // releases neither delivered nor given up
-	wake    chan struct{} // the ledger has changed
+	owing   inFlight // releases neither delivered nor given up
+	wake    signal   // the ledger has changed
 
 	mu     sync.Mutex // guards ledger
 	ledger *ledger.Ledger[*claim]
@@ -31,7 +31,7 @@ type releaser struct {
 func newReleaser(e *engine, master int) *releaser {
 	return &releaser{
 		master: master, clock: e.clock, drift: e.opts.Drift, lanes: e.lanes, retired: &e.retired,
-		wake: make(chan struct{}, 1), ledger: ledger.New[*claim](e.opts.MaxPendingReleases),
+		wake: newSignal(), ledger: ledger.New[*claim](e.opts.MaxPendingReleases),
 	}
 }
 
@@ -56,7 +56,7 @@ func (r *releaser) settle(d ledger.Debt[*claim], o vote.Outcome, dropped error) 
 	r.mu.Unlock()
 	r.end(ended...)
 	if entered {
-		r.nudge()
+		r.wake.raise()
 	}
 }
 
@@ -70,20 +70,12 @@ func (r *releaser) end(all ...ledger.Ended[*claim]) {
 	}
 }
 
-// nudge makes run look at the ledger again.
-func (r *releaser) nudge() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
-
 // close makes every debt due now.
 func (r *releaser) close() {
 	r.mu.Lock()
 	r.ledger.Close(r.clock.Now())
 	r.mu.Unlock()
-	r.nudge()
+	r.wake.raise()
 }
 
 // leftByClose gives up what is still owed, and returns whose keys Close has left to expire.
@@ -105,20 +97,12 @@ func (r *releaser) pending() (releases int, leftToExpire uint64) {
 
 // run pays debts when they are due, until stop is closed.
 func (r *releaser) run(stop <-chan struct{}) {
-	timer := time.NewTimer(clock.Never.Sub(0))
-	defer timer.Stop()
-	for {
-		select {
-		case <-stop:
-			return
-		case <-r.wake:
-		case <-timer.C:
-		}
+	loop(stop, r.wake, func() time.Duration {
 		for _, debt := range r.take() {
 			r.pay(debt)
 		}
-		timer.Reset(max(r.untilNext(), minTimer))
-	}
+		return r.untilNext()
+	})
 }
 
 // take returns the debts to be paid now.
@@ -164,5 +148,5 @@ func (p *payment) Done(op *redisconn.Op, dropped error) {
 	r.mu.Lock()
 	r.ledger.Tried()
 	r.mu.Unlock()
-	r.nudge()
+	r.wake.raise()
 }

@@ -3,10 +3,10 @@ package quorum
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/backoff"
 )
 
 // AutoRenew keeps the lock alive in the background until it is released. The lock is extended by
@@ -52,12 +52,10 @@ const renewGrid = 10 * time.Millisecond
 // which a contender's attempt stood for a moment when the lock was won, before others forget it
 // too.
 func newRenewal(token string, p acquireParams, start clock.Instant) *renewal {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(token)) // never fails; see hash.Hash
 	longest := p.ttl / 3
 	n := &renewal{
 		ttl: p.ttl, window: p.window, limit: p.ends(start),
-		period: longest - time.Duration(float64(longest/4)*float64(h.Sum32())/(1<<32)),
+		period: longest - time.Duration(float64(longest/4)*backoff.Jitter(token)),
 	}
 	n.schedule(start.Add(-n.period * 3 / 4))
 	return n

@@ -36,7 +36,7 @@ func newWaiters(a *acquirer, n *notifier) *waiters {
 // A caller that wins too late for any validity to be left lets the others go first: its TTL may be
 // hopeless, and theirs are not.
 func (s *waiters) acquire(ctx context.Context, p acquireParams) (*Lock, error) {
-	w := &waiter{waiters: s, acquireParams: p, wake: make(chan struct{}, 1)}
+	w := &waiter{waiters: s, acquireParams: p, wake: newSignal()}
 	for {
 		l, err := w.takeTurn(ctx)
 		var failure *AttemptError
@@ -59,7 +59,7 @@ type waiter struct {
 	*waiters
 	acquireParams
 	ticket int64
-	wake   chan struct{} // something has changed
+	wake   signal // something has changed
 
 	failures int // confirmations that failed
 	attempts int // plain attempts that failed
@@ -272,14 +272,6 @@ func (w *waiter) newTicket(ctx context.Context, c *claim) int64 {
 	return max(w.offsets.mastersTime(w.clock.Now()), 1)
 }
 
-// nudge makes await look again.
-func (w *waiter) nudge() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
 // why returns why the waiter has not got the lock: by what the masters told last, if that says that
 // it is taken, and otherwise by the last attempt.
 func (w *waiter) why(last *AttemptError) *AttemptError {
@@ -342,7 +334,7 @@ func (e *queueEntry) Done(op *redisconn.Op, dropped error) {
 	if a.Unheard && w.masters[master].CountsListeners() {
 		w.notifier.unheard(master, asked)
 	}
-	w.nudge()
+	w.wake.raise()
 }
 
 func (e *queueEntry) token() string   { return e.claim.Token }
@@ -354,7 +346,7 @@ func (e *queueEntry) granted(master int) {
 	w.mu.Lock()
 	e.state.Granted(master, now)
 	w.mu.Unlock()
-	w.nudge()
+	w.wake.raise()
 }
 
 // askSoon has a master asked soon.
@@ -363,5 +355,5 @@ func (e *queueEntry) askSoon(master int) {
 	w.mu.Lock()
 	e.state.AskSoon(master)
 	w.mu.Unlock()
-	w.nudge()
+	w.wake.raise()
 }
