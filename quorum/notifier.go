@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/wire"
 )
@@ -23,7 +21,7 @@ import (
 type notifier struct {
 	engine        *engine
 	subscriptions []*subscription // one per master
-	group         errgroup.Group
+	group         sync.WaitGroup
 	ctx           context.Context // of the subscriptions
 	cancel        context.CancelFunc
 
@@ -74,7 +72,7 @@ func (n *notifier) register(w notified) (channel string, err error) {
 		n.channel = wire.Channel(id)
 		for i, m := range n.engine.masters {
 			if m.Publishes() {
-				n.group.Go(func() error { n.listen(n.subscriptions[i], n.channel); return nil })
+				n.group.Go(func() { n.listen(n.subscriptions[i], n.channel) })
 			}
 		}
 	}
@@ -170,7 +168,7 @@ func (n *notifier) close(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = n.group.Wait() // they return no error
+		n.group.Wait()
 	}()
 	select {
 	case <-done:
@@ -190,7 +188,7 @@ type subscription struct {
 // received.
 func (s *subscription) Subscribed() {
 	s.since.Store(int64(s.notifier.engine.clock.Now()) + 1)
-	s.notifier.group.Go(func() error { s.notifier.catchUp(s.master); return nil })
+	s.notifier.group.Go(func() { s.notifier.catchUp(s.master) })
 }
 
 // Received delivers a message.
