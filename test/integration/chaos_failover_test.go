@@ -39,7 +39,7 @@ func (r *replication) follow(ctx context.Context, other *Master) error {
 			err = sleep(ctx, 5*time.Millisecond)
 		}
 	}
-	return r.master.failed("follow "+other.name+" with", err)
+	return r.master.wrapErr("follow "+other.name+" with", err)
 }
 
 // lead makes a master of a replica, and returns once its append-only file has what it got from the other.
@@ -60,7 +60,7 @@ func (r *replication) lead(ctx context.Context) error {
 			err = sleep(ctx, 5*time.Millisecond)
 		}
 	}
-	return r.master.failed("promote", err)
+	return r.master.wrapErr("promote", err)
 }
 
 func (r *replication) info(ctx context.Context, section, field string) (value string, err error) {
@@ -112,7 +112,7 @@ func failOver(ctx context.Context, m, spare *Master, now func() time.Duration, d
 	}
 	sameRun, otherData, err := master.identity(ctx)
 	if err == nil && (run != sameRun || data == otherData) {
-		err = m.failed("fail over", fmt.Errorf("was %s.%s, is %s.%s", run, data, sameRun, otherData))
+		err = m.wrapErr("fail over", fmt.Errorf("was %s.%s, is %s.%s", run, data, sameRun, otherData))
 	}
 	return gap{from, now()}, err
 }
@@ -126,6 +126,6 @@ func (r *chaosRun) failOver(ctx context.Context, f chaosFault, i int) error {
 	if err != nil {
 		return err
 	}
-	r.record.forgot(forgot.from, forgot.to)
+	r.record.recordForget(forgot.from, forgot.to)
 	return nil
 }

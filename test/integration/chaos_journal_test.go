@@ -31,21 +31,21 @@ type chaosEvent struct {
 
 // The kinds of events.
 const (
-	eventHeld    = "held"    // a hold began: ID, Name, Token, Fence, Begun, From, Until
-	eventGrew    = "grew"    // its window grew: ID, Until; What is "extend" after a call of Extend
-	eventOver    = "over"    // it is over: ID, To
-	eventDenied  = "denied"  // it was lost inside its window: ID, To, What
-	eventOutcome = "outcome" // how a call ended: What
-	eventWrong   = "wrong"   // a call told what is not true: What, To
-	eventClosed  = "closed"  // the Manager is closed: Count goroutines are left
-	eventSample  = "sample"  // of the process: Count goroutines, Heap
+	eventHeld      = "held"    // a hold began: ID, Name, Token, Fence, Begun, From, Until
+	eventExtended  = "grew"    // its window grew: ID, Until; What is "extend" after a call of Extend
+	eventOver      = "over"    // it is over: ID, To
+	eventDenied    = "denied"  // it was lost inside its window: ID, To, What
+	eventOutcome   = "outcome" // how a call ended: What
+	eventViolation = "wrong"   // a call told what is not true: What, To
+	eventClosed    = "closed"  // the Manager is closed: Count goroutines are left
+	eventSample    = "sample"  // of the process: Count goroutines, Heap
 )
 
 // journal is where a client writes its events, one at a time and unbuffered: what it wrote before it was killed is there.
 type journal struct {
 	origin clock.Instant
 	ids    atomic.Int64
-	calm   stalls
+	stalls stalls
 
 	mu  sync.Mutex // guards out
 	out io.Writer
@@ -68,8 +68,8 @@ func (j *journal) outcome(format string, args ...any) {
 	j.write(chaosEvent{Kind: eventOutcome, What: fmt.Sprintf(format, args...)})
 }
 
-func (j *journal) wrong(format string, args ...any) {
-	j.write(chaosEvent{Kind: eventWrong, To: j.now(), What: fmt.Sprintf(format, args...)})
+func (j *journal) violation(format string, args ...any) {
+	j.write(chaosEvent{Kind: eventViolation, To: j.now(), What: fmt.Sprintf(format, args...)})
 }
 
 // stalls knows when this process did not run, because it was stopped or the machine was busy: no promise of a time is
@@ -93,15 +93,15 @@ func (g gap) String() string {
 const stallTick = 10 * time.Millisecond
 
 // watchStalls watches this process until the test ends, on a clock of the test's own.
-func watchStalls(t *testing.T) (now func() time.Duration, calm *stalls) {
+func watchStalls(t *testing.T) (now func() time.Duration, s *stalls) {
 	t.Helper()
 	began := time.Now()
-	now, calm = func() time.Duration { return time.Since(began) }, new(stalls)
+	now, s = func() time.Duration { return time.Since(began) }, new(stalls)
 	stop := make(chan struct{})
 	var tasks sync.WaitGroup
-	tasks.Go(func() { calm.watch(now, stop) })
+	tasks.Go(func() { s.watch(now, stop) })
 	t.Cleanup(func() { close(stop); tasks.Wait() })
-	return now, calm
+	return now, s
 }
 
 // watch looks at the clock until stop is closed.
@@ -133,7 +133,7 @@ func (s *stalls) tick(now time.Duration) {
 }
 
 // between returns for how long the process did not run from one time to another that is not in the future.
-func (s *stalls) between(from, to time.Duration) (sum time.Duration) {
+func (s *stalls) during(from, to time.Duration) (sum time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, g := range append(s.gaps[:len(s.gaps):len(s.gaps)], gap{s.last, to}) {

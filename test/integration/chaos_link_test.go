@@ -31,9 +31,9 @@ type link struct {
 	mu      sync.Mutex // guards all below
 	traffic traffic
 	changed chan struct{} // closed at each change of traffic
-	pairs   map[*pair]struct{}
+	pairs   map[*connPair]struct{}
 	random  *rand.Rand
-	waiting int         // chunks of requests that were read, and have yet to be passed on
+	pending int         // chunks of requests that were read, and have yet to be passed on
 	late    []lateChunk // of requests
 }
 
@@ -44,14 +44,14 @@ type lateChunk struct {
 }
 
 // noticeablyLate is longer than a client waits that repeats what was not answered.
-const noticeablyLate = chaosAttempt / 2
+const noticeablyLate = chaosAttemptTimeout / 2
 
 // traffic is what becomes of bytes on a link. The zero value lets them pass.
 type traffic struct {
-	cut               bool          // connections are reset, new ones too
-	requests, answers bool          // these are held back: a hole
-	delay, maxJitter  time.Duration // of each chunk, in each direction
-	straggle          time.Duration // some chunks of requests are held back for up to this long, each with its connection
+	cut                       bool          // connections are reset, new ones too
+	holdRequests, holdReplies bool          // these are held back: a hole
+	delay, maxJitter          time.Duration // of each chunk, in each direction
+	straggle                  time.Duration // some chunks of requests are held back for up to this long, each with its connection
 }
 
 // stragglers is how many chunks of requests there are for each that straggles. What comes on other connections
@@ -59,7 +59,7 @@ type traffic struct {
 const stragglers = 20
 
 // pair is one connection: the client's, and the one to the master that it is joined with.
-type pair struct {
+type connPair struct {
 	client, server net.Conn
 	done           chan struct{}
 	once           sync.Once
@@ -71,7 +71,7 @@ func newLink(tb testing.TB, target string, seed, number uint64) *link {
 	require.NoError(tb, err)
 	l := &link{
 		target: target, listener: listener,
-		changed: make(chan struct{}), pairs: map[*pair]struct{}{},
+		changed: make(chan struct{}), pairs: map[*connPair]struct{}{},
 		random: rand.New(rand.NewPCG(seed, number)),
 	}
 	l.tasks.Go(l.accept)
@@ -119,21 +119,21 @@ func (l *link) serve(client net.Conn) {
 		reset(client)
 		return
 	}
-	p := &pair{client: client, server: server, done: make(chan struct{})}
+	p := &connPair{client: client, server: server, done: make(chan struct{})}
 	if !l.admit(p) {
 		p.reset()
 		return
 	}
 	l.tasks.Go(func() { l.pump(p, server, client, func(chunk []byte) bool { return l.passRequest(p, chunk) }) })
 	l.pump(p, client, server, func([]byte) bool {
-		return l.pass(p, func(t traffic) bool { return t.answers }, false)
+		return l.pass(p, func(t traffic) bool { return t.holdReplies }, false)
 	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.pairs, p)
 }
 
-func (l *link) admit(p *pair) bool {
+func (l *link) admit(p *connPair) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.traffic.cut {
@@ -144,7 +144,7 @@ func (l *link) admit(p *pair) bool {
 }
 
 // pump moves bytes one way until either end closes.
-func (l *link) pump(p *pair, to io.Writer, from io.Reader, pass func(chunk []byte) bool) {
+func (l *link) pump(p *connPair, to io.Writer, from io.Reader, pass func(chunk []byte) bool) {
 	// In good order: a reset could take what is late with it.
 	defer p.end(func(c net.Conn) { _ = c.Close() })
 	buffer := make([]byte, 32<<10)
@@ -162,11 +162,11 @@ func (l *link) pump(p *pair, to io.Writer, from io.Reader, pass func(chunk []byt
 }
 
 // passRequest is pass for what a client sends, and takes down what becomes late by it.
-func (l *link) passRequest(p *pair, chunk []byte) bool {
+func (l *link) passRequest(p *connPair, chunk []byte) bool {
 	sent := clock.System().Now()
-	l.wait(+1)
-	defer l.wait(-1)
-	ok := l.pass(p, func(t traffic) bool { return t.requests }, true)
+	l.addPending(+1)
+	defer l.addPending(-1)
+	ok := l.pass(p, func(t traffic) bool { return t.holdRequests }, true)
 	if arrived := clock.System().Now(); ok && arrived.Sub(sent) > noticeablyLate {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -175,17 +175,17 @@ func (l *link) passRequest(p *pair, chunk []byte) bool {
 	return ok
 }
 
-func (l *link) wait(n int) {
+func (l *link) addPending(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.waiting += n
+	l.pending += n
 }
 
 // underway returns how many chunks of requests are held back yet.
-func (l *link) underway() int {
+func (l *link) pendingRequests() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.waiting
+	return l.pending
 }
 
 // lateRequests returns what reached the master late.
@@ -197,7 +197,7 @@ func (l *link) lateRequests() []lateChunk {
 
 // pass waits for as long as the traffic is to wait. It returns false if the connection is closed meanwhile. What
 // straggles does so for its time, whatever else becomes of the traffic.
-func (l *link) pass(p *pair, held func(traffic) bool, request bool) bool {
+func (l *link) pass(p *connPair, held func(traffic) bool, request bool) bool {
 	for {
 		l.mu.Lock()
 		now, changed := l.traffic, l.changed
@@ -228,9 +228,9 @@ func (l *link) pass(p *pair, held func(traffic) bool, request bool) bool {
 	}
 }
 
-func (p *pair) reset() { p.end(reset) }
+func (p *connPair) reset() { p.end(reset) }
 
-func (p *pair) end(how func(net.Conn)) {
+func (p *connPair) end(how func(net.Conn)) {
 	p.once.Do(func() {
 		close(p.done)
 		how(p.client)
@@ -247,12 +247,12 @@ func reset(c net.Conn) {
 }
 
 // TestChaosLink shows that each kind of bad network really happens, and really ends.
-func TestChaosLink(t *testing.T) {
+func TestLinkFaultsHappenAndEnd(t *testing.T) {
 	m := masters(t)[0]
 	l := newLink(t, m.Addr(), 1, 1)
 	c := redis.NewClient(&redis.Options{
 		Addr: l.listener.Addr().String(), ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
-		ReadTimeout: hang, PoolSize: 1,
+		ReadTimeout: hangTimeout, PoolSize: 1,
 	})
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	direct := dial(t, m)
@@ -260,27 +260,27 @@ func TestChaosLink(t *testing.T) {
 	arrived := func(key string) bool { return direct.Exists(t.Context(), key).Val() == 1 }
 	require.NoError(t, set("open"))
 
-	l.set(traffic{requests: true})
+	l.set(traffic{holdRequests: true})
 	require.ErrorIs(t, set("late"), os.ErrDeadlineExceeded)
 	require.False(t, arrived("late"))
 	l.set(traffic{})
-	require.Eventually(t, func() bool { return arrived("late") }, soon, 5*time.Millisecond, "what a hole swallows is late")
+	require.Eventually(t, func() bool { return arrived("late") }, waitLimit, 5*time.Millisecond, "what a hole swallows is late")
 	require.NoError(t, set("open"))
 
-	l.set(traffic{answers: true})
+	l.set(traffic{holdReplies: true})
 	require.ErrorIs(t, set("unanswered"), os.ErrDeadlineExceeded)
 	require.True(t, arrived("unanswered"), "carried out, and nobody told so")
 	l.set(traffic{})
 	require.NoError(t, set("open"))
 
-	l.set(traffic{delay: hang / 4})
+	l.set(traffic{delay: hangTimeout / 4})
 	began := time.Now()
 	require.NoError(t, set("slow"))
-	require.GreaterOrEqual(t, time.Since(began), hang/2, "there and back")
+	require.GreaterOrEqual(t, time.Since(began), hangTimeout/2, "there and back")
 
-	l.set(traffic{straggle: hang})
+	l.set(traffic{straggle: hangTimeout})
 	impatient := redis.NewClient(&redis.Options{
-		Addr: l.listener.Addr().String(), ReadTimeout: hang / 20, MaxRetries: 2, MinRetryBackoff: -1, MaxRetryBackoff: -1,
+		Addr: l.listener.Addr().String(), ReadTimeout: hangTimeout / 20, MaxRetries: 2, MinRetryBackoff: -1, MaxRetryBackoff: -1,
 	})
 	t.Cleanup(func() { require.NoError(t, impatient.Close()) })
 	for i := 0; len(l.lateRequests()) < 4; i++ {
@@ -289,9 +289,9 @@ func TestChaosLink(t *testing.T) {
 		require.NoError(t, direct.Del(t.Context(), key).Err())
 	}
 	l.set(traffic{})
-	require.Eventually(t, func() bool { return l.underway() == 0 }, soon, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return l.pendingRequests() == 0 }, waitLimit, 5*time.Millisecond)
 	require.Eventually(t, func() bool { return len(direct.Keys(t.Context(), "straggler-*").Val()) > 0 },
-		soon, 5*time.Millisecond, "a first try arrives after a second one that was answered")
+		waitLimit, 5*time.Millisecond, "a first try arrives after a second one that was answered")
 
 	l.set(traffic{cut: true})
 	err := set("cut")
@@ -299,5 +299,5 @@ func TestChaosLink(t *testing.T) {
 	require.False(t, errors.Is(err, os.ErrDeadlineExceeded))
 	require.False(t, arrived("cut"))
 	l.set(traffic{})
-	require.Eventually(t, func() bool { return set("open") == nil }, soon, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return set("open") == nil }, waitLimit, 5*time.Millisecond)
 }

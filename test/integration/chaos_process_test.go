@@ -23,7 +23,7 @@ type chaosProcess struct {
 }
 
 func startChaosProcess(record *chaosRecord, setup chaosSetup) (*chaosProcess, error) {
-	setup.Holder = fmt.Sprintf("process %d", setup.Number)
+	setup.Holder = fmt.Sprintf("process %d", setup.ProcessID)
 	text, err := json.Marshal(setup)
 	if err != nil {
 		return nil, err
@@ -61,9 +61,9 @@ func (p *chaosProcess) freeze() error { return p.cmd.Process.Signal(syscall.SIGS
 func (p *chaosProcess) thaw() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
 // murder kills the process at a moment when it holds something, if one comes soon, and returns how many locks it held.
-func (p *chaosProcess) murder(now func() time.Duration) (held int, err error) {
+func (p *chaosProcess) killWhileHolding(now func() time.Duration) (held int, err error) {
 	for range 500 {
-		if held = p.record.holding(p.setup.Holder, now()); held > 0 {
+		if held = p.record.holdCount(p.setup.Holder, now()); held > 0 {
 			break
 		}
 		time.Sleep(time.Millisecond)
@@ -78,15 +78,15 @@ func (p *chaosProcess) quit() {
 	_ = p.stdin.Close()
 	select {
 	case <-p.ended:
-	case <-time.After(chaosLeave):
+	case <-time.After(quitTimeout):
 		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // for the goroutines' stacks
 		<-p.ended
-		p.record.wrong("%s had not quit after %v", p.setup.Holder, chaosLeave)
+		p.record.violation("%s had not quit after %v", p.setup.Holder, quitTimeout)
 	}
 	if p.err != nil {
-		p.record.wrong("%s: %v\n%s", p.setup.Holder, p.err, p.output.Bytes())
+		p.record.violation("%s: %v\n%s", p.setup.Holder, p.err, p.output.Bytes())
 	}
 }
 
 // chaosLeave is how long a process may take to quit: its calls end, then its Manager is closed.
-const chaosLeave = 15 * time.Second
+const quitTimeout = 15 * time.Second

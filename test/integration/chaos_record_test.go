@@ -21,15 +21,15 @@ import (
 
 // chaosRecord puts together what all processes tell, and judges it.
 type chaosRecord struct {
-	mu       sync.Mutex // guards all below
-	holds    map[holdKey]*chaosHold
-	guard    bool            // the restart guard is on
-	forgets  []gap           // when masters forgot that clients could reach
-	returns  []time.Duration // when masters could be reached again that forgot while they could not be
-	wrongs   []string
-	outcomes map[string]int
-	closings []chaosEvent
-	samples  map[string][]chaosEvent // by process
+	mu         sync.Mutex // guards all below
+	holds      map[holdKey]*chaosHold
+	guard      bool            // the restart guard is on
+	forgets    []gap           // when masters forgot that clients could reach
+	returns    []time.Duration // when masters could be reached again that forgot while they could not be
+	violations []string
+	outcomes   map[string]int
+	closings   []chaosEvent
+	samples    map[string][]chaosEvent // by process
 }
 
 type holdKey struct {
@@ -56,7 +56,7 @@ func (r *chaosRecord) read(holder string, from io.Reader) {
 	for lines.Scan() {
 		var e chaosEvent
 		if json.Unmarshal(lines.Bytes(), &e) == nil { // the last line of a killed process may be half of one
-			r.take(holder, e)
+			r.add(holder, e)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func (r reporter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-func (r *chaosRecord) take(holder string, e chaosEvent) {
+func (r *chaosRecord) add(holder string, e chaosEvent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	hold := r.holds[holdKey{holder, e.ID}]
@@ -85,7 +85,7 @@ func (r *chaosRecord) take(holder string, e chaosEvent) {
 		r.holds[holdKey{holder, e.ID}] = &chaosHold{begun: e.Begun, until: e.Until, Hold: quorumtest.Hold{
 			Name: e.Name, Holder: holder, Token: e.Token, Fence: e.Fence, From: e.From, To: e.Until,
 		}}
-	case eventGrew:
+	case eventExtended:
 		hold.until = e.Until
 		hold.To = e.Until // unless it is told to be over before
 	case eventOver:
@@ -94,38 +94,38 @@ func (r *chaosRecord) take(holder string, e chaosEvent) {
 		hold.To, hold.over, hold.denied = e.To, true, &e
 	case eventOutcome:
 		r.outcomes[e.What]++
-	case eventWrong:
-		r.wrongs = append(r.wrongs, fmt.Sprintf("%s at %v: %s", holder, e.To, e.What))
+	case eventViolation:
+		r.violations = append(r.violations, fmt.Sprintf("%s at %v: %s", holder, e.To, e.What))
 	case eventClosed:
 		r.closings = append(r.closings, e)
 		if e.Count > 0 {
-			r.wrongs = append(r.wrongs, fmt.Sprintf("%s: %d goroutines after Close", holder, e.Count))
+			r.violations = append(r.violations, fmt.Sprintf("%s: %d goroutines after Close", holder, e.Count))
 		}
 	case eventSample:
 		r.samples[holder] = append(r.samples[holder], e)
 	}
 }
 
-func (r *chaosRecord) forgot(from, to time.Duration) {
+func (r *chaosRecord) recordForget(from, to time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forgets = append(r.forgets, gap{from, to})
 }
 
-func (r *chaosRecord) returned(at time.Duration) {
+func (r *chaosRecord) recordReturn(at time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.returns = append(r.returns, at)
 }
 
-func (r *chaosRecord) wrong(format string, args ...any) {
+func (r *chaosRecord) violation(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.wrongs = append(r.wrongs, fmt.Sprintf(format, args...))
+	r.violations = append(r.violations, fmt.Sprintf(format, args...))
 }
 
 // holding returns how many locks a process holds. A period is not one: nobody has to live for it to go on.
-func (r *chaosRecord) holding(holder string, now time.Duration) (n int) {
+func (r *chaosRecord) holdCount(holder string, now time.Duration) (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key, hold := range r.holds {
@@ -166,11 +166,11 @@ func (r *chaosRecord) check() error {
 		if h, ok := r.guaranteed(*hold); ok {
 			history.Add(h)
 		}
-		if e := hold.denied; e != nil && !r.explained(hold, e) {
+		if e := hold.denied; e != nil && !r.causedByForget(hold, e) {
 			errs = append(errs, fmt.Errorf("lost inside its window, by %v: %v: %s", hold.until, hold, e.What))
 		}
 	}
-	for _, wrong := range r.wrongs {
+	for _, wrong := range r.violations {
 		errs = append(errs, errors.New(wrong))
 	}
 	return errors.Join(append(errs, history.Check(), r.checkFences())...)
@@ -236,7 +236,7 @@ func (r *chaosRecord) excused() (cut, lost, overlaps int) {
 		if !ok || h.To < hold.To {
 			cut++
 		}
-		if hold.denied != nil && r.explained(hold, hold.denied) {
+		if hold.denied != nil && r.causedByForget(hold, hold.denied) {
 			lost++
 		}
 	}
@@ -245,7 +245,7 @@ func (r *chaosRecord) excused() (cut, lost, overlaps int) {
 
 // explained tells whether a lock could be lost inside its window because a master forgot it. The restart guard does
 // not prevent that, but that anybody else gets the lock for as long as its holder may not have noticed.
-func (r *chaosRecord) explained(hold *chaosHold, denied *chaosEvent) bool {
+func (r *chaosRecord) causedByForget(hold *chaosHold, denied *chaosEvent) bool {
 	return slices.ContainsFunc(r.forgets, func(f gap) bool { return hold.begun < f.to && denied.From >= f.from })
 }
 
@@ -288,7 +288,7 @@ func (r *chaosRecord) outcomeTable() (table string) {
 }
 
 // TestChaosRecordJudges shows that the check of a chaos run can fail, rule by rule.
-func TestChaosRecordJudges(t *testing.T) {
+func TestChaosRecordDetectsEveryViolation(t *testing.T) {
 	const ms = time.Millisecond
 	type told struct {
 		by    string
@@ -327,7 +327,7 @@ func TestChaosRecordJudges(t *testing.T) {
 			want: "two holders at once",
 		},
 		"killed, its window extended": {
-			told: []told{held("a", 0, 1, 99), {"a", chaosEvent{Kind: eventGrew, ID: 1, Until: 150 * ms}}, held("b", 99, 100, 180)},
+			told: []told{held("a", 0, 1, 99), {"a", chaosEvent{Kind: eventExtended, ID: 1, Until: 150 * ms}}, held("b", 99, 100, 180)},
 			want: "two holders at once",
 		},
 		"after a master forgot the first": {
@@ -402,14 +402,14 @@ func TestChaosRecordJudges(t *testing.T) {
 			forgets: []gap{{30 * ms, 40 * ms}}, guard: true,
 			want: "fences out of order",
 		},
-		"an untruth":         {told: []told{{"a", chaosEvent{Kind: eventWrong, What: "an untruth"}}}, want: "an untruth"},
+		"an untruth":         {told: []told{{"a", chaosEvent{Kind: eventViolation, What: "an untruth"}}}, want: "an untruth"},
 		"a goroutine leaked": {told: []told{{"a", chaosEvent{Kind: eventClosed, Count: 2}}}, want: "2 goroutines after Close"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			r := newChaosRecord()
 			r.forgets, r.returns, r.guard = tt.forgets, tt.returns, tt.guard
 			for _, x := range tt.told {
-				r.take(x.by, x.event)
+				r.add(x.by, x.event)
 			}
 			if tt.want == "" {
 				assert.NoError(t, r.check())

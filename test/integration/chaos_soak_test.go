@@ -56,7 +56,7 @@ func TestSoak(t *testing.T) {
 	stop()
 	require.NoError(t, g.Wait())
 	faultsEnded := r.clock.now()
-	calm := r.settle(t)
+	calm := r.finish(t)
 	t.Log(r.summary(seed, faultsEnded), calm)
 
 	processes := r.record.sampled()
@@ -70,7 +70,7 @@ func TestSoak(t *testing.T) {
 	requireFlat(t, "goroutines", processes, func(s soakSample) int { return s.goroutines }, 20)
 	requireFlat(t, "connections", connections, func(s soakSample) int { return s.connections }, 20)
 	if err := r.record.check(); err != nil {
-		t.Error(violations(err))
+		t.Error(firstViolations(err))
 	}
 }
 

@@ -119,7 +119,7 @@ func TestChaos(t *testing.T) {
 			t.Logf("replay the faults: go test ./test/integration -run '^%s$' -chaos.seed=%d -chaos.duration=%v",
 				strings.ReplaceAll(t.Name(), "/", "$/^"), seed, span)
 			setup := chaosNames()
-			setup.Fencing, setup.Guard, setup.Mixed = part.fencing, part.guard, true
+			setup.Fencing, setup.Guard, setup.VaryClients = part.fencing, part.guard, true
 			chaos(t, seed+uint64(i), span, setup)
 		})
 	}
@@ -136,11 +136,11 @@ func chaos(t *testing.T, seed uint64, span time.Duration, setup chaosSetup) {
 	r := startChaos(t, seed, chaosClients, setup)
 	require.NoError(t, r.execute(t.Context(), plan))
 	faultsEnded := r.clock.now()
-	calm := r.settle(t)
+	report := r.finish(t)
 	late, retried := r.overtaken(0)
-	calm += fmt.Sprintf("\n%d requests reached a master after their lock was over, %d of them by clients that retry", late, retried)
-	t.Log(r.summary(seed, faultsEnded), calm)
-	never := r.neverHappened(planner.kinds)
+	report += fmt.Sprintf("\n%d requests reached a master after their lock was over, %d of them by clients that retry", late, retried)
+	t.Log(r.summary(seed, faultsEnded), report)
+	never := r.missingKinds(planner.kinds)
 	t.Log(r.tidy(t, max(span/3, 5*time.Second), tidyPatience))
 
 	err := r.record.check()
@@ -152,14 +152,14 @@ func chaos(t *testing.T, seed uint64, span time.Duration, setup chaosSetup) {
 	}
 	if err != nil {
 		t.Log("faults:\n" + strings.Join(r.trace, "\n"))
-		t.Error(violations(err))
+		t.Error(firstViolations(err))
 	}
 	// With the restart guard too: no plan has a majority down or held out for more than a quarter of the time.
 	assert.Greater(t, len(r.record.holds), int(span/time.Second)*10, "so few holds prove little")
 }
 
 // violations shows the first of many: one that is fundamental comes a thousand times.
-func violations(err error) string {
+func firstViolations(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	const most = 40
 	if len(lines) > most {
@@ -169,15 +169,15 @@ func violations(err error) string {
 }
 
 // settle checks what has to be so once the faults have ended, and ends the run.
-func (r *chaosRun) settle(t *testing.T) (report string) {
+func (r *chaosRun) finish(t *testing.T) (report string) {
 	t.Helper()
 	each(t, r.masters, func(m *Master) error { return m.heal(t.Context()) })
 	locks, err := quorum.Open(urlsOf(r.masters), r.setup.options())
 	require.NoError(t, err)
-	contended := r.probe(t.Context(), locks, "against the clients")
-	r.quit()
+	contended := r.acquireAll(t.Context(), locks, "against the clients")
+	r.stopClients()
 	quit := r.clock.now()
-	alone := r.probe(t.Context(), locks, "alone")
+	alone := r.acquireAll(t.Context(), locks, "alone")
 	require.NoError(t, locks.Close())
 	r.awaitVacant(t, quit)
 	return fmt.Sprintf("every lock acquired within %v after the faults, %v after the clients; every key gone after %v",
@@ -185,11 +185,11 @@ func (r *chaosRun) settle(t *testing.T) (report string) {
 }
 
 // chaosServed is how long a waiter may wait once all is well, against 32 workers who poll as it does.
-const chaosServed = 30 * time.Second
+const waiterTimeout = 30 * time.Second
 
 // probe acquires every lock once, and returns how long it waited for the one that took longest.
-func (r *chaosRun) probe(ctx context.Context, locks *quorum.Manager, what string) time.Duration {
-	ctx, cancel := context.WithTimeout(ctx, chaosServed)
+func (r *chaosRun) acquireAll(ctx context.Context, locks *quorum.Manager, what string) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, waiterTimeout)
 	defer cancel()
 	j := &journal{origin: r.clock.origin, out: reporter{r.record, "who waits " + what}}
 	began := r.clock.now()
@@ -200,14 +200,14 @@ func (r *chaosRun) probe(ctx context.Context, locks *quorum.Manager, what string
 			if err != nil {
 				return err
 			}
-			tenure := &tenure{journal: j, lock: l, lost: l.Lost()}
-			tenure.begin(chaosLongestTTL)
+			tenure := &heldLock{journal: j, lock: l, lost: l.Lost()}
+			tenure.start(chaosLongestTTL)
 			tenure.release(ctx)
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
-		r.record.wrong("no waiter %s was served: %v", what, err)
+		r.record.violation("no waiter %s was served: %v", what, err)
 	}
 	return r.clock.now() - began
 }
@@ -225,7 +225,7 @@ func (r *chaosRun) awaitVacant(t *testing.T, quit time.Duration) {
 				break
 			}
 			if late := r.clock.now() - quit; late > chaosLongestTTL+moment {
-				r.record.wrong("master %d has keys %v after the clients have quit: %q", i, late, keys)
+				r.record.violation("master %d has keys %v after the clients have quit: %q", i, late, keys)
 				break
 			}
 			time.Sleep(5 * time.Millisecond)
@@ -235,7 +235,7 @@ func (r *chaosRun) awaitVacant(t *testing.T, quit time.Duration) {
 			require.NoError(t, err)
 			marker := key == "redlock:aux:marker" && r.setup.Guard
 			if left == -1 && !marker {
-				r.record.wrong("master %d keeps %q for ever", i, key)
+				r.record.violation("master %d keeps %q for ever", i, key)
 			}
 		}
 	}
@@ -245,10 +245,10 @@ func (r *chaosRun) awaitVacant(t *testing.T, quit time.Duration) {
 func auxiliary(key string) bool { return strings.HasPrefix(key, "redlock:aux:") }
 
 // neverHappened returns which of the kinds did not.
-func (r *chaosRun) neverHappened(kinds []chaosKind) []chaosKind {
+func (r *chaosRun) missingKinds(kinds []chaosKind) []chaosKind {
 	var never []chaosKind
 	for _, kind := range kinds {
-		if r.struck[kind] == 0 && !slices.Contains(never, kind) {
+		if r.injected[kind] == 0 && !slices.Contains(never, kind) {
 			never = append(never, kind)
 		}
 	}
@@ -258,16 +258,16 @@ func (r *chaosRun) neverHappened(kinds []chaosKind) []chaosKind {
 func (r *chaosRun) summary(seed uint64, faultsEnded time.Duration) string {
 	var b strings.Builder
 	total := 0
-	for _, n := range r.struck {
+	for _, n := range r.injected {
 		total += n
 	}
 	fmt.Fprintf(&b, "seed %d\n%d faults in %v (masters or clients struck; %d more dropped because Docker was late):",
 		seed, total, faultsEnded.Round(time.Second), r.dropped)
-	for _, kind := range slices.Sorted(maps.Keys(r.struck)) {
-		fmt.Fprintf(&b, "\n  %6d %s", r.struck[kind], kind)
+	for _, kind := range slices.Sorted(maps.Keys(r.injected)) {
+		fmt.Fprintf(&b, "\n  %6d %s", r.injected[kind], kind)
 	}
 	fmt.Fprintf(&b, "\noutcomes of calls, by %d processes (%d holds were their killed holders'):%s",
-		r.started, r.orphans, r.record.outcomeTable())
+		r.started, r.killedHolds, r.record.outcomeTable())
 	var longest gap
 	for _, name := range append(slices.Clone(r.setup.Names), r.setup.Periods...) {
 		if vacancy := r.record.longestVacancy(name, faultsEnded); vacancy.length() > longest.length() {
@@ -290,15 +290,15 @@ func countLines(err error) int {
 }
 
 // TestChaosFindsLeftovers shows that the tidy part of TestChaos finds what nobody released.
-func TestChaosFindsLeftovers(t *testing.T) {
+func TestChaosDetectsUnreleasedKeys(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("chaos: only on Linux do processes share a clock that clock.System reads")
 	}
 	engine(t)
 	setup := chaosNames()
-	setup.Sloppy = true
+	setup.SkipReleases = true
 	r := startChaos(t, 1, 2, setup)
-	r.quit()
+	r.stopClients()
 	r.tidy(t, 2*time.Second, 2*time.Second)
 	err := r.record.check()
 	require.ErrorContains(t, err, "after the last release")
@@ -307,20 +307,20 @@ func TestChaosFindsLeftovers(t *testing.T) {
 
 // TestChaosFindsBrokenClients shows that the run of TestChaos finds out those who break the rules, with as little chaos
 // as that takes.
-func TestChaosFindsBrokenClients(t *testing.T) {
+func TestChaosDetectsBrokenClients(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("chaos: only on Linux do processes share a clock that clock.System reads")
 	}
 	engine(t)
 	freeze := chaosFault{At: chaosLongestTTL / 2, For: chaosLongestTTL * 3 / 2, Kind: chaosFreeze}
-	flush := chaosFault{At: chaosLongestTTL / 2, Kind: chaosRashFlush, Masters: []int{0, 1, 2, 3, 4}, Process: -1}
+	flush := chaosFault{At: chaosLongestTTL / 2, Kind: chaosFlushAtOnce, Masters: []int{0, 1, 2, 3, 4}, Process: -1}
 	for what, tt := range map[string]struct {
 		spoil func(*chaosSetup)
 		fault chaosFault
 	}{
-		"looks away when its window is over": {func(s *chaosSetup) { s.Blind = true }, freeze},
-		"asks one master of five":            {func(s *chaosSetup) { s.Lonely = true }, freeze},
-		"knows of no restart guard":          {func(s *chaosSetup) { s.Guard, s.Rash = true, true }, flush},
+		"looks away when its window is over": {func(s *chaosSetup) { s.IgnoreValidity = true }, freeze},
+		"asks one master of five":            {func(s *chaosSetup) { s.SingleMaster = true }, freeze},
+		"knows of no restart guard":          {func(s *chaosSetup) { s.Guard, s.NoGuard = true, true }, flush},
 	} {
 		t.Run(what, func(t *testing.T) {
 			setup := chaosNames()
@@ -331,13 +331,13 @@ func TestChaosFindsBrokenClients(t *testing.T) {
 			var err error
 			for round := 0; round < 20 && !strings.Contains(fmt.Sprint(err), broken); round++ { // a frozen client need not hold anything
 				fault := tt.fault
-				if fault.client() {
+				if fault.isClientFault() {
 					fault.Process = round % 2
 				}
 				require.NoError(t, r.execute(t.Context(), []chaosFault{fault}))
 				err = r.record.check()
 			}
-			r.quit()
+			r.stopClients()
 			require.ErrorContains(t, err, broken)
 			t.Logf("%d violations, such as: %s", countLines(err), strings.SplitN(err.Error(), "\n", 2)[0])
 		})

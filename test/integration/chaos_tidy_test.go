@@ -24,7 +24,7 @@ const (
 
 // tidyKinds lose nothing that a master had, nor a client that has yet to release something. First tries are late all the
 // time besides.
-var tidyKinds = []chaosKind{chaosSlow, chaosDeaf, chaosMute, chaosHole, chaosCut, chaosSIGSTOP}
+var tidyKinds = []chaosKind{chaosSlow, chaosHoldRequests, chaosHoldReplies, chaosBlackHole, chaosCut, chaosSIGSTOP}
 
 // tidy is that part, with masters that are as good as new and clients of its own.
 func (r *chaosRun) tidy(t *testing.T, span, patience time.Duration) (report string) {
@@ -35,10 +35,10 @@ func (r *chaosRun) tidy(t *testing.T, span, patience time.Duration) (report stri
 	for i, name := range r.setup.Names {
 		r.setup.Names[i] = "tidy-" + name
 	}
-	r.declareNew(t)
-	r.lull = traffic{straggle: chaosLateness}
+	r.bootstrap(t)
+	r.baseline = traffic{straggle: maxStraggle}
 	for i := range r.masters {
-		r.setLinks(i, -1, r.lull)
+		r.setLinks(i, -1, r.baseline)
 	}
 	r.setup.Until = r.clock.now() + span
 	for i := range r.links {
@@ -47,27 +47,27 @@ func (r *chaosRun) tidy(t *testing.T, span, patience time.Duration) (report stri
 	plan := planChaos(r.seed, span, chaosPlanner{processes: len(r.links), kinds: tidyKinds, mild: true})
 	require.NoError(t, r.execute(t.Context(), plan))
 	_ = sleep(t.Context(), r.setup.Until-r.clock.now())
-	r.lull = traffic{}
+	r.baseline = traffic{}
 	for i := range r.masters {
-		r.setLinks(i, -1, r.lull)
+		r.setLinks(i, -1, r.baseline)
 	}
 	each(t, r.masters, func(m *Master) error { return m.heal(t.Context()) })
-	require.Eventually(t, func() bool { return r.record.outcome(idleOutcome) == len(r.links) && r.underway() == 0 },
-		chaosLeave, 5*time.Millisecond, "workers go on, or the network holds something back")
+	require.Eventually(t, func() bool { return r.record.outcome(idleOutcome) == len(r.links) && r.pendingRequests() == 0 },
+		quitTimeout, 5*time.Millisecond, "workers go on, or the network holds something back")
 	idle := r.clock.now()
 	r.awaitReleased(t, idle, patience)
 	gone := r.clock.now() - idle
-	r.quit()
+	r.stopClients()
 	all, retried := r.overtaken(began)
 	switch {
 	case all == 0:
-		r.record.wrong("no request was overtaken by the release: the tidy part proves little")
+		r.record.violation("no request was overtaken by the release: the tidy part proves little")
 	case retried == 0: // bad luck, or a machine so busy that hardly any lock was held
 		t.Log("no request of a client that retries was overtaken by the release")
 	}
 	abandoned := r.record.outcome(abandonedOutcome) - abandonedBefore
 	if abandoned == 0 {
-		r.record.wrong("no hook abandoned a call: the tidy part proves little")
+		r.record.violation("no hook abandoned a call: the tidy part proves little")
 	}
 	return fmt.Sprintf("tidy, with TTLs up to %v: every key gone %v after the last release\n"+
 		"%d requests reached a master after the release of their lock, %d of them by clients that retry; hooks abandoned %d calls",
@@ -75,10 +75,10 @@ func (r *chaosRun) tidy(t *testing.T, span, patience time.Duration) (report stri
 }
 
 // underway returns how many chunks of requests are held back by links yet.
-func (r *chaosRun) underway() (n int) {
+func (r *chaosRun) pendingRequests() (n int) {
 	for _, links := range r.links {
 		for _, l := range links {
-			n += l.underway()
+			n += l.pendingRequests()
 		}
 	}
 	return n
@@ -97,8 +97,8 @@ func (r *chaosRun) awaitReleased(t *testing.T, idle, patience time.Duration) {
 			if late := r.clock.now() - idle; late > patience {
 				for _, key := range keys {
 					token := admin.Get(t.Context(), key).Val()
-					r.record.wrong("master %d has %q of %s for %v yet, %v after the last release: %s",
-						i, key, token, admin.PTTL(t.Context(), key).Val(), late, r.story(i, token))
+					r.record.violation("master %d has %q of %s for %v yet, %v after the last release: %s",
+						i, key, token, admin.PTTL(t.Context(), key).Val(), late, r.tokenHistory(i, token))
 				}
 				break
 			}
@@ -108,22 +108,22 @@ func (r *chaosRun) awaitReleased(t *testing.T, idle, patience time.Duration) {
 }
 
 // story tells what is known of a token that stands on a master.
-func (r *chaosRun) story(master int, token string) string {
-	var told []string
+func (r *chaosRun) tokenHistory(master int, token string) string {
+	var lines []string
 	for _, hold := range r.record.byToken() {
 		if hold.Token == token {
-			told = append(told, fmt.Sprintf("held %v (begun %v)", hold, hold.begun))
+			lines = append(lines, fmt.Sprintf("held %v (begun %v)", hold, hold.begun))
 		}
 	}
 	for place, links := range r.links {
 		for _, c := range links[master].lateRequests() {
 			if bytes.Contains(c.bytes, []byte(token)) {
-				told = append(told, fmt.Sprintf("client %d (%v) sent %q at %v, which arrived at %v",
-					place, r.habits[place], c.bytes, c.sent.Sub(r.clock.origin), c.arrived.Sub(r.clock.origin)))
+				lines = append(lines, fmt.Sprintf("client %d (%v) sent %q at %v, which arrived at %v",
+					place, r.clientOptions[place], c.bytes, c.sent.Sub(r.clock.origin), c.arrived.Sub(r.clock.origin)))
 			}
 		}
 	}
-	return strings.Join(append(told, fmt.Sprintf("%d late requests in all", len(told))), "\n    ")
+	return strings.Join(append(lines, fmt.Sprintf("%d late requests in all", len(lines))), "\n    ")
 }
 
 // overtaken counts requests since a time that were sent while a lock was taken or held, so that they are no releases, and
@@ -140,7 +140,7 @@ func (r *chaosRun) overtaken(since time.Duration) (all, retried int) {
 					continue
 				}
 				all++
-				if r.habits[place].Retries {
+				if r.clientOptions[place].Retries {
 					retried++
 				}
 			}

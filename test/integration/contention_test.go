@@ -17,7 +17,7 @@ import (
 // TestMutualExclusionWhileMastersDie has 200 goroutines of 4 managers contend for one lock, and whoever holds it
 // increment a counter in a way that loses increments when two do it at once. Meanwhile masters are killed and started
 // again, one at a time.
-func TestMutualExclusionWhileMastersDie(t *testing.T) {
+func TestMutualExclusionWhileMastersRestart(t *testing.T) {
 	ms := Start(t, 5, WithAOF())
 	const managers, goroutines = 4, 200
 	var inside, counter, held, late atomic.Int64
@@ -52,7 +52,7 @@ func TestMutualExclusionWhileMastersDie(t *testing.T) {
 	// 200 that poll at the default pace leave two processors no time for the masters.
 	opts := &quorum.Options{MinBackoff: 50 * time.Millisecond, MaxBackoff: 2 * time.Second}
 	for i := range managers {
-		locks := ways[i%len(ways)].manager(t, ms, opts)
+		locks := constructors[i%len(constructors)].manager(t, ms, opts)
 		for range goroutines / managers {
 			g.Go(func() error {
 				for {
@@ -69,7 +69,7 @@ func TestMutualExclusionWhileMastersDie(t *testing.T) {
 	progress := func(with string) {
 		t.Helper()
 		enough := held.Load() + 10
-		require.Eventually(t, func() bool { return held.Load() >= enough }, soon, 5*time.Millisecond, "no progress with %s", with)
+		require.Eventually(t, func() bool { return held.Load() >= enough }, waitLimit, 5*time.Millisecond, "no progress with %s", with)
 	}
 	progress("all masters")
 	for _, m := range ms[:3] {

@@ -81,22 +81,22 @@ func provideImage(pool *dockertest.Pool) error {
 func sweep(pool *dockertest.Pool) {
 	containers, _ := pool.Client.ListContainers(dc.ListContainersOptions{
 		All:     true,
-		Filters: map[string][]string{"label": {untilLabel}},
+		Filters: map[string][]string{"label": {staleAfterLabel}},
 	})
 	for _, c := range containers {
-		if abandoned(c.Labels) {
+		if isStale(c.Labels) {
 			_ = removeContainer(pool, c.ID)
 		}
 	}
 	networks, _ := pool.Client.ListNetworks()
 	for _, n := range networks {
-		if abandoned(n.Labels) {
+		if isStale(n.Labels) {
 			_ = pool.Client.RemoveNetwork(n.ID)
 		}
 	}
 }
 
-func abandoned(labels map[string]string) bool {
-	until, err := strconv.ParseInt(labels[untilLabel], 10, 64)
+func isStale(labels map[string]string) bool {
+	until, err := strconv.ParseInt(labels[staleAfterLabel], 10, 64)
 	return err == nil && time.Now().Unix() > until
 }

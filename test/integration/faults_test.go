@@ -13,7 +13,7 @@ import (
 )
 
 // faults are what can befall a master, and how it ends.
-var faults = []struct {
+var masterFaults = []struct {
 	name         string
 	strike, heal func(*Master) error
 	forgets      bool // the master comes back empty
@@ -45,18 +45,18 @@ func requireUndelayed(t *testing.T, operation func() error) {
 	require.Less(t, time.Since(began), undelayed)
 }
 
-func TestMinorityFails(t *testing.T) {
+func TestMinorityFailureCausesNoDelay(t *testing.T) {
 	engine(t)
-	for _, way := range ways {
-		for _, fault := range faults {
-			t.Run(fmt.Sprintf("%s/%s", way.name, fault.name), func(t *testing.T) {
+	for _, constructor := range constructors {
+		for _, fault := range masterFaults {
+			t.Run(fmt.Sprintf("%s/%s", constructor.name, fault.name), func(t *testing.T) {
 				ms := masters(t)
 				admins := dialAll(t, ms)
 				opts := &quorum.Options{AttemptTimeout: attemptTimeout}
-				locks, others := way.manager(t, ms, opts), way.manager(t, ms, opts)
+				locks, others := constructor.manager(t, ms, opts), constructor.manager(t, ms, opts)
 				lock, err := locks.TryAcquire(t.Context(), "job", time.Minute)
 				require.NoError(t, err)
-				requireEverywhere(t, admins, "job", lock.Token())
+				requireStored(t, admins, "job", lock.Token())
 
 				each(t, ms[:2], fault.strike)
 				requireUndelayed(t, func() error { return lock.Extend(t.Context(), 2*time.Minute) })
@@ -74,12 +74,12 @@ func TestMinorityFails(t *testing.T) {
 					next, err = others.TryAcquire(t.Context(), "job", time.Minute)
 					return err
 				})
-				requireEverywhere(t, admins[2:], "job", next.Token())
+				requireStored(t, admins[2:], "job", next.Token())
 				requireUndelayed(t, func() error { return next.Extend(t.Context(), time.Minute) })
 				requireUndelayed(t, func() error { return next.Release(t.Context()) })
 
 				each(t, ms[:2], fault.heal)
-				requireEverywhere(t, admins, "job", "") // the owed releases are delivered
+				requireStored(t, admins, "job", "") // the owed releases are delivered
 				require.NoError(t, locks.Close())
 				require.NoError(t, others.Close())
 			})
@@ -87,17 +87,17 @@ func TestMinorityFails(t *testing.T) {
 	}
 }
 
-func TestMajorityFailsAndComesBack(t *testing.T) {
+func TestMajorityFailureIsRecoverable(t *testing.T) {
 	engine(t)
-	for _, way := range ways {
-		for _, fault := range faults {
-			t.Run(fmt.Sprintf("%s/%s", way.name, fault.name), func(t *testing.T) {
+	for _, constructor := range constructors {
+		for _, fault := range masterFaults {
+			t.Run(fmt.Sprintf("%s/%s", constructor.name, fault.name), func(t *testing.T) {
 				ms := masters(t)
 				admins := dialAll(t, ms)
-				locks, others := way.manager(t, ms, nil), way.manager(t, ms, nil)
+				locks, others := constructor.manager(t, ms, nil), constructor.manager(t, ms, nil)
 				held, err := locks.TryAcquire(t.Context(), "held", time.Minute)
 				require.NoError(t, err)
-				requireEverywhere(t, admins, "held", held.Token())
+				requireStored(t, admins, "held", held.Token())
 
 				each(t, ms[:3], fault.strike)
 				for _, name := range []string{"held", "vacant"} {
@@ -119,17 +119,17 @@ func TestMajorityFailsAndComesBack(t *testing.T) {
 				select {
 				case err := <-waiter:
 					require.NoError(t, err)
-				case <-time.After(soon):
+				case <-time.After(waitLimit):
 					require.Fail(t, "the waiter was not served when the majority was back")
 				}
 				if fault.forgets {
 					requireLost(t, held)
 				} else {
-					require.Eventually(t, func() bool { return held.Extend(t.Context(), time.Minute) == nil }, soon, 10*time.Millisecond)
+					require.Eventually(t, func() bool { return held.Extend(t.Context(), time.Minute) == nil }, waitLimit, 10*time.Millisecond)
 					require.NoError(t, held.Release(t.Context()))
 				}
-				requireEverywhere(t, admins, "held", "")
-				tryUntil(t, others, "held", time.Minute)
+				requireStored(t, admins, "held", "")
+				requireAcquire(t, others, "held", time.Minute)
 			})
 		}
 	}
@@ -147,7 +147,7 @@ func requireLost(t *testing.T, lock *quorum.Lock) {
 		default:
 			return false
 		}
-	}, soon, 10*time.Millisecond)
+	}, waitLimit, 10*time.Millisecond)
 	require.ErrorIs(t, err, quorum.ErrLost)
 	require.LessOrEqual(t, lock.Validity(), time.Duration(0))
 	require.ErrorIs(t, lock.Release(t.Context()), quorum.ErrLost)
@@ -155,20 +155,20 @@ func requireLost(t *testing.T, lock *quorum.Lock) {
 
 // TestLateAcquireLeavesNothingBehind has masters carry an acquire out only when all is over, possibly after the release
 // that was sent after it: on another connection, which they may read first.
-func TestLateAcquireLeavesNothingBehind(t *testing.T) {
+func TestLateAcquireLeavesNoKey(t *testing.T) {
 	engine(t)
-	hung := faults[1]
-	for _, way := range ways {
+	hung := masterFaults[1]
+	for _, constructor := range constructors {
 		for _, late := range []int{2, 3} { // the acquire wins without them, or fails for want of them
-			t.Run(fmt.Sprintf("%s/%d of 5 late", way.name, late), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%d of 5 late", constructor.name, late), func(t *testing.T) {
 				ms := masters(t)
 				admins := dialAll(t, ms)
-				locks := way.manager(t, ms, nil)
+				locks := constructor.manager(t, ms, nil)
 				warm, err := locks.TryAcquire(t.Context(), "warm", time.Minute)
 				require.NoError(t, err)
-				requireEverywhere(t, admins, "warm", warm.Token())
+				requireStored(t, admins, "warm", warm.Token())
 				require.NoError(t, warm.Release(t.Context()))
-				requireEverywhere(t, admins, "warm", "")
+				requireStored(t, admins, "warm", "")
 				for _, admin := range admins {
 					require.NoError(t, admin.ConfigResetStat(t.Context()).Err())
 				}
@@ -188,7 +188,7 @@ func TestLateAcquireLeavesNothingBehind(t *testing.T) {
 				each(t, ms[:late], hung.heal)
 
 				for i, admin := range admins[:late] {
-					require.Eventually(t, func() bool { return calls(t, admin, "set") > 0 }, soon, 5*time.Millisecond,
+					require.Eventually(t, func() bool { return calls(t, admin, "set") > 0 }, waitLimit, 5*time.Millisecond,
 						"%v never saw the acquire: this test tests nothing", ms[i])
 				}
 				requireGoneForGood(t, admins, "late")
@@ -225,5 +225,5 @@ func requireGoneForGood(t *testing.T, admins []*redis.Client, name string) {
 			since = time.Now()
 		}
 		return time.Since(since) > 500*time.Millisecond
-	}, soon, 10*time.Millisecond)
+	}, waitLimit, 10*time.Millisecond)
 }

@@ -26,7 +26,7 @@ func fenceKey(name string) string { return "redlock:aux:fence{" + name + "}" }
 func requireFence(t *testing.T, admins []*redis.Client, name string, fence int64) {
 	t.Helper()
 	for i, admin := range admins {
-		require.Eventually(t, func() bool { return storedFence(t, admin, name) >= fence }, soon, 2*time.Millisecond, "master %d", i)
+		require.Eventually(t, func() bool { return storedFence(t, admin, name) >= fence }, waitLimit, 2*time.Millisecond, "master %d", i)
 	}
 }
 
@@ -52,7 +52,7 @@ func storedFence(t *testing.T, admin *redis.Client, name string) int64 {
 
 // TestFencesRiseWhileMastersDie has Managers in several processes contend for two locks while masters are killed and
 // come back from their append-only files, a minority at a time and once a majority.
-func TestFencesRiseWhileMastersDie(t *testing.T) {
+func TestFencesIncreaseWhileMastersRestart(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("chaos: only on Linux do processes share a clock that clock.System reads")
 	}
@@ -66,7 +66,7 @@ func TestFencesRiseWhileMastersDie(t *testing.T) {
 		plan = append(plan, chaosFault{At: at, For: 300 * time.Millisecond, Kind: chaosKill, Masters: struck, Process: -1})
 	}
 	require.NoError(t, r.execute(t.Context(), plan))
-	t.Log(r.settle(t))
+	t.Log(r.finish(t))
 	require.NoError(t, r.record.check())
 
 	last := map[string]int64{}
@@ -105,15 +105,15 @@ func (r *chaosRecord) inOrder() (holds []*chaosHold) {
 }
 
 // TestFenceFollowsTheLock wherever it is kept, in digits that Redis' Lua does not round, and for a day from then on.
-func TestFenceFollowsTheLock(t *testing.T) {
+func TestExtendRestoresAndKeepsFence(t *testing.T) {
 	ms := masters(t)
 	admins := dialAll(t, ms)
-	locks, others := opened(t, ms, &quorum.Options{Fencing: true}), opened(t, ms, &quorum.Options{Fencing: true})
+	locks, others := openManager(t, ms, &quorum.Options{Fencing: true}), openManager(t, ms, &quorum.Options{Fencing: true})
 	lock, err := locks.TryAcquire(t.Context(), "job", time.Minute)
 	require.NoError(t, err)
 	first := lock.Fence()
 	require.InDelta(t, time.Now().UnixMicro(), first, float64(time.Minute/time.Microsecond))
-	requireEverywhere(t, admins, "job", lock.Token())
+	requireStored(t, admins, "job", lock.Token())
 	requireFence(t, admins, "job", first)
 
 	const soonGone = 30 * time.Minute
@@ -121,16 +121,16 @@ func TestFenceFollowsTheLock(t *testing.T) {
 	require.NoError(t, ms[1].Wipe())
 	require.NoError(t, admins[2].Expire(t.Context(), fenceKey("job"), soonGone).Err())
 	require.NoError(t, lock.Extend(t.Context(), time.Minute))
-	requireEverywhere(t, admins, "job", lock.Token())
+	requireStored(t, admins, "job", lock.Token())
 	requireFence(t, admins, "job", first)
 	require.Greater(t, admins[2].PTTL(t.Context(), fenceKey("job")).Val(), soonGone, "an extension keeps it")
 
 	// After a day, here at once: the masters' clocks keep the order.
 	require.NoError(t, lock.Release(t.Context()))
-	requireEverywhere(t, admins, "job", "")
+	requireStored(t, admins, "job", "")
 	for _, admin := range admins {
 		require.NoError(t, admin.PExpire(t.Context(), fenceKey("job"), time.Millisecond).Err())
-		require.Eventually(t, func() bool { return len(admin.Keys(t.Context(), "*").Val()) == 0 }, soon, time.Millisecond)
+		require.Eventually(t, func() bool { return len(admin.Keys(t.Context(), "*").Val()) == 0 }, waitLimit, time.Millisecond)
 	}
 	next, err := others.TryAcquire(t.Context(), "job", time.Minute)
 	require.NoError(t, err)
@@ -139,10 +139,10 @@ func TestFenceFollowsTheLock(t *testing.T) {
 }
 
 // TestHighestFences are exact to the last one, and then there is none.
-func TestHighestFences(t *testing.T) {
+func TestFencesAreExactUpToMaximum(t *testing.T) {
 	ms := masters(t)
 	admins := dialAll(t, ms)
-	locks := opened(t, ms, &quorum.Options{Fencing: true})
+	locks := openManager(t, ms, &quorum.Options{Fencing: true})
 	for _, want := range []int64{highestFence - 1, highestFence} {
 		for _, admin := range admins {
 			require.NoError(t, admin.Set(t.Context(), fenceKey("job"), want-1, time.Hour).Err())
@@ -152,18 +152,18 @@ func TestHighestFences(t *testing.T) {
 		require.Equal(t, want, lock.Fence())
 		requireFence(t, admins, "job", want)
 		require.NoError(t, lock.Release(t.Context()))
-		requireEverywhere(t, admins, "job", "")
+		requireStored(t, admins, "job", "")
 	}
 	_, err := locks.TryAcquire(t.Context(), "job", time.Minute)
 	require.ErrorIs(t, err, quorum.ErrNoQuorum)
-	requireEverywhere(t, admins, "job", "")
+	requireStored(t, admins, "job", "")
 }
 
 // TestWhatIsNoFenceIsThatMastersError and no other's.
-func TestWhatIsNoFenceIsThatMastersError(t *testing.T) {
+func TestInvalidFenceFailsOnlyThatMaster(t *testing.T) {
 	ms := masters(t)
 	admins := dialAll(t, ms)
-	locks := opened(t, ms, &quorum.Options{Fencing: true})
+	locks := openManager(t, ms, &quorum.Options{Fencing: true})
 	spoil := func(admin *redis.Client, text string) {
 		t.Helper()
 		require.NoError(t, admin.Del(t.Context(), fenceKey("job")).Err())
@@ -184,11 +184,11 @@ func TestWhatIsNoFenceIsThatMastersError(t *testing.T) {
 			}
 			lock, err := locks.TryAcquire(t.Context(), "job", time.Minute)
 			require.NoError(t, err, "a minority's")
-			requireEverywhere(t, admins[2:], "job", lock.Token())
-			requireEverywhere(t, admins[:2], "job", "")
+			requireStored(t, admins[2:], "job", lock.Token())
+			requireStored(t, admins[:2], "job", "")
 			require.NoError(t, lock.Extend(t.Context(), time.Minute))
 			require.NoError(t, lock.Release(t.Context()))
-			requireEverywhere(t, admins, "job", "")
+			requireStored(t, admins, "job", "")
 
 			spoil(admins[2], text)
 			_, err = locks.TryAcquire(t.Context(), "job", time.Minute)
@@ -197,7 +197,7 @@ func TestWhatIsNoFenceIsThatMastersError(t *testing.T) {
 			var failure *quorum.AttemptError
 			require.ErrorAs(t, err, &failure)
 			require.Equal(t, 3, failure.Count(quorum.Refused), "%v", err)
-			requireEverywhere(t, admins, "job", "")
+			requireStored(t, admins, "job", "")
 			if text != "a list" {
 				require.Equal(t, text, admins[2].Get(t.Context(), fenceKey("job")).Val(), "left as it is")
 			}

@@ -15,14 +15,14 @@ import (
 )
 
 // guarded returns two Managers of masters that were declared new.
-func guarded(t *testing.T, ms []*Master, guard time.Duration) (a, b *quorum.Manager) {
+func guardedManagers(t *testing.T, ms []*Master, guard time.Duration) (a, b *quorum.Manager) {
 	t.Helper()
-	a, b = opened(t, ms, &quorum.Options{RestartGuard: guard}), opened(t, ms, &quorum.Options{RestartGuard: guard})
+	a, b = openManager(t, ms, &quorum.Options{RestartGuard: guard}), openManager(t, ms, &quorum.Options{RestartGuard: guard})
 	require.NoError(t, a.Bootstrap(t.Context()))
 	return a, b
 }
 
-func durable(tb testing.TB) []*Master {
+func persistentMasters(tb testing.TB) []*Master {
 	tb.Helper()
 	return Start(tb, 5, WithAOF())
 }
@@ -35,7 +35,7 @@ func killAndStart(m *Master) error {
 }
 
 // requireHeldOut checks that an attempt failed because so many masters at least are held out, and that it says for how long.
-func requireHeldOut(t *testing.T, err error, least int, guard time.Duration) {
+func requireQuarantined(t *testing.T, err error, least int, guard time.Duration) {
 	t.Helper()
 	require.ErrorIs(t, err, quorum.ErrNoQuorum)
 	require.NotErrorIs(t, err, quorum.ErrTaken)
@@ -68,25 +68,25 @@ func TestForgetfulMastersCastNoVote(t *testing.T) {
 		forget  func(*Master) error
 	}{
 		"killed, came back empty":  {masters, killAndStart},
-		"killed, came back as was": {durable, killAndStart},
+		"killed, came back as was": {persistentMasters, killAndStart},
 		"flushed":                  {masters, (*Master).Wipe},
 	} {
 		t.Run(what, func(t *testing.T) {
 			ms := way.masters(t)
 			admins := dialAll(t, ms)
-			locks, others := guarded(t, ms, guard)
+			locks, others := guardedManagers(t, ms, guard)
 			lock, err := locks.TryAcquire(t.Context(), "job", guard)
 			require.NoError(t, err, "declared new, they vote at once")
 			require.NoError(t, lock.Release(t.Context()))
-			requireEverywhere(t, admins, "job", "")
+			requireStored(t, admins, "job", "")
 
 			each(t, ms[:3], way.forget)
 			began := time.Now()
 			_, err = others.TryAcquire(t.Context(), "job", guard)
-			requireHeldOut(t, err, 3, guard)
-			requireEverywhere(t, admins, "job", "")
+			requireQuarantined(t, err, 3, guard)
+			requireStored(t, admins, "job", "")
 
-			ctx, cancel := context.WithTimeout(t.Context(), guard+soon)
+			ctx, cancel := context.WithTimeout(t.Context(), guard+waitLimit)
 			defer cancel()
 			_, err = locks.Acquire(ctx, "job", guard)
 			require.NoError(t, err)
@@ -98,7 +98,7 @@ func TestForgetfulMastersCastNoVote(t *testing.T) {
 
 // TestSecondHolderWithoutTheGuard is what the guard is for: a master that took part in a grant comes back empty, and
 // with one that did not it is a majority for somebody else.
-func TestSecondHolderWithoutTheGuard(t *testing.T) {
+func TestForgetfulMasterAllowsSecondHolderOnlyWithoutGuard(t *testing.T) {
 	engine(t)
 	const guard = time.Minute
 	second := func(t *testing.T, guard time.Duration) (*quorum.Lock, error) {
@@ -106,17 +106,17 @@ func TestSecondHolderWithoutTheGuard(t *testing.T) {
 		ms := masters(t)[:3]
 		admins := dialAll(t, ms)
 		opts := &quorum.Options{RestartGuard: guard}
-		locks, others := opened(t, ms, opts), opened(t, ms, opts)
+		locks, others := openManager(t, ms, opts), openManager(t, ms, opts)
 		if guard > 0 {
 			require.NoError(t, locks.Bootstrap(t.Context()))
 		}
 		require.NoError(t, ms[0].Disconnect())
 		first, err := locks.TryAcquire(t.Context(), "job", time.Minute)
 		require.NoError(t, err)
-		requireEverywhere(t, admins[1:], "job", first.Token())
+		requireStored(t, admins[1:], "job", first.Token())
 		require.NoError(t, ms[0].Reconnect())
 		require.NoError(t, killAndStart(ms[1]))
-		requireEverywhere(t, admins[:2], "job", "")
+		requireStored(t, admins[:2], "job", "")
 
 		next, err := others.TryAcquire(t.Context(), "job", time.Minute)
 		require.Greater(t, first.Validity(), time.Duration(0), "it is held all the while")
@@ -129,29 +129,29 @@ func TestSecondHolderWithoutTheGuard(t *testing.T) {
 	})
 	t.Run("with", func(t *testing.T) {
 		_, err := second(t, guard)
-		requireHeldOut(t, err, 1, guard)
+		requireQuarantined(t, err, 1, guard)
 	})
 }
 
 // TestHolderRepairsWhereTheGuardHoldsOut: a majority has confirmed its lock, so it may have a master remember it that
 // gives no lock to anybody else.
-func TestHolderRepairsWhereTheGuardHoldsOut(t *testing.T) {
+func TestHolderRepairsKeyOnQuarantinedMaster(t *testing.T) {
 	const guard = time.Minute
 	ms := masters(t)
 	admins := dialAll(t, ms)
-	locks, others := guarded(t, ms, guard)
+	locks, others := guardedManagers(t, ms, guard)
 	lock, err := locks.TryAcquire(t.Context(), "job", guard)
 	require.NoError(t, err)
-	requireEverywhere(t, admins, "job", lock.Token())
+	requireStored(t, admins, "job", lock.Token())
 
 	each(t, ms[:2], killAndStart)
 	other, err := others.TryAcquire(t.Context(), "other", guard)
 	require.NoError(t, err, "the other three vote")
-	requireEverywhere(t, admins[:2], "other", "")
+	requireStored(t, admins[:2], "other", "")
 	require.Eventually(t, func() bool { // a broken connection costs an answer
 		return lock.Extend(t.Context(), guard) == nil &&
 			admins[0].Get(t.Context(), "job").Val() == lock.Token() && admins[1].Get(t.Context(), "job").Val() == lock.Token()
-	}, soon, 10*time.Millisecond)
+	}, waitLimit, 10*time.Millisecond)
 	requireTTL(t, admins, "job", guard)
 
 	seen, err := others.Inspect(t.Context(), "job")
@@ -161,7 +161,7 @@ func TestHolderRepairsWhereTheGuardHoldsOut(t *testing.T) {
 		require.NoError(t, m.Err)
 		assert.Equal(t, lock.Token(), m.Token)
 		if i < 2 {
-			assert.Greater(t, m.HeldOut, guard-soon, "%v", seen)
+			assert.Greater(t, m.HeldOut, guard-waitLimit, "%v", seen)
 			assert.LessOrEqual(t, m.HeldOut, guard)
 			assert.Contains(t, seen.String(), fmt.Sprintf("held out for %v", m.HeldOut))
 		} else {
@@ -170,14 +170,14 @@ func TestHolderRepairsWhereTheGuardHoldsOut(t *testing.T) {
 	}
 	require.NoError(t, lock.Release(t.Context()))
 	require.NoError(t, other.Release(t.Context()))
-	requireEverywhere(t, admins, "job", "")
+	requireStored(t, admins, "job", "")
 }
 
 // TestBootstrap is for masters that nobody has seen yet, and for no others.
-func TestBootstrap(t *testing.T) {
+func TestBootstrapAcceptsOnlyFreshMasters(t *testing.T) {
 	const guard = 2 * time.Second
 	ms := Start(t, 3, WithAOF())
-	locks, others := guarded(t, ms, guard)
+	locks, others := guardedManagers(t, ms, guard)
 	require.ErrorIs(t, locks.Bootstrap(t.Context()), quorum.ErrMarked)
 	require.ErrorIs(t, others.Bootstrap(t.Context()), quorum.ErrMarked, "by whomever")
 	lock, err := others.TryAcquire(t.Context(), "job", guard)
@@ -196,7 +196,7 @@ func TestBootstrap(t *testing.T) {
 
 	each(t, ms, (*Master).Wipe)
 	_, err = locks.TryAcquire(t.Context(), "job", guard)
-	requireHeldOut(t, err, 2, guard)
+	requireQuarantined(t, err, 2, guard)
 	require.NoError(t, others.Bootstrap(t.Context()), "a client that came before was granted nothing")
 	lock, err = locks.TryAcquire(t.Context(), "job", guard)
 	require.NoError(t, err)
@@ -205,12 +205,12 @@ func TestBootstrap(t *testing.T) {
 }
 
 // TestInspectShowsWhoMayEvict keys, which is to forget in a way that no guard sees.
-func TestInspectShowsWhoMayEvict(t *testing.T) {
+func TestInspectShowsEvictionPolicy(t *testing.T) {
 	ms := Start(t, 3, WithArgs("--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"))
 	admins := dialAll(t, ms)
 	require.NoError(t, admins[1].ConfigSet(t.Context(), "maxmemory-policy", "noeviction").Err())
 	require.NoError(t, admins[2].ConfigSet(t.Context(), "maxmemory", "0").Err())
-	locks, _ := guarded(t, ms, time.Second)
+	locks, _ := guardedManagers(t, ms, time.Second)
 	seen, err := locks.Inspect(t.Context(), "job")
 	require.NoError(t, err)
 	var evicts []string

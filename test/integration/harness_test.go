@@ -16,7 +16,7 @@ import (
 )
 
 // hang is how long a master must keep a client waiting to count as hung. What is sent to it has to be on its way by then.
-const hang = time.Second
+const hangTimeout = time.Second
 
 func dial(t *testing.T, m *Master) *redis.Client {
 	t.Helper()
@@ -31,7 +31,7 @@ func dial(t *testing.T, m *Master) *redis.Client {
 }
 
 // TestMastersHarness shows that every fault the other tests rely on really happens, and really ends.
-func TestMastersHarness(t *testing.T) {
+func TestMasterFaultsHappenAndEnd(t *testing.T) {
 	engine(t) // skips the whole, not each part
 	t.Run("independent and empty", func(t *testing.T) {
 		ms := masters(t)
@@ -163,8 +163,8 @@ func requireHang(t *testing.T, m *Master, grip, release func() error) {
 	require.NoError(t, c.Ping(t.Context()).Err())
 
 	require.NoError(t, grip())
-	require.ErrorIs(t, m.Ping(t.Context(), hang), os.ErrDeadlineExceeded)
-	ctx, cancel := context.WithTimeout(t.Context(), hang)
+	require.ErrorIs(t, m.Ping(t.Context(), hangTimeout), os.ErrDeadlineExceeded)
+	ctx, cancel := context.WithTimeout(t.Context(), hangTimeout)
 	defer cancel()
 	require.ErrorIs(t, c.Set(ctx, "late", "v", 0).Err(), os.ErrDeadlineExceeded)
 
@@ -180,7 +180,7 @@ func addrsOf(ms []*Master) []string {
 	return addrs
 }
 
-func TestStartLeavesNothingBehind(t *testing.T) {
+func TestStartRemovesMastersAndNetwork(t *testing.T) {
 	pool := engine(t)
 	var started []*Master
 	t.Run("start", func(t *testing.T) {
@@ -196,13 +196,13 @@ func TestStartLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func TestMasterWithBadArgumentsFailsToStart(t *testing.T) {
+func TestLaunchReportsServerError(t *testing.T) {
 	pool := engine(t)
 	_, err := launch(t.Context(), pool, 1, WithArgs("--no-such-setting", "1"))
 	require.ErrorContains(t, err, "no-such-setting", "the server's own words are missing")
 }
 
-func TestPortConflictIsRecognised(t *testing.T) {
+func TestPortConflictIsRecognized(t *testing.T) {
 	taken := masters(t)[0]
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -220,9 +220,9 @@ func TestPortConflictIsRecognised(t *testing.T) {
 	}
 }
 
-func TestSweepRemovesOnlyWhatIsAbandoned(t *testing.T) {
+func TestSweepRemovesOnlyStaleResources(t *testing.T) {
 	alive := masters(t)[0]
-	past := map[string]string{untilLabel: strconv.FormatInt(time.Now().Add(-time.Minute).Unix(), 10)}
+	past := map[string]string{staleAfterLabel: strconv.FormatInt(time.Now().Add(-time.Minute).Unix(), 10)}
 	old, err := alive.pool.CreateNetwork(alive.network.Network.Name+"-old", func(o *dc.CreateNetworkOptions) { o.Labels = past })
 	require.NoError(t, err)
 	box, err := alive.pool.Client.CreateContainer(dc.CreateContainerOptions{
@@ -242,7 +242,7 @@ func TestSweepRemovesOnlyWhatIsAbandoned(t *testing.T) {
 	require.NoError(t, alive.Ping(t.Context(), time.Second))
 }
 
-func TestImageName(t *testing.T) {
+func TestImageNameFromEnvironment(t *testing.T) {
 	for _, c := range []struct{ env, repository, tag string }{
 		{"", "redis", "8-alpine"},
 		{"redis", "redis", "latest"},

@@ -18,22 +18,22 @@ import (
 
 // detour makes a client send SET over a connection that the server has yet to accept, and give it up at once. Whatever
 // else it sends takes the connection that was there before, which a server that was stopped reads first.
-type detour struct {
-	t       *testing.T
-	master  *Master
-	passing atomic.Int64 // how many commands took no detour
+type detourHook struct {
+	t      *testing.T
+	master *Master
+	direct atomic.Int64 // how many commands took no detour
 }
 
 var errGivenUp = errors.New("given up")
 
 // DialHook changes nothing.
-func (d *detour) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (d *detourHook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 // ProcessHook diverts SET.
-func (d *detour) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (d *detourHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if cmd.Name() != "set" {
-			d.passing.Add(1)
+			d.direct.Add(1)
 			return next(ctx, cmd)
 		}
 		err := d.send(cmd.Args())
@@ -46,11 +46,11 @@ func (d *detour) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 // ProcessPipelineHook changes nothing: one caller alone makes no pipelines.
-func (d *detour) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (d *detourHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
-func (d *detour) send(args []any) error {
+func (d *detourHook) send(args []any) error {
 	conn, err := net.Dial("tcp", d.master.Addr())
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func (d *detour) send(args []any) error {
 
 // TestReleaseIsRepeatedWhereItOvertookTheAcquire has a stopped master read the release before the acquire: it answers
 // that nothing is there, and only then sets the key. Somebody has to release it again.
-func TestReleaseIsRepeatedWhereItOvertookTheAcquire(t *testing.T) {
+func TestReleaseIsRepeatedAfterOvertakingAcquire(t *testing.T) {
 	ms := masters(t)[:3]
 	admins := dialAll(t, ms)
 	var clients []redis.UniversalClient
@@ -76,9 +76,9 @@ func TestReleaseIsRepeatedWhereItOvertookTheAcquire(t *testing.T) {
 		clients = append(clients, dial(t, m))
 	}
 	// A client of its own for the one that will hang, patient enough to wait for an answer to the release.
-	patient := redis.NewClient(&redis.Options{Addr: ms[0].Addr(), ReadTimeout: soon, MaxRetries: -1})
+	patient := redis.NewClient(&redis.Options{Addr: ms[0].Addr(), ReadTimeout: waitLimit, MaxRetries: -1})
 	t.Cleanup(func() { require.NoError(t, patient.Close()) })
-	route := &detour{t: t, master: ms[0]}
+	route := &detourHook{t: t, master: ms[0]}
 	patient.AddHook(route)
 	clients[0] = patient
 
@@ -90,16 +90,16 @@ func TestReleaseIsRepeatedWhereItOvertookTheAcquire(t *testing.T) {
 	require.NoError(t, warm.Release(t.Context()))
 	requireGoneForGood(t, admins, "warm")
 	require.NoError(t, admins[0].ConfigResetStat(t.Context()).Err())
-	passed := route.passing.Load()
+	passed := route.direct.Load()
 
 	require.NoError(t, ms[0].Signal(SIGSTOP))
 	lock, err := locks.TryAcquire(t.Context(), "late", time.Minute)
 	require.NoError(t, err)
 	require.NoError(t, lock.Release(t.Context()))
-	require.Eventually(t, func() bool { return route.passing.Load() > passed }, soon, time.Millisecond, "no release was sent")
+	require.Eventually(t, func() bool { return route.direct.Load() > passed }, waitLimit, time.Millisecond, "no release was sent")
 	require.NoError(t, ms[0].Signal(SIGCONT))
 
-	require.Eventually(t, func() bool { return calls(t, admins[0], "set") > 0 }, soon, 5*time.Millisecond,
+	require.Eventually(t, func() bool { return calls(t, admins[0], "set") > 0 }, waitLimit, 5*time.Millisecond,
 		"the master never saw the acquire: this test tests nothing")
 	requireGoneForGood(t, admins, "late")
 	require.NoError(t, locks.Close())

@@ -21,9 +21,9 @@ import (
 )
 
 // TestMajorityKilledEndsDo: fn's context ends before the TTL is over.
-func TestMajorityKilledEndsDo(t *testing.T) {
+func TestDoEndsWhenMajorityIsKilled(t *testing.T) {
 	ms := masters(t)
-	m := opened(t, ms, nil)
+	m := openManager(t, ms, nil)
 	const ttl = 3 * time.Second
 	now, calm := watchStalls(t)
 	err := m.Do(t.Context(), "job", ttl, func(ctx context.Context, l *quorum.Lock) error {
@@ -41,7 +41,7 @@ func TestMajorityKilledEndsDo(t *testing.T) {
 		start := now()
 		<-ctx.Done()
 		end := now()
-		assert.Less(t, end-start-calm.between(start, end), ttl)
+		assert.Less(t, end-start-calm.during(start, end), ttl)
 		assert.ErrorIs(t, context.Cause(ctx), quorum.ErrExpired)
 		assert.LessOrEqual(t, l.Validity(), time.Duration(0))
 		return nil
@@ -51,9 +51,9 @@ func TestMajorityKilledEndsDo(t *testing.T) {
 
 // TestRollingRestartUnderDo: every master loses its memory, one renewal interval
 // apart, while others try for the lock.
-func TestRollingRestartUnderDo(t *testing.T) {
+func TestDoSurvivesRollingRestart(t *testing.T) {
 	ms := masters(t)
-	m, others := opened(t, ms, nil), opened(t, ms, nil)
+	m, others := openManager(t, ms, nil), openManager(t, ms, nil)
 	admins := dialAll(t, ms)
 	const ttl = 3 * time.Second
 	waiting, stop := context.WithCancel(t.Context())
@@ -68,7 +68,7 @@ func TestRollingRestartUnderDo(t *testing.T) {
 		for i, master := range ms {
 			require.NoError(t, master.Kill())
 			require.NoError(t, master.Start())
-			require.Eventually(t, func() bool { return admins[i].Get(t.Context(), "job").Val() == l.Token() }, soon, 10*time.Millisecond, "master %d", i)
+			require.Eventually(t, func() bool { return admins[i].Get(t.Context(), "job").Val() == l.Token() }, waitLimit, 10*time.Millisecond, "master %d", i)
 			select {
 			case <-ctx.Done():
 				return context.Cause(ctx)
@@ -87,8 +87,8 @@ func TestRollingRestartUnderDo(t *testing.T) {
 }
 
 // TestTenThousandLocks: held for three renewal periods, none lost.
-func TestTenThousandLocks(t *testing.T) {
-	m := opened(t, masters(t), &quorum.Options{AttemptTimeout: attemptTimeout})
+func TestTenThousandLocksAreRenewed(t *testing.T) {
+	m := openManager(t, masters(t), &quorum.Options{AttemptTimeout: attemptTimeout})
 	// Ten seconds to renew in leave a busy machine some, and the test is no longer than it has to be.
 	const locks, ttl = 10_000, 15 * time.Second
 	goroutines := runtime.NumGoroutine()
@@ -136,7 +136,7 @@ type stoppedHolder struct {
 
 // TestStoppedProcess: the process that holds a lock is stopped for longer than
 // the TTL. When it continues it knows at once.
-func TestStoppedProcess(t *testing.T) {
+func TestStoppedProcessSeesLossAtOnce(t *testing.T) {
 	ms := masters(t)
 	const ttl = time.Second
 	child := exec.Command(os.Args[0], "-test.run=^TestStoppedProcessChild$", "-test.v", "-test.timeout=1m")
@@ -153,7 +153,7 @@ func TestStoppedProcess(t *testing.T) {
 
 	require.NoError(t, child.Process.Signal(syscall.SIGSTOP))
 	<-time.After(2 * ttl) // to be stopped for longer than the TTL is what the test is about
-	rival, err := opened(t, ms, nil).Acquire(t.Context(), "held", time.Minute)
+	rival, err := openManager(t, ms, nil).Acquire(t.Context(), "held", time.Minute)
 	require.NoError(t, err, "another gets the lock meanwhile")
 	require.NoError(t, child.Process.Signal(syscall.SIGCONT))
 	require.NoError(t, in.Close())
@@ -167,8 +167,8 @@ func TestStoppedProcess(t *testing.T) {
 	assert.Contains(t, report.Cause, "validity is over")
 	assert.Contains(t, report.Extend, "lock lost")
 	assert.Contains(t, report.Release, "lock lost")
-	assert.Less(t, report.ChannelAfter, lateLoss)
-	assert.Less(t, report.ContextAfter, lateLoss)
+	assert.Less(t, report.ChannelAfter, maxLostDelay)
+	assert.Less(t, report.ContextAfter, maxLostDelay)
 	assert.NoError(t, rival.Release(t.Context()), "the rival's lock was not touched")
 }
 
@@ -208,7 +208,7 @@ func TestStoppedProcessChild(t *testing.T) {
 		}
 		sinceWoken := func() time.Duration {
 			now := now()
-			return now - woken - calm.between(woken, now)
+			return now - woken - calm.during(woken, now)
 		}
 		report.SuspendedFor = woken - last
 		report.Validity = l.Validity()

@@ -17,18 +17,18 @@ import (
 
 // soon is how long what happens in the background may take until it is seen. It takes well under a second on an idle
 // machine, but for what the library itself repeats after a second.
-const soon = 10 * time.Second
+const waitLimit = 10 * time.Second
 
 // ways are the two ways to a Manager. Both close it at the end; what Close returns is checked where it matters.
-var ways = []struct {
+var constructors = []struct {
 	name    string
 	manager func(*testing.T, []*Master, *quorum.Options) *quorum.Manager
 }{
-	{"Open", opened},
-	{"New with default clients", fromClients},
+	{"Open", openManager},
+	{"New with default clients", newManager},
 }
 
-func opened(t *testing.T, ms []*Master, opts *quorum.Options) *quorum.Manager {
+func openManager(t *testing.T, ms []*Master, opts *quorum.Options) *quorum.Manager {
 	t.Helper()
 	urls := make([]string, len(ms))
 	for i, m := range ms {
@@ -40,7 +40,7 @@ func opened(t *testing.T, ms []*Master, opts *quorum.Options) *quorum.Manager {
 	return locks
 }
 
-func fromClients(t *testing.T, ms []*Master, opts *quorum.Options) *quorum.Manager {
+func newManager(t *testing.T, ms []*Master, opts *quorum.Options) *quorum.Manager {
 	t.Helper()
 	clients := make([]redis.UniversalClient, len(ms))
 	for i, m := range ms {
@@ -65,7 +65,7 @@ func dialAll(t *testing.T, ms []*Master) []*redis.Client {
 
 // requireEverywhere waits until name has the token on each of the masters; "" means until it is gone. The library waits
 // for a majority only; the others follow.
-func requireEverywhere(t *testing.T, admins []*redis.Client, name, token string) {
+func requireStored(t *testing.T, admins []*redis.Client, name, token string) {
 	t.Helper()
 	var got []string
 	everywhere := func() bool {
@@ -78,7 +78,7 @@ func requireEverywhere(t *testing.T, admins []*redis.Client, name, token string)
 		}
 		return ok
 	}
-	for deadline := time.Now().Add(soon); !everywhere(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(waitLimit); !everywhere(); time.Sleep(2 * time.Millisecond) {
 		require.True(t, time.Now().Before(deadline), "%q should be %q everywhere, but: %q", name, token, got)
 	}
 }
@@ -90,39 +90,39 @@ func requireTTL(t *testing.T, admins []*redis.Client, name string, ttl time.Dura
 		left, err := admin.PTTL(t.Context(), name).Result()
 		require.NoError(t, err, i)
 		require.LessOrEqual(t, left, ttl, i)
-		require.Greater(t, left, ttl-soon, i)
+		require.Greater(t, left, ttl-waitLimit, i)
 	}
 }
 
-func requireTTLSoon(t *testing.T, admins []*redis.Client, name string, ttl time.Duration) {
+func requireTTLEventually(t *testing.T, admins []*redis.Client, name string, ttl time.Duration) {
 	t.Helper()
 	for _, admin := range admins {
-		require.Eventually(t, func() bool { return admin.PTTL(t.Context(), name).Val() > ttl-soon }, soon, 2*time.Millisecond)
+		require.Eventually(t, func() bool { return admin.PTTL(t.Context(), name).Val() > ttl-waitLimit }, waitLimit, 2*time.Millisecond)
 	}
 	requireTTL(t, admins, name, ttl)
 }
 
-func TestLockLivesOnEveryMaster(t *testing.T) {
+func TestLockIsStoredOnEveryMaster(t *testing.T) {
 	engine(t)
-	for _, way := range ways {
-		t.Run(way.name, func(t *testing.T) {
+	for _, constructor := range constructors {
+		t.Run(constructor.name, func(t *testing.T) {
 			ms := masters(t)
 			admins := dialAll(t, ms)
-			locks, others := way.manager(t, ms, nil), way.manager(t, ms, nil)
+			locks, others := constructor.manager(t, ms, nil), constructor.manager(t, ms, nil)
 
 			lock, err := locks.TryAcquire(t.Context(), "job", 30*time.Second)
 			require.NoError(t, err)
 			require.Positive(t, lock.Validity())
 			require.Less(t, lock.Validity(), 30*time.Second)
-			requireEverywhere(t, admins, "job", lock.Token())
+			requireStored(t, admins, "job", lock.Token())
 			requireTTL(t, admins, "job", 30*time.Second)
 			_, err = others.TryAcquire(t.Context(), "job", time.Minute)
 			require.ErrorIs(t, err, quorum.ErrTaken)
 
 			require.NoError(t, lock.Extend(t.Context(), 2*time.Minute))
 			require.Greater(t, lock.Validity(), time.Minute)
-			requireTTLSoon(t, admins, "job", 2*time.Minute)
-			requireEverywhere(t, admins, "job", lock.Token())
+			requireTTLEventually(t, admins, "job", 2*time.Minute)
+			requireStored(t, admins, "job", lock.Token())
 
 			seen, err := others.Inspect(t.Context(), "job")
 			require.NoError(t, err)
@@ -130,11 +130,11 @@ func TestLockLivesOnEveryMaster(t *testing.T) {
 			require.Equal(t, lock.Token(), seen.Holder)
 
 			require.NoError(t, lock.Release(t.Context()))
-			requireEverywhere(t, admins, "job", "")
+			requireStored(t, admins, "job", "")
 			next, err := others.TryAcquire(t.Context(), "job", time.Minute)
 			require.NoError(t, err)
 			require.NoError(t, lock.Release(t.Context()), "released twice")
-			requireEverywhere(t, admins, "job", next.Token())
+			requireStored(t, admins, "job", next.Token())
 			require.NoError(t, next.Release(t.Context()))
 
 			require.NoError(t, locks.Close())
@@ -144,19 +144,19 @@ func TestLockLivesOnEveryMaster(t *testing.T) {
 }
 
 // TestRestartedMastersHaveForgottenTheScripts restarts all masters, keys kept. Every connection breaks too.
-func TestRestartedMastersHaveForgottenTheScripts(t *testing.T) {
+func TestLocksSurviveRestartWithoutScripts(t *testing.T) {
 	ms := Start(t, 3, WithAOF())
 	admins := dialAll(t, ms)
-	locks := make([]*quorum.Lock, len(ways))
-	for i, way := range ways {
-		manager := way.manager(t, ms, nil)
+	locks := make([]*quorum.Lock, len(constructors))
+	for i, constructor := range constructors {
+		manager := constructor.manager(t, ms, nil)
 		other, err := manager.TryAcquire(t.Context(), "other", time.Minute)
 		require.NoError(t, err)
 		require.NoError(t, other.Extend(t.Context(), time.Minute))
 		require.NoError(t, other.Release(t.Context()), "every script has been there")
-		locks[i], err = manager.TryAcquire(t.Context(), way.name, time.Minute)
+		locks[i], err = manager.TryAcquire(t.Context(), constructor.name, time.Minute)
 		require.NoError(t, err)
-		requireEverywhere(t, admins, way.name, locks[i].Token())
+		requireStored(t, admins, constructor.name, locks[i].Token())
 	}
 
 	var g errgroup.Group
@@ -165,17 +165,17 @@ func TestRestartedMastersHaveForgottenTheScripts(t *testing.T) {
 	}
 	require.NoError(t, g.Wait())
 
-	for i, way := range ways {
-		t.Run(way.name, func(t *testing.T) {
+	for i, constructor := range constructors {
+		t.Run(constructor.name, func(t *testing.T) {
 			require.NoError(t, locks[i].Extend(t.Context(), 2*time.Minute))
-			requireTTLSoon(t, admins, way.name, 2*time.Minute)
+			requireTTLEventually(t, admins, constructor.name, 2*time.Minute)
 			require.NoError(t, locks[i].Release(t.Context()))
-			requireEverywhere(t, admins, way.name, "")
+			requireStored(t, admins, constructor.name, "")
 		})
 	}
 }
 
-func TestPassword(t *testing.T) {
+func TestWrongPasswordFailsAndIsNotLeaked(t *testing.T) {
 	const right, wrong = "correct-horse", "battery-staple"
 	ms := Start(t, 3, WithArgs("--requirepass", right))
 	withPassword := func(password string) (urls []string) {
@@ -232,9 +232,9 @@ func allTexts(err error) []string {
 }
 
 // tryUntil makes attempts until one wins.
-func tryUntil(t *testing.T, locks *quorum.Manager, name string, ttl time.Duration) {
+func requireAcquire(t *testing.T, locks *quorum.Manager, name string, ttl time.Duration) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	_, err := locks.Acquire(ctx, name, ttl)
 	require.NoError(t, err)

@@ -52,20 +52,20 @@ func (m *Master) URL() string { return "redis://" + m.Addr() }
 
 // Kill ends the master by SIGKILL, paused or not, and returns when it is gone. Its memory is lost; its
 // append-only file, if it has one, stays.
-func (m *Master) Kill() error { return m.end("kill", dc.SIGKILL) }
+func (m *Master) Kill() error { return m.signalAndWait("kill", dc.SIGKILL) }
 
 // Stop shuts a master down that can hear it: by SIGTERM, upon which Redis closes its files in good order. It is not
 // the engine's own stop, because dockertest sets the stop signal to one that Redis ignores.
-func (m *Master) Stop() error { return m.end("stop", dc.SIGTERM) }
+func (m *Master) Stop() error { return m.signalAndWait("stop", dc.SIGTERM) }
 
-func (m *Master) end(verb string, sig dc.Signal) error {
+func (m *Master) signalAndWait(verb string, sig dc.Signal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
 	if err := m.pool.Client.KillContainer(dc.KillContainerOptions{ID: m.id(), Signal: sig, Context: ctx}); err != nil {
-		return m.failed(verb, err)
+		return m.wrapErr(verb, err)
 	}
 	_, err := m.pool.Client.WaitContainerWithContext(m.id(), ctx)
-	return m.failed(verb, err)
+	return m.wrapErr(verb, err)
 }
 
 // Start starts a master again that was killed or stopped. It returns when the master answers, or at once when it is
@@ -74,27 +74,27 @@ func (m *Master) Start() error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
 	if err := m.pool.Client.StartContainerWithContext(m.id(), nil, ctx); err != nil {
-		return m.failed("start", err)
+		return m.wrapErr("start", err)
 	}
 	m.expire()
 	state, err := m.inspect(ctx)
 	if err != nil || !m.connected(state) {
-		return m.failed("start", err)
+		return m.wrapErr("start", err)
 	}
-	return m.failed("start", m.ready(ctx))
+	return m.wrapErr("start", m.ready(ctx))
 }
 
 // Pause freezes the master by its control group, as a stalled virtual machine is.
-func (m *Master) Pause() error { return m.failed("pause", m.pool.Client.PauseContainer(m.id())) }
+func (m *Master) Pause() error { return m.wrapErr("pause", m.pool.Client.PauseContainer(m.id())) }
 
 // Unpause ends a Pause.
-func (m *Master) Unpause() error { return m.failed("unpause", m.pool.Client.UnpauseContainer(m.id())) }
+func (m *Master) Unpause() error { return m.wrapErr("unpause", m.pool.Client.UnpauseContainer(m.id())) }
 
 // Signal sends sig to the master's process.
 func (m *Master) Signal(sig dc.Signal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
-	return m.failed("signal", m.pool.Client.KillContainer(dc.KillContainerOptions{ID: m.id(), Signal: sig, Context: ctx}))
+	return m.wrapErr("signal", m.pool.Client.KillContainer(dc.KillContainerOptions{ID: m.id(), Signal: sig, Context: ctx}))
 }
 
 // Disconnect takes the master off its network. It goes on running, with its memory.
@@ -102,7 +102,7 @@ func (m *Master) Disconnect() error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
 	opts := dc.NetworkConnectionOptions{Container: m.id(), Context: ctx}
-	return m.failed("disconnect", m.pool.Client.DisconnectNetwork(m.network.Network.ID, opts))
+	return m.wrapErr("disconnect", m.pool.Client.DisconnectNetwork(m.network.Network.ID, opts))
 }
 
 // Reconnect ends a Disconnect. The master is on its old host port again when it returns.
@@ -110,7 +110,7 @@ func (m *Master) Reconnect() error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
 	opts := dc.NetworkConnectionOptions{Container: m.id(), Context: ctx}
-	return m.failed("reconnect", m.pool.Client.ConnectNetwork(m.network.Network.ID, opts))
+	return m.wrapErr("reconnect", m.pool.Client.ConnectNetwork(m.network.Network.ID, opts))
 }
 
 // Wipe makes a master that answers forget all its keys and scripts, as if it were new.
@@ -124,7 +124,7 @@ func (m *Master) Wipe() error {
 		DialerRetries:         1,
 	})
 	defer func() { _ = c.Close() }()
-	return m.failed("wipe", errors.Join(c.FlushAll(ctx).Err(), c.ScriptFlush(ctx).Err()))
+	return m.wrapErr("wipe", errors.Join(c.FlushAll(ctx).Err(), c.ScriptFlush(ctx).Err()))
 }
 
 // Ping asks the master whether it lives, over a new connection and without a client library's retries, pools and
@@ -163,7 +163,7 @@ func (m *Master) heal(ctx context.Context) error {
 	}
 	state, err := m.inspect(ctx)
 	if err != nil {
-		return m.failed("heal", err)
+		return m.wrapErr("heal", err)
 	}
 	if state.State.Paused {
 		if err := m.Unpause(); err != nil {
@@ -182,7 +182,7 @@ func (m *Master) heal(ctx context.Context) error {
 	if err := m.Signal(SIGCONT); err != nil {
 		return err
 	}
-	return m.failed("heal", m.ready(ctx))
+	return m.wrapErr("heal", m.ready(ctx))
 }
 
 // ready waits until the master answers, or until it is clear that it never will. dockertest's own Retry first looks
@@ -237,11 +237,11 @@ func (m *Master) connected(state *dc.Container) bool {
 
 // expire has the engine end the container by itself after a while, should this process not live to do so. It holds one
 // request open, hence a few goroutines, until the container ends.
-func (m *Master) expire() { _ = m.box.Expire(uint(lifetime / time.Second)) } // always nil
+func (m *Master) expire() { _ = m.box.Expire(uint(maxLifetime / time.Second)) } // always nil
 
 func (m *Master) id() string { return m.box.Container.ID }
 
-func (m *Master) failed(verb string, err error) error {
+func (m *Master) wrapErr(verb string, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -176,13 +176,13 @@ func removeContainer(pool *dockertest.Pool, idOrName string) error {
 }
 
 // lifetime is how long the engine lets a container run before it ends it by itself. No run of this package is longer.
-const lifetime = 30 * time.Minute
+const maxLifetime = 30 * time.Minute
 
 // untilLabel is on everything that the tests create: the Unix time from which on it is nobody's. It tells what a crashed
 // run left behind from what a running one uses.
-const untilLabel = "redlock.integration.until"
+const staleAfterLabel = "redlock.integration.until"
 
 func labels() map[string]string {
-	until := time.Now().Add(2 * lifetime)
-	return map[string]string{untilLabel: strconv.FormatInt(until.Unix(), 10)}
+	until := time.Now().Add(2 * maxLifetime)
+	return map[string]string{staleAfterLabel: strconv.FormatInt(until.Unix(), 10)}
 }

@@ -24,27 +24,27 @@ type chaosRun struct {
 	clock   journal // for the run's time
 	setup   chaosSetup
 
-	turns []sync.Mutex // one per master: faults of one follow each other, also where Docker is slow
-	links [][]*link    // of each client to each master
-	lull  traffic      // what passes a link that no fault is about
+	masterMu []sync.Mutex // one per master: faults of one follow each other, also where Docker is slow
+	links    [][]*link    // of each client to each master
+	baseline traffic      // what passes a link that no fault is about
 
-	habits []chaosHabit // of the clients, by place
+	clientOptions []chaosClientOptions // of the clients, by place
 
-	mu      sync.Mutex // guards all below
-	clients []*chaosProcess
-	started uint64 // processes
-	struck  map[chaosKind]int
-	trace   []string // of faults, as they really were
-	down    int      // masters in the grip of a fault
-	dropped int      // faults that could not be as planned
-	orphans int      // holds whose process was killed
+	mu          sync.Mutex // guards all below
+	clients     []*chaosProcess
+	started     uint64 // processes
+	injected    map[chaosKind]int
+	trace       []string // of faults, as they really were
+	mastersDown int      // masters in the grip of a fault
+	dropped     int      // faults that could not be as planned
+	killedHolds int      // holds whose process was killed
 }
 
 func startChaos(t *testing.T, seed uint64, clients int, setup chaosSetup) *chaosRun {
 	t.Helper()
 	r := &chaosRun{
 		seed: seed, record: newChaosRecord(), setup: setup,
-		clients: make([]*chaosProcess, clients), struck: map[chaosKind]int{},
+		clients: make([]*chaosProcess, clients), injected: map[chaosKind]int{},
 	}
 	if setup.Guard {
 		fleet := Start(t, 2*chaosMasters, WithAOF(), withFailover())
@@ -53,12 +53,12 @@ func startChaos(t *testing.T, seed uint64, clients int, setup chaosSetup) *chaos
 		r.masters = Start(t, chaosMasters, WithAOF())
 	}
 	r.record.guard = setup.Guard
-	r.habits = make([]chaosHabit, clients)
-	if setup.Mixed {
-		r.habits = habitsOf(seed, clients)
+	r.clientOptions = make([]chaosClientOptions, clients)
+	if setup.VaryClients {
+		r.clientOptions = drawClientOptions(seed, clients)
 	}
-	r.turns = make([]sync.Mutex, len(r.masters))
-	r.declareNew(t)
+	r.masterMu = make([]sync.Mutex, len(r.masters))
+	r.bootstrap(t)
 	r.clock.origin = clock.System().Now()
 	r.setup.Origin, r.setup.Seed = r.clock.origin, seed
 	for i := range clients {
@@ -83,7 +83,7 @@ func startChaos(t *testing.T, seed uint64, clients int, setup chaosSetup) *chaos
 }
 
 // declareNew tells the restart guard, if there is one, that nobody can hold a lock yet.
-func (r *chaosRun) declareNew(t *testing.T) {
+func (r *chaosRun) bootstrap(t *testing.T) {
 	t.Helper()
 	if !r.setup.Guard {
 		return
@@ -95,29 +95,29 @@ func (r *chaosRun) declareNew(t *testing.T) {
 }
 
 // startClient starts the client of the given place, anew if there was one.
-func (r *chaosRun) startClient(place int) error {
+func (r *chaosRun) startClient(index int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.started++
 	setup := r.setup
-	setup.Number, setup.URLs, setup.Habit = r.started, nil, r.habits[place]
-	for _, l := range r.links[place] {
+	setup.ProcessID, setup.URLs, setup.Client = r.started, nil, r.clientOptions[index]
+	for _, l := range r.links[index] {
 		setup.URLs = append(setup.URLs, l.url())
 	}
-	if r.setup.Lonely {
-		setup.URLs = setup.URLs[place : place+1]
+	if r.setup.SingleMaster {
+		setup.URLs = setup.URLs[index : index+1]
 	}
 	p, err := startChaosProcess(r.record, setup)
 	if err == nil {
-		r.clients[place] = p
+		r.clients[index] = p
 	}
 	return err
 }
 
-func (r *chaosRun) client(place int) *chaosProcess {
+func (r *chaosRun) client(index int) *chaosProcess {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.clients[place]
+	return r.clients[index]
 }
 
 // execute carries a plan out.
@@ -129,7 +129,7 @@ func (r *chaosRun) execute(ctx context.Context, plan []chaosFault) error {
 			if sleep(ctx, began+f.At-r.clock.now()) != nil {
 				return nil // another one failed
 			}
-			if err := r.strike(ctx, f, began+f.At); err != nil {
+			if err := r.inject(ctx, f, began+f.At); err != nil {
 				return fmt.Errorf("%v: %w", f, err)
 			}
 			return nil
@@ -148,20 +148,20 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // strike has one fault happen and end, if it still is as it was planned.
-func (r *chaosRun) strike(ctx context.Context, f chaosFault, due time.Duration) error {
+func (r *chaosRun) inject(ctx context.Context, f chaosFault, due time.Duration) error {
 	for _, m := range f.Masters { // ascending, so that two faults cannot wait for each other
-		r.turns[m].Lock()
-		defer r.turns[m].Unlock()
+		r.masterMu[m].Lock()
+		defer r.masterMu[m].Unlock()
 	}
 	if !r.admit(f, due) {
 		return nil
 	}
 	from := r.clock.now()
-	err := r.inflict(ctx, f)
+	err := r.apply(ctx, f)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.down -= len(f.Masters)
-	r.struck[f.Kind] += max(len(f.Masters), 1)
+	r.mastersDown -= len(f.Masters)
+	r.injected[f.Kind] += max(len(f.Masters), 1)
 	r.trace = append(r.trace, fmt.Sprintf("%v: took %v", f, gap{from, r.clock.now()}))
 	return err
 }
@@ -173,24 +173,24 @@ func (r *chaosRun) admit(f chaosFault, due time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := len(f.Masters)
-	if r.clock.now() > due+late || n <= minority && n > 0 && r.down+n > minority {
+	if r.clock.now() > due+late || n <= minority && n > 0 && r.mastersDown+n > minority {
 		r.dropped++
 		return false
 	}
-	r.down += n
+	r.mastersDown += n
 	return true
 }
 
-func (r *chaosRun) inflict(ctx context.Context, f chaosFault) error {
+func (r *chaosRun) apply(ctx context.Context, f chaosFault) error {
 	switch f.Kind {
 	case chaosFreeze:
 		return r.freeze(ctx, f)
-	case chaosMurder:
-		return r.murder(ctx, f)
+	case chaosKillClient:
+		return r.killClient(ctx, f)
 	}
 	var g errgroup.Group
 	for _, i := range f.Masters {
-		g.Go(func() error { return r.strikeMaster(ctx, f, i) })
+		g.Go(func() error { return r.injectMasterFault(ctx, f, i) })
 	}
 	return g.Wait()
 }
@@ -204,16 +204,16 @@ func (r *chaosRun) freeze(ctx context.Context, f chaosFault) error {
 	return p.thaw()
 }
 
-func (r *chaosRun) murder(ctx context.Context, f chaosFault) error {
-	held, err := r.client(f.Process).murder(r.clock.now)
+func (r *chaosRun) killClient(ctx context.Context, f chaosFault) error {
+	held, err := r.client(f.Process).killWhileHolding(r.clock.now)
 	r.mu.Lock()
-	r.orphans += held
+	r.killedHolds += held
 	r.mu.Unlock()
 	_ = sleep(ctx, f.For)
 	return errors.Join(err, r.startClient(f.Process))
 }
 
-func (r *chaosRun) strikeMaster(ctx context.Context, f chaosFault, i int) error {
+func (r *chaosRun) injectMasterFault(ctx context.Context, f chaosFault, i int) error {
 	m := r.masters[i]
 	wait := func() error { _ = sleep(ctx, f.For); return nil }
 	inTurn := func(steps ...func() error) error {
@@ -241,50 +241,50 @@ func (r *chaosRun) strikeMaster(ctx context.Context, f chaosFault, i int) error 
 		return r.forget(ctx, i, true, m.Wipe)
 	case chaosRestartEmpty:
 		return r.forget(ctx, i, true, m.Kill, m.Start, m.Wipe)
-	case chaosRashFlush:
+	case chaosFlushAtOnce:
 		from := r.clock.now()
 		err := m.Wipe()
-		r.record.forgot(from, r.clock.now())
+		r.record.recordForget(from, r.clock.now())
 		return err
-	case chaosRashEmpty:
+	case chaosRestartEmptyAtOnce:
 		return r.forget(ctx, i, false, m.Kill, m.Start, m.Wipe)
 	}
-	return r.disturb(ctx, f, i)
+	return r.disturbNetwork(ctx, f, i)
 }
 
 // forget has a master lose its keys while no client can reach it. A master with an append-only file comes back with its
 // keys, so it is wiped before anybody can see them: that is a restart without the file.
 //
 // It can be kept out until every window is over that it may have had a part in: what Options.RestartGuard is there to do.
-func (r *chaosRun) forget(ctx context.Context, master int, keptOut bool, steps ...func() error) error {
+func (r *chaosRun) forget(ctx context.Context, master int, keepOut bool, steps ...func() error) error {
 	r.setLinks(master, -1, traffic{cut: true})
-	defer r.setLinks(master, -1, r.lull)
+	defer r.setLinks(master, -1, r.baseline)
 	cut := r.clock.now()
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
 		}
 	}
-	if keptOut {
+	if keepOut {
 		const moment = 50 * time.Millisecond
 		_ = sleep(ctx, cut+chaosLongestTTL+moment-r.clock.now())
-		r.record.returned(r.clock.now())
+		r.record.recordReturn(r.clock.now())
 		return nil
 	}
 	// What is granted while it is cut off is granted without it, so it is as though it had forgotten at once.
-	r.record.forgot(cut, cut)
+	r.record.recordForget(cut, cut)
 	return nil
 }
 
 // disturb has the network between one master and one client, or all, misbehave for a while.
-func (r *chaosRun) disturb(ctx context.Context, f chaosFault, master int) error {
+func (r *chaosRun) disturbNetwork(ctx context.Context, f chaosFault, master int) error {
 	bad := map[chaosKind]traffic{
-		chaosSlow: {delay: f.Delay / 2, maxJitter: f.Delay},
-		chaosHole: {requests: true, answers: true},
-		chaosDeaf: {requests: true},
-		chaosMute: {answers: true},
-		chaosCut:  {cut: true},
-		chaosLate: {straggle: chaosLateness},
+		chaosSlow:         {delay: f.Delay / 2, maxJitter: f.Delay},
+		chaosBlackHole:    {holdRequests: true, holdReplies: true},
+		chaosHoldRequests: {holdRequests: true},
+		chaosHoldReplies:  {holdReplies: true},
+		chaosCut:          {cut: true},
+		chaosLate:         {straggle: maxStraggle},
 	}
 	now, known := bad[f.Kind]
 	if !known {
@@ -292,7 +292,7 @@ func (r *chaosRun) disturb(ctx context.Context, f chaosFault, master int) error 
 	}
 	r.setLinks(master, f.Process, now)
 	_ = sleep(ctx, f.For)
-	r.setLinks(master, f.Process, r.lull)
+	r.setLinks(master, f.Process, r.baseline)
 	return nil
 }
 
@@ -305,7 +305,7 @@ func (r *chaosRun) setLinks(master, process int, now traffic) {
 }
 
 // quit has all clients stop in good order.
-func (r *chaosRun) quit() {
+func (r *chaosRun) stopClients() {
 	var g errgroup.Group
 	for i := range r.clients {
 		g.Go(func() error { r.client(i).quit(); return nil })

@@ -21,52 +21,52 @@ import (
 )
 
 // chaosHabit is what a client process does that a careful one does not: all of it is what go-redis lets people do.
-type chaosHabit struct {
-	Retries   bool // repeats what was not answered long before AttemptTimeout, and by then the first try may be late
-	Impatient bool // has a hook that now and then does not wait for the end of a call
+type chaosClientOptions struct {
+	Retries       bool // repeats what was not answered long before AttemptTimeout, and by then the first try may be late
+	AbandonsCalls bool // has a hook that now and then does not wait for the end of a call
 }
 
 // String names the habit.
-func (h chaosHabit) String() string {
+func (h chaosClientOptions) String() string {
 	switch h {
-	case chaosHabit{}:
+	case chaosClientOptions{}:
 		return "as Open sets it up"
-	case chaosHabit{Retries: true}:
+	case chaosClientOptions{Retries: true}:
 		return "retries"
-	case chaosHabit{Impatient: true}:
+	case chaosClientOptions{AbandonsCalls: true}:
 		return "abandons calls"
 	}
 	return "retries and abandons calls"
 }
 
 // habitsOf draws what habits the clients of a run have: each occurs, if there are as many.
-func habitsOf(seed uint64, clients int) []chaosHabit {
-	habits := make([]chaosHabit, clients)
+func drawClientOptions(seed uint64, clients int) []chaosClientOptions {
+	options := make([]chaosClientOptions, clients)
 	const stream = 1 << 32 // no plan, link or worker has it
-	for i, place := range rand.New(rand.NewPCG(seed, stream)).Perm(clients) {
-		habits[place] = chaosHabit{Retries: i%2 == 0, Impatient: i%4 < 2}
+	for i, index := range rand.New(rand.NewPCG(seed, stream)).Perm(clients) {
+		options[index] = chaosClientOptions{Retries: i%2 == 0, AbandonsCalls: i%4 < 2}
 	}
-	return habits
+	return options
 }
 
-func TestChaosHabitsReplay(t *testing.T) {
-	assert.Equal(t, habitsOf(7, 4), habitsOf(7, 4))
+func TestChaosClientOptionsReplay(t *testing.T) {
+	assert.Equal(t, drawClientOptions(7, 4), drawClientOptions(7, 4))
 	orders := map[string]bool{}
 	for seed := range uint64(20) {
-		habits := habitsOf(seed, 4)
-		orders[fmt.Sprint(habits)] = true
-		assert.ElementsMatch(t, []chaosHabit{{}, {Retries: true}, {Impatient: true}, {Retries: true, Impatient: true}}, habits)
+		options := drawClientOptions(seed, 4)
+		orders[fmt.Sprint(options)] = true
+		assert.ElementsMatch(t, []chaosClientOptions{{}, {Retries: true}, {AbandonsCalls: true}, {Retries: true, AbandonsCalls: true}}, options)
 	}
 	assert.Greater(t, len(orders), 5)
 }
 
 // TestImpatience shows that a call goes on that a hook has abandoned.
-func TestImpatience(t *testing.T) {
+func TestAbandonedCallIsStillExecuted(t *testing.T) {
 	m := masters(t)[0]
 	l := newLink(t, m.Addr(), 1, 1)
 	var events bytes.Buffer
 	j := &journal{out: &events}
-	h := &impatience{journal: j, oneIn: 2, random: rand.New(rand.NewPCG(1, 1))}
+	h := &abandoningHook{journal: j, oneIn: 2, random: rand.New(rand.NewPCG(1, 1))}
 	c := redis.NewClient(&redis.Options{Addr: l.listener.Addr().String(), MaxRetries: -1})
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	require.NoError(t, c.Ping(t.Context()).Err())
@@ -89,7 +89,7 @@ func TestImpatience(t *testing.T) {
 			events.Reset()
 			err = call()
 		}
-		require.ErrorIs(t, err, errImpatient, what)
+		require.ErrorIs(t, err, errAbandoned, what)
 		require.Contains(t, events.String(), abandonedOutcome)
 		h.calls.Wait()
 		require.EqualValues(t, 1, direct.Exists(t.Context(), what).Val(), "%s: it was carried out all the same", what)
@@ -100,12 +100,12 @@ func TestImpatience(t *testing.T) {
 type chaosManager struct {
 	locks   *quorum.Manager
 	clients []redis.UniversalClient
-	hooks   []*impatience
+	hooks   []*abandoningHook
 }
 
 // open opens a Manager as the client's habit has it.
 func (s chaosSetup) open(j *journal) (o chaosManager, err error) {
-	if s.Habit == (chaosHabit{}) {
+	if s.Client == (chaosClientOptions{}) {
 		o.locks, err = quorum.Open(s.URLs, s.options())
 		return o, err
 	}
@@ -116,15 +116,15 @@ func (s chaosSetup) open(j *journal) (o chaosManager, err error) {
 		}
 		settings.ContextTimeoutEnabled, settings.DialerRetries, settings.DisableIdentity = true, 1, true
 		settings.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-		settings.DialTimeout, settings.ReadTimeout, settings.MaxRetries = chaosAttempt, chaosAttempt, -1
-		if s.Habit.Retries {
-			settings.ReadTimeout, settings.MaxRetries = chaosAttempt/5, 2
+		settings.DialTimeout, settings.ReadTimeout, settings.MaxRetries = chaosAttemptTimeout, chaosAttemptTimeout, -1
+		if s.Client.Retries {
+			settings.ReadTimeout, settings.MaxRetries = chaosAttemptTimeout/5, 2
 			settings.MinRetryBackoff, settings.MaxRetryBackoff = -1, -1
 		}
 		client := redis.NewClient(settings)
-		if s.Habit.Impatient {
+		if s.Client.AbandonsCalls {
 			const stream = 1 << 32 // no worker has it
-			h := &impatience{journal: j, oneIn: 50, random: rand.New(rand.NewPCG(s.Seed, stream|s.Number<<16|uint64(i)))}
+			h := &abandoningHook{journal: j, oneIn: 50, random: rand.New(rand.NewPCG(s.Seed, stream|s.ProcessID<<16|uint64(i)))}
 			client.AddHook(h)
 			o.hooks = append(o.hooks, h)
 		}
@@ -152,7 +152,7 @@ func (o chaosManager) close() error {
 }
 
 // impatience is a hook that returns an error of its own from some calls, while they go on.
-type impatience struct {
+type abandoningHook struct {
 	journal *journal
 	oneIn   int // one call in so many is not waited for, if it takes a few milliseconds
 	calls   sync.WaitGroup
@@ -161,13 +161,13 @@ type impatience struct {
 	random *rand.Rand
 }
 
-var errImpatient = errors.New("the hook has lost its patience")
+var errAbandoned = errors.New("the hook has lost its patience")
 
 // abandonedOutcome is how a journal tells of a call that a hook did not wait for.
 const abandonedOutcome = "hook: abandoned a call that goes on"
 
 // patience returns for how long a call is waited for; 0 is for ever.
-func (h *impatience) patience() time.Duration {
+func (h *abandoningHook) timeout() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.random.IntN(h.oneIn) > 0 {
@@ -177,23 +177,23 @@ func (h *impatience) patience() time.Duration {
 }
 
 // DialHook changes nothing.
-func (h *impatience) DialHook(next redis.DialHook) redis.DialHook {
+func (h *abandoningHook) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
 }
 
 // ProcessHook has a copy of the command carried out where it may be abandoned: go-redis itself writes the hook's error to
 // the command, which the call that goes on must not write to then.
-func (h *impatience) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (h *abandoningHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		patience := h.patience()
+		timeout := h.timeout()
 		own, generic := cmd.(*redis.Cmd)
-		if patience == 0 || !generic { // of others there are only those of a new connection
+		if timeout == 0 || !generic { // of others there are only those of a new connection
 			return next(ctx, cmd)
 		}
-		double := redis.NewCmd(ctx, own.Args()...)
-		err := h.abandon(patience, func() error { return next(ctx, double) })
-		if !errors.Is(err, errImpatient) {
-			own.SetVal(double.Val())
+		copied := redis.NewCmd(ctx, own.Args()...)
+		err := h.runOrAbandon(timeout, func() error { return next(ctx, copied) })
+		if !errors.Is(err, errAbandoned) {
+			own.SetVal(copied.Val())
 		}
 		own.SetErr(err)
 		return err
@@ -202,24 +202,24 @@ func (h *impatience) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 // ProcessPipelineHook has what an abandoned call brings written to the commands all the same: nobody may look at them.
 // It leaves go-redis' own pipelines alone, which greet a master on each new connection: go-redis does look.
-func (h *impatience) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (h *abandoningHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		foreign := slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { _, generic := cmd.(*redis.Cmd); return !generic })
-		if patience := h.patience(); patience > 0 && !foreign {
-			return h.abandon(patience, func() error { return next(ctx, cmds) })
+		if timeout := h.timeout(); timeout > 0 && !foreign {
+			return h.runOrAbandon(timeout, func() error { return next(ctx, cmds) })
 		}
 		return next(ctx, cmds)
 	}
 }
 
-func (h *impatience) abandon(patience time.Duration, call func() error) error {
+func (h *abandoningHook) runOrAbandon(timeout time.Duration, call func() error) error {
 	ended := make(chan error, 1)
 	h.calls.Go(func() { ended <- call() })
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		h.journal.outcome(abandonedOutcome)
-		return errImpatient
+		return errAbandoned
 	}
 }
