@@ -20,17 +20,18 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// chaosHabit is what a client process does that a careful one does not: all of it is what go-redis lets people do.
+// chaosClientOptions are settings of a client process that make it less careful. go-redis allows
+// all of them.
 type chaosClientOptions struct {
-	Retries       bool // repeats what was not answered long before AttemptTimeout, and by then the first try may be late
-	AbandonsCalls bool // has a hook that now and then does not wait for the end of a call
+	Retries       bool // repeats requests long before AttemptTimeout; the first one may still arrive later
+	AbandonsCalls bool // has a hook that sometimes returns before the end of a call
 }
 
-// String names the habit.
-func (h chaosClientOptions) String() string {
-	switch h {
+// String describes the options.
+func (o chaosClientOptions) String() string {
+	switch o {
 	case chaosClientOptions{}:
-		return "as Open sets it up"
+		return "defaults of Open"
 	case chaosClientOptions{Retries: true}:
 		return "retries"
 	case chaosClientOptions{AbandonsCalls: true}:
@@ -39,10 +40,11 @@ func (h chaosClientOptions) String() string {
 	return "retries and abandons calls"
 }
 
-// habitsOf draws what habits the clients of a run have: each occurs, if there are as many.
+// drawClientOptions draws the options of the clients of a run. With enough clients, every
+// combination occurs.
 func drawClientOptions(seed uint64, clients int) []chaosClientOptions {
 	options := make([]chaosClientOptions, clients)
-	const stream = 1 << 32 // no plan, link or worker has it
+	const stream = 1 << 32 // not used by plans, links and workers
 	for i, index := range rand.New(rand.NewPCG(seed, stream)).Perm(clients) {
 		options[index] = chaosClientOptions{Retries: i%2 == 0, AbandonsCalls: i%4 < 2}
 	}
@@ -60,7 +62,6 @@ func TestChaosClientOptionsReplay(t *testing.T) {
 	assert.Greater(t, len(orders), 5)
 }
 
-// TestImpatience shows that a call goes on that a hook has abandoned.
 func TestAbandonedCallIsStillExecuted(t *testing.T) {
 	m := masters(t)[0]
 	l := newLink(t, m.Addr(), 1, 1)
@@ -92,18 +93,18 @@ func TestAbandonedCallIsStillExecuted(t *testing.T) {
 		require.ErrorIs(t, err, errAbandoned, what)
 		require.Contains(t, events.String(), abandonedOutcome)
 		h.calls.Wait()
-		require.EqualValues(t, 1, direct.Exists(t.Context(), what).Val(), "%s: it was carried out all the same", what)
+		require.EqualValues(t, 1, direct.Exists(t.Context(), what).Val(), "%s must still be executed", what)
 	}
 }
 
-// chaosManager is a Manager, and how to close it with all that belongs to it.
+// chaosManager is a Manager with its clients and hooks.
 type chaosManager struct {
 	locks   *quorum.Manager
 	clients []redis.UniversalClient
 	hooks   []*abandoningHook
 }
 
-// open opens a Manager as the client's habit has it.
+// open opens a Manager with the options of the client.
 func (s chaosSetup) open(j *journal) (o chaosManager, err error) {
 	if s.Client == (chaosClientOptions{}) {
 		o.locks, err = quorum.Open(s.URLs, s.options())
@@ -123,7 +124,7 @@ func (s chaosSetup) open(j *journal) (o chaosManager, err error) {
 		}
 		client := redis.NewClient(settings)
 		if s.Client.AbandonsCalls {
-			const stream = 1 << 32 // no worker has it
+			const stream = 1 << 32 // not used by workers
 			h := &abandoningHook{journal: j, oneIn: 50, random: rand.New(rand.NewPCG(s.Seed, stream|s.ProcessID<<16|uint64(i)))}
 			client.AddHook(h)
 			o.hooks = append(o.hooks, h)
@@ -151,22 +152,22 @@ func (o chaosManager) close() error {
 	return errors.Join(errs...)
 }
 
-// impatience is a hook that returns an error of its own from some calls, while they go on.
+// abandoningHook is a hook that returns its own error from some calls while they go on.
 type abandoningHook struct {
 	journal *journal
-	oneIn   int // one call in so many is not waited for, if it takes a few milliseconds
+	oneIn   int // one call in so many is abandoned if it takes more than a few milliseconds
 	calls   sync.WaitGroup
 
 	mu     sync.Mutex // guards random
 	random *rand.Rand
 }
 
-var errAbandoned = errors.New("the hook has lost its patience")
+var errAbandoned = errors.New("hook abandoned the call")
 
-// abandonedOutcome is how a journal tells of a call that a hook did not wait for.
-const abandonedOutcome = "hook: abandoned a call that goes on"
+// abandonedOutcome is the outcome that a journal records for an abandoned call.
+const abandonedOutcome = "hook: abandoned a call"
 
-// patience returns for how long a call is waited for; 0 is for ever.
+// timeout draws how long to wait for a call; 0 means until its end.
 func (h *abandoningHook) timeout() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -181,13 +182,13 @@ func (h *abandoningHook) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
 }
 
-// ProcessHook has a copy of the command carried out where it may be abandoned: go-redis itself writes the hook's error to
-// the command, which the call that goes on must not write to then.
+// ProcessHook executes a copy of a command that it may abandon. go-redis writes the error of the
+// hook to the original, so the abandoned call must not write to it.
 func (h *abandoningHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		timeout := h.timeout()
 		own, generic := cmd.(*redis.Cmd)
-		if timeout == 0 || !generic { // of others there are only those of a new connection
+		if timeout == 0 || !generic { // other types are only used to set up a connection
 			return next(ctx, cmd)
 		}
 		copied := redis.NewCmd(ctx, own.Args()...)
@@ -200,12 +201,13 @@ func (h *abandoningHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// ProcessPipelineHook has what an abandoned call brings written to the commands all the same: nobody may look at them.
-// It leaves go-redis' own pipelines alone, which greet a master on each new connection: go-redis does look.
+// ProcessPipelineHook may abandon pipelines. The replies are still written to the commands, which
+// must not be read then. It does not abandon the pipelines that go-redis sends to set up a
+// connection, because go-redis reads them.
 func (h *abandoningHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		foreign := slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { _, generic := cmd.(*redis.Cmd); return !generic })
-		if timeout := h.timeout(); timeout > 0 && !foreign {
+		setup := slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { _, generic := cmd.(*redis.Cmd); return !generic })
+		if timeout := h.timeout(); timeout > 0 && !setup {
 			return h.runOrAbandon(timeout, func() error { return next(ctx, cmds) })
 		}
 		return next(ctx, cmds)

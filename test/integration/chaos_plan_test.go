@@ -13,7 +13,7 @@ import (
 // chaosKind is a kind of fault.
 type chaosKind string
 
-// The kinds of faults. Those that forget have the master come back without its keys.
+// Kinds of faults. In those that forget, the master comes back without its keys.
 const (
 	chaosKill               chaosKind = "kill"
 	chaosStop               chaosKind = "stop"
@@ -23,29 +23,31 @@ const (
 	chaosSlow               chaosKind = "slow network"
 	chaosBlackHole          chaosKind = "black hole"
 	chaosHoldRequests       chaosKind = "requests held back"
-	chaosHoldReplies        chaosKind = "answers held back"
+	chaosHoldReplies        chaosKind = "replies held back"
 	chaosCut                chaosKind = "connections cut"
 	chaosRestartEmpty       chaosKind = "restart empty, kept out for a TTL"
 	chaosFlush              chaosKind = "FLUSHALL, kept out for a TTL"
 	chaosRestartEmptyAtOnce chaosKind = "restart empty at once"
 	chaosFlushAtOnce        chaosKind = "FLUSHALL at once"
-	chaosLate               chaosKind = "first tries late"
+	chaosLate               chaosKind = "first requests late"
 	chaosFailover           chaosKind = "failover and failback"
 	chaosFreeze             chaosKind = "client frozen for longer than a TTL"
-	chaosKillClient         chaosKind = "client killed while holding"
+	chaosKillClient         chaosKind = "client killed while holding a lock"
 )
 
-// chaosLateness is how late a request can be that straggles: later than all tries of it, and than the release.
+// maxStraggle is the maximum delay of a request. It is longer than all retries of the request and
+// the release take.
 const maxStraggle = 2 * time.Second
 
-// chaosKinds are all of them but for the failover, after which nobody but the restart guard keeps the master out; of what a run is to have, nothing is left to chance but when and whom.
+// chaosKinds are all kinds except the failover, after which only the restart guard keeps the master
+// out. Every plan contains every kind; only the time and the targets are random.
 var chaosKinds = []chaosKind{
 	chaosKill, chaosStop, chaosPause, chaosSIGSTOP, chaosDisconnect, chaosSlow, chaosBlackHole, chaosHoldRequests, chaosHoldReplies, chaosCut,
 	chaosLate, chaosRestartEmpty, chaosFlush, chaosRestartEmptyAtOnce, chaosFlushAtOnce, chaosFreeze, chaosKillClient,
 }
 
-// guardedKinds are those of a run with the restart guard: nobody else keeps masters out that forgot, and what the guard
-// is about comes twice as often as the rest.
+// guardedKinds are the kinds for runs with the restart guard. Only the guard keeps forgetful
+// masters out. The faults that concern the guard occur twice as often as the others.
 var guardedKinds = []chaosKind{
 	chaosKill, chaosStop, chaosRestartEmptyAtOnce, chaosFlushAtOnce, chaosFailover,
 	chaosKill, chaosStop, chaosRestartEmptyAtOnce, chaosFlushAtOnce, chaosFailover,
@@ -53,19 +55,19 @@ var guardedKinds = []chaosKind{
 	chaosLate,
 }
 
-// mildKinds harm a minority of the masters, and no client.
+// mildKinds affect a minority of the masters and no clients.
 var mildKinds = []chaosKind{chaosKill, chaosPause, chaosSlow, chaosBlackHole, chaosHoldReplies, chaosCut}
 
-// chaosFault is one fault of a plan.
+// chaosFault is a fault of a plan.
 type chaosFault struct {
 	At, For time.Duration
 	Kind    chaosKind
-	Masters []int // who is struck; none for a client's
-	Process int   // whose links, or which client; -1 for the links of all
+	Masters []int // the affected masters; none for a fault of a client
+	Process int   // the client, or the client whose links are affected; -1 for all links
 	Delay   time.Duration
 }
 
-// String tells the fault as a line of the plan.
+// String formats the fault as a line of the plan.
 func (f chaosFault) String() string {
 	s := fmt.Sprintf("%8v for %7v: %s", f.At.Round(time.Millisecond), f.For.Round(time.Millisecond), f.Kind)
 	if len(f.Masters) > 0 {
@@ -77,31 +79,32 @@ func (f chaosFault) String() string {
 	return s
 }
 
-// client tells whether it is a client that is struck.
+// isClientFault reports whether the fault affects a client.
 func (f chaosFault) isClientFault() bool { return f.Kind == chaosFreeze || f.Kind == chaosKillClient }
 
-// rash tells whether masters forget that clients can reach before their windows are over.
+// forgetsAtOnce reports whether clients can reach a forgetful master before the windows that it
+// granted are over.
 func (f chaosFault) forgetsAtOnce() bool {
 	return f.Kind == chaosRestartEmptyAtOnce || f.Kind == chaosFlushAtOnce
 }
 
-// suspicious tells whether the restart guard holds masters out after it.
+// quarantines reports whether the restart guard quarantines the masters afterward.
 func (f chaosFault) quarantines() bool {
 	return f.forgetsAtOnce() || slices.Contains([]chaosKind{chaosKill, chaosStop, chaosFailover}, f.Kind)
 }
 
-// link tells whether it is the network that is struck, which can be one client's only.
+// isNetworkFault reports whether the fault affects the network, possibly of a single client.
 func (f chaosFault) isNetworkFault() bool {
 	return slices.Contains([]chaosKind{chaosSlow, chaosBlackHole, chaosHoldRequests, chaosHoldReplies, chaosCut, chaosLate}, f.Kind)
 }
 
-// chaosPlanner draws a plan. Everything in it depends on the seed alone.
+// chaosPlanner draws a plan, which depends only on the seed.
 //
-// Mostly, at most two of the five masters are in the grip of a fault at a time; sometimes most or all are, for a
-// moment, and then there is some time in which none is.
+// Most of the time, at most two of the five masters have a fault. Sometimes a majority or all have
+// one for a moment. Then all work for a while.
 //
-// With the restart guard, masters forget as often as anything else happens, majorities too, and the time in which they
-// are held out belongs to the fault.
+// With the restart guard, masters and majorities forget as often as anything else happens. The time
+// of the quarantine is part of the fault.
 type chaosPlanner struct {
 	kinds     []chaosKind
 	processes int
@@ -110,9 +113,9 @@ type chaosPlanner struct {
 
 	random          *rand.Rand
 	deck            []chaosKind
-	masterFaults    int             // how often masters were
-	freeAt          []time.Duration // when each is free again
-	nextClientFault time.Duration   // when the next client may be struck
+	masterFaults    int             // number of master faults so far
+	freeAt          []time.Duration // when each master may have the next fault
+	nextClientFault time.Duration   // when a client may have the next fault
 	nextForget      time.Duration   // when masters may forget at once again
 }
 
@@ -135,8 +138,8 @@ func (p *chaosPlanner) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(p.random.Int64N(int64(most-least)))
 }
 
-// deal takes the next kind of a shuffled deck, so that all kinds come equally often. A short run of the restart guard has
-// few faults, and one of the first is a failover.
+// nextKind draws the next kind from a shuffled deck, so that all kinds are equally frequent. A
+// short run with the restart guard has few faults, so one of the first is a failover.
 func (p *chaosPlanner) nextKind() chaosKind {
 	if len(p.deck) == 0 {
 		p.deck = slices.Clone(p.kinds)
@@ -151,7 +154,7 @@ func (p *chaosPlanner) nextKind() chaosKind {
 	return kind
 }
 
-// draw returns the next fault, not before the given time.
+// draw returns the next fault, not before at.
 func (p *chaosPlanner) draw(at time.Duration) chaosFault {
 	f := chaosFault{At: at, Kind: p.nextKind(), Process: -1, For: p.between(300*time.Millisecond, 2500*time.Millisecond)}
 	if f.isClientFault() {
@@ -178,7 +181,7 @@ func (p *chaosPlanner) draw(at time.Duration) chaosFault {
 	return f
 }
 
-// aim chooses who is struck, and when there is room for it.
+// chooseMasters chooses the masters of a fault, and the earliest time that they allow.
 func (p *chaosPlanner) chooseMasters(f *chaosFault) {
 	minority := (len(p.freeAt) - 1) / 2
 	n := 1 + p.random.IntN(minority)
@@ -191,10 +194,10 @@ func (p *chaosPlanner) chooseMasters(f *chaosFault) {
 	order := p.random.Perm(len(p.freeAt))
 	slices.SortStableFunc(order, func(a, b int) int { return int(p.freeAt[a] - p.freeAt[b]) })
 	f.Masters = order[:n]
-	// So many that are still busy later leave room for n.
+	// Start when enough masters are free to have n new faults within the limit.
 	busy := slices.Sorted(slices.Values(p.freeAt))
 	f.At = max(f.At, busy[n-1], busy[max(len(busy)-1-max(minority-n, 0), 0)])
-	slack := 500 * time.Millisecond // Docker takes its time too
+	slack := 500 * time.Millisecond // Docker needs time too
 	if slices.Contains([]chaosKind{chaosKill, chaosStop, chaosDisconnect, chaosRestartEmpty, chaosRestartEmptyAtOnce, chaosFailover}, f.Kind) {
 		slack = 2 * time.Second
 	}
@@ -251,7 +254,7 @@ func TestChaosPlanRespectsLimits(t *testing.T) {
 				degraded += 10 * time.Millisecond
 			}
 		}
-		assert.LessOrEqual(t, most, chaosMasters, "seed %d: a master is struck twice at a time", seed)
+		assert.LessOrEqual(t, most, chaosMasters, "seed %d: a master has two faults at once", seed)
 		mostForgetting := 0
 		for _, f := range plan {
 			kinds[f.Kind]++
@@ -267,7 +270,7 @@ func TestChaosPlanRespectsLimits(t *testing.T) {
 			assert.Positive(t, kinds[kind], "seed %d: no %s", seed, kind)
 		}
 		assert.Less(t, majority, 20*time.Second, "seed %d", seed)
-		assert.Positive(t, majority, "seed %d: a majority never fails", seed)
+		assert.Positive(t, majority, "seed %d: no majority ever fails", seed)
 		assert.Greater(t, degraded, 15*time.Second, "seed %d", seed)
 	}
 }

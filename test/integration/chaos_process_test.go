@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// chaosProcess is one client process.
+// chaosProcess is a client process.
 type chaosProcess struct {
 	setup  chaosSetup
 	record *chaosRecord
 	cmd    *exec.Cmd
 	stdin  io.Closer
-	output bytes.Buffer  // of the process; to be read once ended is closed
-	ended  chan struct{} // closed when it is gone, and all of its events are read
-	err    error         // how it ended
+	output bytes.Buffer  // output of the process; readable once ended is closed
+	ended  chan struct{} // closed when the process is gone and all its events are read
+	err    error         // the result of the process
 }
 
 func startChaosProcess(record *chaosRecord, setup chaosSetup) (*chaosProcess, error) {
@@ -60,7 +60,8 @@ func (p *chaosProcess) freeze() error { return p.cmd.Process.Signal(syscall.SIGS
 
 func (p *chaosProcess) thaw() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
-// murder kills the process at a moment when it holds something, if one comes soon, and returns how many locks it held.
+// killWhileHolding kills the process while it holds a lock, if it acquires one soon. It returns the
+// number of locks that it held.
 func (p *chaosProcess) killWhileHolding(now func() time.Duration) (held int, err error) {
 	for range 500 {
 		if held = p.record.holdCount(p.setup.Holder, now()); held > 0 {
@@ -73,20 +74,20 @@ func (p *chaosProcess) killWhileHolding(now func() time.Duration) (held int, err
 	return held, err
 }
 
-// quit has the process stop in good order, and waits for it.
+// quit stops the process gracefully and waits for it.
 func (p *chaosProcess) quit() {
 	_ = p.stdin.Close()
 	select {
 	case <-p.ended:
 	case <-time.After(quitTimeout):
-		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // for the goroutines' stacks
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // prints the stacks of all goroutines
 		<-p.ended
-		p.record.violation("%s had not quit after %v", p.setup.Holder, quitTimeout)
+		p.record.violation("%s has not stopped after %v", p.setup.Holder, quitTimeout)
 	}
 	if p.err != nil {
 		p.record.violation("%s: %v\n%s", p.setup.Holder, p.err, p.output.Bytes())
 	}
 }
 
-// chaosLeave is how long a process may take to quit: its calls end, then its Manager is closed.
+// quitTimeout is how long a process may take to stop: to end its calls, then to close its Manager.
 const quitTimeout = 15 * time.Second

@@ -15,29 +15,29 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// chaosRun is some client processes, five masters, and the links between them.
+// chaosRun consists of client processes, five masters, and the links between them.
 type chaosRun struct {
 	seed    uint64
 	masters []*Master
-	spares  []*Master // to fail over to, one per master; none without the restart guard
+	spares  []*Master // replicas for failovers, one per master; none without the restart guard
 	record  *chaosRecord
-	clock   journal // for the run's time
+	clock   journal // provides the time of the run
 	setup   chaosSetup
 
-	masterMu []sync.Mutex // one per master: faults of one follow each other, also where Docker is slow
-	links    [][]*link    // of each client to each master
-	baseline traffic      // what passes a link that no fault is about
+	masterMu []sync.Mutex // one per master; serializes its faults, even if Docker is slow
+	links    [][]*link    // by client and master
+	baseline traffic      // traffic on links without a fault
 
-	clientOptions []chaosClientOptions // of the clients, by place
+	clientOptions []chaosClientOptions // by client
 
-	mu          sync.Mutex // guards all below
+	mu          sync.Mutex // guards the fields below
 	clients     []*chaosProcess
-	started     uint64 // processes
+	started     uint64 // number of processes started so far
 	injected    map[chaosKind]int
-	trace       []string // of faults, as they really were
-	mastersDown int      // masters in the grip of a fault
-	dropped     int      // faults that could not be as planned
-	killedHolds int      // holds whose process was killed
+	trace       []string // the faults as they really happened
+	mastersDown int      // number of masters with a fault
+	dropped     int      // number of faults that could not happen as planned
+	killedHolds int      // number of holds of killed processes
 }
 
 func startChaos(t *testing.T, seed uint64, clients int, setup chaosSetup) *chaosRun {
@@ -82,7 +82,7 @@ func startChaos(t *testing.T, seed uint64, clients int, setup chaosSetup) *chaos
 	return r
 }
 
-// declareNew tells the restart guard, if there is one, that nobody can hold a lock yet.
+// bootstrap tells the restart guard, if it is on, that nobody can hold a lock yet.
 func (r *chaosRun) bootstrap(t *testing.T) {
 	t.Helper()
 	if !r.setup.Guard {
@@ -94,7 +94,7 @@ func (r *chaosRun) bootstrap(t *testing.T) {
 	require.NoError(t, locks.Close())
 }
 
-// startClient starts the client of the given place, anew if there was one.
+// startClient starts client index, or restarts it.
 func (r *chaosRun) startClient(index int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -120,16 +120,16 @@ func (r *chaosRun) client(index int) *chaosProcess {
 	return r.clients[index]
 }
 
-// execute carries a plan out.
+// execute executes a plan.
 func (r *chaosRun) execute(ctx context.Context, plan []chaosFault) error {
 	g, ctx := errgroup.WithContext(ctx)
-	began := r.clock.now()
+	start := r.clock.now()
 	for _, f := range plan {
 		g.Go(func() error {
-			if sleep(ctx, began+f.At-r.clock.now()) != nil {
-				return nil // another one failed
+			if sleep(ctx, start+f.At-r.clock.now()) != nil {
+				return nil // another fault failed
 			}
-			if err := r.inject(ctx, f, began+f.At); err != nil {
+			if err := r.inject(ctx, f, start+f.At); err != nil {
 				return fmt.Errorf("%v: %w", f, err)
 			}
 			return nil
@@ -147,9 +147,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// strike has one fault happen and end, if it still is as it was planned.
+// inject injects a fault and ends it, unless it cannot happen as planned.
 func (r *chaosRun) inject(ctx context.Context, f chaosFault, due time.Duration) error {
-	for _, m := range f.Masters { // ascending, so that two faults cannot wait for each other
+	for _, m := range f.Masters { // in ascending order, which prevents deadlocks
 		r.masterMu[m].Lock()
 		defer r.masterMu[m].Unlock()
 	}
@@ -166,8 +166,9 @@ func (r *chaosRun) inject(ctx context.Context, f chaosFault, due time.Duration) 
 	return err
 }
 
-// admit drops a fault where Docker takes so long to end others that it would come late, or make a minority a majority:
-// a busy machine would otherwise have nothing but failed majorities.
+// admit drops a fault that would come late or turn a failed minority into a majority, because
+// Docker is slow to end earlier faults. Otherwise most faults on a busy machine would be failed
+// majorities.
 func (r *chaosRun) admit(f chaosFault, due time.Duration) bool {
 	const minority, late = (chaosMasters - 1) / 2, time.Second
 	r.mu.Lock()
@@ -216,7 +217,7 @@ func (r *chaosRun) killClient(ctx context.Context, f chaosFault) error {
 func (r *chaosRun) injectMasterFault(ctx context.Context, f chaosFault, i int) error {
 	m := r.masters[i]
 	wait := func() error { _ = sleep(ctx, f.For); return nil }
-	inTurn := func(steps ...func() error) error {
+	inOrder := func(steps ...func() error) error {
 		for _, step := range steps {
 			if err := step(); err != nil {
 				return err
@@ -226,15 +227,15 @@ func (r *chaosRun) injectMasterFault(ctx context.Context, f chaosFault, i int) e
 	}
 	switch f.Kind {
 	case chaosKill:
-		return inTurn(m.Kill, wait, m.Start)
+		return inOrder(m.Kill, wait, m.Start)
 	case chaosStop:
-		return inTurn(m.Stop, wait, m.Start)
+		return inOrder(m.Stop, wait, m.Start)
 	case chaosPause:
-		return inTurn(m.Pause, wait, m.Unpause)
+		return inOrder(m.Pause, wait, m.Unpause)
 	case chaosSIGSTOP:
-		return inTurn(func() error { return m.Signal(SIGSTOP) }, wait, func() error { return m.Signal(SIGCONT) })
+		return inOrder(func() error { return m.Signal(SIGSTOP) }, wait, func() error { return m.Signal(SIGCONT) })
 	case chaosDisconnect:
-		return inTurn(m.Disconnect, wait, m.Reconnect)
+		return inOrder(m.Disconnect, wait, m.Reconnect)
 	case chaosFailover:
 		return r.failOver(ctx, f, i)
 	case chaosFlush:
@@ -252,10 +253,12 @@ func (r *chaosRun) injectMasterFault(ctx context.Context, f chaosFault, i int) e
 	return r.disturbNetwork(ctx, f, i)
 }
 
-// forget has a master lose its keys while no client can reach it. A master with an append-only file comes back with its
-// keys, so it is wiped before anybody can see them: that is a restart without the file.
+// forget makes a master lose its keys while no client can reach it. A master with an append-only
+// file comes back with its keys. Wiping it before any client can see them simulates a restart
+// without the file.
 //
-// It can be kept out until every window is over that it may have had a part in: what Options.RestartGuard is there to do.
+// With keepOut, the master stays cut off until all windows that it may have granted are over, as
+// Options.RestartGuard would do.
 func (r *chaosRun) forget(ctx context.Context, master int, keepOut bool, steps ...func() error) error {
 	r.setLinks(master, -1, traffic{cut: true})
 	defer r.setLinks(master, -1, r.baseline)
@@ -271,12 +274,13 @@ func (r *chaosRun) forget(ctx context.Context, master int, keepOut bool, steps .
 		r.record.recordReturn(r.clock.now())
 		return nil
 	}
-	// What is granted while it is cut off is granted without it, so it is as though it had forgotten at once.
+	// Locks granted while the master was cut off are granted without it, so it is as if it forgot
+	// at the start.
 	r.record.recordForget(cut, cut)
 	return nil
 }
 
-// disturb has the network between one master and one client, or all, misbehave for a while.
+// disturbNetwork disturbs the network between a master and one client, or all clients, for a while.
 func (r *chaosRun) disturbNetwork(ctx context.Context, f chaosFault, master int) error {
 	bad := map[chaosKind]traffic{
 		chaosSlow:         {delay: f.Delay / 2, maxJitter: f.Delay},
@@ -288,7 +292,7 @@ func (r *chaosRun) disturbNetwork(ctx context.Context, f chaosFault, master int)
 	}
 	now, known := bad[f.Kind]
 	if !known {
-		return errors.New("no such fault")
+		return errors.New("unknown kind of fault")
 	}
 	r.setLinks(master, f.Process, now)
 	_ = sleep(ctx, f.For)
@@ -304,11 +308,11 @@ func (r *chaosRun) setLinks(master, process int, now traffic) {
 	}
 }
 
-// quit has all clients stop in good order.
+// stopClients stops all clients gracefully.
 func (r *chaosRun) stopClients() {
 	var g errgroup.Group
 	for i := range r.clients {
 		g.Go(func() error { r.client(i).quit(); return nil })
 	}
-	_ = g.Wait() // they return no error
+	_ = g.Wait() // the goroutines return no errors
 }

@@ -16,15 +16,15 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// detour makes a client send SET over a connection that the server has yet to accept, and give it up at once. Whatever
-// else it sends takes the connection that was there before, which a server that was stopped reads first.
+// detourHook makes a client send SET over a connection that the server has not accepted yet, and
+// return at once. Other commands use the existing connection, which a resumed server reads first.
 type detourHook struct {
 	t      *testing.T
 	master *Master
-	direct atomic.Int64 // how many commands took no detour
+	direct atomic.Int64 // number of commands sent directly
 }
 
-var errGivenUp = errors.New("given up")
+var errSkipped = errors.New("reply not awaited")
 
 // DialHook changes nothing.
 func (d *detourHook) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -38,14 +38,14 @@ func (d *detourHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		}
 		err := d.send(cmd.Args())
 		if err == nil {
-			err = errGivenUp
+			err = errSkipped
 		}
 		cmd.SetErr(err)
 		return err
 	}
 }
 
-// ProcessPipelineHook changes nothing: one caller alone makes no pipelines.
+// ProcessPipelineHook changes nothing, because a single caller makes no pipelines.
 func (d *detourHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
@@ -66,8 +66,9 @@ func (d *detourHook) send(args []any) error {
 	return err
 }
 
-// TestReleaseIsRepeatedWhereItOvertookTheAcquire has a stopped master read the release before the acquire: it answers
-// that nothing is there, and only then sets the key. Somebody has to release it again.
+// TestReleaseIsRepeatedAfterOvertakingAcquire makes a stopped master read the release before the
+// acquire. It replies that there is no key, and then sets the key. So the library must release the
+// key again.
 func TestReleaseIsRepeatedAfterOvertakingAcquire(t *testing.T) {
 	ms := masters(t)[:3]
 	admins := dialAll(t, ms)
@@ -75,7 +76,8 @@ func TestReleaseIsRepeatedAfterOvertakingAcquire(t *testing.T) {
 	for _, m := range ms {
 		clients = append(clients, dial(t, m))
 	}
-	// A client of its own for the one that will hang, patient enough to wait for an answer to the release.
+	// The master that hangs gets its own client, which waits long enough for the reply to the
+	// release.
 	patient := redis.NewClient(&redis.Options{Addr: ms[0].Addr(), ReadTimeout: waitLimit, MaxRetries: -1})
 	t.Cleanup(func() { require.NoError(t, patient.Close()) })
 	route := &detourHook{t: t, master: ms[0]}
@@ -100,7 +102,7 @@ func TestReleaseIsRepeatedAfterOvertakingAcquire(t *testing.T) {
 	require.NoError(t, ms[0].Signal(SIGCONT))
 
 	require.Eventually(t, func() bool { return calls(t, admins[0], "set") > 0 }, waitLimit, 5*time.Millisecond,
-		"the master never saw the acquire: this test tests nothing")
+		"the master never received the acquire, so this test tests nothing")
 	requireGoneForGood(t, admins, "late")
 	require.NoError(t, locks.Close())
 }

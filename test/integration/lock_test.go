@@ -15,14 +15,15 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// soon is how long what happens in the background may take until it is seen. It takes well under a second on an idle
-// machine, but for what the library itself repeats after a second.
+// waitLimit is how long tests wait for something that happens in the background. It takes well
+// under a second on an idle machine, except for what the library itself repeats after a second.
 const waitLimit = 10 * time.Second
 
-// ways are the two ways to a Manager. Both close it at the end; what Close returns is checked where it matters.
+// constructors are the two ways to create a Manager. Both close the Manager at the end of the test.
+// Tests check the result of Close where it matters.
 var constructors = []struct {
-	name    string
-	manager func(*testing.T, []*Master, *quorum.Options) *quorum.Manager
+	name string
+	open func(*testing.T, []*Master, *quorum.Options) *quorum.Manager
 }{
 	{"Open", openManager},
 	{"New with default clients", newManager},
@@ -63,12 +64,12 @@ func dialAll(t *testing.T, ms []*Master) []*redis.Client {
 	return admins
 }
 
-// requireEverywhere waits until name has the token on each of the masters; "" means until it is gone. The library waits
-// for a majority only; the others follow.
+// requireStored waits until each master stores the token under name, or no key if the token is "".
+// The library waits only for a majority; the other masters follow.
 func requireStored(t *testing.T, admins []*redis.Client, name, token string) {
 	t.Helper()
 	var got []string
-	everywhere := func() bool {
+	stored := func() bool {
 		got = got[:0]
 		ok := true
 		for _, admin := range admins {
@@ -78,12 +79,12 @@ func requireStored(t *testing.T, admins []*redis.Client, name, token string) {
 		}
 		return ok
 	}
-	for deadline := time.Now().Add(waitLimit); !everywhere(); time.Sleep(2 * time.Millisecond) {
-		require.True(t, time.Now().Before(deadline), "%q should be %q everywhere, but: %q", name, token, got)
+	for deadline := time.Now().Add(waitLimit); !stored(); time.Sleep(2 * time.Millisecond) {
+		require.True(t, time.Now().Before(deadline), "%q should be %q on all masters, but is %q", name, token, got)
 	}
 }
 
-// requireTTL checks that every one of the masters keeps name for about ttl.
+// requireTTL checks that each master has a TTL of about ttl for name.
 func requireTTL(t *testing.T, admins []*redis.Client, name string, ttl time.Duration) {
 	t.Helper()
 	for i, admin := range admins {
@@ -108,7 +109,7 @@ func TestLockIsStoredOnEveryMaster(t *testing.T) {
 		t.Run(constructor.name, func(t *testing.T) {
 			ms := masters(t)
 			admins := dialAll(t, ms)
-			locks, others := constructor.manager(t, ms, nil), constructor.manager(t, ms, nil)
+			locks, others := constructor.open(t, ms, nil), constructor.open(t, ms, nil)
 
 			lock, err := locks.TryAcquire(t.Context(), "job", 30*time.Second)
 			require.NoError(t, err)
@@ -133,7 +134,7 @@ func TestLockIsStoredOnEveryMaster(t *testing.T) {
 			requireStored(t, admins, "job", "")
 			next, err := others.TryAcquire(t.Context(), "job", time.Minute)
 			require.NoError(t, err)
-			require.NoError(t, lock.Release(t.Context()), "released twice")
+			require.NoError(t, lock.Release(t.Context()), "a second Release must succeed")
 			requireStored(t, admins, "job", next.Token())
 			require.NoError(t, next.Release(t.Context()))
 
@@ -143,17 +144,17 @@ func TestLockIsStoredOnEveryMaster(t *testing.T) {
 	}
 }
 
-// TestRestartedMastersHaveForgottenTheScripts restarts all masters, keys kept. Every connection breaks too.
+// All masters restart with their keys but without their scripts. All connections break too.
 func TestLocksSurviveRestartWithoutScripts(t *testing.T) {
 	ms := Start(t, 3, WithAOF())
 	admins := dialAll(t, ms)
 	locks := make([]*quorum.Lock, len(constructors))
 	for i, constructor := range constructors {
-		manager := constructor.manager(t, ms, nil)
+		manager := constructor.open(t, ms, nil)
 		other, err := manager.TryAcquire(t.Context(), "other", time.Minute)
 		require.NoError(t, err)
 		require.NoError(t, other.Extend(t.Context(), time.Minute))
-		require.NoError(t, other.Release(t.Context()), "every script has been there")
+		require.NoError(t, other.Release(t.Context()), "every script must have been loaded")
 		locks[i], err = manager.TryAcquire(t.Context(), constructor.name, time.Minute)
 		require.NoError(t, err)
 		requireStored(t, admins, constructor.name, locks[i].Token())
@@ -215,10 +216,10 @@ func TestWrongPasswordFailsAndIsNotLeaked(t *testing.T) {
 	require.NoError(t, locks.Close())
 }
 
-// allTexts returns the text of err and of everything that it wraps.
+// allTexts returns the text of err and of all errors that it wraps.
 func allTexts(err error) []string {
 	texts := []string{err.Error()}
-	switch e := err.(type) { //nolint:errorlint // every layer is looked at
+	switch e := err.(type) { //nolint:errorlint // examines every layer
 	case interface{ Unwrap() []error }:
 		for _, part := range e.Unwrap() {
 			texts = append(texts, allTexts(part)...)
@@ -231,7 +232,7 @@ func allTexts(err error) []string {
 	return texts
 }
 
-// tryUntil makes attempts until one wins.
+// requireAcquire acquires the lock within waitLimit.
 func requireAcquire(t *testing.T, locks *quorum.Manager, name string, ttl time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
