@@ -16,8 +16,8 @@ func (m *Master) Snapshot() {
 //
 // The master loses memory, but its run ID, uptime and loaded scripts stay. Only the replication ID
 // changes. All connections break, subscriptions end, and pending commands are lost. A hung master
-// is resumed. If the master is stopped, FailoverAndBack does nothing: a stopped master can only come back as a
-// new process, by [Master.Restart].
+// is resumed. If the master is stopped, FailoverAndBack does nothing: a stopped master can only
+// come back as a new process, by [Master.Restart].
 func (m *Master) FailoverAndBack() {
 	m.lifecycle.Lock()
 	defer m.lifecycle.Unlock()

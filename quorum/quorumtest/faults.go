@@ -114,9 +114,9 @@ func (m *Master) CutReplies(k int) {
 //   - BUSY: all commands except AUTH, HELLO, MULTI, DISCARD, WATCH, UNWATCH and QUIT
 //   - any other word: all commands except HELLO, AUTH, CLIENT, SELECT and QUIT
 //
-// Where only writes are refused, a script runs until its first write, which fails. A script that has
-// already written continues. A transaction with a refused command fails as a whole. Line breaks in the text
-// become spaces.
+// Where only writes are refused, a script runs until its first write, which fails. A script that
+// has already written continues. A transaction with a refused command fails as a whole. Line breaks
+// in the text become spaces.
 func (m *Master) Fail(text string) {
 	m.FailNext(Always, text)
 }
