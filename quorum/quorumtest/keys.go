@@ -32,7 +32,7 @@ func (m *Master) Keys() []string {
 // never if ttl is 0. Set panics if ttl is negative.
 func (m *Master) Set(key, value string, ttl time.Duration) {
 	if ttl < 0 {
-		panic("quorumtest: negative ttl")
+		panic("quorumtest: negative TTL")
 	}
 	m.engine.exclusively(func() {
 		r := m.engine.redis

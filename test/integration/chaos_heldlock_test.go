@@ -11,7 +11,7 @@ import (
 
 // heldLock checks one lock while its holder relies on it, and reports the hold.
 //
-// All reported times are certain: the holder start to rely on the lock at From or later, and the
+// All reported times are certain: the holder began to rely on the lock at From or later, and the
 // window lasted at least to Until. So a process that freezes between two lines of this file cannot
 // make two holds appear to overlap.
 type heldLock struct {
@@ -23,7 +23,7 @@ type heldLock struct {
 	ignoreValidity bool          // a broken client, which does not check Validity
 	lost           <-chan struct{}
 
-	begun     time.Duration // when the first window start, or slightly earlier
+	begun     time.Duration // when the first window began, or slightly earlier
 	until     time.Duration // the window lasts at least this long
 	atMost    time.Duration // without renewal, the window lasts at most this long
 	lastValid time.Duration // when the window was last seen open
