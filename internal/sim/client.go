@@ -28,7 +28,7 @@ type client struct {
 	mu        sync.Mutex    // guards the fields below
 	frozen    chan struct{} // closed when the client resumes; nil while it runs
 	openCalls []*apiCall
-	creators  map[string][]*apiCall // by token: the calls one of which created it
+	creators  map[string][]*apiCall // by token: the calls that may have created it
 	refusals  [][]time.Duration     // by master: when it refused a request
 }
 

@@ -62,7 +62,8 @@ func Random(seed uint64) Config {
 	}
 	if r.chance(0.3) {
 		cfg.Guard = cfg.LongestTTL()
-		// Fences stay ordered across a master that forgot only if clocks agree better than the guard.
+		// Across a master that forgot, fences stay ordered only if clocks agree better than the
+		// guard.
 		cfg.Forget, cfg.Skew = r.chance(0.7), min(cfg.Skew, cfg.Guard/4)
 	}
 	return cfg

@@ -109,7 +109,7 @@ func config(t *testing.T, seed uint64, variant string) sim.Config {
 	return cfg
 }
 
-// replay tells how to replay a history, and shows the events before its violation.
+// replay returns the command that replays a history, and the events before its violation.
 func replay(r sim.Report, variant string) string {
 	if variant != "" {
 		variant = " -sim.violate=" + variant

@@ -13,8 +13,9 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// TestLocksInABubble is the example of the package's documentation, with what it shows asserted.
-func TestLocksInABubble(t *testing.T) {
+// TestLockEndsBeforeKeysExpireInBubble runs the example of the package documentation, with
+// assertions.
+func TestLockEndsBeforeKeysExpireInBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster, err := quorumtest.StartInProcess(5)
 		require.NoError(t, err)
@@ -25,14 +26,14 @@ func TestLocksInABubble(t *testing.T) {
 
 		lock, err := locks.TryAcquire(t.Context(), "nightly-mail", time.Hour)
 		require.NoError(t, err)
-		synctest.Wait() // until the masters that it did not wait for have the key too
+		synctest.Wait() // let the other masters, which TryAcquire does not wait for, store the key
 		requireLockEndsFirst(t, cluster, lock)
 		require.ErrorIs(t, lock.Extend(t.Context(), time.Hour), quorum.ErrLost)
 	})
 }
 
-// requireLockEndsFirst requires that the lock is over while all masters still have its key, and that
-// they let go of it soon after.
+// requireLockEndsFirst requires that the lock ends while all masters still have its key, and that
+// the key expires soon afterward.
 func requireLockEndsFirst(t *testing.T, cluster *quorumtest.Cluster, lock *quorum.Lock) {
 	t.Helper()
 	require.Greater(t, lock.Validity(), 50*time.Minute)
@@ -47,9 +48,9 @@ func requireLockEndsFirst(t *testing.T, cluster *quorumtest.Cluster, lock *quoru
 	}
 }
 
-// The machine's clock, which a Manager goes by unless it is told otherwise, stands still in a bubble.
-// This is why the documentation insists on clock.Runtime.
-func TestLockByTheMachinesClockOutlivesItsKeysInABubble(t *testing.T) {
+// The machine's clock, which a Manager uses by default, stands still in a bubble. So the lock
+// outlives its keys. This is why the documentation requires clock.Runtime.
+func TestMachineClockStandsStillInBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := startInProcess(t, 3)
 		locks, err := quorum.New(cluster.Clients(), nil)

@@ -23,7 +23,7 @@ func TestKeysExpireInRealTime(t *testing.T) {
 	require.Empty(t, m.Keys())
 }
 
-func TestScriptsShareTheClock(t *testing.T) {
+func TestScriptsUseTheMasterClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := startInProcess(t, 1)
 		m, client := c.Master(0), c.Master(0).Client()
@@ -33,30 +33,30 @@ func TestScriptsShareTheClock(t *testing.T) {
 		script := `local now = redis.call('TIME'); return {redis.call('PTTL', KEYS[1]), now[1]}`
 		got, err := client.Eval(t.Context(), script, []string{"k"}).Slice()
 		require.NoError(t, err)
-		ahead := strconv.FormatInt(time.Now().Add(15*time.Second).Unix(), 10)
-		require.Equal(t, []any{int64(25_000), ahead}, got)
+		shifted := strconv.FormatInt(time.Now().Add(15*time.Second).Unix(), 10)
+		require.Equal(t, []any{int64(25_000), shifted}, got)
 	})
 }
 
-func TestAdvanceClock(t *testing.T) {
+func TestAdvanceClockAgesKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := startInProcess(t, 2)
 		m := c.Master(0)
 		m.Set("k", "v", time.Minute)
-		time.Sleep(10 * time.Second) // not yet seen by the master when its clock is set
+		time.Sleep(10 * time.Second) // the master has not seen this time when its clock is set
 		m.AdvanceClock(-30 * time.Second)
 		require.Equal(t, 80*time.Second, m.TTL("k"))
 		require.Equal(t, time.Now().Add(-30*time.Second).Unix(), serverTime(t, m.Client()).Unix())
 		m.AdvanceClock(79 * time.Second)
 		require.Equal(t, time.Second, m.TTL("k"))
-		require.Equal(t, time.Now().Unix(), serverTime(t, c.Master(1).Client()).Unix(), "the other master's clock")
+		require.Equal(t, time.Now().Unix(), serverTime(t, c.Master(1).Client()).Unix(), "the clock of the other master must not change")
 		c.Advance(time.Second)
 		require.Empty(t, m.Keys())
 		require.Equal(t, time.Now().Add(time.Second).Unix(), serverTime(t, c.Master(1).Client()).Unix())
 	})
 }
 
-func TestSetClockRate(t *testing.T) {
+func TestSetClockRateChangesAging(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
 		m.Set("k", "v", time.Minute)
@@ -72,8 +72,8 @@ func TestSetClockRate(t *testing.T) {
 	})
 }
 
-// A float64 has no nanoseconds left after a hundred days.
-func TestClockIsExactForYears(t *testing.T) {
+// A float64 cannot represent nanoseconds after a hundred days.
+func TestClockIsExactAfterYears(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const year = 365 * 24 * time.Hour
 		m := startInProcess(t, 1).Master(0)
@@ -83,7 +83,7 @@ func TestClockIsExactForYears(t *testing.T) {
 	})
 }
 
-func TestClockRateMustBePossible(t *testing.T) {
+func TestInvalidClockRateOrTTLPanics(t *testing.T) {
 	m, _ := start(t)
 	for _, rate := range []float64{-1, math.NaN(), math.Inf(1)} {
 		require.Panics(t, func() { m.SetClockRate(rate) })

@@ -9,34 +9,35 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// errClosed is what a master answers once its cluster was closed.
-var errClosed = errors.New("quorumtest: the cluster is closed")
+// errClosed is the error of operations on a closed cluster.
+var errClosed = errors.New("quorumtest: cluster is closed")
 
-// Cluster is a set of embedded masters that know nothing of each other, as Redlock wants them.
-// All methods may be called concurrently.
+// Cluster is a set of embedded masters that know nothing of each other, as Redlock requires. Its
+// methods are safe for concurrent use.
 type Cluster struct {
 	masters []*Master
 	close   func() error
 }
 
-// Start starts n masters, n >= 1, each listening on a port of its own on 127.0.0.1. The caller
-// must Close the cluster. It returns an error if n < 1 or a port cannot be opened.
+// Start starts n masters, each on its own port on 127.0.0.1. The caller must call Close. Start
+// returns an error if n < 1 or a port cannot be opened.
 func Start(n int) (*Cluster, error) {
 	return start(n, true)
 }
 
-// StartInProcess is Start without sockets: the masters can only be reached through their Client and
-// Dial, over in-memory pipes. That makes them usable inside a testing/synctest bubble, where their
-// keys expire by the bubble's clock; the cluster must be started and closed inside the bubble, and a
-// Manager needs Options.Clock there: see the package's text on virtual time. It returns an error if
-// n < 1.
+// StartInProcess starts n masters without sockets. They can be reached only through Client, Clients
+// and Dial, over in-memory pipes.
+//
+// Such masters work inside a testing/synctest bubble, where their keys expire by the bubble's
+// clock. Start and close the cluster inside the bubble, and set Options.Clock of the Manager; see
+// "Virtual time" in the package documentation. StartInProcess returns an error if n < 1.
 func StartInProcess(n int) (*Cluster, error) {
 	return start(n, false)
 }
 
 func start(n int, sockets bool) (*Cluster, error) {
 	if n < 1 {
-		return nil, fmt.Errorf("quorumtest: a cluster needs at least 1 master, not %d", n)
+		return nil, fmt.Errorf("quorumtest: cluster needs at least 1 master, got %d", n)
 	}
 	c := &Cluster{}
 	c.close = sync.OnceValue(c.closeMasters)
@@ -50,8 +51,8 @@ func start(n int, sockets bool) (*Cluster, error) {
 	return c, nil
 }
 
-// Close closes the clients that the cluster handed out, ends every master in whatever state it is,
-// and returns when all their goroutines have ended. Further calls return the first one's result.
+// Close closes the clients of the cluster and stops every master, whatever its state. It returns
+// when all their goroutines have ended. Later calls return the result of the first one.
 func (c *Cluster) Close() error {
 	return c.close()
 }
@@ -64,17 +65,17 @@ func (c *Cluster) closeMasters() error {
 	return errors.Join(errs...)
 }
 
-// Masters returns the masters in their order. The slice is the caller's.
+// Masters returns the masters in order. The caller may modify the slice.
 func (c *Cluster) Masters() []*Master {
 	return append([]*Master(nil), c.masters...)
 }
 
-// Master returns master i, 0 <= i < n. It panics for any other i, as indexing a slice does.
+// Master returns master i, with 0 <= i < n. It panics if i is out of range.
 func (c *Cluster) Master(i int) *Master {
 	return c.masters[i]
 }
 
-// URLs returns each master's URL, in the masters' order.
+// URLs returns the URL of each master, in order.
 func (c *Cluster) URLs() []string {
 	urls := make([]string, len(c.masters))
 	for i, m := range c.masters {
@@ -83,9 +84,8 @@ func (c *Cluster) URLs() []string {
 	return urls
 }
 
-// Clients returns each master's Client, in the masters' order, ready for a constructor that takes
-// its masters as clients. The slice is the caller's; the clients are closed by the cluster's Close.
-// Inside a bubble that is not all that quorum.New needs: see [StartInProcess].
+// Clients returns the client of each master, in order. They can be passed to quorum.New. The caller
+// may modify the slice. Close closes the clients.
 func (c *Cluster) Clients() []redis.UniversalClient {
 	clients := make([]redis.UniversalClient, len(c.masters))
 	for i, m := range c.masters {
@@ -94,8 +94,8 @@ func (c *Cluster) Clients() []redis.UniversalClient {
 	return clients
 }
 
-// Advance sets every master's clock forward by d, one master after the other, so that keys expire
-// without waiting. See [Master.AdvanceClock].
+// Advance sets the clock of every master forward by d, one after the other. Keys expire without
+// waiting. See [Master.AdvanceClock].
 func (c *Cluster) Advance(d time.Duration) {
 	for _, m := range c.masters {
 		m.AdvanceClock(d)

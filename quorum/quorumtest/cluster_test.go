@@ -12,7 +12,7 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-func TestStartNeedsAMaster(t *testing.T) {
+func TestStartRejectsFewerThanOneMaster(t *testing.T) {
 	for _, n := range []int{0, -1} {
 		_, err := quorumtest.Start(n)
 		require.ErrorContains(t, err, "at least 1")
@@ -21,7 +21,7 @@ func TestStartNeedsAMaster(t *testing.T) {
 	}
 }
 
-func TestMastersAreSeparate(t *testing.T) {
+func TestMastersShareNoKeys(t *testing.T) {
 	c, err := quorumtest.Start(3)
 	require.NoError(t, err)
 	defer c.Close()
@@ -42,7 +42,7 @@ func TestMastersAreSeparate(t *testing.T) {
 	}
 }
 
-func TestCloseEndsMastersInAnyState(t *testing.T) {
+func TestCloseWorksInEveryState(t *testing.T) {
 	c, err := quorumtest.Start(4)
 	require.NoError(t, err)
 	for _, m := range c.Masters() {
@@ -65,7 +65,7 @@ func TestCloseEndsMastersInAnyState(t *testing.T) {
 	m.Resume()
 }
 
-func TestDialObeysItsContext(t *testing.T) {
+func TestDialReturnsContextError(t *testing.T) {
 	m, _ := start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

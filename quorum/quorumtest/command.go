@@ -8,16 +8,17 @@ import (
 	"strings"
 )
 
-// Redis' own limits: how many arguments a command has at most, and how many bytes each.
+// The limits of Redis for the number of arguments and the size of each.
 const (
 	maxArgs     = 1 << 20
 	maxArgBytes = 512 << 20
 )
 
-var errProtocol = errors.New("quorumtest: not a Redis command")
+var errProtocol = errors.New("quorumtest: malformed command")
 
-// readCommand reads one command as clients send it, an array of bulk strings. An empty array, which
-// a server ignores, has no arguments. Any error but io.EOF means that the stream cannot be read on.
+// readCommand reads a command in the form that clients send, an array of bulk strings. An empty
+// array, which servers ignore, has no arguments. After any error except io.EOF, the stream is
+// unusable.
 func readCommand(r *bufio.Reader) ([]string, error) {
 	n, err := readLength(r, '*', maxArgs)
 	if err != nil {
@@ -39,7 +40,7 @@ func readBulk(r *bufio.Reader) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// The bytes are read as they come: a length is only believed as far as there are bytes.
+	// Copy the bytes as they arrive, so that a false length allocates no memory.
 	var b strings.Builder
 	if _, err := io.CopyN(&b, r, int64(n)); err != nil {
 		return "", err
@@ -54,7 +55,7 @@ func readBulk(r *bufio.Reader) (string, error) {
 	return b.String(), nil
 }
 
-// readLength reads a line that consists of kind and a number from 0 to limit.
+// readLength reads a line of kind and a number from 0 to limit.
 func readLength(r *bufio.Reader, kind byte, limit int) (int, error) {
 	line, err := r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {

@@ -23,7 +23,7 @@ func TestReadCommand(t *testing.T) {
 	require.ErrorIs(t, err, io.EOF)
 }
 
-func TestReadCommandRefusesWhatIsNone(t *testing.T) {
+func TestReadCommandRejectsMalformedInput(t *testing.T) {
 	for _, bad := range []string{
 		"PING\r\n", "*-1\r\n", "*x\r\n", "*1\n$4\r\nPING\r\n", "*1\r\n:4\r\n", "*1\r\n$-1\r\n",
 		"*1\r\n$4\r\nPINGxx", "*1\r\n$4\r\nPI", "*9999999\r\n", "*1\r\n$999999999999\r\n",
@@ -50,8 +50,7 @@ func FuzzReadCommand(f *testing.F) {
 	})
 }
 
-// A client that talks nonsense loses its connection, and nobody else theirs.
-func TestNonsenseCutsTheConnection(t *testing.T) {
+func TestMalformedInputClosesOnlyThatConnection(t *testing.T) {
 	m, client := start(t)
 	c, err := m.Dial(t.Context(), "", "")
 	require.NoError(t, err)

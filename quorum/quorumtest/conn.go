@@ -10,25 +10,25 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 )
 
-// conn is one client's connection: a reader that puts its commands into the master's queue, the
-// master's executor that runs them, and an outbox that carries the replies.
+// conn is a client's connection. Its reader puts commands into the queue of the master, the
+// executor of the master runs them, and an outbox sends the replies.
 type conn struct {
 	master *Master
 	net    net.Conn
 	out    *outbox
 	peer   *server.Peer
-	hang   uint64 // in which hang it was opened, 0 if in none
+	hang   uint64 // the hang during which it was opened, or 0
 
-	deaf atomic.Bool // nothing more of what its client sends is executed
-	gone atomic.Bool // the client has closed its end
+	ignoring   atomic.Bool // further commands of the client are not executed
+	clientGone atomic.Bool // the client has closed its end
 
-	// What the executor alone uses.
-	subscribed bool
-	left       bool
+	// Used only by the executor.
+	subscribed   bool
+	disconnected bool
 
 	mu        sync.Mutex // guards the fields below
 	executing bool
-	reply     []byte // what the command being executed has written so far
+	reply     []byte // the output so far of the command being executed
 }
 
 func newConn(m *Master, nc net.Conn) *conn {
@@ -37,26 +37,26 @@ func newConn(m *Master, nc net.Conn) *conn {
 	return c
 }
 
-// read queues the client's commands until it closes its end or the connection is cut.
+// read queues the client's commands until the client closes its end or the connection is cut.
 func (c *conn) read() {
 	r := bufio.NewReader(c.net)
 	var last time.Time
 	for {
 		args, err := readCommand(r)
 		if err != nil {
-			break // nothing more comes, or nothing that can be understood
+			break // the stream has ended or is malformed
 		}
-		if len(args) == 0 || c.deaf.Load() {
+		if len(args) == 0 || c.ignoring.Load() {
 			continue
 		}
 		last = later(last, time.Now().Add(c.master.faults.requestDelay(args[0])))
 		c.master.arrivals.put(&request{conn: c, args: args, due: last})
 	}
-	c.gone.Store(true)
+	c.clientGone.Store(true)
 	c.master.arrivals.put(&request{conn: c, due: later(last, time.Now())})
 }
 
-// later returns the later of two instants: on one connection nothing overtakes.
+// later returns the later of two instants. It keeps the order of a connection.
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -64,7 +64,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// Write takes what the peer writes: replies, and messages that others publish at any time.
+// Write receives the output of the peer: replies, and messages that others may publish at any time.
 func (c *conn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,7 +76,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// capture runs a command and returns all that it wrote.
+// capture runs a command and returns its output.
 func (c *conn) capture(command func()) []byte {
 	c.mu.Lock()
 	c.executing = true
@@ -92,28 +92,28 @@ func (c *conn) capture(command func()) []byte {
 	return reply
 }
 
-// hangUp closes the connection once all that was put is sent. A server that has given a client up drops
-// what it has read of it and not executed yet.
-func (c *conn) hangUp() {
-	c.deaf.Store(true)
+// closeAfterReplies closes the connection once all output is sent. As on a real server, commands
+// that are read but not executed yet are dropped.
+func (c *conn) closeAfterReplies() {
+	c.ignoring.Store(true)
 	c.out.finish()
 }
 
-// cut ends the connection at once, whatever is still to be written.
+// cut closes the connection at once and drops unsent output.
 func (c *conn) cut() {
 	c.out.discard()
-	_ = c.net.Close() // the connection is given up, so no error matters any more
+	_ = c.net.Close() // errors no longer matter
 }
 
-// leave ends what the connection means to the server, which drops the replies that a client that has
-// closed its end did not read. Callers have the engine to themselves.
-func (c *conn) leave() {
-	if c.left {
+// disconnect removes the connection from the server. The server drops the replies that a client has
+// not read when it closes its end. Callers have exclusive use of the engine.
+func (c *conn) disconnect() {
+	if c.disconnected {
 		return
 	}
-	c.left = true
+	c.disconnected = true
 	c.out.discard()
 	if c.subscribed {
-		c.master.engine.unsubscribe(c)
+		c.master.engine.unsubscribe(c.peer)
 	}
 }

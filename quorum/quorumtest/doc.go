@@ -1,22 +1,24 @@
-// Package quorumtest embeds Redis masters in a test's process, and breaks them on demand.
+// Package quorumtest runs Redis masters in the process of a test, and breaks them on demand.
 //
-// A [Cluster] is N independent masters, what a quorum of locks is built on. Each [Master] is a
-// miniredis that ages its keys in real time, behind knobs for all that befalls a real server:
+// A [Cluster] is a set of N independent masters, as a quorum needs. Each [Master] is a miniredis
+// whose keys expire in real time. Its methods simulate what happens to a real server and its
+// network:
 //
-//   - it dies and comes back, with its keys or without: Stop, Restart
-//   - it fails over to a replica that lags behind, and back: Snapshot, FailoverAndBack
-//   - it is suspended, and continues with everything that piled up: Hang, Resume
-//   - the network is slow, or loses requests or replies: DelayRequests, DelayReplies, DropRequests,
-//     DropReplies, CutReplies
-//   - it refuses commands: Fail, FailNext, Full
-//   - its clock is wrong, or runs at another rate: AdvanceClock, SetClockRate
-//   - it is old: LegacySet
-//   - it forgets: FlushAll, Del
+//   - crashes and restarts, with or without losing the keys: Stop, Restart
+//   - a failover to a replica that lags behind, and back: Snapshot, FailoverAndBack
+//   - a suspended process that later executes everything it has received: Hang, Resume
+//   - a network that is slow or loses requests and replies: DelayRequests, DelayReplies,
+//     DropRequests, DropReplies, CutReplies
+//   - refused commands: Fail, FailNext, Full
+//   - a clock that is wrong or runs too fast or too slow: AdvanceClock, SetClockRate
+//   - an old server: LegacySet
+//   - lost keys: FlushAll, Del
 //
-// Knobs combine, take effect for the next request, and can be turned at any time from any goroutine.
-// Get, TTL, Keys and Commands look at what a master holds past all faults, for assertions.
+// Faults can be combined. They take effect with the next request, and can be set at any time from
+// any goroutine. For assertions, Get, TTL, Keys and Commands look into a master directly, whatever
+// its faults.
 //
-//	func TestOutlivesAMaster(t *testing.T) {
+//	func TestAcquireWithOneMasterDown(t *testing.T) {
 //		cluster, err := quorumtest.Start(3)
 //		if err != nil {
 //			t.Fatal(err)
@@ -32,8 +34,8 @@
 //
 // # Virtual time
 //
-// The masters of [StartInProcess] need no sockets, so they work inside a testing/synctest bubble. Their
-// keys age by the bubble's clock there, and a Manager must go by the same one, clock.Runtime:
+// The masters of [StartInProcess] use no sockets, so they work inside a testing/synctest bubble.
+// There, keys expire by the bubble's clock. The Manager must use the same clock, clock.Runtime:
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		cluster, err := quorumtest.StartInProcess(5)
@@ -50,24 +52,31 @@
 //		cluster.Master(0).Keys() // is empty
 //	})
 //
-// Without that option a Manager goes by the machine's clock, for which next to no time passes in a
-// bubble: its locks stay valid after the masters have let go of their keys, and a test of what happens
-// when a lock is lost tests nothing. In the same way nobody but a master notices AdvanceClock and
-// SetClockRate, wherever they are called.
+// Without this option a Manager uses the machine's clock, which hardly advances in a bubble. Its
+// locks then stay valid after their keys have expired, so a test of a lost lock tests nothing.
+// AdvanceClock and SetClockRate affect only the master, never a Manager.
 //
-// # What differs from a real server
+// # Differences from a real server
 //
-// Commands are miniredis': a large part of Redis, not all of it, and its Lua prints numbers beyond
-// 10^14 in full where Redis' Lua rounds them. So scripts should be run against a real server too.
-// On top of miniredis, INFO has the sections server (with a run id), memory and replication (with a
-// replication id), CLIENT SETINFO works, and errors that a script raises as text have the form of
-// Redis 7. Commands that block, such as BLPOP, are refused, and so are an expiry that is more than
-// 292 years away and a SET whose expiry is past. In a MULTI, INFO is answered at once and is no part of
-// what EXEC answers. Keys expire to the nanosecond, not on whole milliseconds, and TTL rounds down.
-// Nothing is evicted, and of replicas there is only what Snapshot says that they have.
+// The masters support the commands of miniredis, which are a large part of Redis. Lua scripts in
+// miniredis print numbers above 10^14 in full, where Redis rounds them. Test your scripts against a
+// real server too.
 //
-// A connection that lost a request or a reply stays silent when the fault is over, as if its TCP
-// never tried again. A fault concerns requests one by one; what is lost cannot be chosen by command
-// or key. Of a stopped server's listening socket nothing remains, so a client is refused at once: a
-// master that is cut off without a word is one that hangs.
+// Some behavior is added to miniredis. INFO has the sections server (with a run ID), memory, and
+// replication (with a replication ID). CLIENT SETINFO works. Errors that a script raises as text
+// have the form of Redis 7.
+//
+// Some behavior differs from Redis:
+//
+//   - Blocking commands such as BLPOP are refused.
+//   - An expiry more than 292 years away is refused, and so is a SET whose expiry is in the past.
+//   - INFO inside MULTI replies at once, and EXEC does not include its reply.
+//   - Keys expire to the nanosecond, not on whole milliseconds, and TTL rounds down.
+//   - No key is evicted.
+//   - There are no replicas. Snapshot says what a replica would have.
+//
+// A connection that lost a request or a reply stays silent after the fault has been cleared, as if
+// TCP never retransmitted. Faults apply to requests one by one. They cannot select a command or
+// key. A stopped master refuses connections at once. To simulate a master that is cut off without a
+// refusal, use Hang.
 package quorumtest

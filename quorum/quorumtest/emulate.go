@@ -8,14 +8,15 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 )
 
-// LegacySet makes the master refuse SET with both NX and GET, as servers before Redis 7.0 do: it
-// answers "ERR syntax error" and sets nothing. INFO with more than one section fails in the same way.
-// LegacySet(false) makes it a current server again.
+// LegacySet makes the master refuse SET with both NX and GET, as servers before Redis 7.0 do. It
+// replies "ERR syntax error" and sets nothing. INFO with more than one section fails in the same
+// way. LegacySet(false) ends that.
 func (m *Master) LegacySet(on bool) {
 	m.engine.exclusively(func() { m.engine.legacy = on })
 }
 
-// emulate answers what miniredis does not know, or answers otherwise than a real server.
+// emulate answers commands that miniredis does not know, or answers differently from a real server.
+// It reports whether it did.
 func (e *engine) emulate(p *server.Peer, cmd string, args []string) bool {
 	switch {
 	case cmd == "INFO" && e.legacy && len(args) > 1:
@@ -24,12 +25,13 @@ func (e *engine) emulate(p *server.Peer, cmd string, args []string) bool {
 		p.WriteBulk(e.info(args))
 	case cmd == "CLIENT" && len(args) > 0 && strings.EqualFold(args[0], "SETINFO") && !e.legacy:
 		p.WriteOK()
-	case cmd == "SET" && e.legacy && has(args, "NX") && has(args, "GET"):
+	case cmd == "SET" && e.legacy && hasOption(args, "NX") && hasOption(args, "GET"):
 		e.reject(p, cmd, "ERR syntax error")
 	case blocks(cmd, args):
-		// It would keep every other client waiting: the engine executes one command at a time.
+		// The command would block every other client, because the engine executes one command at a
+		// time.
 		e.reject(p, cmd, "ERR quorumtest has no blocking commands")
-	case !e.keepsExpiry(cmd, args):
+	case !e.validExpiry(cmd, args):
 		e.reject(p, cmd, fmt.Sprintf("ERR invalid expire time in '%s' command", strings.ToLower(cmd)))
 	default:
 		return false
@@ -37,8 +39,9 @@ func (e *engine) emulate(p *server.Peer, cmd string, args []string) bool {
 	return true
 }
 
-// has tells whether a SET has an option. Its key and value come first, and may be any word.
-func has(args []string, option string) bool {
+// hasOption reports whether a SET has an option. The first two arguments are the key and the value,
+// which may be any word.
+func hasOption(args []string, option string) bool {
 	if len(args) < 2 {
 		return false
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-func TestLegacySet(t *testing.T) {
+func TestLegacySetRefusesNXWithGET(t *testing.T) {
 	m, client := start(t)
 	setNXGet := func() error {
 		return client.Do(t.Context(), "set", "k", "v", "px", 1000, "nx", "get").Err()
@@ -24,7 +24,7 @@ func TestLegacySet(t *testing.T) {
 	require.EqualError(t, setNXGet(), "ERR syntax error")
 	require.ErrorContains(t, client.Eval(t.Context(), inScript, []string{"k"}).Err(), "ERR syntax error")
 	require.Empty(t, m.Keys())
-	require.NoError(t, client.Do(t.Context(), "SET", "NX", "GET", "PX", 1000).Err()) // a key and a value
+	require.NoError(t, client.Do(t.Context(), "SET", "NX", "GET", "PX", 1000).Err()) // NX is the key, GET the value
 	require.NoError(t, client.Do(t.Context(), "SET", "k", "v", "NX").Err())
 	require.NoError(t, client.Do(t.Context(), "SET", "k", "v", "GET").Err())
 	require.Contains(t, client.Info(t.Context(), "server").Val(), "redis_version:6.")
@@ -36,7 +36,7 @@ func TestLegacySet(t *testing.T) {
 	require.NotContains(t, client.Info(t.Context(), "server").Val(), "redis_version:6.")
 }
 
-func TestInfo(t *testing.T) {
+func TestInfoSections(t *testing.T) {
 	m, client := start(t)
 	want := "run_id:" + m.RunID() + "\r\n"
 	require.Len(t, m.RunID(), 40)
@@ -78,8 +78,9 @@ func TestInfoReplication(t *testing.T) {
 	}
 }
 
-// As in Redis 7, which answers them in an order of its own, each one once. Redis 6.2 takes but one.
-func TestInfoOfSeveralSections(t *testing.T) {
+// As in Redis 7, each section is returned once, in a fixed order. Redis 6.2 accepts only one
+// section.
+func TestInfoWithSeveralSections(t *testing.T) {
 	m, client := start(t)
 	ask := func(sections ...any) (string, error) {
 		return client.Do(t.Context(), append([]any{"INFO"}, sections...)...).Text()
@@ -122,8 +123,9 @@ func TestBlockingCommandsAreRefused(t *testing.T) {
 	require.NoError(t, client.XRead(t.Context(), read).Err())
 }
 
-// What is wanted is the beginning of what Redis 7.0.15 answers, which ends in the script's SHA-1.
-func TestScriptErrorsLookLikeRedis(t *testing.T) {
+// The wanted texts are prefixes of the replies of Redis 7.0.15, which end with the SHA-1 digest of
+// the script.
+func TestScriptErrorsHaveTheFormOfRedis7(t *testing.T) {
 	m, client := start(t)
 	m.Set("word", "v", 0)
 	for script, want := range map[string]string{
@@ -138,15 +140,15 @@ func TestScriptErrorsLookLikeRedis(t *testing.T) {
 		err := client.Eval(t.Context(), script, nil).Err()
 		require.Error(t, err, script)
 		require.Truef(t, len(err.Error()) >= len(want) && err.Error()[:len(want)] == want,
-			"%s\nhave %s\nwant %s", script, err, want)
+			"%s\ngot  %s\nwant %s", script, err, want)
 	}
 	text, err := client.Eval(t.Context(), `return '-ERR Error compiling script (new function): :1: x stack traceback: '`, nil).Text()
 	require.NoError(t, err)
 	require.Contains(t, text, "stack traceback")
 }
 
-// A server knows a script once it has compiled it, however it ended.
-func TestScriptThatRaisedIsKnown(t *testing.T) {
+// A server keeps a script that it could compile, whatever the outcome.
+func TestFailedScriptStaysLoaded(t *testing.T) {
 	m, client := start(t)
 	for _, script := range []string{`error('it')`, `return redis.call('SET', KEYS[1], 'v')`} {
 		m.Full()
@@ -178,15 +180,15 @@ func digest(script string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// miniredis would keep what is left of such an expiry, and delete what is set next under that key.
-func TestExpiryThatCannotBeKeptIsRefused(t *testing.T) {
+// miniredis would keep such an expiry, and delete the next value of the key.
+func TestUnsupportedExpiryIsRefused(t *testing.T) {
 	m, client := start(t)
 	m.Set("k", "v", 0)
 	for _, command := range []string{
-		"SET k w PX 0", "SET k w EX -1", "SETEX k 0 w", "PSETEX k 0 w", "GETEX k PX 0", // as Redis does
+		"SET k w PX 0", "SET k w EX -1", "SETEX k 0 w", "PSETEX k 0 w", "GETEX k PX 0", // refused by Redis too
 		"SET k w PX 9223372036854775807", "SET k w EX 9223372036854775807", "EXPIRE k 9223372036854775807",
 		"PEXPIRE k 9223372036854775807", "PEXPIREAT k 9223372036854775807", "GETEX k EX 9223372036854775807",
-		"PEXPIRE k 10000000000000", "SET k w PX 10000000000000", // 317 years, more than a time.Duration
+		"PEXPIRE k 10000000000000", "SET k w PX 10000000000000", // 317 years, too long for a time.Duration
 		"SET k w PXAT 1", "SET k w EXAT 1", "GETEX k PXAT 1",
 	} {
 		var args []any
@@ -208,7 +210,7 @@ func TestExpiryThatCannotBeKeptIsRefused(t *testing.T) {
 		}
 		require.NoError(t, client.Do(t.Context(), args...).Err(), command)
 	}
-	require.NoError(t, client.Do(t.Context(), "PEXPIRE", "k", "-1").Err()) // deletes it, as EXPIREAT in the past does
+	require.NoError(t, client.Do(t.Context(), "PEXPIRE", "k", "-1").Err()) // deletes the key, like EXPIREAT in the past
 	require.NoError(t, client.Do(t.Context(), "SET", "other", "v", "PXAT", time.Now().Add(time.Hour).UnixMilli()).Err())
 	require.Greater(t, m.TTL("other"), 50*time.Minute)
 }

@@ -11,21 +11,23 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 )
 
-// engine is the server behind a master's connections: a miniredis that executes one command at a
-// time, by the master's own clock.
+// engine is the server behind the connections of a master. It is a miniredis that executes one
+// command at a time, by the master's own clock.
 type engine struct {
 	redis  *miniredis.Miniredis
 	server *server.Server
 	faults *faults
 
-	mu       sync.Mutex // the server's one thread: held for each command and each look at the keys; guards the fields below
+	// mu stands for the single thread of a server. It is held during each command and each direct
+	// access to keys, and guards the fields below.
+	mu       sync.Mutex
 	clock    wallClock
 	started  time.Time
 	identity identity
 	executed int
 	legacy   bool
 	current  execution
-	replica  []copiedKey // what a failover brings back
+	replica  []copiedKey // the keys of the replica
 }
 
 func newEngine(f *faults) *engine {
@@ -33,23 +35,23 @@ func newEngine(f *faults) *engine {
 	e.server = serverOf(e.redis)
 	e.server.SetPreHook(e.intercept)
 	e.redis.SetTime(e.clock.now())
-	e.redis.ClockTTL(true) // keys age whenever SetTime moves on
+	e.redis.ClockTTL(true) // keys age when SetTime advances the time
 	e.boot()
 	return e
 }
 
-// serverOf starts a miniredis without a port of its own. Only a connection starts one that has no
-// listener, so it makes one, which it closes again.
+// serverOf starts a miniredis that does not listen on a port. Without a listener, only a connection
+// starts its server, so serverOf opens one and closes it again.
 func serverOf(r *miniredis.Miniredis) *server.Server {
 	c, err := r.Dial()
 	if err != nil {
-		panic(fmt.Sprintf("quorumtest: an in-memory miniredis does not start: %v", err)) // it has no reason to
+		panic(fmt.Sprintf("quorumtest: cannot start in-memory miniredis: %v", err)) // an in-memory start cannot fail
 	}
-	_ = c.Close() // it is a pipe
+	_ = c.Close() // closing a pipe cannot fail
 	return r.Server()
 }
 
-// exclusively runs f while no command is executed, with the server's clock at the present.
+// exclusively runs f while no command is executed and the clock of miniredis is current.
 func (e *engine) exclusively(f func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -57,51 +59,51 @@ func (e *engine) exclusively(f func()) {
 	f()
 }
 
-// settle returns when the command that is being executed, if any, is done.
-func (e *engine) settle() {
+// waitIdle waits for the end of the current command, if there is one.
+func (e *engine) waitIdle() {
 	e.exclusively(func() {})
 }
 
 // advance sets the clock forward by d, or back if d is negative.
 func (e *engine) advance(d time.Duration) {
 	e.exclusively(func() {
-		e.redis.DB(0) // miniredis ages keys when a database is asked for: up to the old time first
+		e.redis.DB(0) // access a database, so that miniredis ages its keys up to the old time
 		e.clock.set(e.clock.now().Add(d))
 		e.redis.SetTime(e.clock.now())
 		if d < 0 {
-			// It holds times to live, not instants, and leaves them alone when time goes back.
+			// miniredis stores TTLs, not instants, and does not change them when time goes back.
 			e.redis.FastForward(d)
 		}
 	})
 }
 
-// reboot forgets what a restart forgets. The master must be down.
+// reboot loses what a restart loses. The master must be down.
 func (e *engine) reboot(memory Memory) {
 	e.exclusively(func() {
 		if memory == LoseMemory {
 			e.redis.FlushAll()
 		}
-		e.quietly(nil, "SCRIPT", "FLUSH")
+		e.runInternally(nil, "SCRIPT", "FLUSH")
 		e.boot()
 	})
 }
 
-// boot gives the server a new identity. Callers hold mu, or own the engine.
+// boot gives the server a new identity. Callers hold mu, or are the only users of the engine.
 func (e *engine) boot() {
 	e.identity = newIdentity()
 	e.started = e.clock.now()
 }
 
-// unsubscribe ends the goroutines that a subscription holds. Callers hold mu.
-func (e *engine) unsubscribe(c *conn) {
+// unsubscribe ends the goroutines of a subscription. Callers hold mu.
+func (e *engine) unsubscribe(p *server.Peer) {
 	e.current = execution{}
-	e.server.Dispatch(c.peer, []string{"UNSUBSCRIBE"})
-	e.server.Dispatch(c.peer, []string{"PUNSUBSCRIBE"})
+	e.server.Dispatch(p, []string{"UNSUBSCRIBE"})
+	e.server.Dispatch(p, []string{"PUNSUBSCRIBE"})
 }
 
-// quietly executes a command of the engine's own, on behalf of client unless that is nil. Nobody gets
-// its reply. Callers hold mu.
-func (e *engine) quietly(client *server.Peer, args ...string) {
+// runInternally executes a command of the engine itself and discards the reply. It acts for client
+// unless that is nil. Callers hold mu.
+func (e *engine) runInternally(client *server.Peer, args ...string) {
 	current := e.current
 	defer func() { e.current = current }()
 	e.current = execution{}

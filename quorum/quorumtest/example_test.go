@@ -32,7 +32,7 @@ func Example() {
 	// []
 }
 
-// A connection that breaks leaves the client in doubt: the request was executed.
+// A broken connection leaves the client in doubt. Here the request was executed.
 func ExampleMaster_CutReplies() {
 	cluster, err := quorumtest.Start(1)
 	if err != nil {
@@ -54,7 +54,7 @@ func ExampleMaster_CutReplies() {
 	// replica-b true
 }
 
-// A master may come back without what it had promised.
+// A master may come back without the keys that it had.
 func ExampleMaster_Restart() {
 	cluster, err := quorumtest.Start(1)
 	if err != nil {

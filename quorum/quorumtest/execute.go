@@ -6,15 +6,15 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 )
 
-// execution is what the engine knows of the command that it executes.
+// execution describes the command that the engine is executing.
 type execution struct {
-	peer    *server.Peer // of the client that sent it; what a script calls comes from other peers
-	failure string       // the error that refuses it, or what it writes, if any
-	refused bool         // whether that error was answered
-	wrote   bool         // whether its script has called a command that writes
+	peer    *server.Peer // the peer of the client; commands called by scripts have other peers
+	failure string       // the error for the command or for its writes, or ""
+	refused bool         // whether the error was the reply
+	wrote   bool         // whether the script has called a command that writes
 }
 
-// execute runs what arrives, until the master is closed.
+// execute executes requests until the master is closed.
 func (m *Master) execute() {
 	for m.arrivals.await() {
 		m.engine.exclusively(func() {
@@ -25,15 +25,15 @@ func (m *Master) execute() {
 	}
 }
 
-// serve has the engine to itself.
+// serve handles a request. Callers have exclusive use of the engine.
 func (m *Master) serve(r *request) {
 	c := r.conn
 	switch {
 	case r.args == nil:
-		c.leave()
+		c.disconnect()
 		m.detach(c)
-	case c.deaf.Load() || m.faults.losesRequest(r.args[0]):
-		c.deaf.Store(true)
+	case c.ignoring.Load() || m.faults.losesRequest(r.args[0]):
+		c.ignoring.Store(true)
 	default:
 		m.answer(c, r.args)
 	}
@@ -42,23 +42,23 @@ func (m *Master) serve(r *request) {
 // answer executes a command and sends its reply.
 func (m *Master) answer(c *conn, args []string) {
 	reply := c.capture(func() { m.engine.run(c, args) })
-	m.engine.learn(args, reply)
-	m.send(c, args[0], likeRedis(reply, args))
+	m.engine.keepScript(args, reply)
+	m.send(c, args[0], convertScriptError(reply, args))
 	if c.peer.Closed() {
-		c.hangUp()
+		c.closeAfterReplies()
 	}
 }
 
-// send sends what the faults let through of the reply to cmd.
+// send sends the reply to cmd, subject to the faults.
 func (m *Master) send(c *conn, cmd string, reply []byte) {
-	if c.out.silent() {
-		return // there is no reply for a fault to meet
+	if c.out.isMuted() {
+		return // no fault can apply, because no reply is sent
 	}
-	switch fate := m.faults.fateOfReply(cmd, !c.gone.Load()); {
+	switch fate := m.faults.replyFate(cmd, !c.clientGone.Load()); {
 	case fate.lost:
-		c.out.silence()
+		c.out.mute()
 	case fate.cut:
-		c.hangUp()
+		c.closeAfterReplies()
 	default:
 		c.out.put(reply, fate.delay)
 	}
@@ -67,10 +67,10 @@ func (m *Master) send(c *conn, cmd string, reply []byte) {
 // run executes a command. Callers hold mu.
 func (e *engine) run(c *conn, args []string) {
 	e.current = execution{peer: c.peer, failure: e.faults.failure(args[0])}
-	e.server.Dispatch(c.peer, withLowerDigests(args))
+	e.server.Dispatch(c.peer, lowerDigests(args))
 	switch {
 	case e.current.refused:
-		e.faults.failed()
+		e.faults.countFailure()
 	case !isSetup(args[0]):
 		e.executed++
 	}
@@ -80,20 +80,20 @@ func (e *engine) run(c *conn, args []string) {
 	}
 }
 
-// intercept sees each command before miniredis does, those that a script calls included, and
-// returns true if it has answered. It runs in the engine's one thread.
+// intercept sees each command before miniredis does, including commands called by scripts. It
+// returns true if it has replied. It runs while the engine executes a command.
 func (e *engine) intercept(p *server.Peer, cmd string, args ...string) bool {
 	if !e.server.IsRegisteredCommand(cmd) {
-		e.spoil(p) // miniredis says that it is unknown, and executes the rest of a transaction
+		e.failTransaction(p) // miniredis replies that it is unknown, but would still execute the transaction
 	}
 	return e.refuse(p, cmd) || e.emulate(p, cmd, args)
 }
 
-// refuse answers with the error that was set, if a server in that state refuses cmd.
+// refuse replies with the error of a fault if a server in that state refuses cmd.
 func (e *engine) refuse(p *server.Peer, cmd string) bool {
 	x := &e.current
 	inScript := p != x.peer
-	// A script that has written once is never stopped half-way.
+	// A script that has written is never stopped halfway.
 	if x.failure != "" && !x.wrote && e.refuses(x.failure, cmd, inScript) {
 		x.refused = true
 		e.reject(p, cmd, x.failure)
@@ -103,18 +103,19 @@ func (e *engine) refuse(p *server.Peer, cmd string) bool {
 	return false
 }
 
-// reject answers a command with an error. As on a server, it does not leave a transaction as if there
-// had been no such command: its EXEC will fail, and if it is EXEC that is rejected, that was all.
+// reject replies to a command with an error. As on a server, this also makes the current
+// transaction fail: its EXEC fails later, or ends the transaction if EXEC itself is rejected.
 func (e *engine) reject(p *server.Peer, cmd, text string) {
 	if cmd == "EXEC" {
-		e.quietly(p, "DISCARD")
+		e.runInternally(p, "DISCARD")
 		text = "EXECABORT Transaction discarded because of: " + text
 	}
 	p.WriteError(text)
-	e.spoil(p)
+	e.failTransaction(p)
 }
 
-// spoil has the transaction of a client fail, if it has begun one, by a command that lacks its arguments.
-func (e *engine) spoil(p *server.Peer) {
-	e.quietly(p, "GET")
+// failTransaction makes the current transaction of a client fail, if there is one. It sends a
+// command without its arguments.
+func (e *engine) failTransaction(p *server.Peer) {
+	e.runInternally(p, "GET")
 }

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// keepsExpiry tells whether a command sets no expiry, or one that miniredis keeps as a server does. It
-// has times to live of 292 years at most, longer ones become negative; and what is left of an expiry
-// that SET finds in the past would delete what is set next under the same key.
-func (e *engine) keepsExpiry(cmd string, args []string) bool {
+// validExpiry reports whether a command sets no expiry, or one that miniredis handles as a server
+// does. TTLs above 292 years become negative in miniredis. And if SET finds its expiry in the past,
+// miniredis keeps it, and deletes the next value of the key.
+func (e *engine) validExpiry(cmd string, args []string) bool {
 	switch cmd {
 	case "SET":
-		return e.keepsOptions(args, 2)
+		return e.validExpiryOptions(args, 2)
 	case "GETEX":
-		return e.keepsOptions(args, 1)
+		return e.validExpiryOptions(args, 1)
 	case "SETEX", "PSETEX":
 		left, ok := e.timeLeft(args, unitOf(cmd), false)
 		return ok && left > 0
@@ -26,9 +26,9 @@ func (e *engine) keepsExpiry(cmd string, args []string) bool {
 	return true
 }
 
-// keepsOptions is keepsExpiry for commands that name the expiry in an option, the first of which is the
-// given argument.
-func (e *engine) keepsOptions(args []string, first int) bool {
+// validExpiryOptions is validExpiry for commands that set the expiry by an option. The options
+// start at argument first.
+func (e *engine) validExpiryOptions(args []string, first int) bool {
 	for i := first; i < len(args); i++ {
 		switch option := strings.ToUpper(args[i]); option {
 		case "EX", "PX", "EXAT", "PXAT":
@@ -40,7 +40,7 @@ func (e *engine) keepsOptions(args []string, first int) bool {
 	return true
 }
 
-// unitOf returns the unit of a command or option, which all begin with P if it is the smaller one.
+// unitOf returns the unit of a command or option. Names that begin with P use milliseconds.
 func unitOf(name string) time.Duration {
 	if strings.HasPrefix(name, "P") {
 		return time.Millisecond
@@ -48,9 +48,9 @@ func unitOf(name string) time.Duration {
 	return time.Second
 }
 
-// timeLeft returns how long it is until the second argument, a number of units from now or, if it is
-// absolute, from 1970. It returns false if that is no Duration. Of what is no number miniredis says so,
-// and here it passes.
+// timeLeft returns how long the second argument is away: a number of units from now, or from 1970
+// if it is absolute. It returns false if the result is not a valid Duration. It accepts an argument
+// that is not a number, because miniredis reports that.
 func (e *engine) timeLeft(args []string, unit time.Duration, absolute bool) (time.Duration, bool) {
 	if len(args) < 2 {
 		return unit, true

@@ -1,4 +1,4 @@
 package quorumtest
 
-// ReadCommand is the parser of what clients send.
+// ReadCommand exports the parser of client commands.
 var ReadCommand = readCommand

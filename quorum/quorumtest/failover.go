@@ -1,56 +1,57 @@
 package quorumtest
 
-// Snapshot marks what the master's replica has got, for [Master.FailoverAndBack]: what the master
-// holds now, and nothing that is written from now on. Another Snapshot replaces it; nothing else
-// does, neither a restart nor a failover.
+// Snapshot copies the current keys to an imagined replica, for [Master.FailoverAndBack]. Later
+// writes do not reach the replica until the next Snapshot. Restarts and failovers do not change the
+// copy.
 //
-// The keys in it expire when they would on the master, by its clock. It has the databases 0 to 15.
-// Not in it are HyperLogLogs, and the consumer groups of streams.
+// Keys of the copy expire when they would on the master, by its clock. The copy includes databases
+// 0 to 15, but no HyperLogLogs and no consumer groups of streams.
 func (m *Master) Snapshot() {
 	m.engine.exclusively(func() { m.engine.replica = m.engine.copyKeys() })
 }
 
-// FailoverAndBack has the master replaced by its replica and then take over again, in the same
-// process, as two failovers by Redis Sentinel do. In between the master was the replica's replica, so
-// it has the replica's keys now: those of the last [Master.Snapshot], or none without one.
+// FailoverAndBack simulates two failovers by Redis Sentinel: a replica replaces the master, and
+// then the master takes over again, in the same process. In between, it was a replica of its
+// replica, so it now has the replica's keys: those of the last [Master.Snapshot], or none.
 //
-// That is a loss of memory which the run id does not tell: it stays, as do the uptime and the loaded
-// scripts. The replication id changes. All connections are cut, subscriptions end, and commands that
-// had not been executed are lost. A hung master has continued when FailoverAndBack returns. For a
-// stopped one it does nothing: what comes back after that is another process, by [Master.Restart].
+// The master loses memory, but its run ID, uptime and loaded scripts stay. Only the replication ID
+// changes. All connections break, subscriptions end, and pending commands are lost. A hung master
+// is resumed. If the master is stopped, FailoverAndBack does nothing: a stopped master can only
+// come back as a new process, by [Master.Restart].
 func (m *Master) FailoverAndBack() {
-	m.life.Lock()
-	defer m.life.Unlock()
-	if !m.shut() {
+	m.lifecycle.Lock()
+	defer m.lifecycle.Unlock()
+	if !m.stopAccepting() {
 		return
 	}
 	m.cutAll()
 	m.engine.failOver()
 	m.arrivals.resume()
-	m.reopen()
+	m.resumeAccepting()
 }
 
-// shut has every new connection closed at once until reopen. It returns false if the master is down.
-func (m *Master) shut() bool {
+// stopAccepting makes the master close new connections at once, until resumeAccepting. It returns
+// false if the master is down.
+func (m *Master) stopAccepting() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	was := m.up
+	wasUp := m.up
 	m.up = false
-	return was
+	return wasUp
 }
 
-func (m *Master) reopen() {
+func (m *Master) resumeAccepting() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.up = true
 }
 
-// failOver puts what the replica has got in the place of all keys.
+// failOver replaces all keys with those of the replica.
 func (e *engine) failOver() {
 	e.exclusively(func() {
 		e.redis.FlushAll()
 		e.restoreKeys(e.replica)
-		e.identity.replication2 = newID() // what the replica called its history
+		e.identity.replication2 = newID() // the ID of the replica while it was master
 		e.identity.replication = newID()
 	})
 }

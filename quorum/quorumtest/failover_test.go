@@ -13,8 +13,8 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// What a run id cannot tell: the process is the same, and its keys are older.
-func TestFailoverAndBackKeepsTheRun(t *testing.T) {
+// The run ID does not reveal the loss: the process is the same, but its keys are older.
+func TestFailoverAndBackKeepsRunIDAndLosesKeys(t *testing.T) {
 	m, client := start(t)
 	script := redis.NewScript("return 1")
 	require.NoError(t, script.Load(t.Context(), client).Err())
@@ -39,7 +39,7 @@ func TestFailoverAndBackKeepsTheRun(t *testing.T) {
 	require.Equal(t, run, info["Server"]["run_id"])
 	require.GreaterOrEqual(t, info["Server"]["uptime_in_seconds"], uptime)
 	require.Equal(t, m.ReplicationID(), info["Replication"]["master_replid"])
-	// It continues what the replica began when it was promoted, which is not the master's own history.
+	// The second ID is that of the replica as a promoted master, not that of the master before.
 	other := info["Replication"]["master_replid2"]
 	require.Regexp(t, "^[0-9a-f]{40}$", other)
 	require.NotContains(t, []string{replication, m.ReplicationID(), strings.Repeat("0", 40)}, other)
@@ -52,14 +52,14 @@ func TestFailoverAndBackKeepsTheRun(t *testing.T) {
 	})
 }
 
-func TestFailoverAndBackWithoutASnapshotForgetsEverything(t *testing.T) {
+func TestFailoverAndBackWithoutSnapshotLosesAllKeys(t *testing.T) {
 	m, _ := start(t)
 	m.Set("k", "v", 0)
 	m.FailoverAndBack()
 	require.Empty(t, m.Keys())
 }
 
-func TestFailoverAndBackCutsConnections(t *testing.T) {
+func TestFailoverAndBackClosesConnections(t *testing.T) {
 	m, _ := start(t)
 	c, err := m.Dial(t.Context(), "", "")
 	require.NoError(t, err)
@@ -69,8 +69,8 @@ func TestFailoverAndBackCutsConnections(t *testing.T) {
 	require.ErrorIs(t, err, io.EOF)
 }
 
-// A snapshot is what the replica has got until the next one, whatever becomes of the master.
-func TestSnapshotStaysUntilTheNext(t *testing.T) {
+// Restarts and failovers of the master must not change the replica's keys.
+func TestSnapshotIsKeptUntilNextSnapshot(t *testing.T) {
 	m, client := start(t)
 	m.Set("k", "1", 0)
 	m.Snapshot()
@@ -89,15 +89,14 @@ func TestSnapshotStaysUntilTheNext(t *testing.T) {
 	require.Empty(t, m.Keys())
 }
 
-// The keys' times are instants, on the replica as on the master.
-func TestSnapshotAges(t *testing.T) {
+func TestSnapshotKeysExpireByMasterClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
 		m.Set("short", "v", time.Minute)
 		m.Set("long", "v", time.Hour)
 		m.Set("eternal", "v", 0)
 		m.Snapshot()
-		m.Set("eternal", "v", time.Second) // which the replica has not got
+		m.Set("eternal", "v", time.Second) // does not reach the replica
 		m.Set("long", "v", 2*time.Hour)
 		time.Sleep(time.Minute - time.Nanosecond)
 		m.FailoverAndBack()
@@ -113,14 +112,14 @@ func TestSnapshotAges(t *testing.T) {
 		m.AdvanceClock(30 * time.Minute)
 		m.FailoverAndBack()
 		require.Equal(t, 29*time.Minute, m.TTL("long"))
-		m.AdvanceClock(-time.Hour) // by which the replica's keys live longer too
+		m.AdvanceClock(-time.Hour) // the replica's keys live longer too
 		m.FailoverAndBack()
 		require.Equal(t, 89*time.Minute, m.TTL("long"))
 		require.Equal(t, 30*time.Minute, m.TTL("short"))
 	})
 }
 
-func TestSnapshotHasEveryDatabaseAndType(t *testing.T) {
+func TestSnapshotCopiesEveryDatabaseAndType(t *testing.T) {
 	m, client := start(t)
 	ctx := t.Context()
 	options := m.Options()
@@ -162,8 +161,8 @@ func TestSnapshotHasEveryDatabaseAndType(t *testing.T) {
 	require.Equal(t, before, look())
 }
 
-// A hung master takes part when it continues, so nothing of what piled up is left.
-func TestFailoverAndBackOfAHungMaster(t *testing.T) {
+// The failover loses everything that was pending.
+func TestFailoverAndBackResumesHungMaster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
 		m.Set("k", "v", 0)
@@ -180,8 +179,8 @@ func TestFailoverAndBackOfAHungMaster(t *testing.T) {
 	})
 }
 
-// There is no process to fail back to, and no identity to change.
-func TestStoppedMasterDoesNotFailOver(t *testing.T) {
+// There is no process that could take over again, and no identity to change.
+func TestFailoverAndBackIgnoresStoppedMaster(t *testing.T) {
 	m, _ := start(t)
 	m.Set("k", "v", 0)
 	m.Stop()
@@ -190,10 +189,10 @@ func TestStoppedMasterDoesNotFailOver(t *testing.T) {
 	require.Equal(t, before, m.ReplicationID())
 	require.Equal(t, []string{"k"}, m.Keys())
 	_, err := m.Dial(t.Context(), "", "")
-	require.Error(t, err, "it came up")
+	require.Error(t, err, "the master must stay down")
 }
 
-func TestSubscriptionsEndWithAFailover(t *testing.T) {
+func TestFailoverAndBackEndsSubscriptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
 		sendAll(t, dial(t, m), command("SUBSCRIBE", "c"))

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Always is the count of a fault that lasts until it is cleared.
+// Always is the count of a fault that stays until it is cleared.
 const Always = -1
 
-// faults are what is wrong with a master or with the network before it.
+// faults are the faults of a master and its network.
 type faults struct {
 	mu sync.Mutex // guards the fields below
 
@@ -21,26 +21,27 @@ type faults struct {
 	failures                counter
 }
 
-// counter is how many requests a fault will still meet; below 0 it is all of them.
+// counter is the number of requests to which a fault still applies. A negative counter applies to
+// all requests.
 type counter int
 
-// take counts one request, and returns whether the fault meets it.
-func (c *counter) take() bool {
-	return c.takeIf(true)
+// hit counts one request, and reports whether the fault applies to it.
+func (c *counter) hit() bool {
+	return c.hitIf(true)
 }
 
-// takeIf is take for a request that only counts if counts is true: else none but a fault without a
-// count meets it.
-func (c *counter) takeIf(counts bool) bool {
-	if *c > 0 && counts {
+// hitIf is hit for a request that a positive counter ignores unless counted is true.
+func (c *counter) hitIf(counted bool) bool {
+	if *c > 0 && counted {
 		*c--
 		return true
 	}
 	return *c < 0
 }
 
-// isSetup tells the commands with which clients open a connection. Counted faults let them pass:
-// whether a request is hit shall not depend on whether its client had a connection at hand.
+// isSetup reports whether clients send the command when they open a connection. Counted faults
+// ignore such commands. Otherwise it would depend on the state of the connection pool which request
+// a fault hits.
 func isSetup(cmd string) bool {
 	switch strings.ToUpper(cmd) {
 	case "HELLO", "AUTH", "CLIENT", "SELECT":
@@ -49,73 +50,80 @@ func isSetup(cmd string) bool {
 	return false
 }
 
-// DelayRequests makes the next k requests arrive d later than they were sent; k < 0 (see [Always])
-// means every one, connection set-up included, until cleared, k = 0 clears the fault. Requests that
-// were sent together on one connection are late together, and none overtakes another. What follows a
-// lost request on its connection never arrives, and is not counted.
+// DelayRequests delays the next k requests by d. A negative k (see [Always]) delays every request,
+// including connection setup, until the fault is cleared. k = 0 clears the fault.
+//
+// Requests that were sent together on a connection are delayed together, and stay in order.
+// Requests that follow a lost one on its connection never arrive, so they are not counted.
 func (m *Master) DelayRequests(d time.Duration, k int) {
 	m.faults.set(func(f *faults) { f.requestLag, f.requestLags = d, counter(k) })
 }
 
-// DelayReplies sends the replies to the next k requests d later than they are ready; k < 0 (see
-// [Always]) means everything that the master sends, connection set-up and published messages
-// included, until cleared, k = 0 clears the fault. Nothing overtakes a late reply on its connection.
+// DelayReplies delays the replies to the next k requests by d. A negative k (see [Always]) delays
+// everything that the master sends, including connection setup and published messages, until the
+// fault is cleared. k = 0 clears the fault.
+//
+// Nothing overtakes a delayed reply on its connection.
 func (m *Master) DelayReplies(d time.Duration, k int) {
 	m.faults.set(func(f *faults) { f.replyLag, f.replyLags = d, counter(k) })
 }
 
-// DropRequests loses the next k requests: they are never executed and never answered; k < 0 (see
-// [Always]) means every one until cleared, k = 0 clears the fault. As a TCP stream with a hole, a
-// connection that lost a request loses all that follow, uncounted, until its client gives it up.
-// Connection set-up is neither lost nor counted.
+// DropRequests loses the next k requests: the master neither executes nor answers them. A negative
+// k (see [Always]) loses every request until the fault is cleared. k = 0 clears the fault.
+//
+// Like a TCP stream with a gap, a connection that lost a request loses all later ones too, until
+// the client closes it. Those are not counted. Connection setup is neither lost nor counted.
 func (m *Master) DropRequests(k int) {
 	m.faults.set(func(f *faults) { f.dropRequests = counter(k) })
 }
 
-// DropReplies loses the replies to the next k requests, which are executed: their outcome is unknown
-// to the client; k < 0 (see [Always]) means every one until cleared, k = 0 clears the fault. A
-// connection that lost a reply executes on, but stays silent until its client gives it up; what it
-// is sent meanwhile is not counted. Connection set-up is neither lost nor counted.
+// DropReplies loses the replies to the next k requests. The master executes the requests, so their
+// outcome is unknown to the client. A negative k (see [Always]) loses every reply until the fault
+// is cleared. k = 0 clears the fault.
 //
-// Faults of replies count those that somebody would have got. The requests of a client that has
-// gone, which a master executes when it resumes, have none, and neither have those on a connection
-// that is silent.
+// On a connection that lost a reply, the master still executes requests, but sends nothing more
+// until the client closes it. Connection setup is neither lost nor counted.
+//
+// All faults that affect replies count only replies that a client would have received. They ignore
+// requests on a silent connection, and requests of a disconnected client that the master executes
+// when it resumes.
 func (m *Master) DropReplies(k int) {
 	m.faults.set(func(f *faults) { f.dropReplies = counter(k) })
 }
 
-// CutReplies executes each of the next k requests and then closes its connection in place of a
-// reply, so that the client reads EOF; k < 0 (see [Always]) means every one until cleared, k = 0
-// clears the fault. Connection set-up is neither cut nor counted. A reply that is dropped as well is
-// only dropped.
+// CutReplies executes the next k requests, but closes the connection instead of sending the reply.
+// The client reads EOF. A negative k (see [Always]) does so for every request until the fault is
+// cleared. k = 0 clears the fault. Connection setup is neither cut nor counted. If DropReplies
+// applies to the same reply, the connection stays open.
 //
-// It is the server that gives the connection up, as Redis does with CLIENT KILL or when a client's
-// output outgrows its limit: what the client has sent behind that request, in a pipeline, is read but
-// not executed.
+// The server closes the connection, as Redis does after CLIENT KILL or when the output buffer of a
+// client exceeds its limit. It does not execute later requests of a pipeline, even those that it
+// has already read.
 func (m *Master) CutReplies(k int) {
 	m.faults.set(func(f *faults) { f.cutReplies = counter(k) })
 }
 
-// Fail answers commands with an error until Fail(""), without executing them. The error is the full
-// text, such as "LOADING Redis is loading the dataset in memory", and its first word decides which
-// commands a server in that state refuses:
+// Fail makes the master reply to commands with an error instead of executing them. Fail("") ends
+// that. The text is that of the whole error, such as "LOADING Redis is loading the dataset in
+// memory". Its first word determines which commands are refused:
 //
-//   - OOM: writes that may need memory; DEL, PEXPIRE and the like, and reads, work
-//   - READONLY, NOREPLICAS, MISCONF: all writes, and for MISCONF also PING
-//   - NOAUTH: all but AUTH and QUIT
-//   - LOADING, MASTERDOWN: all but what concerns the connection, pub/sub and INFO
-//   - BUSY: all but AUTH, HELLO, MULTI, DISCARD, WATCH, UNWATCH and QUIT
-//   - any other: all but HELLO, AUTH, CLIENT, SELECT and QUIT
+//   - OOM: writes that may need memory; reads and writes such as DEL and PEXPIRE still work
+//   - READONLY, NOREPLICAS, MISCONF: all writes; for MISCONF also PING
+//   - NOAUTH: all commands except AUTH and QUIT
+//   - LOADING, MASTERDOWN: all commands except INFO and those for connections and pub/sub
+//   - BUSY: all commands except AUTH, HELLO, MULTI, DISCARD, WATCH, UNWATCH and QUIT
+//   - any other word: all commands except HELLO, AUTH, CLIENT, SELECT and QUIT
 //
-// Where only writes are refused, a script runs, and its first write fails; one that has written
-// before is not stopped. A transaction in which a command was refused fails as a whole. Line breaks in
-// the text become spaces.
+// Where only writes are refused, a script runs until its first write, which fails. A script that
+// has already written continues. A transaction with a refused command fails as a whole. Line breaks
+// in the text become spaces.
 func (m *Master) Fail(text string) {
 	m.FailNext(Always, text)
 }
 
-// FailNext is [Master.Fail] for the next k requests that such a server refuses. k = 0 clears the fault.
-// Unless k < 0 (see [Always]), connection set-up is neither refused nor counted.
+// FailNext is like [Master.Fail], but applies only to the next k requests that would be refused. A
+// negative k means all of them (see [Always]); k = 0 clears the fault. With a positive k,
+// connection setup is neither refused nor counted.
 func (m *Master) FailNext(k int, text string) {
 	if text == "" {
 		k = 0
@@ -123,15 +131,16 @@ func (m *Master) FailNext(k int, text string) {
 	m.faults.set(func(f *faults) { f.failureText, f.failures = text, counter(k) })
 }
 
-// Full is a master that has reached its maxmemory and may not evict: writes that may need memory
-// fail, in scripts too, and DEL, PEXPIRE and reads work. It is [Master.Fail] with Redis' OOM error.
+// Full makes the master act as if it had reached its maxmemory and could not evict keys. Writes
+// that may need memory fail, also in scripts. Reads and writes such as DEL and PEXPIRE work. It is
+// [Master.Fail] with the OOM error of Redis.
 func (m *Master) Full() {
 	m.Fail("OOM command not allowed when used memory > 'maxmemory'.")
 }
 
-// Heal clears all faults: delays, losses and errors. What they did stays done: connections that went
-// silent stay silent, and what is late stays late. Stop, Hang, LegacySet and the clock are not faults
-// in this sense, and stay as they are.
+// Heal clears all delays, losses and errors. It does not undo their effects: silent connections
+// stay silent, and delayed data stays delayed. It does not affect Stop, Hang, LegacySet or the
+// clock.
 func (m *Master) Heal() {
 	m.faults.set(func(f *faults) {
 		f.requestLags, f.replyLags = 0, 0
@@ -146,64 +155,65 @@ func (f *faults) set(change func(*faults)) {
 	change(f)
 }
 
-// requestDelay returns how late a request that was sent now arrives, and counts it.
+// requestDelay returns the delay of a request that was just sent, and counts it.
 func (f *faults) requestDelay(cmd string) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.requestLags > 0 && isSetup(cmd) || !f.requestLags.take() {
+	if f.requestLags > 0 && isSetup(cmd) || !f.requestLags.hit() {
 		return 0
 	}
 	return f.requestLag
 }
 
-// messageDelay returns how late what the master sends unasked arrives.
+// messageDelay returns the delay of a published message.
 func (f *faults) messageDelay() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.standingReplyLag()
+	return f.permanentReplyLag()
 }
 
-// standingReplyLag returns the delay that everything meets. Callers hold mu.
-func (f *faults) standingReplyLag() time.Duration {
+// permanentReplyLag returns the delay of everything that the master sends. Callers hold mu.
+func (f *faults) permanentReplyLag() time.Duration {
 	if f.replyLags >= 0 {
 		return 0
 	}
 	return f.replyLag
 }
 
-// losesRequest returns whether a request is lost before it is executed, and counts it.
+// losesRequest reports whether a request is lost before its execution, and counts it.
 func (f *faults) losesRequest(cmd string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return !isSetup(cmd) && f.dropRequests.take()
+	return !isSetup(cmd) && f.dropRequests.hit()
 }
 
-// fate is what becomes of a reply.
+// fate is what happens to a reply.
 type fate struct {
 	lost, cut bool
 	delay     time.Duration
 }
 
-// fateOfReply decides about the reply to an executed request, and counts it if anybody waits for it.
-func (f *faults) fateOfReply(cmd string, awaited bool) fate {
+// replyFate returns the fate of the reply to an executed request. It counts the request if a client
+// waits for the reply.
+func (f *faults) replyFate(cmd string, awaited bool) fate {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if isSetup(cmd) {
-		return fate{delay: f.standingReplyLag()}
+		return fate{delay: f.permanentReplyLag()}
 	}
 	switch {
-	case f.dropReplies.takeIf(awaited):
+	case f.dropReplies.hitIf(awaited):
 		return fate{lost: true}
-	case f.cutReplies.takeIf(awaited):
+	case f.cutReplies.hitIf(awaited):
 		return fate{cut: true}
-	case f.replyLags.takeIf(awaited):
+	case f.replyLags.hitIf(awaited):
 		return fate{delay: f.replyLag}
 	default:
 		return fate{}
 	}
 }
 
-// failure returns the error that cmd is refused with, if it is one to refuse.
+// failure returns the error for cmd, or "" if there is none.
 func (f *faults) failure(cmd string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -213,9 +223,9 @@ func (f *faults) failure(cmd string) string {
 	return f.failureText
 }
 
-// failed counts a request that was refused.
-func (f *faults) failed() {
+// countFailure counts a refused request.
+func (f *faults) countFailure() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.failures.take()
+	f.failures.hit()
 }

@@ -13,37 +13,37 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-func TestDropRequests(t *testing.T) {
-	t.Parallel() // it waits
+func TestDropRequestsLosesRequests(t *testing.T) {
+	t.Parallel() // waits for a timeout
 	m, client := start(t)
 	m.DropRequests(1)
-	requireTimeout(t, client.Set(soon(t), "lost", "v", 0).Err())
+	requireTimeout(t, client.Set(shortContext(t), "lost", "v", 0).Err())
 	require.NoError(t, client.Set(t.Context(), "k", "v", 0).Err())
 	require.Equal(t, []string{"k"}, m.Keys())
 }
 
-func TestDropReplies(t *testing.T) {
-	t.Parallel() // it waits
+func TestDropRepliesExecutesRequests(t *testing.T) {
+	t.Parallel() // waits for a timeout
 	m, client := start(t)
 	m.DropReplies(2)
-	requireTimeout(t, client.Incr(soon(t), "n").Err())
-	requireTimeout(t, client.Incr(soon(t), "n").Err()) // on a new connection, whose set-up passes
+	requireTimeout(t, client.Incr(shortContext(t), "n").Err())
+	requireTimeout(t, client.Incr(shortContext(t), "n").Err()) // on a new connection, whose setup is not affected
 	requireValue(t, m, "n", "2")
 	n, err := client.Incr(t.Context(), "n").Result()
 	require.NoError(t, err)
 	require.EqualValues(t, 3, n)
 }
 
-func TestCutReplies(t *testing.T) {
+func TestCutRepliesClosesConnection(t *testing.T) {
 	m, client := start(t)
 	m.CutReplies(1)
 	require.ErrorIs(t, client.Incr(t.Context(), "n").Err(), io.EOF)
-	requireValue(t, m, "n", "1") // and was executed when the client read EOF
+	requireValue(t, m, "n", "1") // was executed before the client read EOF
 	require.NoError(t, client.Incr(t.Context(), "n").Err())
 }
 
 func TestFaultsLastUntilCleared(t *testing.T) {
-	t.Parallel() // it waits
+	t.Parallel() // waits for a timeout
 	m, client := start(t)
 	m.CutReplies(quorumtest.Always)
 	for range 5 {
@@ -53,17 +53,16 @@ func TestFaultsLastUntilCleared(t *testing.T) {
 	require.NoError(t, client.Incr(t.Context(), "n").Err())
 	m.CutReplies(quorumtest.Always)
 	m.DropReplies(1)
-	requireTimeout(t, client.Incr(soon(t), "n").Err())
+	requireTimeout(t, client.Incr(shortContext(t), "n").Err())
 	require.ErrorIs(t, client.Incr(t.Context(), "n").Err(), io.EOF)
 	m.Heal()
 	require.NoError(t, client.Incr(t.Context(), "n").Err())
 	requireValue(t, m, "n", "9")
 }
 
-// What follows a lost request on its connection is lost too, what follows a lost reply is executed in
-// silence, and what follows a cut is not executed: a client must never read the answer to another
-// question.
-func TestPipelineAfterALoss(t *testing.T) {
+// Everything after a lost request is lost too. Everything after a lost reply is executed silently.
+// Nothing after a cut is executed. So a client never reads the reply to another request.
+func TestPipelineAfterLostRequestOrReply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
 		batch := command("INCR", "n") + command("INCR", "n") + command("INCR", "n")
@@ -93,8 +92,8 @@ func TestPipelineAfterALoss(t *testing.T) {
 	})
 }
 
-// A connection that the server closes is not served any more, whatever was read of it.
-func TestNothingIsExecutedAfterAConnectionIsCut(t *testing.T) {
+// This includes requests that the server has already read.
+func TestServerExecutesNothingAfterClosingConnection(t *testing.T) {
 	for name, closing := range map[string]string{
 		"cut reply": command("INCR", "n"),
 		"QUIT":      command("INCR", "n") + command("QUIT"),
@@ -106,20 +105,20 @@ func TestNothingIsExecutedAfterAConnectionIsCut(t *testing.T) {
 					m.CutReplies(1)
 				}
 				c := dial(t, m)
-				m.Hang() // so that all of it lies there when the connection is cut
+				m.Hang() // so that all requests are pending when the connection is cut
 				sendAll(t, c, closing+command("INCR", "n")+command("INCR", "n"))
 				m.Resume()
 				requireCountNow(t, m, "1")
 				_, err := io.ReadAll(c)
-				require.NoError(t, err) // EOF, that is
+				require.NoError(t, err) // EOF
 				requireCountNow(t, m, "1")
 			})
 		})
 	}
 }
 
-// Whatever a connection is sent that lost a reply already, there is no reply to it for a fault to meet.
-func TestCountedReplyFaultsPassSilentConnections(t *testing.T) {
+// A connection that lost a reply gets no more replies, so no fault can apply to them.
+func TestCountedReplyFaultsIgnoreSilentConnections(t *testing.T) {
 	for name, fault := range map[string]func(m *quorumtest.Master){
 		"DropReplies":  func(m *quorumtest.Master) { m.DropReplies(1) },
 		"CutReplies":   func(m *quorumtest.Master) { m.CutReplies(1) },
@@ -128,7 +127,7 @@ func TestCountedReplyFaultsPassSilentConnections(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := startInProcess(t, 1).Master(0)
-				silent := silenced(t, m)
+				silent := silentConn(t, m)
 				fault(m)
 				sendAll(t, silent, command("INCR", "n"))
 				requireCountNow(t, m, "2")
@@ -138,17 +137,16 @@ func TestCountedReplyFaultsPassSilentConnections(t *testing.T) {
 				requireCountNow(t, m, "3")
 				require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
 				_, err := c.Read(make([]byte, 1))
-				require.Error(t, err, "the fault was used up")
+				require.Error(t, err, "the fault must apply to this request")
 			})
 		})
 	}
 }
 
-// Standing faults do not touch a silent connection either: it stays open, and silent.
-func TestStandingCutLeavesSilentConnectionsOpen(t *testing.T) {
+func TestPermanentCutLeavesSilentConnectionsOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
-		silent := silenced(t, m)
+		silent := silentConn(t, m)
 		m.CutReplies(quorumtest.Always)
 		sendAll(t, silent, command("INCR", "n")+command("INCR", "n"))
 		requireCountNow(t, m, "3")
@@ -156,8 +154,8 @@ func TestStandingCutLeavesSilentConnectionsOpen(t *testing.T) {
 	})
 }
 
-// silenced returns a connection that has lost the reply to an INCR of n.
-func silenced(t *testing.T, m *quorumtest.Master) net.Conn {
+// silentConn returns a connection that has lost the reply to an INCR of n.
+func silentConn(t *testing.T, m *quorumtest.Master) net.Conn {
 	t.Helper()
 	c := dial(t, m)
 	m.DropReplies(1)
@@ -166,8 +164,8 @@ func silenced(t *testing.T, m *quorumtest.Master) net.Conn {
 	return c
 }
 
-// What is executed for a client that has gone meets no fault that is counted: nobody would notice.
-func TestCountedReplyFaultsPassClientsThatHaveGone(t *testing.T) {
+// No client would notice a counted fault in the reply to a disconnected client.
+func TestCountedReplyFaultsIgnoreDisconnectedClients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
 		gone := dial(t, m)
@@ -181,12 +179,12 @@ func TestCountedReplyFaultsPassClientsThatHaveGone(t *testing.T) {
 		c := dial(t, m)
 		sendAll(t, c, command("INCR", "n"))
 		requireCountNow(t, m, "2")
-		require.Empty(t, received(t, c), "the fault was used up")
+		require.Empty(t, received(t, c), "the fault must apply to this request")
 	})
 }
 
-// What follows a lost request never arrives, so it cannot arrive late.
-func TestDelayRequestsCountsWhatArrives(t *testing.T) {
+// Requests after a lost one never arrive, so they cannot be delayed.
+func TestDelayRequestsCountsOnlyArrivingRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
 		lost := dial(t, m)
@@ -195,13 +193,13 @@ func TestDelayRequestsCountsWhatArrives(t *testing.T) {
 		m.DelayRequests(time.Second, 1)
 		sendAll(t, lost, command("INCR", "n"))
 		sendAll(t, dial(t, m), command("INCR", "n"))
-		require.Empty(t, m.Keys(), "the fault was used up")
+		require.Empty(t, m.Keys(), "the fault must apply to this request")
 		time.Sleep(time.Second)
 		requireCountNow(t, m, "1")
 	})
 }
 
-func TestDelays(t *testing.T) {
+func TestDelaysAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
 		client := m.Client()
@@ -215,28 +213,28 @@ func TestDelays(t *testing.T) {
 		m.DelayRequests(time.Second, quorumtest.Always)
 		require.Equal(t, time.Second, took())
 		m.DelayReplies(time.Minute, 1)
-		require.Equal(t, 61*time.Second, tookWithPatience(t, m))
+		require.Equal(t, 61*time.Second, timeIncr(t, m))
 		require.Equal(t, time.Second, took())
 		m.Heal()
 		require.Zero(t, took())
 	})
 }
 
-// tookWithPatience measures one command of a client without a read time-out.
-func tookWithPatience(t *testing.T, m *quorumtest.Master) time.Duration {
+// timeIncr measures an INCR of a client without a read timeout.
+func timeIncr(t *testing.T, m *quorumtest.Master) time.Duration {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: m.Addr(), Dialer: m.Dial, ReadTimeout: -1, Protocol: 2})
 	defer client.Close()
 	conn := client.Conn()
 	defer conn.Close()
-	require.NoError(t, conn.Select(t.Context(), 0).Err()) // opens the connection, and is not counted
+	require.NoError(t, conn.Select(t.Context(), 0).Err()) // opens the connection; not counted
 	begin := time.Now()
 	require.NoError(t, conn.Incr(t.Context(), "n").Err())
 	return time.Since(begin)
 }
 
-// A delay is the network's: what is sent together arrives together.
-func TestDelayedPipelineIsLateOnce(t *testing.T) {
+// The network causes the delay, so what is sent together arrives together.
+func TestPipelineIsDelayedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
 		c := dial(t, m)
@@ -251,7 +249,7 @@ func TestDelayedPipelineIsLateOnce(t *testing.T) {
 	})
 }
 
-func TestNothingOvertakesOnAConnection(t *testing.T) {
+func TestDelaysKeepOrderOnConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
 		c := dial(t, m)
@@ -267,13 +265,13 @@ func TestNothingOvertakesOnAConnection(t *testing.T) {
 	})
 }
 
-func TestALateReplyDoesNotKeepAMasterFromClosing(t *testing.T) {
-	t.Parallel() // it waits
+func TestCloseDoesNotWaitForDelayedReplies(t *testing.T) {
+	t.Parallel() // waits for a timeout
 	m, client := start(t)
 	m.DelayReplies(time.Hour, quorumtest.Always)
-	requireTimeout(t, client.Incr(soon(t), "n").Err())
+	requireTimeout(t, client.Incr(shortContext(t), "n").Err())
 	m.DelayRequests(time.Hour, quorumtest.Always)
-	requireTimeout(t, client.Incr(soon(t), "n").Err())
+	requireTimeout(t, client.Incr(shortContext(t), "n").Err())
 }
 
 func sendAll(t *testing.T, c io.Writer, s string) {
@@ -283,7 +281,7 @@ func sendAll(t *testing.T, c io.Writer, s string) {
 	synctest.Wait()
 }
 
-// requireCountNow requires what the batch of INCR n has made of n.
+// requireCountNow requires that n has the value count.
 func requireCountNow(t *testing.T, m *quorumtest.Master, count string) {
 	t.Helper()
 	synctest.Wait()

@@ -9,34 +9,32 @@ import (
 	"time"
 )
 
-// Hold is one stretch of time in which a holder relied on a lock.
+// Hold is a period in which a holder relied on a lock.
 //
-// From is when its acquisition returned, or later; To is when the holder stopped
-// relying on it: when it began to release it, or when its window closed,
-// whichever came first. Both are on one time line for the whole history, such as
-// the time since the test began; where holders are on clocks of their own, it is
-// the true time that counts.
+// From is when the acquisition returned, or later. To is when the holder stopped relying on the
+// lock: when it began to release it or when its window closed, whichever came first. All holds of a
+// history use the same time line, such as the time since the start of the test. If holders have
+// different clocks, use true time.
 //
-// A hold whose To is not after its From, because its window had closed before its
-// holder could look at a clock, excludes nobody. Its token and its fence were
-// given out all the same.
+// A window may close before the holder first looks at its clock. Then To is not after From, and the
+// hold excludes no other hold. Its token and fence are checked all the same.
 type Hold struct {
-	Name     string // of the lock
-	Holder   string // who held it, for the report
-	Token    string // the lock's ownership token; "" if it is not to be checked
+	Name     string // name of the lock
+	Holder   string // the holder, for error messages
+	Token    string // the lock's ownership token; "" skips the check
 	From, To time.Duration
 	Fence    int64 // the fencing token; 0 without fencing
 }
 
-// begin returns when the lock was the holder's at the latest. If its window had
-// closed before From, others may have had the lock by then.
-func (h Hold) begin() time.Duration { return min(h.From, h.To) }
+// start returns the latest instant at which the holder certainly had the lock. If the window closed
+// before From, others may have had the lock by then.
+func (h Hold) start() time.Duration { return min(h.From, h.To) }
 
-// relied tells whether the holder relied on the lock at all.
-func (h Hold) relied() bool { return h.From < h.To }
+// reliedOn reports whether the holder relied on the lock at all.
+func (h Hold) reliedOn() bool { return h.From < h.To }
 
-// History collects holds and checks that they exclude each other. The zero
-// History is empty and ready for use. Its methods may be called concurrently.
+// History collects holds and checks that they exclude each other. The zero value is an empty
+// history. Its methods are safe for concurrent use.
 type History struct {
 	mu    sync.Mutex
 	holds []Hold
@@ -49,8 +47,8 @@ func (h *History) Add(hold Hold) {
 	h.holds = append(h.holds, hold)
 }
 
-// Holds returns what was recorded, ordered by name and beginning, which is From,
-// or To for a hold that was over before that.
+// Holds returns the recorded holds, sorted by name and start. A hold starts at From, or at To if
+// that is earlier.
 func (h *History) Holds() []Hold {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -58,45 +56,47 @@ func (h *History) Holds() []Hold {
 	slices.SortStableFunc(holds, func(a, b Hold) int {
 		return cmp.Or(
 			cmp.Compare(a.Name, b.Name),
-			cmp.Compare(a.begin(), b.begin()),
-			cmp.Compare(a.Fence, b.Fence), // which of them was first is not known, so this may have been
+			cmp.Compare(a.start(), b.start()),
+			cmp.Compare(a.Fence, b.Fence), // their order is unknown; assume that fences increase
 			cmp.Compare(a.To, b.To),
 		)
 	})
 	return holds
 }
 
-// Check returns an error that describes each hold which violates what a lock
-// promises to the holds of the same name before it: one that began while another
-// lasted, one with a token that was held before, and one whose fence, if it is not
-// 0, is not above every earlier fence. It returns nil if there is none.
+// Check checks that the holds of each name exclude each other. It returns nil if they do. Otherwise
+// the error joins an error for each rule that a hold breaks:
+//
+//   - "two holders at once": the hold began before an earlier one ended
+//   - "token held twice": an earlier hold had the same token
+//   - "fences out of order": the fence is not 0, and an earlier hold had the same or a higher one
 func (h *History) Check() error {
 	var errs []error
-	pasts := map[string]*past{}
+	prior := map[string]*priorHolds{}
 	for _, hold := range h.Holds() {
-		if pasts[hold.Name] == nil {
-			pasts[hold.Name] = &past{tokens: map[string]Hold{}}
+		if prior[hold.Name] == nil {
+			prior[hold.Name] = &priorHolds{tokens: map[string]Hold{}}
 		}
-		errs = append(errs, pasts[hold.Name].violations(hold)...)
-		pasts[hold.Name].add(hold)
+		errs = append(errs, prior[hold.Name].violations(hold)...)
+		prior[hold.Name].add(hold)
 	}
 	return errors.Join(errs...)
 }
 
-// past is what matters of a name's holds so far. One hold cannot stand for all of
-// it: the last one may have no fence, and the one that lasts longest a low one.
-type past struct {
-	longest *Hold // of those that somebody relied on, the one that ended last
-	highest *Hold // of those with a fence, the one with the highest
+// priorHolds is what matters about the earlier holds of a name. A single hold is not enough: the
+// last one may have no fence, and the longest one a low fence.
+type priorHolds struct {
+	longest *Hold // of the holds that were relied on, the one that ended last
+	highest *Hold // of the holds with a fence, the one with the highest fence
 	tokens  map[string]Hold
 }
 
-// violations returns what is wrong with a hold that comes after these.
-func (p *past) violations(hold Hold) (errs []error) {
+// violations returns the violations of a hold that comes after these.
+func (p *priorHolds) violations(hold Hold) (errs []error) {
 	if before, ok := p.tokens[hold.Token]; ok {
 		errs = append(errs, fmt.Errorf("token held twice: %v and %v", before, hold))
 	}
-	if p.longest != nil && hold.relied() && hold.From < p.longest.To {
+	if p.longest != nil && hold.reliedOn() && hold.From < p.longest.To {
 		errs = append(errs, fmt.Errorf("two holders at once: %v and %v", *p.longest, hold))
 	}
 	if p.highest != nil && hold.Fence != 0 && hold.Fence <= p.highest.Fence {
@@ -105,11 +105,11 @@ func (p *past) violations(hold Hold) (errs []error) {
 	return errs
 }
 
-func (p *past) add(hold Hold) {
+func (p *priorHolds) add(hold Hold) {
 	if hold.Token != "" {
 		p.tokens[hold.Token] = hold
 	}
-	if hold.relied() && (p.longest == nil || hold.To > p.longest.To) {
+	if hold.reliedOn() && (p.longest == nil || hold.To > p.longest.To) {
 		p.longest = &hold
 	}
 	if hold.Fence != 0 && (p.highest == nil || hold.Fence > p.highest.Fence) {
@@ -117,7 +117,7 @@ func (p *past) add(hold Hold) {
 	}
 }
 
-// String tells who held what, from when to when.
+// String returns the holder, the name, the period, and the fence if there is one.
 func (h Hold) String() string {
 	s := fmt.Sprintf("%s held %q from %v to %v", h.Holder, h.Name, h.From, h.To)
 	if h.Fence != 0 {

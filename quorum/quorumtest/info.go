@@ -7,29 +7,29 @@ import (
 	"strings"
 )
 
-// identity is by what INFO tells one server from another.
+// identity tells servers apart in INFO.
 type identity struct {
-	run          string // the process
-	replication  string // the history of its keys
-	replication2 string // the history that this one continues, noHistory if none
+	run          string // ID of the process
+	replication  string // ID of the history of its keys
+	replication2 string // ID of the history that this one continues, or noHistory
 }
 
-// noHistory is what a server that continues no other one's history calls that.
+// noHistory is the second replication ID of a server that continues no other history.
 const noHistory = "0000000000000000000000000000000000000000"
 
-// newIdentity returns that of a process that has just begun.
+// newIdentity returns the identity of a new process.
 func newIdentity() identity {
 	return identity{run: newID(), replication: newID(), replication2: noHistory}
 }
 
-// newID returns 40 hexadecimal digits that were not there before.
+// newID returns a random ID of 40 hexadecimal digits.
 func newID() string {
 	var id [20]byte
 	_, _ = rand.Read(id[:]) // never fails
 	return hex.EncodeToString(id[:])
 }
 
-// RunID returns the run id of the server, 40 hexadecimal digits, as INFO server reports it. It
+// RunID returns the run ID of the server, 40 hexadecimal digits, as INFO server reports it. It
 // changes with each Restart.
 func (m *Master) RunID() string {
 	var id string
@@ -37,17 +37,17 @@ func (m *Master) RunID() string {
 	return id
 }
 
-// ReplicationID returns the id of the history of the server's keys, 40 hexadecimal digits, as INFO
-// replication reports it (master_replid). It changes with each Restart, as the run id
-// does, and with FailoverAndBack, which the run id outlives.
+// ReplicationID returns the replication ID of the server, 40 hexadecimal digits, as INFO
+// replication reports it (master_replid). It identifies the history of the keys. Like the run ID,
+// it changes with each Restart. It also changes with FailoverAndBack, which keeps the run ID.
 func (m *Master) ReplicationID() string {
 	var id string
 	m.engine.exclusively(func() { id = m.engine.identity.replication })
 	return id
 }
 
-// info returns the sections of INFO that a lock may ask for, in the order of a real server; others
-// are empty, as unknown ones are.
+// info returns the sections of INFO that a lock may ask for, in the order of a real server. Other
+// sections are empty, as unknown ones are.
 func (e *engine) info(wanted []string) string {
 	all := len(wanted) == 0 || containsFold(wanted, "all") || containsFold(wanted, "default") ||
 		containsFold(wanted, "everything")
@@ -65,7 +65,7 @@ func (e *engine) info(wanted []string) string {
 }
 
 func (e *engine) infoServer() string {
-	version := "8.4.0" // what miniredis says in HELLO
+	version := "8.4.0" // the version in the HELLO reply of miniredis
 	if e.legacy {
 		version = "6.2.0"
 	}
@@ -74,11 +74,11 @@ func (e *engine) infoServer() string {
 		version, e.identity.run, uptime)
 }
 
-// infoReplication is what a server without replicas says. It counts no bytes of a history.
+// infoReplication describes a server without replicas. Offsets do not count bytes.
 func (e *engine) infoReplication() string {
 	second := -1
 	if e.identity.replication2 != noHistory {
-		second = 1 // the first byte that is not of that history
+		second = 1 // the first byte that does not belong to that history
 	}
 	return fmt.Sprintf("role:master\r\nconnected_slaves:0\r\nmaster_failover_state:no-failover\r\n"+
 		"master_replid:%s\r\nmaster_replid2:%s\r\nmaster_repl_offset:0\r\nsecond_repl_offset:%d\r\n",

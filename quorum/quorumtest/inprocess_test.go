@@ -17,7 +17,7 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// startInProcess starts masters inside a synctest bubble.
+// startInProcess starts masters in a synctest bubble.
 func startInProcess(t *testing.T, n int) *quorumtest.Cluster {
 	t.Helper()
 	c, err := quorumtest.StartInProcess(n)
@@ -26,7 +26,7 @@ func startInProcess(t *testing.T, n int) *quorumtest.Cluster {
 	return c
 }
 
-// dial opens a bare connection, for tests that need to send without waiting for the answer.
+// dial opens a raw connection, for tests that send without waiting for the reply.
 func dial(t *testing.T, m *quorumtest.Master) net.Conn {
 	t.Helper()
 	c, err := m.Dial(t.Context(), "", "")
@@ -35,7 +35,7 @@ func dial(t *testing.T, m *quorumtest.Master) net.Conn {
 	return c
 }
 
-// command is a command as clients send it.
+// command encodes a command as clients send it.
 func command(args ...string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%d\r\n", len(args))
@@ -45,7 +45,7 @@ func command(args ...string) string {
 	return b.String()
 }
 
-// received returns what a connection has been sent up to the present instant of a bubble.
+// received returns everything that a connection has received by the current instant of a bubble.
 func received(t *testing.T, c net.Conn) string {
 	t.Helper()
 	require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Nanosecond)))
@@ -54,7 +54,7 @@ func received(t *testing.T, c net.Conn) string {
 	return string(got)
 }
 
-func TestKeysExpireByVirtualTime(t *testing.T) {
+func TestKeysExpireInVirtualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 3).Master(2)
 		client := redis.NewClient(&redis.Options{Addr: m.Addr(), Dialer: m.Dial})
@@ -70,7 +70,7 @@ func TestKeysExpireByVirtualTime(t *testing.T) {
 	})
 }
 
-func TestFaultsByVirtualTime(t *testing.T) {
+func TestFaultsWorkInVirtualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := startInProcess(t, 1)
 		m, client := c.Master(0), c.Clients()[0]
@@ -78,8 +78,8 @@ func TestFaultsByVirtualTime(t *testing.T) {
 
 		m.Hang()
 		begin := time.Now()
-		requireTimeout(t, client.Set(soon(t), "k", "v", 0).Err())
-		require.Equal(t, unanswered, time.Since(begin))
+		requireTimeout(t, client.Set(shortContext(t), "k", "v", 0).Err())
+		require.Equal(t, noReplyTimeout, time.Since(begin))
 		m.Resume()
 		synctest.Wait()
 		require.Equal(t, []string{"k"}, m.Keys())

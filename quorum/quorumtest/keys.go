@@ -2,8 +2,10 @@ package quorumtest
 
 import "time"
 
-// Get returns the string that key holds in database 0, and false if there is none, or if it is no
-// string. Like all direct looks at the keys it bypasses the faults, and works in every state.
+// Get returns the string stored under key in database 0. It returns false if the key does not exist
+// or holds another type.
+//
+// Like all direct access to keys, Get bypasses the faults and works in every state of the master.
 func (m *Master) Get(key string) (string, bool) {
 	var value string
 	var err error
@@ -11,8 +13,8 @@ func (m *Master) Get(key string) (string, bool) {
 	return value, err == nil
 }
 
-// TTL returns how long key still lives in database 0 by the master's clock. It is 0 if the key does
-// not exist, or does not expire.
+// TTL returns the remaining time to live of key in database 0, by the master's clock. It returns 0
+// if the key does not exist or does not expire.
 func (m *Master) TTL(key string) time.Duration {
 	var left time.Duration
 	m.engine.exclusively(func() { left = m.engine.redis.TTL(key) })
@@ -26,37 +28,38 @@ func (m *Master) Keys() []string {
 	return keys
 }
 
-// Set sets key to a string in database 0, whatever it held, to expire after ttl; it does not expire
-// if ttl is 0. It panics if ttl is negative.
+// Set stores a string under key in database 0, replacing any value. The key expires after ttl, or
+// never if ttl is 0. Set panics if ttl is negative.
 func (m *Master) Set(key, value string, ttl time.Duration) {
 	if ttl < 0 {
-		panic("quorumtest: negative ttl")
+		panic("quorumtest: negative TTL")
 	}
 	m.engine.exclusively(func() {
 		r := m.engine.redis
 		r.Del(key)
-		_ = r.Set(key, value) // it only fails for a key of another type
+		_ = r.Set(key, value) // fails only for a key of another type
 		if ttl > 0 {
 			r.SetTTL(key, ttl)
 		}
 	})
 }
 
-// Del deletes key from database 0, and returns whether it was there.
+// Del deletes key from database 0, and reports whether it existed.
 func (m *Master) Del(key string) bool {
-	var was bool
-	m.engine.exclusively(func() { was = m.engine.redis.Del(key) })
-	return was
+	var existed bool
+	m.engine.exclusively(func() { existed = m.engine.redis.Del(key) })
+	return existed
 }
 
-// FlushAll deletes every key of every database, as the command of that name does: a master that
-// forgets without a restart.
+// FlushAll deletes all keys of all databases, as the FLUSHALL command does. It simulates a master
+// that forgets without a restart.
 func (m *Master) FlushAll() {
 	m.engine.exclusively(m.engine.redis.FlushAll)
 }
 
-// Commands returns how many commands the master has executed for clients since it was first started.
-// What set up a connection, what a script called and what was refused by [Master.Fail] do not count.
+// Commands returns how many commands of clients the master has executed since it was created. It
+// does not count connection setup, commands called by scripts, and commands refused by
+// [Master.Fail].
 func (m *Master) Commands() int {
 	var n int
 	m.engine.exclusively(func() { n = m.engine.executed })

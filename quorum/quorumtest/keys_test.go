@@ -9,14 +9,14 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-func TestDirectViews(t *testing.T) {
+func TestDirectAccessBypassesFaults(t *testing.T) {
 	m, client := start(t)
 	m.Set("b", "1", 0)
 	m.Set("a", "2", time.Minute)
 	require.NoError(t, client.LPush(t.Context(), "list", "x").Err())
 	before := m.Commands()
 
-	m.Fail("LOADING no") // must not matter here
+	m.Fail("LOADING no") // must not affect direct access
 	m.Hang()
 	require.Equal(t, []string{"a", "b", "list"}, m.Keys())
 	require.Zero(t, m.TTL("b"))
@@ -34,8 +34,8 @@ func TestDirectViews(t *testing.T) {
 	m.Resume()
 }
 
-func TestCommandsCountsWhatWasExecuted(t *testing.T) {
-	t.Parallel() // it waits
+func TestCommandsCountsExecutedRequests(t *testing.T) {
+	t.Parallel() // waits for a timeout
 	c, err := quorumtest.Start(1)
 	require.NoError(t, err)
 	defer c.Close()
@@ -46,6 +46,6 @@ func TestCommandsCountsWhatWasExecuted(t *testing.T) {
 	require.Error(t, m.Client().Get(t.Context(), "n").Err())
 	require.Equal(t, 1, m.Commands())
 	m.DropReplies(1)
-	requireTimeout(t, m.Client().Incr(soon(t), "n").Err())
+	requireTimeout(t, m.Client().Incr(shortContext(t), "n").Err())
 	requireEventually(t, func() bool { return m.Commands() == 2 })
 }

@@ -8,37 +8,39 @@ import (
 	"time"
 )
 
-// relistenFor is how long Restart tries for its old port: while the master was down, the system may
-// have lent the port to somebody's outgoing connection.
+// relistenFor is how long Restart tries to listen on the old port. While the master was down, the
+// system may have used the port for an outgoing connection.
 const relistenFor = 3 * time.Second
 
-// Memory says what a master still knows after a restart.
+// Memory says what a master remembers after a restart.
 type Memory int
 
 const (
-	// KeepMemory is a restart of a master that persists every write: its keys are back, less those
-	// that expired meanwhile.
+	// KeepMemory means that the master persists every write. Its keys come back, except those that
+	// have expired.
 	KeepMemory Memory = iota
-	// LoseMemory is a restart of a master without persistence: it comes back empty.
+	// LoseMemory means that the master has no persistence. It comes back empty.
 	LoseMemory
 )
 
-// Stop ends the master as a killed process ends: its connections are cut, commands that it had not
-// executed are lost, and new connections are refused. No command is executed after Stop returns.
-// Stopping a stopped master does nothing.
+// Stop stops the master as if its process was killed. Connections break, pending commands are lost,
+// and new connections are refused. No command is executed after Stop has returned. If the master is
+// already stopped, Stop does nothing.
 func (m *Master) Stop() {
-	m.life.Lock()
-	defer m.life.Unlock()
+	m.lifecycle.Lock()
+	defer m.lifecycle.Unlock()
 	m.stop()
 }
 
-// Restart brings the master up at its old address, stopping it first if it still runs, with or
-// without its keys. Loaded scripts, subscriptions, the run id and the replication id are lost with
-// either kind of memory, as they are on a real server; faults stay. It returns an error if the port was taken
-// meanwhile and is not free within 3 s, or if the cluster is closed.
+// Restart starts the master again at the same address, with or without its keys. It stops the
+// master first if it is running. As on a real server, loaded scripts, subscriptions, the run ID and
+// the replication ID are always lost. Faults stay.
+//
+// Restart returns an error if the cluster is closed, or if another process has taken the port and
+// does not free it within 3 s.
 func (m *Master) Restart(memory Memory) error {
-	m.life.Lock()
-	defer m.life.Unlock()
+	m.lifecycle.Lock()
+	defer m.lifecycle.Unlock()
 	if m.closed {
 		return errClosed
 	}
@@ -47,27 +49,29 @@ func (m *Master) Restart(memory Memory) error {
 	return m.start()
 }
 
-// Hang suspends the master as SIGSTOP suspends a process: connections stay open, new ones are
-// accepted, and nothing is answered. No command is executed after Hang returns, until Resume. Only
-// a running master can hang; for a stopped or hung one, Hang does nothing.
+// Hang suspends the master as SIGSTOP suspends a process. Connections stay open, new ones are
+// accepted, and no request is answered. No command is executed from the return of Hang until
+// Resume. If the master is stopped or already hung, Hang does nothing.
 func (m *Master) Hang() {
-	m.life.Lock()
-	defer m.life.Unlock()
+	m.lifecycle.Lock()
+	defer m.lifecycle.Unlock()
 	if !m.running() {
 		return
 	}
 	m.arrivals.pause()
-	m.engine.settle()
+	m.engine.waitIdle()
 }
 
-// Resume continues a hung master as SIGCONT does. Everything that was sent meanwhile is executed,
-// also on behalf of clients that have given up and closed their connections. Connections that were
-// open when the master hung are served before those opened since, each of them in full: a command
-// can thus overtake one that was sent earlier on a newer connection. For a master that does not hang,
+// Resume resumes a hung master, as SIGCONT does. The master executes everything that it was sent in
+// the meantime, even for clients that have closed their connections. If the master is not hung,
 // Resume does nothing.
+//
+// The master first serves the connections that were open before the hang, one after the other, and
+// then newer ones. So a command can overtake another one that was sent earlier on a newer
+// connection.
 func (m *Master) Resume() {
-	m.life.Lock()
-	defer m.life.Unlock()
+	m.lifecycle.Lock()
+	defer m.lifecycle.Unlock()
 	m.arrivals.resume()
 }
 
@@ -77,7 +81,8 @@ func (m *Master) running() bool {
 	return m.up
 }
 
-// start opens the master for connections at its address. Callers hold life, or own the master.
+// start opens the master for connections at its address. Callers hold lifecycle, or are the only
+// users of the master.
 func (m *Master) start() error {
 	var l net.Listener
 	if m.sockets {
@@ -90,7 +95,7 @@ func (m *Master) start() error {
 	return nil
 }
 
-// open serves connections, those that come in through l included unless l is nil.
+// open starts to serve connections, including those of l unless it is nil.
 func (m *Master) open(l net.Listener) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -104,27 +109,28 @@ func (m *Master) accept(l net.Listener) {
 	for {
 		nc, err := l.Accept()
 		if err != nil {
-			return // the listener was closed, or the process has no descriptor left
+			return // the listener is closed, or the process is out of file descriptors
 		}
 		m.attach(nc)
 	}
 }
 
-// stop closes the master for connections and ends those it has. Callers hold life.
+// stop closes the master for connections and ends the existing ones. Callers hold lifecycle.
 func (m *Master) stop() {
 	m.mu.Lock()
 	l := m.listener
 	m.up, m.listener = false, nil
 	m.mu.Unlock()
 	if l != nil {
-		_ = l.Close() // it can only fail if it was closed before
+		_ = l.Close() // fails only if the listener is already closed
 	}
 	m.accepting.Wait()
 	m.cutAll()
-	m.arrivals.resume() // a killed process is not suspended any more
+	m.arrivals.resume() // a killed process is no longer suspended
 }
 
-// cutAll ends every connection. It must not race with attach, so the master is down when it is called.
+// cutAll ends all connections. It must not run concurrently with attach, so callers take the master
+// down first.
 func (m *Master) cutAll() {
 	m.mu.Lock()
 	conns := m.conns
@@ -137,16 +143,16 @@ func (m *Master) cutAll() {
 	m.engine.exclusively(func() {
 		m.arrivals.clear()
 		for c := range conns {
-			c.leave()
+			c.disconnect()
 		}
 	})
 }
 
-// close ends the master for good; its cluster calls it once.
+// close stops the master for good. The cluster calls it once.
 func (m *Master) close() error {
 	err := m.client().Close()
-	m.life.Lock()
-	defer m.life.Unlock()
+	m.lifecycle.Lock()
+	defer m.lifecycle.Unlock()
 	m.closed = true
 	m.stop()
 	m.arrivals.close()
@@ -155,8 +161,8 @@ func (m *Master) close() error {
 	return err
 }
 
-// relisten listens on addr, and tries again for a while if its port is taken: no event tells when
-// the system takes a lent port back.
+// relisten listens on addr. If the port is taken, it retries for a while, because no event says
+// when the system frees it.
 func relisten(addr string) (net.Listener, error) {
 	deadline := time.Now().Add(relistenFor)
 	for {

@@ -15,7 +15,7 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-func TestStopRefusesAndCuts(t *testing.T) {
+func TestStopClosesAndRefusesConnections(t *testing.T) {
 	m, client := start(t)
 	open, err := net.Dial("tcp", m.Addr())
 	require.NoError(t, err)
@@ -25,12 +25,12 @@ func TestStopRefusesAndCuts(t *testing.T) {
 	_, err = open.Read(make([]byte, 1))
 	require.Error(t, err)
 	require.NotErrorIs(t, err, syscall.ETIMEDOUT)
-	require.Error(t, client.Set(t.Context(), "k", "v", 0).Err()) // the connection it still had
+	require.Error(t, client.Set(t.Context(), "k", "v", 0).Err()) // on the existing connection
 	require.ErrorIs(t, client.Set(t.Context(), "k", "v", 0).Err(), syscall.ECONNREFUSED)
 	require.Empty(t, m.Keys())
 }
 
-func TestRestartAtTheSameAddress(t *testing.T) {
+func TestRestartKeepsAddress(t *testing.T) {
 	m, client := start(t)
 	addr := m.Addr()
 	for range 3 {
@@ -41,7 +41,7 @@ func TestRestartAtTheSameAddress(t *testing.T) {
 	}
 }
 
-func TestRestartMemory(t *testing.T) {
+func TestRestartKeepsOrLosesKeys(t *testing.T) {
 	m, client := start(t)
 	m.Set("k", "v", time.Minute)
 	script := redis.NewScript("return 1")
@@ -59,7 +59,7 @@ func TestRestartMemory(t *testing.T) {
 	require.Empty(t, m.Keys())
 }
 
-func TestKeysAgeWhileStopped(t *testing.T) {
+func TestKeysExpireWhileStopped(t *testing.T) {
 	m, _ := start(t)
 	m.Set("k", "v", time.Minute)
 	m.Stop()
@@ -68,34 +68,34 @@ func TestKeysAgeWhileStopped(t *testing.T) {
 	require.Empty(t, m.Keys())
 }
 
-func TestHangAnswersNobody(t *testing.T) {
-	t.Parallel() // it waits
+func TestHungMasterRepliesOnlyAfterResume(t *testing.T) {
+	t.Parallel() // waits for a timeout
 	m, client := start(t)
 	m.Hang()
 	m.Hang()
-	requireTimeout(t, client.Set(soon(t), "old", "v", 0).Err())
+	requireTimeout(t, client.Set(shortContext(t), "old", "v", 0).Err())
 	fresh := redis.NewClient(&redis.Options{Addr: m.Addr(), ContextTimeoutEnabled: true, MaxRetries: -1})
 	defer fresh.Close()
-	requireTimeout(t, fresh.Ping(soon(t)).Err())
+	requireTimeout(t, fresh.Ping(shortContext(t)).Err())
 	require.Empty(t, m.Keys())
 
 	m.Resume()
 	m.Resume()
-	requireValue(t, m, "old", "v") // although its client has gone
+	requireValue(t, m, "old", "v") // although the client has disconnected
 	require.NoError(t, fresh.Ping(t.Context()).Err())
 }
 
-func TestStopLosesWhatPiledUp(t *testing.T) {
-	t.Parallel() // it waits
+func TestRestartLosesPendingRequests(t *testing.T) {
+	t.Parallel() // waits for a timeout
 	m, client := start(t)
 	m.Hang()
-	requireTimeout(t, client.Set(soon(t), "k", "v", 0).Err())
+	requireTimeout(t, client.Set(shortContext(t), "k", "v", 0).Err())
 	require.NoError(t, m.Restart(quorumtest.KeepMemory))
 	require.NoError(t, client.Ping(t.Context()).Err())
 	require.Empty(t, m.Keys())
 }
 
-func TestStoppedMasterCannotHang(t *testing.T) {
+func TestHangIgnoresStoppedMaster(t *testing.T) {
 	m, client := start(t)
 	m.Stop()
 	m.Hang()
@@ -103,7 +103,7 @@ func TestStoppedMasterCannotHang(t *testing.T) {
 	requireEventually(t, func() bool { return client.Ping(t.Context()).Err() == nil })
 }
 
-// A command sent on a new connection during a hang runs after one that was sent later on an old one.
+// A command sent on a new connection during a hang runs after a later command on an old connection.
 func TestResumeServesOldConnectionsFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
@@ -128,7 +128,7 @@ func TestResumeServesOldConnectionsFirst(t *testing.T) {
 	})
 }
 
-func TestResumeKeepsWhatIsStillUnderWay(t *testing.T) {
+func TestResumeKeepsRequestDelays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
 		c := dial(t, m)
@@ -147,7 +147,7 @@ func TestResumeKeepsWhatIsStillUnderWay(t *testing.T) {
 	})
 }
 
-func TestConcurrentUseOfEverything(t *testing.T) {
+func TestConcurrentUse(t *testing.T) {
 	m, _ := start(t)
 	var wg sync.WaitGroup
 	for i := range 4 {
@@ -157,7 +157,7 @@ func TestConcurrentUseOfEverything(t *testing.T) {
 			})
 			defer client.Close()
 			for range 25 {
-				_ = client.Incr(t.Context(), "n").Err() // any outcome will do
+				_ = client.Incr(t.Context(), "n").Err() // any outcome is fine
 			}
 			client.Publish(t.Context(), "c", i)
 		})

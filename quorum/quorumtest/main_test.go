@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	redis.SetLogger(silent{}) // it reports each refused dial, and these tests provoke many
+	redis.SetLogger(silent{}) // go-redis logs each refused dial, and these tests cause many
 	leaktest.Main(m)
 }
 
@@ -24,8 +24,8 @@ type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
-// start starts a master of its own for a test, with a connection open to it, so that what a fault
-// meets is the test's commands and not a client's start.
+// start starts a master for one test and opens a connection to it. So faults apply to the commands
+// of the test, not to the connection setup.
 func start(t *testing.T) (*quorumtest.Master, *redis.Client) {
 	t.Helper()
 	c, err := quorumtest.Start(1)
@@ -36,14 +36,14 @@ func start(t *testing.T) (*quorumtest.Master, *redis.Client) {
 	return m, m.Client()
 }
 
-// unanswered is how long a command is waited for that is not going to be answered. On a busy machine
-// it has to be on its way by then, on a new connection too.
-const unanswered = time.Second
+// noReplyTimeout is how long tests wait for a command that gets no reply. Even on a busy machine
+// and a new connection, the command must be on its way by then.
+const noReplyTimeout = time.Second
 
-// soon returns a context for commands that are not going to be answered.
-func soon(t *testing.T) context.Context {
+// shortContext returns a context for a command that gets no reply.
+func shortContext(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), unanswered)
+	ctx, cancel := context.WithTimeout(t.Context(), noReplyTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -53,7 +53,7 @@ func requireTimeout(t *testing.T, err error) {
 	var netErr net.Error
 	timedOut := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) ||
 		errors.As(err, &netErr) && netErr.Timeout()
-	require.True(t, timedOut, "want a time-out, have %v", err)
+	require.True(t, timedOut, "want a timeout, got %v", err)
 }
 
 func requireEventually(t *testing.T, condition func() bool) {

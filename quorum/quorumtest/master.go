@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Master is one embedded Redis master. All methods may be called concurrently, and in every state
-// of the master: one that is stopped or hung can still be looked into, and its faults be set.
+// Master is an embedded Redis master. Its methods are safe for concurrent use, and work in every
+// state of the master: even a stopped or hung one can be inspected and given faults.
 type Master struct {
 	addr     string
 	sockets  bool
@@ -23,16 +23,16 @@ type Master struct {
 	executor sync.WaitGroup
 	client   func() *redis.Client
 
-	life   sync.Mutex // serialises what changes the state: stop, restart, hang, resume, close
-	closed bool       // guarded by life
+	lifecycle sync.Mutex // serializes changes of state: stop, restart, hang, resume, close; taken before mu
+	closed    bool       // guarded by lifecycle
 
-	mu       sync.Mutex // guards the fields below; taken inside life
+	mu       sync.Mutex // guards the fields below
 	up       bool
 	listener net.Listener
 	conns    map[*conn]struct{}
 
-	accepting sync.WaitGroup // the loop that accepts
-	serving   sync.WaitGroup // every connection's goroutines
+	accepting sync.WaitGroup // the accept loop
+	serving   sync.WaitGroup // the goroutines of the connections
 }
 
 func newMaster(number int, sockets bool) (*Master, error) {
@@ -53,10 +53,10 @@ func newMaster(number int, sockets bool) (*Master, error) {
 	return m, nil
 }
 
-// listen returns the address of a new master, and its listener if it is to have one.
+// listen returns the address of a new master, and its listener if it uses sockets.
 func listen(number int, sockets bool) (string, net.Listener, error) {
 	if !sockets {
-		// An IP, because a name is looked up by go-redis, and no process can listen on port 0.
+		// go-redis would look up a name, so this is an IP. Nothing can listen on port 0.
 		return fmt.Sprintf("127.0.%d.%d:0", number>>8&0xff, number&0xff), nil, nil
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -66,8 +66,8 @@ func listen(number int, sockets bool) (string, net.Listener, error) {
 	return l.Addr().String(), l, nil
 }
 
-// Addr returns the master's host:port, which stays the same across Stop and Restart. In a cluster
-// without sockets it only serves to tell masters apart: nobody can listen there.
+// Addr returns the master's host:port. It stays the same across Stop and Restart. Without sockets,
+// it only identifies the master: nothing can listen there.
 func (m *Master) Addr() string {
 	return m.addr
 }
@@ -82,8 +82,8 @@ func (m *Master) String() string {
 	return m.addr
 }
 
-// Client returns a go-redis client of this master with its Options, the same one on each call. The
-// cluster's Close closes it.
+// Client returns a go-redis client for the master that was created with Options. All calls return
+// the same client. Closing the cluster closes it.
 func (m *Master) Client() *redis.Client {
 	return m.client()
 }
@@ -92,12 +92,13 @@ func (m *Master) newClient() *redis.Client {
 	return redis.NewClient(m.Options())
 }
 
-// Options returns what a go-redis client of this master needs, for the caller to change and use. They
-// are the defaults but for what would blur injected faults: a command and a dial are tried once only,
-// the deadline of a command's context is obeyed, and there are no maintenance notifications.
+// Options returns go-redis options for the master, which the caller may modify. They are the
+// defaults, except for settings that would obscure injected faults: commands and dials are not
+// retried, context deadlines are obeyed, and maintenance notifications are off.
 //
-// Inside a testing/synctest bubble, options of one's own need Addr as well as Dialer: without it
-// go-redis looks up the name localhost, which binds Go's resolver to that bubble and breaks the next.
+// Inside a testing/synctest bubble, options of your own need both Addr and Dialer. Without Addr,
+// go-redis looks up the name localhost, which ties Go's resolver to that bubble and breaks the next
+// one.
 func (m *Master) Options() *redis.Options {
 	opts := &redis.Options{
 		Addr:                     m.addr,
@@ -112,10 +113,10 @@ func (m *Master) Options() *redis.Options {
 	return opts
 }
 
-// Dial opens an in-memory connection to the master, subject to the same faults as one through a
-// socket. It has the signature of go-redis's Options.Dialer; network and address are ignored. If the
-// master is stopped, the error is a *net.OpError that wraps syscall.ECONNREFUSED; if ctx has ended
-// already, it is ctx's.
+// Dial opens an in-memory connection to the master. The same faults apply to it as to a socket.
+// Dial can be used as the Options.Dialer of go-redis; it ignores network and address. If the master
+// is stopped, the error is a *net.OpError that wraps syscall.ECONNREFUSED. If ctx has already
+// ended, the error is ctx.Err().
 func (m *Master) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -128,12 +129,13 @@ func (m *Master) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return pipe{theirs}, nil
 }
 
-// attach starts to serve a connection, or closes it and returns false if the master is down.
+// attach starts to serve a connection. If the master is down, it closes the connection and returns
+// false.
 func (m *Master) attach(nc net.Conn) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.up {
-		_ = nc.Close() // nothing was exchanged on it
+		_ = nc.Close() // no data was exchanged
 		return false
 	}
 	c := newConn(m, nc)
@@ -143,7 +145,7 @@ func (m *Master) attach(nc net.Conn) bool {
 	return true
 }
 
-// detach forgets a connection that has ended.
+// detach removes a connection that has ended.
 func (m *Master) detach(c *conn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

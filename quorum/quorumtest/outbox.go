@@ -6,79 +6,80 @@ import (
 	"time"
 )
 
-// outbox carries what a master has to say to one client. It is unbounded, so that a client which
-// does not read blocks nobody else: miniredis publishes under the lock of the whole server.
+// outbox sends the output of a master to one client. It is unbounded, so that a client that does
+// not read blocks no other client: miniredis publishes messages while holding the lock of the whole
+// server.
 type outbox struct {
-	net  net.Conn
-	news bell
+	net     net.Conn
+	changed signal
 
-	mu    sync.Mutex // guards the fields below
-	parts []part
-	mute  bool // nothing more is said
-	ended bool // and nothing is left to wait for
+	mu     sync.Mutex // guards the fields below
+	chunks []chunk
+	muted  bool // further output is lost
+	ended  bool // drain ends once all chunks are sent
 }
 
-// part is what becomes due at one time.
-type part struct {
+// chunk is output that becomes due at one instant.
+type chunk struct {
 	due  time.Time
 	data []byte
 }
 
 func newOutbox(nc net.Conn) *outbox {
-	return &outbox{net: nc, news: newBell()}
+	return &outbox{net: nc, changed: newSignal()}
 }
 
-// put adds a copy of p, to be sent after delay and after all that was put before.
+// put adds a copy of p. It is sent after delay, and after everything that was put before.
 func (o *outbox) put(p []byte, delay time.Duration) {
 	if len(p) == 0 {
 		return
 	}
 	o.mu.Lock()
-	if !o.mute {
+	if !o.muted {
 		due := time.Now().Add(delay)
-		if n := len(o.parts); n > 0 {
-			due = later(due, o.parts[n-1].due)
+		if n := len(o.chunks); n > 0 {
+			due = later(due, o.chunks[n-1].due)
 		}
-		o.parts = append(o.parts, part{due: due, data: append([]byte(nil), p...)})
+		o.chunks = append(o.chunks, chunk{due: due, data: append([]byte(nil), p...)})
 	}
 	o.mu.Unlock()
-	o.news.ring()
+	o.changed.send()
 }
 
-// silence loses everything put from now on. What was put before is still sent.
-func (o *outbox) silence() {
+// mute loses everything that is put from now on. Earlier output is still sent.
+func (o *outbox) mute() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.mute = true
+	o.muted = true
 }
 
-// silent tells whether everything put from now on is lost.
-func (o *outbox) silent() bool {
+// isMuted reports whether everything that is put from now on is lost.
+func (o *outbox) isMuted() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.mute
+	return o.muted
 }
 
-// finish closes the connection once everything put so far is sent.
+// finish closes the connection once all output is sent.
 func (o *outbox) finish() {
 	o.mu.Lock()
-	o.mute, o.ended = true, true
+	o.muted, o.ended = true, true
 	o.mu.Unlock()
-	o.news.ring()
+	o.changed.send()
 }
 
-// discard loses everything that is not sent yet, and ends drain.
+// discard drops unsent output and ends drain.
 func (o *outbox) discard() {
 	o.mu.Lock()
-	o.mute, o.ended, o.parts = true, true, nil
+	o.muted, o.ended, o.chunks = true, true, nil
 	o.mu.Unlock()
-	o.news.ring()
+	o.changed.send()
 }
 
-// drain sends what was put when it is due, until finish or discard; then it closes the connection,
-// which ends its reader too.
+// drain sends output when it is due, until finish or discard. Then it closes the connection, which
+// ends the reader too.
 func (o *outbox) drain() {
-	defer func() { _ = o.net.Close() }() // what could not be sent is lost, as on any broken connection
+	defer func() { _ = o.net.Close() }() // unsent output is lost, as on any broken connection
 	for {
 		data, due, more := o.next()
 		switch {
@@ -90,23 +91,23 @@ func (o *outbox) drain() {
 		case !more:
 			return
 		default:
-			o.news.wait(due)
+			o.changed.wait(due)
 		}
 	}
 }
 
-// next removes and returns what is due. If that is nothing, it returns when there will be something,
-// zero if that is not known, and whether there is anything to wait for.
+// next removes and returns the output that is due. Otherwise it returns when the next output is due
+// (zero if unknown), and whether there is anything to wait for.
 func (o *outbox) next() (data []byte, due time.Time, more bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now := time.Now()
-	for len(o.parts) > 0 && !o.parts[0].due.After(now) {
-		data = append(data, o.parts[0].data...)
-		o.parts = o.parts[1:]
+	for len(o.chunks) > 0 && !o.chunks[0].due.After(now) {
+		data = append(data, o.chunks[0].data...)
+		o.chunks = o.chunks[1:]
 	}
-	if len(o.parts) > 0 {
-		return data, o.parts[0].due, true
+	if len(o.chunks) > 0 {
+		return data, o.chunks[0].due, true
 	}
 	return data, time.Time{}, !o.ended
 }

@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// pipe is the client's end of an in-memory connection. Once the master has
-// closed its end it behaves as a socket does, where net.Pipe is stricter:
-// deadlines can still be set, so that a client gets to read the EOF, and a write
-// fails as one to a connection that was reset.
+// pipe is the client's end of an in-memory connection. Once the master has closed its end, pipe
+// behaves like a socket, while net.Pipe is stricter. Deadlines can still be set, so that a client
+// gets to read EOF. A write fails with EPIPE.
 type pipe struct{ net.Conn }
 
 func (p pipe) Write(b []byte) (int, error) {
@@ -23,11 +22,11 @@ func (p pipe) Write(b []byte) (int, error) {
 	return n, err
 }
 
-func (p pipe) SetDeadline(t time.Time) error      { return unlessClosed(p.Conn.SetDeadline(t)) }
-func (p pipe) SetReadDeadline(t time.Time) error  { return unlessClosed(p.Conn.SetReadDeadline(t)) }
-func (p pipe) SetWriteDeadline(t time.Time) error { return unlessClosed(p.Conn.SetWriteDeadline(t)) }
+func (p pipe) SetDeadline(t time.Time) error      { return ignoreClosed(p.Conn.SetDeadline(t)) }
+func (p pipe) SetReadDeadline(t time.Time) error  { return ignoreClosed(p.Conn.SetReadDeadline(t)) }
+func (p pipe) SetWriteDeadline(t time.Time) error { return ignoreClosed(p.Conn.SetWriteDeadline(t)) }
 
-func unlessClosed(err error) error {
+func ignoreClosed(err error) error {
 	if errors.Is(err, io.ErrClosedPipe) {
 		return nil
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-func TestPublish(t *testing.T) {
+func TestPublishReachesSubscriberUntilRestart(t *testing.T) {
 	m, client := start(t)
 	sub := client.Subscribe(t.Context(), "c")
 	defer sub.Close()
@@ -25,14 +25,13 @@ func TestPublish(t *testing.T) {
 	require.Equal(t, "from a script", msg.Payload)
 
 	require.NoError(t, m.Restart(quorumtest.KeepMemory))
-	requireEventually(t, func() bool { // nobody listens now
+	requireEventually(t, func() bool { // the subscription has ended
 		n, err := client.Publish(t.Context(), "c", "m").Result()
 		return err == nil && n == 0
 	})
 }
 
-// A subscriber that does not read must not stop the master.
-func TestSlowSubscriberBlocksNobody(t *testing.T) {
+func TestSlowSubscriberDoesNotBlockMaster(t *testing.T) {
 	m, client := start(t)
 	slow, err := m.Dial(t.Context(), "", "")
 	require.NoError(t, err)
@@ -45,7 +44,7 @@ func TestSlowSubscriberBlocksNobody(t *testing.T) {
 	}
 }
 
-func TestMessagesAreDelayed(t *testing.T) {
+func TestDelayRepliesAlwaysDelaysMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := startInProcess(t, 1).Master(0)
 		client := redis.NewClient(&redis.Options{Addr: m.Addr(), Dialer: m.Dial})

@@ -8,30 +8,30 @@ import (
 	"time"
 )
 
-// request is one command of a client; without args it says that the client has closed its end.
+// request is a command of a client. Without args, it says that the client has closed its end.
 type request struct {
 	conn *conn
 	args []string
-	due  time.Time // when it reaches the server
-	rank uint64    // orders what is due at the same instant
+	due  time.Time // when it arrives at the server
+	rank uint64    // orders requests that are due at the same instant
 }
 
-// queue holds what clients have sent to one master and it has not executed yet, in the order of
-// arrival. It is unbounded: a hung server's clients must not block earlier here than they would in
-// a real one's socket buffers.
+// queue holds the requests that a master has not executed yet, in order of arrival. It is
+// unbounded: clients of a hung server must not block earlier than the socket buffers of a real
+// server would make them.
 type queue struct {
-	news bell
+	changed signal
 
 	mu     sync.Mutex // guards the fields below
 	heap   requests
 	ranks  uint64
-	hangs  uint64 // how often the server was suspended
+	hangs  uint64 // number of pauses so far
 	paused bool
 	closed bool
 }
 
 func newQueue() *queue {
-	return &queue{news: newBell()}
+	return &queue{changed: newSignal()}
 }
 
 // put adds a request that becomes due at r.due.
@@ -41,10 +41,10 @@ func (q *queue) put(r *request) {
 	r.rank = q.ranks
 	heap.Push(&q.heap, r)
 	q.mu.Unlock()
-	q.news.ring()
+	q.changed.send()
 }
 
-// await blocks until a request is due, and returns false once the queue is closed.
+// await waits until a request is due. It returns false once the queue is closed.
 func (q *queue) await() bool {
 	for {
 		due, closed := q.nextDue()
@@ -54,11 +54,12 @@ func (q *queue) await() bool {
 		if !due.IsZero() && !due.After(time.Now()) {
 			return true
 		}
-		q.news.wait(due)
+		q.changed.wait(due)
 	}
 }
 
-// nextDue returns when the first request is due, zero if there is none to wait for.
+// nextDue returns when the first request is due. It returns zero if there is no request to wait
+// for.
 func (q *queue) nextDue() (due time.Time, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -68,7 +69,7 @@ func (q *queue) nextDue() (due time.Time, closed bool) {
 	return due, q.closed
 }
 
-// take removes the first request if it is due, else it returns nil.
+// take removes and returns the first request if it is due. Otherwise it returns nil.
 func (q *queue) take() *request {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -78,7 +79,7 @@ func (q *queue) take() *request {
 	return heap.Pop(&q.heap).(*request)
 }
 
-// pause keeps take from returning anything until resume.
+// pause makes take return nil until resume.
 func (q *queue) pause() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -88,8 +89,9 @@ func (q *queue) pause() {
 	}
 }
 
-// resume ends a pause. What piled up is ordered as a continued Redis meets it: its event loop first
-// reads all that lies in the sockets it knows, and only then those of connections it accepts now.
+// resume ends a pause. Pending requests get the order in which a resumed Redis sees them: its event
+// loop first reads everything from the sockets that it knows, and then from the connections that it
+// accepts now.
 func (q *queue) resume() {
 	q.mu.Lock()
 	if q.paused {
@@ -97,10 +99,10 @@ func (q *queue) resume() {
 		q.reorder(time.Now())
 	}
 	q.mu.Unlock()
-	q.news.ring()
+	q.changed.send()
 }
 
-// reorder gives what is due at now the order of a continued server. Callers hold mu.
+// reorder puts the requests that are due into the order of a resumed server. Callers hold mu.
 func (q *queue) reorder(now time.Time) {
 	first := map[*conn]uint64{}
 	for _, r := range q.heap {
@@ -126,7 +128,7 @@ func (q *queue) reorder(now time.Time) {
 	heap.Init(&q.heap)
 }
 
-// boolCompare orders false before true.
+// boolCompare sorts false before true.
 func boolCompare(a, b bool) int {
 	switch {
 	case a == b:
@@ -138,7 +140,7 @@ func boolCompare(a, b bool) int {
 	}
 }
 
-// currentHang returns a number that differs for each pause, or 0 if there is none at the moment.
+// currentHang returns a number that identifies the current pause, or 0 if there is none.
 func (q *queue) currentHang() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -148,7 +150,7 @@ func (q *queue) currentHang() uint64 {
 	return q.hangs
 }
 
-// clear forgets everything that was put.
+// clear removes all requests.
 func (q *queue) clear() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -160,10 +162,10 @@ func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
-	q.news.ring()
+	q.changed.send()
 }
 
-// requests is a heap: the earliest due comes first, and of those the lowest rank.
+// requests is a heap, ordered by due time and then by rank.
 type requests []*request
 
 func (h requests) Len() int      { return len(h) }

@@ -2,13 +2,14 @@ package quorumtest
 
 import "strings"
 
-// refuses tells whether a server whose state the error text names refuses cmd. Which commands those
-// are follows the command flags of Redis 7 (write, denyoom, loading). inScript is for what a script calls.
+// refuses reports whether a server in the state that text describes refuses cmd. It follows the
+// command flags of Redis 7 (write, denyoom, loading). inScript says that a script calls the
+// command.
 func (e *engine) refuses(text, cmd string, inScript bool) bool {
 	code, _, _ := strings.Cut(text, " ")
 	switch code {
 	case "OOM":
-		return e.writes(cmd) && !frees[cmd]
+		return e.writes(cmd) && !freesMemory[cmd]
 	case "READONLY", "NOREPLICAS":
 		return e.writes(cmd)
 	case "MISCONF":
@@ -29,19 +30,19 @@ func (e *engine) refuses(text, cmd string, inScript bool) bool {
 	}
 }
 
-// writes tells whether cmd is a known command that may change keys.
+// writes reports whether cmd is a known command that may change keys.
 func (e *engine) writes(cmd string) bool {
-	return e.server.IsRegisteredCommand(cmd) && !e.server.IsReadOnlyCommand(cmd) && !neutral[cmd]
+	return e.server.IsRegisteredCommand(cmd) && !e.server.IsReadOnlyCommand(cmd) && !nonWriting[cmd]
 }
 
-// neutral are the commands that miniredis does not mark as reading, and that write nothing.
-// Scripts are among them because what they call is looked at by itself.
-var neutral = commands(`AUTH CLIENT CLUSTER COMMAND DISCARD ECHO EVAL EVALSHA EXEC HELLO INFO MEMORY
+// nonWriting are commands that write nothing although miniredis does not mark them as read-only.
+// They include scripts, because the commands that a script calls are checked separately.
+var nonWriting = commands(`AUTH CLIENT CLUSTER COMMAND DISCARD ECHO EVAL EVALSHA EXEC HELLO INFO MEMORY
 	MULTI OBJECT PING PSUBSCRIBE PUBLISH PUBSUB PUNSUBSCRIBE QUIT SCRIPT SELECT SUBSCRIBE TIME
 	UNSUBSCRIBE UNWATCH WAIT WATCH XINFO`)
 
-// frees are the writes that a server without memory left still executes.
-var frees = commands(`DEL DELEX EXPIRE EXPIREAT FLUSHALL FLUSHDB GETDEL GETEX HDEL HPERSIST LMPOP LPOP
+// freesMemory are the writes that a server executes even when it is out of memory.
+var freesMemory = commands(`DEL DELEX EXPIRE EXPIREAT FLUSHALL FLUSHDB GETDEL GETEX HDEL HPERSIST LMPOP LPOP
 	LREM LTRIM MOVE PERSIST PEXPIRE PEXPIREAT RENAME RENAMENX RPOP SMOVE SPOP SREM SWAPDB UNLINK XACK
 	XAUTOCLAIM XCLAIM XDEL XREADGROUP XTRIM ZMPOP ZPOPMAX ZPOPMIN ZREM ZREMRANGEBYLEX ZREMRANGEBYRANK
 	ZREMRANGEBYSCORE`)
@@ -50,7 +51,7 @@ var frees = commands(`DEL DELEX EXPIRE EXPIREAT FLUSHALL FLUSHDB GETDEL GETEX HD
 var worksWhileLoading = commands(`AUTH CLIENT COMMAND DISCARD ECHO EXEC HELLO INFO MULTI PSUBSCRIBE PUBLISH
 	PUBSUB PUNSUBSCRIBE QUIT SELECT SUBSCRIBE TIME UNSUBSCRIBE UNWATCH WATCH`)
 
-// worksWhileBusy are the commands that interrupt a script which does not end.
+// worksWhileBusy are the commands that a server executes while a script does not end.
 var worksWhileBusy = commands(`AUTH DISCARD HELLO MULTI QUIT RESET UNWATCH WATCH`)
 
 func commands(names string) map[string]bool {

@@ -11,9 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Redis 7.0.15 has the same verdicts in each of these states but the last, which it does not know.
-func TestFailRefusesWhatAServerInThatStateRefuses(t *testing.T) {
-	type verdicts = map[string]bool // command → works
+// Redis 7.0.15 refuses the same commands in all these states except the last, which it does not
+// know.
+func TestFailRefusesTheCommandsThatRedisRefuses(t *testing.T) {
+	type verdicts = map[string]bool // whether a command works
 	for text, works := range map[string]verdicts{
 		"OOM command not allowed when used memory > 'maxmemory'.": {
 			"SET": false, "INCR": false, "DEL": true, "PEXPIRE": true, "GET": true, "PING": true,
@@ -49,17 +50,18 @@ func TestFailRefusesWhatAServerInThatStateRefuses(t *testing.T) {
 	}
 }
 
-// requireVerdicts requires that a master which answers text refuses just the commands that do not work then.
+// requireVerdicts requires that a master with the error text refuses exactly the commands that
+// should not work.
 func requireVerdicts(t *testing.T, text string, works map[string]bool) {
 	t.Helper()
 	code, _, _ := strings.Cut(text, " ")
 	m, client := start(t)
-	// A new client, so that its set-up meets the error too.
+	// A new client, so that the error also applies to its connection setup.
 	fresh := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1})
 	defer fresh.Close()
 	m.Fail(text)
 	for _, client := range []*redis.Client{client, fresh} {
-		for name, command := range probes() {
+		for name, command := range namedCommands() {
 			m.Set("k", "1", time.Minute)
 			err := command(t.Context(), client)
 			if works[name] {
@@ -76,7 +78,7 @@ func requireVerdicts(t *testing.T, text string, works map[string]bool) {
 	require.NoError(t, client.Set(t.Context(), "k", "v", 0).Err())
 }
 
-func probes() map[string]func(context.Context, *redis.Client) error {
+func namedCommands() map[string]func(context.Context, *redis.Client) error {
 	key := []string{"k"}
 	return map[string]func(context.Context, *redis.Client) error{
 		"SET":     func(ctx context.Context, c *redis.Client) error { return c.Set(ctx, "k", "2", 0).Err() },
@@ -99,14 +101,14 @@ func probes() map[string]func(context.Context, *redis.Client) error {
 	}
 }
 
-func TestScriptsOnAFullMaster(t *testing.T) {
+func TestFullMasterRefusesOnlyFirstWriteOfScript(t *testing.T) {
 	m, client := start(t)
 	m.Full()
 	caught := `local r = redis.pcall('SET', KEYS[1], 'v'); return r.err`
 	got, err := client.Eval(t.Context(), caught, []string{"k"}).Text()
 	require.NoError(t, err)
 	require.Contains(t, got, "OOM ")
-	// As on a real server, a script is not stopped once it has written.
+	// As on a real server, a script continues once it has written.
 	got, err = client.Eval(t.Context(), `redis.call('DEL', KEYS[1]); return redis.call('SET', KEYS[1], 'v')`,
 		[]string{"k"}).Text()
 	require.NoError(t, err)
@@ -117,7 +119,7 @@ func TestScriptsOnAFullMaster(t *testing.T) {
 	require.NoError(t, client.Set(t.Context(), "k", "w", 0).Err())
 }
 
-func TestFailNextCountsWhatIsRefused(t *testing.T) {
+func TestFailNextCountsOnlyRefusedRequests(t *testing.T) {
 	m, client := start(t)
 	m.FailNext(2, "OOM no")
 	require.ErrorIs(t, client.Get(t.Context(), "k").Err(), redis.Nil)
@@ -129,8 +131,8 @@ func TestFailNextCountsWhatIsRefused(t *testing.T) {
 	require.NoError(t, client.Set(t.Context(), "k", "v", 0).Err())
 }
 
-// Which request fails must not depend on whether its client had a connection at hand.
-func TestFailNextPassesConnectionSetUp(t *testing.T) {
+// It must not depend on the state of the connection pool which request fails.
+func TestFailNextIgnoresConnectionSetup(t *testing.T) {
 	m, _ := start(t)
 	for _, text := range []string{"NOAUTH Authentication required.", "BUSY running", "WHATEVER else"} {
 		fresh := redis.NewClient(m.Options())
@@ -141,8 +143,8 @@ func TestFailNextPassesConnectionSetUp(t *testing.T) {
 	}
 }
 
-// As Redis does: what a MULTI could not queue, its EXEC does not leave out.
-func TestRefusedCommandAbortsItsTransaction(t *testing.T) {
+// As in Redis, EXEC fails if a command of the transaction could not be queued.
+func TestRefusedCommandAbortsTransaction(t *testing.T) {
 	m, client := start(t)
 	transact := func() (multi, set, exec error) {
 		conn := client.Conn()
@@ -165,7 +167,7 @@ func TestRefusedCommandAbortsItsTransaction(t *testing.T) {
 	requireValue(t, m, "k", "v")
 }
 
-func TestRefusedExecEndsItsTransaction(t *testing.T) {
+func TestRefusedExecEndsTransaction(t *testing.T) {
 	m, client := start(t)
 	conn := client.Conn()
 	defer conn.Close()

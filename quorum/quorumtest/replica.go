@@ -8,14 +8,14 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// databases is how many a server has by default.
+// databases is the default number of databases of a server.
 const databases = 16
 
-// copiedKey is one key of a replica.
+// copiedKey is a key of the replica.
 type copiedKey struct {
 	database int
 	name     string
-	expires  time.Time // by the master's clock; zero for never
+	expires  time.Time // by the master's clock; zero means never
 	put      func(*miniredis.RedisDB)
 }
 
@@ -35,7 +35,7 @@ func (e *engine) copyKeys() []copiedKey {
 	return keys
 }
 
-// restoreKeys puts those keys back whose time is not up. Callers hold mu.
+// restoreKeys restores the keys that have not expired. Callers hold mu.
 func (e *engine) restoreKeys(keys []copiedKey) {
 	for _, key := range keys {
 		left := key.expires.Sub(e.clock.now())
@@ -50,8 +50,8 @@ func (e *engine) restoreKeys(keys []copiedKey) {
 	}
 }
 
-// copyValue returns what puts the value of a key back. The errors that are not looked at are about
-// keys of other types. Callers hold mu.
+// copyValue returns a function that restores the value of a key. The ignored errors can occur only
+// for keys of another type. Callers hold mu.
 func (e *engine) copyValue(db *miniredis.RedisDB, key string) func(*miniredis.RedisDB) {
 	switch db.Type(key) {
 	case "string":
@@ -61,7 +61,7 @@ func (e *engine) copyValue(db *miniredis.RedisDB, key string) func(*miniredis.Re
 		return e.copyHash(db, key)
 	case "list":
 		list, _ := db.List(key)
-		list = slices.Clone(list) // the master goes on changing its own
+		list = slices.Clone(list) // the master modifies its own list
 		return func(db *miniredis.RedisDB) { _, _ = db.Push(key, list...) }
 	case "set":
 		members, _ := db.Members(key)
@@ -77,11 +77,11 @@ func (e *engine) copyValue(db *miniredis.RedisDB, key string) func(*miniredis.Re
 			}
 		}
 	default:
-		return func(*miniredis.RedisDB) {} // it has nothing that its type could be made of again
+		return func(*miniredis.RedisDB) {} // miniredis offers no way to restore other types
 	}
 }
 
-// copyHash is copyValue for a hash, whose fields may expire each at a time of its own.
+// copyHash is copyValue for a hash, whose fields have their own expiry.
 func (e *engine) copyHash(db *miniredis.RedisDB, key string) func(*miniredis.RedisDB) {
 	values, expires := map[string]string{}, map[string]time.Time{}
 	fields, _ := db.HKeys(key)
@@ -93,13 +93,13 @@ func (e *engine) copyHash(db *miniredis.RedisDB, key string) func(*miniredis.Red
 	}
 	return func(db *miniredis.RedisDB) {
 		for field, value := range values {
-			at, mortal := expires[field]
+			at, expiring := expires[field]
 			left := at.Sub(e.clock.now())
-			if mortal && left <= 0 {
+			if expiring && left <= 0 {
 				continue
 			}
 			db.HSet(key, field, value)
-			if mortal {
+			if expiring {
 				db.HExpire(key, field, left)
 			}
 		}

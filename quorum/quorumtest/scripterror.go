@@ -10,19 +10,20 @@ import (
 	"strings"
 )
 
-// scriptError is miniredis' reply to a script that raised an error: where, what, and a stack of its
-// Lua interpreter. A server's differs from it already in the first word.
+// scriptError matches the reply of miniredis to a script that raised an error: the line, the text,
+// and a stack of its Lua interpreter. The reply of a server differs even in its first word.
 var scriptError = regexp.MustCompile(`^-ERR Error compiling script \(new function\): (?:<string>)?:(\d+): (.*?) +stack traceback: `)
 
-// scriptOrigin is what miniredis adds to errors of redis.call itself, where a server says it at the end.
+// scriptOrigin matches the suffix that miniredis adds to errors of redis.call. A server adds the
+// origin to every error, in another form.
 var scriptOrigin = regexp.MustCompile(` script: [0-9a-f]{40}, &c\.$`)
 
-// errorCode is the first word of an error that a command answered.
+// errorCode matches the first word of an error reply of a command.
 var errorCode = regexp.MustCompile(`^[A-Z]{2,} `)
 
-// likeRedis gives the reply to a script that raised an error the form of Redis 7: clients tell
-// errors apart by their first word. Other replies stay as they are.
-func likeRedis(reply []byte, args []string) []byte {
+// convertScriptError converts the reply to a script that raised an error to the form of Redis 7,
+// because clients tell errors apart by their first word. It returns other replies unchanged.
+func convertScriptError(reply []byte, args []string) []byte {
 	cmd := strings.ToUpper(args[0])
 	if !strings.HasPrefix(cmd, "EVAL") || !bytes.HasPrefix(reply, []byte("-ERR ")) {
 		return reply
@@ -38,20 +39,20 @@ func likeRedis(reply []byte, args []string) []byte {
 	case !errorCode.MatchString(text):
 		text = fmt.Sprintf("ERR user_script:%s: %s", line, text)
 	}
-	return fmt.Appendf(nil, "-%s script: %s, on @user_script:%s.\r\n", text, scriptSum(cmd, args[1]), line)
+	return fmt.Appendf(nil, "-%s script: %s, on @user_script:%s.\r\n", text, scriptDigest(cmd, args[1]), line)
 }
 
-// learn has the server know a script that raised an error, as Redis does, which keeps every script that
-// it could compile. miniredis keeps those that succeeded. Callers hold mu.
-func (e *engine) learn(args []string, reply []byte) {
+// keepScript loads a script that raised an error. Redis keeps every script that it can compile, but
+// miniredis keeps only those that succeed. Callers hold mu.
+func (e *engine) keepScript(args []string, reply []byte) {
 	cmd := strings.ToUpper(args[0])
 	if (cmd == "EVAL" || cmd == "EVAL_RO") && scriptError.Match(reply) {
-		e.quietly(nil, "SCRIPT", "LOAD", args[1])
+		e.runInternally(nil, "SCRIPT", "LOAD", args[1])
 	}
 }
 
-// withLowerDigests returns a command with the digests in it in lower case: to Redis they are the same.
-func withLowerDigests(args []string) []string {
+// lowerDigests returns a command with its script digests in lower case. Redis ignores their case.
+func lowerDigests(args []string) []string {
 	var from, to int
 	switch cmd := strings.ToUpper(args[0]); {
 	case strings.HasPrefix(cmd, "EVALSHA") && len(args) > 1:
@@ -68,8 +69,8 @@ func withLowerDigests(args []string) []string {
 	return args
 }
 
-// scriptSum returns the SHA-1 by which a server knows a script.
-func scriptSum(cmd, script string) string {
+// scriptDigest returns the SHA-1 digest of a script, in lower case.
+func scriptDigest(cmd, script string) string {
 	if strings.HasPrefix(cmd, "EVALSHA") {
 		return strings.ToLower(script)
 	}

@@ -21,81 +21,81 @@ import (
 )
 
 const (
-	// chaosLongestTTL is the longest that any lock, extension or period of the run asks for. What a master must be kept
-	// out for after it forgot depends on it.
-	chaosLongestTTL = time.Second
-	chaosAttempt    = 250 * time.Millisecond
-	chaosPatience   = 1500 * time.Millisecond // the longest that a waiter waits
+	// chaosLongestTTL is the longest TTL or period that clients request. It determines how long a
+	// forgetful master must be kept out.
+	chaosLongestTTL     = time.Second
+	chaosAttemptTimeout = 250 * time.Millisecond
+	maxWait             = 1500 * time.Millisecond // the longest wait for a lock
 )
 
-// chaosSetup is what a client process is told, by the environment.
+// chaosSetup configures a client process. It is passed in the environment.
 type chaosSetup struct {
-	Holder  string
-	URLs    []string
-	Origin  clock.Instant
-	Seed    uint64
-	Number  uint64 // no two processes of a run have the same
-	Workers int
-	Names   []string // of locks
-	Periods []string // of periods for Once
-	Sample  time.Duration
-	Fencing bool
-	Guard   bool // for the longest TTL
-	Blind   bool // a broken client: it does not look at Validity
-	Lonely  bool // a broken client: it asks one master only
-	Rash    bool // a broken client: it knows of no guard
-	Sloppy  bool // a broken client: it forgets some releases
-	Mixed   bool // of a run: its clients have habits
-	Habit   chaosHabit
-	Tidy    bool          // everything that is taken is released, and TTLs are long
-	Until   time.Duration // in the run's time: what is to be done is done by then; 0 goes on until the process is to quit
+	Holder         string
+	URLs           []string
+	Origin         clock.Instant
+	Seed           uint64
+	ProcessID      uint64 // unique among the processes of a run
+	Workers        int
+	Names          []string // names of locks
+	Periods        []string // names of periods for Once
+	Sample         time.Duration
+	Fencing        bool
+	Guard          bool // the restart guard is on, for the longest TTL
+	IgnoreValidity bool // a broken client: it does not check Validity
+	SingleMaster   bool // a broken client: it uses only one master
+	NoGuard        bool // a broken client: it has no restart guard
+	SkipReleases   bool // a broken client: it skips some releases
+	VaryClients    bool // for a run: its clients have different options
+	Client         chaosClientOptions
+	Tidy           bool          // every lock is released, and TTLs are long
+	Until          time.Duration // when the workers stop, in the time of the run; 0 means when the process stops
 }
 
 const chaosVariable = "REDLOCK_TEST_CHAOS"
 
-// options are for many contenders on a small machine whose masters fail all the time.
+// options returns options for many contenders on a small machine with failing masters.
 func (s chaosSetup) options() *quorum.Options {
 	opts := &quorum.Options{
-		AttemptTimeout: chaosAttempt, MinBackoff: 5 * time.Millisecond, MaxBackoff: 100 * time.Millisecond,
+		AttemptTimeout: chaosAttemptTimeout, MinBackoff: 5 * time.Millisecond, MaxBackoff: 100 * time.Millisecond,
 		Fencing: s.Fencing,
 	}
-	if s.Guard && !s.Rash {
+	if s.Guard && !s.NoGuard {
 		opts.RestartGuard = s.longestTTL()
 	}
 	return opts
 }
 
-// TestChaosClient is a client process of TestChaos. It is nothing to run by itself.
+// TestChaosClient is the client process of TestChaos. It does nothing otherwise.
 func TestChaosClient(t *testing.T) {
 	text := os.Getenv(chaosVariable)
 	if text == "" {
-		return // started by go test with the others; TestChaos starts it in a process of its own
+		return // this is not a client process
 	}
 	var setup chaosSetup
 	require.NoError(t, json.Unmarshal([]byte(text), &setup))
-	j := &journal{origin: setup.Origin, out: os.NewFile(3, "events")} // the first of exec.Cmd's ExtraFiles
+	j := &journal{origin: setup.Origin, out: os.NewFile(3, "events")} // the first of the ExtraFiles of exec.Cmd
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // its end is the sign to quit, and comes when the test is gone too
+		_, _ = io.Copy(io.Discard, os.Stdin) // EOF means stop; it also comes when the test dies
 		cancel()
 	}()
 	stop := make(chan struct{})
 	var tasks errgroup.Group
-	tasks.Go(func() error { j.calm.watch(j.now, stop); return nil })
+	tasks.Go(func() error { j.stalls.watch(j.now, stop); return nil })
 	before := runtime.NumGoroutine()
 
 	o, err := setup.open(j)
 	require.NoError(t, err)
 	runChaosClient(ctx, j, setup, o.locks)
 	if err := o.close(); err != nil {
-		j.wrong("close: %v", err)
+		j.violation("close: %v", err)
 	}
 	j.write(chaosEvent{Kind: eventClosed, Count: goroutinesOver(before)})
 	close(stop)
 	require.NoError(t, tasks.Wait())
 }
 
-// runChaosClient has its workers use locks until ctx ends, or for as long as they are told to.
+// runChaosClient runs the workers until ctx ends, or until setup.Until.
 func runChaosClient(ctx context.Context, j *journal, setup chaosSetup, locks *quorum.Manager) {
 	if setup.Until > 0 {
 		whole := ctx
@@ -104,24 +104,24 @@ func runChaosClient(ctx context.Context, j *journal, setup chaosSetup, locks *qu
 		defer cancel()
 		defer func() {
 			j.outcome(idleOutcome)
-			<-whole.Done() // a Manager that is being closed repeats no releases
+			<-whole.Done() // a Manager that is closing repeats no releases
 		}()
 	}
 	var workers errgroup.Group
 	for i := range setup.Workers {
 		w := &chaosWorker{
 			journal: j, setup: setup, locks: locks,
-			random: rand.New(rand.NewPCG(setup.Seed, setup.Number<<16|uint64(i))),
+			random: rand.New(rand.NewPCG(setup.Seed, setup.ProcessID<<16|uint64(i))),
 		}
 		workers.Go(func() error { w.run(ctx); return nil })
 	}
 	if setup.Sample > 0 {
 		workers.Go(func() error { sampleProcess(ctx, j, setup.Sample); return nil })
 	}
-	_ = workers.Wait() // they return no error
+	_ = workers.Wait() // workers return no errors
 }
 
-// goroutinesOver returns how many goroutines there are above a number, once that no longer changes for the better.
+// goroutinesOver returns how many goroutines remain above a number, after giving them time to end.
 func goroutinesOver(before int) int {
 	var n int
 	for range 100 {
@@ -133,7 +133,7 @@ func goroutinesOver(before int) int {
 	return n
 }
 
-// sampleProcess tells now and then how much memory is in use, and how many goroutines.
+// sampleProcess periodically reports the memory in use and the number of goroutines.
 func sampleProcess(ctx context.Context, j *journal, every time.Duration) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -150,7 +150,7 @@ func sampleProcess(ctx context.Context, j *journal, every time.Duration) {
 	}
 }
 
-// chaosWorker does one thing with a lock after the other.
+// chaosWorker uses locks, one after the other.
 type chaosWorker struct {
 	journal *journal
 	setup   chaosSetup
@@ -159,23 +159,23 @@ type chaosWorker struct {
 }
 
 func (w *chaosWorker) run(ctx context.Context) {
-	deeds := []struct {
+	actions := []struct {
 		weight int
 		do     func(context.Context)
 	}{
-		{24, w.try}, {24, w.wait}, {3, w.keepExtending}, {2, w.renew}, {3, w.do}, {4, w.once},
-		{1, w.releaseLate}, {1, w.abandon}, {2, w.inspect},
+		{24, w.tryAcquire}, {24, w.acquireAndUse}, {3, w.extendRepeatedly}, {2, w.renew}, {3, w.do}, {4, w.once},
+		{1, w.releaseLate}, {1, w.letExpire}, {2, w.inspect},
 	}
 	if w.setup.Tidy {
-		deeds = slices.Delete(deeds, 5, 8) // those that have a key go by itself
+		actions = slices.Delete(actions, 5, 8) // those that let a key expire
 	}
 	total := 0
-	for _, d := range deeds {
+	for _, d := range actions {
 		total += d.weight
 	}
 	for ctx.Err() == nil {
 		pick := w.random.IntN(total)
-		for _, d := range deeds {
+		for _, d := range actions {
 			if pick -= d.weight; pick < 0 {
 				d.do(ctx)
 				break
@@ -189,20 +189,20 @@ func (w *chaosWorker) upTo(d time.Duration) time.Duration {
 	return time.Duration(w.random.Int64N(int64(d)))
 }
 
-// ttl is a whole number of milliseconds, as the masters count.
+// ttl draws a TTL in whole milliseconds.
 func (w *chaosWorker) ttl() time.Duration {
 	longest := w.setup.longestTTL()
 	return (longest/5 + w.upTo(longest*4/5)).Truncate(time.Millisecond)
 }
 
-// spell is how much of a TTL a worker has time for.
-func spell(ttl time.Duration) time.Duration { return min(ttl, chaosLongestTTL) }
+// workTime returns how much of a TTL a worker may spend.
+func workTime(ttl time.Duration) time.Duration { return min(ttl, chaosLongestTTL) }
 
 func (w *chaosWorker) name() string { return w.setup.Names[w.random.IntN(len(w.setup.Names))] }
 
-// usage is how long a lock is used: mostly for a moment.
-func (w *chaosWorker) usage(ttl time.Duration) time.Duration {
-	ttl = spell(ttl)
+// useTime draws how long a lock is used. It is mostly short.
+func (w *chaosWorker) useTime(ttl time.Duration) time.Duration {
+	ttl = workTime(ttl)
 	switch w.random.IntN(30) {
 	case 0:
 		return w.upTo(2 * ttl)
@@ -219,46 +219,46 @@ func (w *chaosWorker) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (w *chaosWorker) hold(l *quorum.Lock, ttl time.Duration, renewed bool, bound time.Duration) *tenure {
-	t := &tenure{journal: w.journal, lock: l, renewed: renewed, bound: bound, blind: w.setup.Blind, lost: l.Lost()}
-	t.begin(ttl)
+func (w *chaosWorker) hold(l *quorum.Lock, ttl time.Duration, renewed bool, bound time.Duration) *heldLock {
+	t := &heldLock{journal: w.journal, lock: l, renewed: renewed, bound: bound, ignoreValidity: w.setup.IgnoreValidity, lost: l.Lost()}
+	t.start(ttl)
 	return t
 }
 
-// try makes one attempt, on a context that may end at any moment of it.
-func (w *chaosWorker) try(ctx context.Context) {
-	call, cancel := w.brittle(ctx)
+// tryAcquire makes one attempt, with a context that may end at any time during it.
+func (w *chaosWorker) tryAcquire(ctx context.Context) {
+	call, cancel := w.shortContext(ctx)
 	defer cancel()
 	ttl := w.ttl()
-	began := w.journal.now()
+	start := w.journal.now()
 	l, err := w.locks.TryAcquire(call, w.name(), ttl)
-	// A failed attempt waits for what it was granted to be rolled back, for as long again and a little.
-	w.journal.checkTook("try", began, w.journal.now()-began, 2*chaosAttempt)
+	// A failed attempt also waits until its grants are rolled back, for about as long again.
+	w.journal.checkTook("try", start, w.journal.now()-start, 2*chaosAttemptTimeout)
 	if err != nil {
-		w.refused(call, "try", err)
+		w.checkFailure(call, "try", err)
 		return
 	}
 	w.journal.outcome("try: held")
 	t := w.hold(l, ttl, false, 0)
-	t.work(ctx, w.usage(ttl))
+	t.use(ctx, w.useTime(ttl))
 	w.release(ctx, t)
 }
 
-// brittle returns a context that, one time in five, ends within the time that an attempt takes.
-func (w *chaosWorker) brittle(ctx context.Context) (context.Context, context.CancelFunc) {
+// shortContext returns a context that, one time in five, ends within the duration of an attempt.
+func (w *chaosWorker) shortContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	if w.random.IntN(5) > 0 {
 		return context.WithCancel(ctx)
 	}
 	return context.WithTimeout(ctx, w.upTo(5*time.Millisecond))
 }
 
-// release releases on a context that, one time in four, has ended already.
-func (w *chaosWorker) release(ctx context.Context, t *tenure) {
-	if w.setup.Sloppy && w.random.IntN(20) == 0 {
-		t.quit()
+// release releases the lock. One time in four, the context has already ended.
+func (w *chaosWorker) release(ctx context.Context, t *heldLock) {
+	if w.setup.SkipReleases && w.random.IntN(20) == 0 {
+		t.end()
 		return
 	}
-	call, cancel := context.WithCancel(context.WithoutCancel(ctx)) // also when the process is to quit
+	call, cancel := context.WithCancel(context.WithoutCancel(ctx)) // also while the process is stopping
 	defer cancel()
 	if w.random.IntN(4) == 0 {
 		cancel()
@@ -266,128 +266,128 @@ func (w *chaosWorker) release(ctx context.Context, t *tenure) {
 	t.release(call)
 }
 
-// acquire waits for a lock, for so long as it has the patience. It returns nil if that was not long enough.
-func (w *chaosWorker) acquire(ctx context.Context, ttl, bound time.Duration, opts ...quorum.AcquireOption) *tenure {
-	patience := w.upTo(chaosPatience)
-	call, cancel := context.WithTimeout(ctx, patience)
+// acquire waits for a lock for a random time. It returns nil if it did not get the lock.
+func (w *chaosWorker) acquire(ctx context.Context, ttl, bound time.Duration, opts ...quorum.AcquireOption) *heldLock {
+	timeout := w.upTo(maxWait)
+	call, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	began := w.journal.now()
+	start := w.journal.now()
 	l, err := w.locks.Acquire(call, w.name(), ttl, opts...)
-	w.journal.checkTook("acquire", began, w.journal.now()-began, patience)
+	w.journal.checkTook("acquire", start, w.journal.now()-start, timeout)
 	if err != nil {
-		w.refused(call, "acquire", err)
+		w.checkFailure(call, "acquire", err)
 		return nil
 	}
 	w.journal.outcome("acquire: held")
 	return w.hold(l, ttl, len(opts) > 0, bound)
 }
 
-func (w *chaosWorker) wait(ctx context.Context) {
+func (w *chaosWorker) acquireAndUse(ctx context.Context) {
 	ttl := w.ttl()
 	if t := w.acquire(ctx, ttl, 0); t != nil {
-		t.work(ctx, w.usage(ttl))
+		t.use(ctx, w.useTime(ttl))
 		w.release(ctx, t)
 	}
 }
 
-// keepExtending keeps a lock by hand, not always in time.
-func (w *chaosWorker) keepExtending(ctx context.Context) {
+// extendRepeatedly extends a lock by hand, not always in time.
+func (w *chaosWorker) extendRepeatedly(ctx context.Context) {
 	ttl := w.ttl()
 	t := w.acquire(ctx, ttl, 0)
 	if t == nil {
 		return
 	}
 	for range 1 + w.random.IntN(4) {
-		t.work(ctx, w.upTo(spell(ttl)*2/3))
-		call, cancel := w.brittle(ctx)
-		t.extend(call, w.ttl()) // shorter than what is left, too, which must not shorten it
+		t.use(ctx, w.upTo(workTime(ttl)*2/3))
+		call, cancel := w.shortContext(ctx)
+		t.extend(call, w.ttl()) // may be less than is left, which must not shorten the window
 		cancel()
 	}
 	w.release(ctx, t)
 }
 
-// renew has a lock kept alive, half of the times not for ever.
+// renew uses AutoRenew, half of the time with a bound.
 func (w *chaosWorker) renew(ctx context.Context) {
 	ttl, bound := w.ttl(), time.Duration(0)
 	if w.random.IntN(2) == 0 {
 		bound = ttl + w.upTo(ttl)
 	}
 	if t := w.acquire(ctx, ttl, bound, quorum.AutoRenew(bound)); t != nil {
-		t.work(ctx, w.upTo(3*spell(ttl)))
+		t.use(ctx, w.upTo(3*workTime(ttl)))
 		w.release(ctx, t)
 	}
 }
 
 func (w *chaosWorker) do(ctx context.Context) {
 	ttl, ran := w.ttl(), false
-	call, cancel := context.WithTimeout(ctx, w.upTo(chaosPatience))
+	call, cancel := context.WithTimeout(ctx, w.upTo(maxWait))
 	defer cancel()
 	err := w.locks.Do(call, w.name(), ttl, func(held context.Context, l *quorum.Lock) error {
 		ran = true
 		t := w.hold(l, ttl, true, 0)
-		t.work(held, w.upTo(2*spell(ttl)))
+		t.use(held, w.upTo(2*workTime(ttl)))
 		if cause := context.Cause(held); errors.Is(cause, quorum.ErrLost) && l.Validity() > 0 {
-			w.journal.wrong("do: its context ended by %v, but: %v", cause, l)
+			w.journal.violation("do: context ended with %v, but the lock is valid: %v", cause, l)
 		} else if cause == nil && l.Validity() <= 0 && held.Err() == nil {
-			w.journal.wrong("do: its context has not ended, but: %v", l)
+			w.journal.violation("do: context has not ended, but the lock is not valid: %v", l)
 		}
-		t.quit() // Do releases it, and not before this function returns
+		t.end() // Do releases the lock after this function returns
 		return nil
 	})
 	switch {
 	case !ran:
-		w.refused(call, "do", err)
+		w.checkFailure(call, "do", err)
 	case err == nil, errors.Is(err, quorum.ErrLost), errors.Is(err, quorum.ErrNoQuorum), isContextError(err) && call.Err() != nil:
-		w.journal.outcome("do: %s", verdictOf(err))
+		w.journal.outcome("do: %s", outcomeOf(err))
 	default:
-		w.journal.wrong("do: unexpected error %v", err)
+		w.journal.violation("do: unexpected error %v", err)
 	}
 }
 
-// once takes a period. Nobody else may run in it: it is a hold as long as the period.
+// once takes a period with Once. Since no other may run in it, it is a hold as long as the period.
 func (w *chaosWorker) once(ctx context.Context) {
 	period := w.ttl()
 	name := w.setup.Periods[w.random.IntN(len(w.setup.Periods))]
-	began := w.journal.now()
+	start := w.journal.now()
 	ran, err := w.locks.Once(ctx, name, period, func(context.Context) error {
 		id, now := w.journal.ids.Add(1), w.journal.now()
 		w.journal.write(chaosEvent{
-			Kind: eventHeld, ID: id, Name: name, Begun: began, From: now, Until: began + clock.DefaultDrift.Window(period),
+			Kind: eventHeld, ID: id, Name: name, Begun: start, From: now, Until: start + clock.DefaultDrift.Window(period),
 		})
 		return nil
 	})
-	w.journal.checkTook("once", began, w.journal.now()-began, period/2+2*chaosAttempt)
+	w.journal.checkTook("once", start, w.journal.now()-start, period/2+2*chaosAttemptTimeout)
 	switch {
 	case ran && err != nil:
-		w.journal.wrong("once: it ran without an error, but: %v", err)
+		w.journal.violation("once: the function returned no error, but Once returned: %v", err)
 	case err != nil:
-		w.refused(ctx, "once", err)
+		w.checkFailure(ctx, "once", err)
 	case ran:
 		w.journal.outcome("once: ran")
 	default:
-		w.journal.outcome("once: another has the period")
+		w.journal.outcome("once: period taken")
 	}
 }
 
-// releaseLate releases a lock whose window is over.
+// releaseLate releases a lock after its window has closed.
 func (w *chaosWorker) releaseLate(ctx context.Context) {
 	ttl := w.ttl() / 2
 	if t := w.acquire(ctx, ttl, 0); t != nil {
-		t.work(ctx, 2*ttl)
+		t.use(ctx, 2*ttl)
 		w.release(ctx, t)
 	}
 }
 
-// abandon leaves a lock to expire.
-func (w *chaosWorker) abandon(ctx context.Context) {
+// letExpire does not release the lock.
+func (w *chaosWorker) letExpire(ctx context.Context) {
 	ttl := w.ttl() / 2
 	if t := w.acquire(ctx, ttl, 0); t != nil {
-		t.work(ctx, 2*ttl)
-		t.quit()
+		t.use(ctx, 2*ttl)
+		t.end()
 	}
 }
 
-// inspect looks at a lock that it holds all the while.
+// inspect inspects a lock that it holds throughout.
 func (w *chaosWorker) inspect(ctx context.Context) {
 	t := w.acquire(ctx, w.setup.longestTTL(), 0)
 	if t == nil {
@@ -396,28 +396,28 @@ func (w *chaosWorker) inspect(ctx context.Context) {
 	seen, err := w.locks.Inspect(ctx, t.lock.Name())
 	switch {
 	case err != nil && !errors.Is(err, quorum.ErrNoQuorum):
-		w.journal.wrong("inspect: unexpected error %v", err)
-	case err != nil || !t.look():
+		w.journal.violation("inspect: unexpected error %v", err)
+	case err != nil || !t.check():
 	case seen.State == quorum.StateFree, seen.Holder != "" && seen.Holder != t.lock.Token():
-		t.deny(fmt.Sprintf("inspect: %v", seen))
+		t.recordDenied(fmt.Sprintf("inspect: %v", seen))
 	}
-	w.journal.outcome("inspect: %s", verdictOf(err))
+	w.journal.outcome("inspect: %s", outcomeOf(err))
 	w.release(ctx, t)
 }
 
-// refused checks what an acquisition that failed tells of it.
-func (w *chaosWorker) refused(ctx context.Context, op string, err error) {
+// checkFailure checks the error of a failed acquisition.
+func (w *chaosWorker) checkFailure(ctx context.Context, op string, err error) {
 	taken, noQuorum := errors.Is(err, quorum.ErrTaken), errors.Is(err, quorum.ErrNoQuorum)
 	var failure *quorum.AttemptError
 	switch {
 	case taken == noQuorum, errors.Is(err, quorum.ErrLost), errors.Is(err, quorum.ErrClosed), !errors.As(err, &failure):
-		w.journal.wrong("%s: unexpected error %v", op, err)
+		w.journal.violation("%s: unexpected error %v", op, err)
 	case taken != (failure.Count(quorum.Taken) > len(failure.Masters)-failure.Quorum):
-		w.journal.wrong("%s: ErrTaken is told if and only if no attempt could win: %v", op, err)
+		w.journal.violation("%s: ErrTaken does not agree with the outcomes: %v", op, err)
 	case ctx.Err() == nil && isContextError(err):
-		w.journal.wrong("%s: a context error that is not the caller's: %v", op, err)
+		w.journal.violation("%s: context error although the context has not ended: %v", op, err)
 	case ctx.Err() != nil && !errors.Is(err, ctx.Err()) && op != "try" && op != "once":
-		w.journal.wrong("%s: the context's end is not told: %v", op, err)
+		w.journal.violation("%s: error does not report the end of the context: %v", op, err)
 	}
-	w.journal.outcome("%s: %s", op, verdictOf(err))
+	w.journal.outcome("%s: %s", op, outcomeOf(err))
 }

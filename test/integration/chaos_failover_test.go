@@ -9,7 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// replication is what two masters of a fleet do to each other. Addresses are those in the fleet's own network.
+// replication controls the replication of a master. Masters address each other in the network of
+// their fleet.
 type replication struct {
 	master *Master
 	client *redis.Client
@@ -23,7 +24,8 @@ func replicationOf(m *Master) *replication {
 
 func (r *replication) close() { _ = r.client.Close() }
 
-// follow makes a replica of a master, and returns once it has the other's data in the place of its own.
+// follow makes the master a replica of another one. It returns once the data of the other has
+// replaced its own.
 func (r *replication) follow(ctx context.Context, other *Master) error {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
@@ -39,10 +41,11 @@ func (r *replication) follow(ctx context.Context, other *Master) error {
 			err = sleep(ctx, 5*time.Millisecond)
 		}
 	}
-	return r.master.failed("follow "+other.name+" with", err)
+	return r.master.wrapErr("follow "+other.name+" with", err)
 }
 
-// lead makes a master of a replica, and returns once its append-only file has what it got from the other.
+// lead makes a replica a master. It returns once the append-only file contains the data of the
+// other master.
 func (r *replication) lead(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), actionTimeout)
 	defer cancel()
@@ -60,7 +63,7 @@ func (r *replication) lead(ctx context.Context) error {
 			err = sleep(ctx, 5*time.Millisecond)
 		}
 	}
-	return r.master.failed("promote", err)
+	return r.master.wrapErr("promote", err)
 }
 
 func (r *replication) info(ctx context.Context, section, field string) (value string, err error) {
@@ -73,10 +76,10 @@ func (r *replication) info(ctx context.Context, section, field string) (value st
 			return strings.TrimSpace(value), nil
 		}
 	}
-	return "", fmt.Errorf("INFO %s tells no %s", section, field)
+	return "", fmt.Errorf("INFO %s has no %s", section, field)
 }
 
-// identity is what the restart guard tells a master by.
+// identity returns the IDs by which the restart guard identifies a master.
 func (r *replication) identity(ctx context.Context) (run, data string, err error) {
 	if run, err = r.info(ctx, "server", "run_id"); err == nil {
 		data, err = r.info(ctx, "replication", "master_replid")
@@ -84,9 +87,10 @@ func (r *replication) identity(ctx context.Context) (run, data string, err error
 	return run, data, err
 }
 
-// failOver has a spare get a master's data, take the master's place after a while in which it got no more, and give it
-// back at once: the same process goes on with what the spare had. during is called when the spare has its data, and
-// returns when the master is to be replaced. The result is when the master forgot.
+// failOver simulates a failover and back. The spare gets the data of the master, and then nothing
+// more for a while. Then it replaces the master and hands the role back at once, so the same
+// process continues with the data of the spare. failOver calls during when the spare has its data;
+// the master is replaced when during returns. The result says when the master forgot.
 func failOver(ctx context.Context, m, spare *Master, now func() time.Duration, during func()) (forgot gap, err error) {
 	master, replica := replicationOf(m), replicationOf(spare)
 	defer master.close()
@@ -104,7 +108,7 @@ func failOver(ctx context.Context, m, spare *Master, now func() time.Duration, d
 	}
 	from := now()
 	err = master.follow(ctx, spare)
-	if err2 := master.lead(ctx); err == nil { // whatever happened, it is to be a master again
+	if err2 := master.lead(ctx); err == nil { // even after an error, it must become a master again
 		err = err2
 	}
 	if err != nil {
@@ -112,20 +116,21 @@ func failOver(ctx context.Context, m, spare *Master, now func() time.Duration, d
 	}
 	sameRun, otherData, err := master.identity(ctx)
 	if err == nil && (run != sameRun || data == otherData) {
-		err = m.failed("fail over", fmt.Errorf("was %s.%s, is %s.%s", run, data, sameRun, otherData))
+		err = m.wrapErr("fail over", fmt.Errorf("was %s.%s, is %s.%s", run, data, sameRun, otherData))
 	}
 	return gap{from, now()}, err
 }
 
-// withFailover has masters copy their data to a replica at once. The default is to wait for more replicas for 5 s.
+// withFailover makes masters copy their data to a replica at once. By default they wait 5 s for
+// more replicas.
 func withFailover() MasterOption { return WithArgs("--repl-diskless-sync-delay", "0") }
 
-// failOver has a master lose what it granted in the last moments, though its process lives on.
+// failOver makes a master lose its last grants, although its process lives on.
 func (r *chaosRun) failOver(ctx context.Context, f chaosFault, i int) error {
 	forgot, err := failOver(ctx, r.masters[i], r.spares[i], r.clock.now, func() { _ = sleep(ctx, f.For) })
 	if err != nil {
 		return err
 	}
-	r.record.forgot(forgot.from, forgot.to)
+	r.record.recordForget(forgot.from, forgot.to)
 	return nil
 }

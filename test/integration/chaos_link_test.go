@@ -18,48 +18,49 @@ import (
 	"github.com/quorumlock/redlock/clock"
 )
 
-// A link is the network between one client process and one master: a proxy that can do what Docker's cannot, which is
-// to be slow and to swallow what is sent without closing anything.
+// A link is the network between a client process and a master. It is a proxy that can do what that
+// of Docker cannot: be slow, and hold back data without closing connections.
 //
-// What a hole swallows is not lost but late: it is delivered when the hole is gone, as TCP does after a partition, also
-// when the client has long given up. So requests are carried out late, and answers arrive late. A cut loses them.
+// Data that is held back is late, not lost. As with TCP after a partition, it is delivered when the
+// fault ends, even if the client has given up long before. So requests are executed late, and
+// replies arrive late. Only a cut loses data.
 type link struct {
 	target   string
 	listener net.Listener
 	tasks    sync.WaitGroup
 
-	mu      sync.Mutex // guards all below
+	mu      sync.Mutex // guards the fields below
 	traffic traffic
-	changed chan struct{} // closed at each change of traffic
-	pairs   map[*pair]struct{}
+	changed chan struct{} // closed when traffic changes
+	pairs   map[*connPair]struct{}
 	random  *rand.Rand
-	waiting int         // chunks of requests that were read, and have yet to be passed on
-	late    []lateChunk // of requests
+	pending int         // number of request chunks read but not forwarded
+	late    []lateChunk // late request chunks
 }
 
-// lateChunk is what a client sent, and what reached the master long after.
+// lateChunk is a chunk of requests that reached the master late.
 type lateChunk struct {
 	sent, arrived clock.Instant
 	bytes         []byte
 }
 
-// noticeablyLate is longer than a client waits that repeats what was not answered.
-const noticeablyLate = chaosAttempt / 2
+// noticeablyLate is longer than a client with retries waits before it repeats a request.
+const noticeablyLate = chaosAttemptTimeout / 2
 
-// traffic is what becomes of bytes on a link. The zero value lets them pass.
+// traffic describes what a link does to data. The zero value forwards everything at once.
 type traffic struct {
-	cut               bool          // connections are reset, new ones too
-	requests, answers bool          // these are held back: a hole
-	delay, maxJitter  time.Duration // of each chunk, in each direction
-	straggle          time.Duration // some chunks of requests are held back for up to this long, each with its connection
+	cut                       bool          // reset all connections, including new ones
+	holdRequests, holdReplies bool          // hold back requests or replies
+	delay, maxJitter          time.Duration // per chunk and direction
+	straggle                  time.Duration // hold back some request chunks, and their connections, for up to this long
 }
 
-// stragglers is how many chunks of requests there are for each that straggles. What comes on other connections
-// overtakes it, such as the second try of what it asks for.
+// stragglers is the number of request chunks per chunk that straggles. Chunks on other connections,
+// such as a retry of the same request, overtake it.
 const stragglers = 20
 
-// pair is one connection: the client's, and the one to the master that it is joined with.
-type pair struct {
+// connPair is a connection of a client and the connection to the master that it is joined to.
+type connPair struct {
 	client, server net.Conn
 	done           chan struct{}
 	once           sync.Once
@@ -71,7 +72,7 @@ func newLink(tb testing.TB, target string, seed, number uint64) *link {
 	require.NoError(tb, err)
 	l := &link{
 		target: target, listener: listener,
-		changed: make(chan struct{}), pairs: map[*pair]struct{}{},
+		changed: make(chan struct{}), pairs: map[*connPair]struct{}{},
 		random: rand.New(rand.NewPCG(seed, number)),
 	}
 	l.tasks.Go(l.accept)
@@ -79,7 +80,7 @@ func newLink(tb testing.TB, target string, seed, number uint64) *link {
 	return l
 }
 
-// url returns where a client reaches the master by this link.
+// url returns the URL of the master through this link.
 func (l *link) url() string { return "redis://" + l.listener.Addr().String() }
 
 func (l *link) close() {
@@ -88,8 +89,8 @@ func (l *link) close() {
 	l.tasks.Wait()
 }
 
-// set changes what becomes of the traffic. When a cut returns, nothing that was under way can arrive any more at the
-// client; what the master has in its socket it may yet carry out.
+// set changes the traffic. When it returns after a cut, no earlier data can reach the client
+// anymore. The master may still execute what is in its socket.
 func (l *link) set(now traffic) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,21 +120,21 @@ func (l *link) serve(client net.Conn) {
 		reset(client)
 		return
 	}
-	p := &pair{client: client, server: server, done: make(chan struct{})}
+	p := &connPair{client: client, server: server, done: make(chan struct{})}
 	if !l.admit(p) {
 		p.reset()
 		return
 	}
 	l.tasks.Go(func() { l.pump(p, server, client, func(chunk []byte) bool { return l.passRequest(p, chunk) }) })
 	l.pump(p, client, server, func([]byte) bool {
-		return l.pass(p, func(t traffic) bool { return t.answers }, false)
+		return l.pass(p, func(t traffic) bool { return t.holdReplies }, false)
 	})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.pairs, p)
 }
 
-func (l *link) admit(p *pair) bool {
+func (l *link) admit(p *connPair) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.traffic.cut {
@@ -143,9 +144,9 @@ func (l *link) admit(p *pair) bool {
 	return true
 }
 
-// pump moves bytes one way until either end closes.
-func (l *link) pump(p *pair, to io.Writer, from io.Reader, pass func(chunk []byte) bool) {
-	// In good order: a reset could take what is late with it.
+// pump forwards data in one direction until either end closes.
+func (l *link) pump(p *connPair, to io.Writer, from io.Reader, pass func(chunk []byte) bool) {
+	// Close gracefully, because a reset could discard late data.
 	defer p.end(func(c net.Conn) { _ = c.Close() })
 	buffer := make([]byte, 32<<10)
 	for {
@@ -161,12 +162,12 @@ func (l *link) pump(p *pair, to io.Writer, from io.Reader, pass func(chunk []byt
 	}
 }
 
-// passRequest is pass for what a client sends, and takes down what becomes late by it.
-func (l *link) passRequest(p *pair, chunk []byte) bool {
+// passRequest is pass for requests. It records the chunks that it delays.
+func (l *link) passRequest(p *connPair, chunk []byte) bool {
 	sent := clock.System().Now()
-	l.wait(+1)
-	defer l.wait(-1)
-	ok := l.pass(p, func(t traffic) bool { return t.requests }, true)
+	l.addPending(+1)
+	defer l.addPending(-1)
+	ok := l.pass(p, func(t traffic) bool { return t.holdRequests }, true)
 	if arrived := clock.System().Now(); ok && arrived.Sub(sent) > noticeablyLate {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -175,29 +176,29 @@ func (l *link) passRequest(p *pair, chunk []byte) bool {
 	return ok
 }
 
-func (l *link) wait(n int) {
+func (l *link) addPending(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.waiting += n
+	l.pending += n
 }
 
-// underway returns how many chunks of requests are held back yet.
-func (l *link) underway() int {
+// pendingRequests returns the number of request chunks that are held back.
+func (l *link) pendingRequests() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.waiting
+	return l.pending
 }
 
-// lateRequests returns what reached the master late.
+// lateRequests returns the requests that reached the master late.
 func (l *link) lateRequests() []lateChunk {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.late)
 }
 
-// pass waits for as long as the traffic is to wait. It returns false if the connection is closed meanwhile. What
-// straggles does so for its time, whatever else becomes of the traffic.
-func (l *link) pass(p *pair, held func(traffic) bool, request bool) bool {
+// pass waits as long as the traffic says. It returns false if the connection closes in the
+// meantime. A straggling chunk waits its full time even if the traffic changes.
+func (l *link) pass(p *connPair, held func(traffic) bool, request bool) bool {
 	for {
 		l.mu.Lock()
 		now, changed := l.traffic, l.changed
@@ -228,9 +229,9 @@ func (l *link) pass(p *pair, held func(traffic) bool, request bool) bool {
 	}
 }
 
-func (p *pair) reset() { p.end(reset) }
+func (p *connPair) reset() { p.end(reset) }
 
-func (p *pair) end(how func(net.Conn)) {
+func (p *connPair) end(how func(net.Conn)) {
 	p.once.Do(func() {
 		close(p.done)
 		how(p.client)
@@ -238,7 +239,7 @@ func (p *pair) end(how func(net.Conn)) {
 	})
 }
 
-// reset closes a connection so that its other end learns of an error, not of an end in good order.
+// reset closes a connection so that the other end sees an error instead of EOF.
 func reset(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -246,13 +247,12 @@ func reset(c net.Conn) {
 	_ = c.Close()
 }
 
-// TestChaosLink shows that each kind of bad network really happens, and really ends.
-func TestChaosLink(t *testing.T) {
+func TestLinkFaultsHappenAndEnd(t *testing.T) {
 	m := masters(t)[0]
 	l := newLink(t, m.Addr(), 1, 1)
 	c := redis.NewClient(&redis.Options{
 		Addr: l.listener.Addr().String(), ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
-		ReadTimeout: hang, PoolSize: 1,
+		ReadTimeout: hangTimeout, PoolSize: 1,
 	})
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	direct := dial(t, m)
@@ -260,38 +260,38 @@ func TestChaosLink(t *testing.T) {
 	arrived := func(key string) bool { return direct.Exists(t.Context(), key).Val() == 1 }
 	require.NoError(t, set("open"))
 
-	l.set(traffic{requests: true})
+	l.set(traffic{holdRequests: true})
 	require.ErrorIs(t, set("late"), os.ErrDeadlineExceeded)
 	require.False(t, arrived("late"))
 	l.set(traffic{})
-	require.Eventually(t, func() bool { return arrived("late") }, soon, 5*time.Millisecond, "what a hole swallows is late")
+	require.Eventually(t, func() bool { return arrived("late") }, waitLimit, 5*time.Millisecond, "held-back requests must arrive late")
 	require.NoError(t, set("open"))
 
-	l.set(traffic{answers: true})
+	l.set(traffic{holdReplies: true})
 	require.ErrorIs(t, set("unanswered"), os.ErrDeadlineExceeded)
-	require.True(t, arrived("unanswered"), "carried out, and nobody told so")
+	require.True(t, arrived("unanswered"), "the request must be executed without a reply")
 	l.set(traffic{})
 	require.NoError(t, set("open"))
 
-	l.set(traffic{delay: hang / 4})
-	began := time.Now()
+	l.set(traffic{delay: hangTimeout / 4})
+	start := time.Now()
 	require.NoError(t, set("slow"))
-	require.GreaterOrEqual(t, time.Since(began), hang/2, "there and back")
+	require.GreaterOrEqual(t, time.Since(start), hangTimeout/2, "both directions must be delayed")
 
-	l.set(traffic{straggle: hang})
+	l.set(traffic{straggle: hangTimeout})
 	impatient := redis.NewClient(&redis.Options{
-		Addr: l.listener.Addr().String(), ReadTimeout: hang / 20, MaxRetries: 2, MinRetryBackoff: -1, MaxRetryBackoff: -1,
+		Addr: l.listener.Addr().String(), ReadTimeout: hangTimeout / 20, MaxRetries: 2, MinRetryBackoff: -1, MaxRetryBackoff: -1,
 	})
 	t.Cleanup(func() { require.NoError(t, impatient.Close()) })
 	for i := 0; len(l.lateRequests()) < 4; i++ {
 		key := fmt.Sprint("straggler-", i)
-		_ = impatient.Set(t.Context(), key, "v", 0).Err() // with bad luck none of the tries arrives in time
+		_ = impatient.Set(t.Context(), key, "v", 0).Err() // all tries may be late
 		require.NoError(t, direct.Del(t.Context(), key).Err())
 	}
 	l.set(traffic{})
-	require.Eventually(t, func() bool { return l.underway() == 0 }, soon, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return l.pendingRequests() == 0 }, waitLimit, 5*time.Millisecond)
 	require.Eventually(t, func() bool { return len(direct.Keys(t.Context(), "straggler-*").Val()) > 0 },
-		soon, 5*time.Millisecond, "a first try arrives after a second one that was answered")
+		waitLimit, 5*time.Millisecond, "a request must arrive after its retry was answered")
 
 	l.set(traffic{cut: true})
 	err := set("cut")
@@ -299,5 +299,5 @@ func TestChaosLink(t *testing.T) {
 	require.False(t, errors.Is(err, os.ErrDeadlineExceeded))
 	require.False(t, arrived("cut"))
 	l.set(traffic{})
-	require.Eventually(t, func() bool { return set("open") == nil }, soon, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return set("open") == nil }, waitLimit, 5*time.Millisecond)
 }

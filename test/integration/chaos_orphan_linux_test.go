@@ -5,6 +5,6 @@ import (
 	"syscall"
 )
 
-// dieWithTest has the kernel kill a client process whose test is gone, also one that is stopped just then: a test that
-// panics or times out runs no cleanup.
+// dieWithTest makes the kernel kill a client process when the test dies, even a stopped one. A test
+// that panics or times out runs no cleanup.
 func dieWithTest(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

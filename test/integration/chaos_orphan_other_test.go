@@ -4,5 +4,5 @@ package integration
 
 import "os/exec"
 
-// dieWithTest does nothing where there is no parent-death signal.
+// dieWithTest does nothing on systems without a parent-death signal.
 func dieWithTest(*exec.Cmd) {}

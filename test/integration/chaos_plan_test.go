@@ -13,59 +13,61 @@ import (
 // chaosKind is a kind of fault.
 type chaosKind string
 
-// The kinds of faults. Those that forget have the master come back without its keys.
+// Kinds of faults. In those that forget, the master comes back without its keys.
 const (
-	chaosKill         chaosKind = "kill"
-	chaosStop         chaosKind = "stop"
-	chaosPause        chaosKind = "pause"
-	chaosSIGSTOP      chaosKind = "SIGSTOP"
-	chaosDisconnect   chaosKind = "disconnect"
-	chaosSlow         chaosKind = "slow network"
-	chaosHole         chaosKind = "black hole"
-	chaosDeaf         chaosKind = "requests held back"
-	chaosMute         chaosKind = "answers held back"
-	chaosCut          chaosKind = "connections cut"
-	chaosRestartEmpty chaosKind = "restart empty, kept out for a TTL"
-	chaosFlush        chaosKind = "FLUSHALL, kept out for a TTL"
-	chaosRashEmpty    chaosKind = "restart empty at once"
-	chaosRashFlush    chaosKind = "FLUSHALL at once"
-	chaosLate         chaosKind = "first tries late"
-	chaosFailover     chaosKind = "failover and failback"
-	chaosFreeze       chaosKind = "client frozen for longer than a TTL"
-	chaosMurder       chaosKind = "client killed while holding"
+	chaosKill               chaosKind = "kill"
+	chaosStop               chaosKind = "stop"
+	chaosPause              chaosKind = "pause"
+	chaosSIGSTOP            chaosKind = "SIGSTOP"
+	chaosDisconnect         chaosKind = "disconnect"
+	chaosSlow               chaosKind = "slow network"
+	chaosBlackHole          chaosKind = "black hole"
+	chaosHoldRequests       chaosKind = "requests held back"
+	chaosHoldReplies        chaosKind = "replies held back"
+	chaosCut                chaosKind = "connections cut"
+	chaosRestartEmpty       chaosKind = "restart empty, kept out for a TTL"
+	chaosFlush              chaosKind = "FLUSHALL, kept out for a TTL"
+	chaosRestartEmptyAtOnce chaosKind = "restart empty at once"
+	chaosFlushAtOnce        chaosKind = "FLUSHALL at once"
+	chaosLate               chaosKind = "first requests late"
+	chaosFailover           chaosKind = "failover and failback"
+	chaosFreeze             chaosKind = "client frozen for longer than a TTL"
+	chaosKillClient         chaosKind = "client killed while holding a lock"
 )
 
-// chaosLateness is how late a request can be that straggles: later than all tries of it, and than the release.
-const chaosLateness = 2 * time.Second
+// maxStraggle is the maximum delay of a request. It is longer than all retries of the request and
+// the release take.
+const maxStraggle = 2 * time.Second
 
-// chaosKinds are all of them but for the failover, after which nobody but the restart guard keeps the master out; of what a run is to have, nothing is left to chance but when and whom.
+// chaosKinds are all kinds except the failover, after which only the restart guard keeps the master
+// out. Every plan contains every kind; only the time and the targets are random.
 var chaosKinds = []chaosKind{
-	chaosKill, chaosStop, chaosPause, chaosSIGSTOP, chaosDisconnect, chaosSlow, chaosHole, chaosDeaf, chaosMute, chaosCut,
-	chaosLate, chaosRestartEmpty, chaosFlush, chaosRashEmpty, chaosRashFlush, chaosFreeze, chaosMurder,
+	chaosKill, chaosStop, chaosPause, chaosSIGSTOP, chaosDisconnect, chaosSlow, chaosBlackHole, chaosHoldRequests, chaosHoldReplies, chaosCut,
+	chaosLate, chaosRestartEmpty, chaosFlush, chaosRestartEmptyAtOnce, chaosFlushAtOnce, chaosFreeze, chaosKillClient,
 }
 
-// guardedKinds are those of a run with the restart guard: nobody else keeps masters out that forgot, and what the guard
-// is about comes twice as often as the rest.
+// guardedKinds are the kinds for runs with the restart guard. Only the guard keeps forgetful
+// masters out. The faults that concern the guard occur twice as often as the others.
 var guardedKinds = []chaosKind{
-	chaosKill, chaosStop, chaosRashEmpty, chaosRashFlush, chaosFailover,
-	chaosKill, chaosStop, chaosRashEmpty, chaosRashFlush, chaosFailover,
-	chaosPause, chaosSIGSTOP, chaosDisconnect, chaosSlow, chaosHole, chaosDeaf, chaosMute, chaosCut, chaosFreeze, chaosMurder,
+	chaosKill, chaosStop, chaosRestartEmptyAtOnce, chaosFlushAtOnce, chaosFailover,
+	chaosKill, chaosStop, chaosRestartEmptyAtOnce, chaosFlushAtOnce, chaosFailover,
+	chaosPause, chaosSIGSTOP, chaosDisconnect, chaosSlow, chaosBlackHole, chaosHoldRequests, chaosHoldReplies, chaosCut, chaosFreeze, chaosKillClient,
 	chaosLate,
 }
 
-// mildKinds harm a minority of the masters, and no client.
-var mildKinds = []chaosKind{chaosKill, chaosPause, chaosSlow, chaosHole, chaosMute, chaosCut}
+// mildKinds affect a minority of the masters and no clients.
+var mildKinds = []chaosKind{chaosKill, chaosPause, chaosSlow, chaosBlackHole, chaosHoldReplies, chaosCut}
 
-// chaosFault is one fault of a plan.
+// chaosFault is a fault of a plan.
 type chaosFault struct {
 	At, For time.Duration
 	Kind    chaosKind
-	Masters []int // who is struck; none for a client's
-	Process int   // whose links, or which client; -1 for the links of all
+	Masters []int // the affected masters; none for a fault of a client
+	Process int   // the client, or the client whose links are affected; -1 for all links
 	Delay   time.Duration
 }
 
-// String tells the fault as a line of the plan.
+// String formats the fault as a line of the plan.
 func (f chaosFault) String() string {
 	s := fmt.Sprintf("%8v for %7v: %s", f.At.Round(time.Millisecond), f.For.Round(time.Millisecond), f.Kind)
 	if len(f.Masters) > 0 {
@@ -77,45 +79,48 @@ func (f chaosFault) String() string {
 	return s
 }
 
-// client tells whether it is a client that is struck.
-func (f chaosFault) client() bool { return f.Kind == chaosFreeze || f.Kind == chaosMurder }
+// isClientFault reports whether the fault affects a client.
+func (f chaosFault) isClientFault() bool { return f.Kind == chaosFreeze || f.Kind == chaosKillClient }
 
-// rash tells whether masters forget that clients can reach before their windows are over.
-func (f chaosFault) rash() bool { return f.Kind == chaosRashEmpty || f.Kind == chaosRashFlush }
-
-// suspicious tells whether the restart guard holds masters out after it.
-func (f chaosFault) suspicious() bool {
-	return f.rash() || slices.Contains([]chaosKind{chaosKill, chaosStop, chaosFailover}, f.Kind)
+// forgetsAtOnce reports whether clients can reach a forgetful master before the windows that it
+// granted are over.
+func (f chaosFault) forgetsAtOnce() bool {
+	return f.Kind == chaosRestartEmptyAtOnce || f.Kind == chaosFlushAtOnce
 }
 
-// link tells whether it is the network that is struck, which can be one client's only.
-func (f chaosFault) link() bool {
-	return slices.Contains([]chaosKind{chaosSlow, chaosHole, chaosDeaf, chaosMute, chaosCut, chaosLate}, f.Kind)
+// quarantines reports whether the restart guard quarantines the masters afterward.
+func (f chaosFault) quarantines() bool {
+	return f.forgetsAtOnce() || slices.Contains([]chaosKind{chaosKill, chaosStop, chaosFailover}, f.Kind)
 }
 
-// chaosPlanner draws a plan. Everything in it depends on the seed alone.
+// isNetworkFault reports whether the fault affects the network, possibly of a single client.
+func (f chaosFault) isNetworkFault() bool {
+	return slices.Contains([]chaosKind{chaosSlow, chaosBlackHole, chaosHoldRequests, chaosHoldReplies, chaosCut, chaosLate}, f.Kind)
+}
+
+// chaosPlanner draws a plan, which depends only on the seed.
 //
-// Mostly, at most two of the five masters are in the grip of a fault at a time; sometimes most or all are, for a
-// moment, and then there is some time in which none is.
+// Most of the time, at most two of the five masters have a fault. Sometimes a majority or all have
+// one for a moment. Then all work for a while.
 //
-// With the restart guard, masters forget as often as anything else happens, majorities too, and the time in which they
-// are held out belongs to the fault.
+// With the restart guard, masters and majorities forget as often as anything else happens. The time
+// of the quarantine is part of the fault.
 type chaosPlanner struct {
 	kinds     []chaosKind
 	processes int
 	mild      bool
 	guard     bool
 
-	random  *rand.Rand
-	deck    []chaosKind
-	struck  int             // how often masters were
-	masters []time.Duration // when each is free again
-	client  time.Duration   // when the next client may be struck
-	rash    time.Duration   // when masters may forget at once again
+	random          *rand.Rand
+	deck            []chaosKind
+	masterFaults    int             // number of master faults so far
+	freeAt          []time.Duration // when each master may have the next fault
+	nextClientFault time.Duration   // when a client may have the next fault
+	nextForget      time.Duration   // when masters may forget at once again
 }
 
 func planChaos(seed uint64, span time.Duration, p chaosPlanner) (plan []chaosFault) {
-	p.random, p.masters = rand.New(rand.NewPCG(seed, 0)), make([]time.Duration, chaosMasters)
+	p.random, p.freeAt = rand.New(rand.NewPCG(seed, 0)), make([]time.Duration, chaosMasters)
 	for at := 200 * time.Millisecond; ; {
 		f := p.draw(at)
 		if f.At+f.For > span {
@@ -133,9 +138,9 @@ func (p *chaosPlanner) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(p.random.Int64N(int64(most-least)))
 }
 
-// deal takes the next kind of a shuffled deck, so that all kinds come equally often. A short run of the restart guard has
-// few faults, and one of the first is a failover.
-func (p *chaosPlanner) deal() chaosKind {
+// nextKind draws the next kind from a shuffled deck, so that all kinds are equally frequent. A
+// short run with the restart guard has few faults, so one of the first is a failover.
+func (p *chaosPlanner) nextKind() chaosKind {
 	if len(p.deck) == 0 {
 		p.deck = slices.Clone(p.kinds)
 		swap := func(i, j int) { p.deck[i], p.deck[j] = p.deck[j], p.deck[i] }
@@ -149,65 +154,65 @@ func (p *chaosPlanner) deal() chaosKind {
 	return kind
 }
 
-// draw returns the next fault, not before the given time.
+// draw returns the next fault, not before at.
 func (p *chaosPlanner) draw(at time.Duration) chaosFault {
-	f := chaosFault{At: at, Kind: p.deal(), Process: -1, For: p.between(300*time.Millisecond, 2500*time.Millisecond)}
-	if f.client() {
+	f := chaosFault{At: at, Kind: p.nextKind(), Process: -1, For: p.between(300*time.Millisecond, 2500*time.Millisecond)}
+	if f.isClientFault() {
 		f.Process = p.random.IntN(p.processes)
 		f.For = chaosLongestTTL + p.between(200*time.Millisecond, time.Second)
-		f.At = max(f.At, p.client)
-		p.client = f.At + f.For + 500*time.Millisecond
+		f.At = max(f.At, p.nextClientFault)
+		p.nextClientFault = f.At + f.For + 500*time.Millisecond
 		return f
 	}
 	if f.Kind == chaosSlow {
 		f.Delay = p.between(2*time.Millisecond, 60*time.Millisecond)
 	}
-	if f.link() && p.random.IntN(2) == 0 {
+	if f.isNetworkFault() && p.random.IntN(2) == 0 {
 		f.Process = p.random.IntN(p.processes)
 	}
-	if f.rash() {
+	if f.forgetsAtOnce() {
 		f.For = 0
 	}
-	if f.rash() && !p.guard {
-		f.At = max(f.At, p.rash)
-		p.rash = f.At + 3*chaosLongestTTL
+	if f.forgetsAtOnce() && !p.guard {
+		f.At = max(f.At, p.nextForget)
+		p.nextForget = f.At + 3*chaosLongestTTL
 	}
-	p.aim(&f)
+	p.chooseMasters(&f)
 	return f
 }
 
-// aim chooses who is struck, and when there is room for it.
-func (p *chaosPlanner) aim(f *chaosFault) {
-	minority := (len(p.masters) - 1) / 2
+// chooseMasters chooses the masters of a fault, and the earliest time that they allow.
+func (p *chaosPlanner) chooseMasters(f *chaosFault) {
+	minority := (len(p.freeAt) - 1) / 2
 	n := 1 + p.random.IntN(minority)
-	if p.struck++; !p.mild && (p.guard || !f.rash()) && p.struck%7 == 4 {
-		n = minority + 1 + p.random.IntN(len(p.masters)-minority)
-		if !f.rash() {
+	if p.masterFaults++; !p.mild && (p.guard || !f.forgetsAtOnce()) && p.masterFaults%7 == 4 {
+		n = minority + 1 + p.random.IntN(len(p.freeAt)-minority)
+		if !f.forgetsAtOnce() {
 			f.For = p.between(300*time.Millisecond, 1200*time.Millisecond)
 		}
 	}
-	order := p.random.Perm(len(p.masters))
-	slices.SortStableFunc(order, func(a, b int) int { return int(p.masters[a] - p.masters[b]) })
+	order := p.random.Perm(len(p.freeAt))
+	slices.SortStableFunc(order, func(a, b int) int { return int(p.freeAt[a] - p.freeAt[b]) })
 	f.Masters = order[:n]
-	// So many that are still busy later leave room for n.
-	busy := slices.Sorted(slices.Values(p.masters))
+	// Start when enough masters are free to have n new faults within the limit.
+	busy := slices.Sorted(slices.Values(p.freeAt))
 	f.At = max(f.At, busy[n-1], busy[max(len(busy)-1-max(minority-n, 0), 0)])
-	slack := 500 * time.Millisecond // Docker takes its time too
-	if slices.Contains([]chaosKind{chaosKill, chaosStop, chaosDisconnect, chaosRestartEmpty, chaosRashEmpty, chaosFailover}, f.Kind) {
+	slack := 500 * time.Millisecond // Docker needs time too
+	if slices.Contains([]chaosKind{chaosKill, chaosStop, chaosDisconnect, chaosRestartEmpty, chaosRestartEmptyAtOnce, chaosFailover}, f.Kind) {
 		slack = 2 * time.Second
 	}
 	free := f.At + f.For + slack
 	if f.Kind == chaosRestartEmpty || f.Kind == chaosFlush {
 		free = max(free, f.At+chaosLongestTTL+slack)
 	}
-	if p.guard && f.suspicious() {
+	if p.guard && f.quarantines() {
 		free += chaosLongestTTL
 	}
 	if n > minority {
 		free += time.Second
 	}
 	for _, m := range f.Masters {
-		p.masters[m] = free
+		p.freeAt[m] = free
 	}
 	slices.Sort(f.Masters)
 }
@@ -220,7 +225,7 @@ func TestChaosPlanReplays(t *testing.T) {
 	assert.NotEqual(t, plan(7), plan(8))
 }
 
-func TestChaosPlan(t *testing.T) {
+func TestChaosPlanRespectsLimits(t *testing.T) {
 	for seed := range uint64(200) {
 		guard := seed%2 == 1
 		p := chaosPlanner{processes: 4, kinds: chaosKinds, guard: guard}
@@ -235,10 +240,10 @@ func TestChaosPlan(t *testing.T) {
 			down := 0
 			for _, f := range plan {
 				end := f.At + f.For
-				if guard && f.suspicious() {
+				if guard && f.quarantines() {
 					end += chaosLongestTTL
 				}
-				if !f.client() && f.At <= at && at < end {
+				if !f.isClientFault() && f.At <= at && at < end {
 					down += len(f.Masters)
 				}
 			}
@@ -249,23 +254,23 @@ func TestChaosPlan(t *testing.T) {
 				degraded += 10 * time.Millisecond
 			}
 		}
-		assert.LessOrEqual(t, most, chaosMasters, "seed %d: a master is struck twice at a time", seed)
-		mostForget := 0
+		assert.LessOrEqual(t, most, chaosMasters, "seed %d: a master has two faults at once", seed)
+		mostForgetting := 0
 		for _, f := range plan {
 			kinds[f.Kind]++
 			assert.LessOrEqual(t, f.At+f.For, time.Minute)
-			if f.rash() {
-				mostForget = max(mostForget, len(f.Masters))
+			if f.forgetsAtOnce() {
+				mostForgetting = max(mostForgetting, len(f.Masters))
 			}
 		}
 		if !guard {
-			assert.LessOrEqual(t, mostForget, 2, "seed %d", seed)
+			assert.LessOrEqual(t, mostForgetting, 2, "seed %d", seed)
 		}
 		for _, kind := range p.kinds {
 			assert.Positive(t, kinds[kind], "seed %d: no %s", seed, kind)
 		}
 		assert.Less(t, majority, 20*time.Second, "seed %d", seed)
-		assert.Positive(t, majority, "seed %d: a majority never fails", seed)
+		assert.Positive(t, majority, "seed %d: no majority ever fails", seed)
 		assert.Greater(t, degraded, 15*time.Second, "seed %d", seed)
 	}
 }

@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// chaosProcess is one client process.
+// chaosProcess is a client process.
 type chaosProcess struct {
 	setup  chaosSetup
 	record *chaosRecord
 	cmd    *exec.Cmd
 	stdin  io.Closer
-	output bytes.Buffer  // of the process; to be read once ended is closed
-	ended  chan struct{} // closed when it is gone, and all of its events are read
-	err    error         // how it ended
+	output bytes.Buffer  // output of the process; readable once ended is closed
+	ended  chan struct{} // closed when the process is gone and all its events are read
+	err    error         // the result of the process
 }
 
 func startChaosProcess(record *chaosRecord, setup chaosSetup) (*chaosProcess, error) {
-	setup.Holder = fmt.Sprintf("process %d", setup.Number)
+	setup.Holder = fmt.Sprintf("process %d", setup.ProcessID)
 	text, err := json.Marshal(setup)
 	if err != nil {
 		return nil, err
@@ -60,10 +60,11 @@ func (p *chaosProcess) freeze() error { return p.cmd.Process.Signal(syscall.SIGS
 
 func (p *chaosProcess) thaw() error { return p.cmd.Process.Signal(syscall.SIGCONT) }
 
-// murder kills the process at a moment when it holds something, if one comes soon, and returns how many locks it held.
-func (p *chaosProcess) murder(now func() time.Duration) (held int, err error) {
+// killWhileHolding kills the process while it holds a lock, if it acquires one soon. It returns the
+// number of locks that it held.
+func (p *chaosProcess) killWhileHolding(now func() time.Duration) (held int, err error) {
 	for range 500 {
-		if held = p.record.holding(p.setup.Holder, now()); held > 0 {
+		if held = p.record.holdCount(p.setup.Holder, now()); held > 0 {
 			break
 		}
 		time.Sleep(time.Millisecond)
@@ -73,20 +74,20 @@ func (p *chaosProcess) murder(now func() time.Duration) (held int, err error) {
 	return held, err
 }
 
-// quit has the process stop in good order, and waits for it.
+// quit stops the process gracefully and waits for it.
 func (p *chaosProcess) quit() {
 	_ = p.stdin.Close()
 	select {
 	case <-p.ended:
-	case <-time.After(chaosLeave):
-		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // for the goroutines' stacks
+	case <-time.After(quitTimeout):
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // prints the stacks of all goroutines
 		<-p.ended
-		p.record.wrong("%s had not quit after %v", p.setup.Holder, chaosLeave)
+		p.record.violation("%s has not stopped after %v", p.setup.Holder, quitTimeout)
 	}
 	if p.err != nil {
-		p.record.wrong("%s: %v\n%s", p.setup.Holder, p.err, p.output.Bytes())
+		p.record.violation("%s: %v\n%s", p.setup.Holder, p.err, p.output.Bytes())
 	}
 }
 
-// chaosLeave is how long a process may take to quit: its calls end, then its Manager is closed.
-const chaosLeave = 15 * time.Second
+// quitTimeout is how long a process may take to stop: to end its calls, then to close its Manager.
+const quitTimeout = 15 * time.Second

@@ -19,17 +19,17 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// chaosRecord puts together what all processes tell, and judges it.
+// chaosRecord collects the events of all processes and checks them.
 type chaosRecord struct {
-	mu       sync.Mutex // guards all below
-	holds    map[holdKey]*chaosHold
-	guard    bool            // the restart guard is on
-	forgets  []gap           // when masters forgot that clients could reach
-	returns  []time.Duration // when masters could be reached again that forgot while they could not be
-	wrongs   []string
-	outcomes map[string]int
-	closings []chaosEvent
-	samples  map[string][]chaosEvent // by process
+	mu         sync.Mutex // guards the fields below
+	holds      map[holdKey]*chaosHold
+	guard      bool            // the restart guard is on
+	forgets    []gap           // when masters forgot that clients could reach
+	returns    []time.Duration // when masters that forgot while cut off became reachable again
+	violations []string
+	outcomes   map[string]int
+	closings   []chaosEvent
+	samples    map[string][]chaosEvent // by process
 }
 
 type holdKey struct {
@@ -50,82 +50,83 @@ func newChaosRecord() *chaosRecord {
 	return &chaosRecord{holds: map[holdKey]*chaosHold{}, outcomes: map[string]int{}, samples: map[string][]chaosEvent{}}
 }
 
-// read takes the events of one process until it is gone.
+// read reads the events of a process until it ends.
 func (r *chaosRecord) read(holder string, from io.Reader) {
 	lines := bufio.NewScanner(from)
 	for lines.Scan() {
 		var e chaosEvent
-		if json.Unmarshal(lines.Bytes(), &e) == nil { // the last line of a killed process may be half of one
-			r.take(holder, e)
+		if json.Unmarshal(lines.Bytes(), &e) == nil { // the last line of a killed process may be incomplete
+			r.add(holder, e)
 		}
 	}
 }
 
-// reporter takes the events of a holder in the test's own process.
+// reporter records the events of a holder in the process of the test.
 type reporter struct {
 	record *chaosRecord
 	holder string
 }
 
-// Write takes one line.
+// Write records one event.
 func (r reporter) Write(line []byte) (int, error) {
 	r.record.read(r.holder, bytes.NewReader(line))
 	return len(line), nil
 }
 
-func (r *chaosRecord) take(holder string, e chaosEvent) {
+func (r *chaosRecord) add(holder string, e chaosEvent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	hold := r.holds[holdKey{holder, e.ID}]
 	if hold == nil {
-		hold = new(chaosHold) // of something that is over before it began
+		hold = new(chaosHold) // the hold has ended before it began
 	}
 	switch e.Kind {
 	case eventHeld:
 		r.holds[holdKey{holder, e.ID}] = &chaosHold{begun: e.Begun, until: e.Until, Hold: quorumtest.Hold{
 			Name: e.Name, Holder: holder, Token: e.Token, Fence: e.Fence, From: e.From, To: e.Until,
 		}}
-	case eventGrew:
+	case eventExtended:
 		hold.until = e.Until
-		hold.To = e.Until // unless it is told to be over before
+		hold.To = e.Until // unless an event ends the hold earlier
 	case eventOver:
 		hold.To, hold.over = e.To, true
 	case eventDenied:
 		hold.To, hold.over, hold.denied = e.To, true, &e
 	case eventOutcome:
 		r.outcomes[e.What]++
-	case eventWrong:
-		r.wrongs = append(r.wrongs, fmt.Sprintf("%s at %v: %s", holder, e.To, e.What))
+	case eventViolation:
+		r.violations = append(r.violations, fmt.Sprintf("%s at %v: %s", holder, e.To, e.What))
 	case eventClosed:
 		r.closings = append(r.closings, e)
 		if e.Count > 0 {
-			r.wrongs = append(r.wrongs, fmt.Sprintf("%s: %d goroutines after Close", holder, e.Count))
+			r.violations = append(r.violations, fmt.Sprintf("%s: %d goroutines after Close", holder, e.Count))
 		}
 	case eventSample:
 		r.samples[holder] = append(r.samples[holder], e)
 	}
 }
 
-func (r *chaosRecord) forgot(from, to time.Duration) {
+func (r *chaosRecord) recordForget(from, to time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forgets = append(r.forgets, gap{from, to})
 }
 
-func (r *chaosRecord) returned(at time.Duration) {
+func (r *chaosRecord) recordReturn(at time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.returns = append(r.returns, at)
 }
 
-func (r *chaosRecord) wrong(format string, args ...any) {
+func (r *chaosRecord) violation(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.wrongs = append(r.wrongs, fmt.Sprintf(format, args...))
+	r.violations = append(r.violations, fmt.Sprintf(format, args...))
 }
 
-// holding returns how many locks a process holds. A period is not one: nobody has to live for it to go on.
-func (r *chaosRecord) holding(holder string, now time.Duration) (n int) {
+// holdCount returns how many locks a process holds. Periods do not count, because they last without
+// a process.
+func (r *chaosRecord) holdCount(holder string, now time.Duration) (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key, hold := range r.holds {
@@ -136,11 +137,11 @@ func (r *chaosRecord) holding(holder string, now time.Duration) (n int) {
 	return n
 }
 
-// guaranteed returns the part of a hold that nobody else's may overlap, and whether there is one. What was granted
-// before a reachable master forgot is not guaranteed after that: the majority that granted it may be none any more.
-// Unless the restart guard is on: then it is all of it.
+// guaranteed returns the part of a hold that no other may overlap, and whether there is one. After
+// a reachable master has forgotten, earlier grants are no longer guaranteed, because their majority
+// may be gone. With the restart guard, the whole hold is guaranteed.
 func (r *chaosRecord) guaranteed(hold chaosHold) (quorumtest.Hold, bool) {
-	hold.Fence = 0 // see checkFences
+	hold.Fence = 0 // checkFences checks fences
 	if r.guard {
 		return hold.Hold, true
 	}
@@ -156,7 +157,7 @@ func (r *chaosRecord) guaranteed(hold chaosHold) (quorumtest.Hold, bool) {
 	return hold.Hold, true
 }
 
-// check returns everything that must not have been.
+// check returns all violations.
 func (r *chaosRecord) check() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -166,18 +167,19 @@ func (r *chaosRecord) check() error {
 		if h, ok := r.guaranteed(*hold); ok {
 			history.Add(h)
 		}
-		if e := hold.denied; e != nil && !r.explained(hold, e) {
-			errs = append(errs, fmt.Errorf("lost inside its window, by %v: %v: %s", hold.until, hold, e.What))
+		if e := hold.denied; e != nil && !r.causedByForget(hold, e) {
+			errs = append(errs, fmt.Errorf("lost inside its window, which lasts until %v: %v: %s", hold.until, hold, e.What))
 		}
 	}
-	for _, wrong := range r.wrongs {
+	for _, wrong := range r.violations {
 		errs = append(errs, errors.New(wrong))
 	}
 	return errors.Join(append(errs, history.Check(), r.checkFences())...)
 }
 
-// checkFences checks that the fences of each name rise from one hold to the next. Without the restart guard that is
-// promised of those only between whose acquisitions no master forgot. The caller holds mu.
+// checkFences checks that the fences of each name increase from hold to hold. Without the restart
+// guard, that is guaranteed only among acquisitions between which no master forgot. The caller
+// holds mu.
 func (r *chaosRecord) checkFences() error {
 	epochs := map[int]*quorumtest.History{}
 	for _, hold := range r.holds {
@@ -189,7 +191,7 @@ func (r *chaosRecord) checkFences() error {
 			epochs[epoch] = new(quorumtest.History)
 		}
 		moment := hold.Hold
-		moment.To = moment.From // which overlaps nothing: that is not what is checked here
+		moment.To = moment.From // excludes nothing, because check has checked overlaps
 		epochs[epoch].Add(moment)
 	}
 	var errs []error
@@ -199,13 +201,14 @@ func (r *chaosRecord) checkFences() error {
 	return errors.Join(errs...)
 }
 
-// epoch returns how many times masters forgot before a lock was acquired, and false if one did while it was.
+// epoch returns how often masters forgot before a lock was acquired. It returns false if a master
+// forgot during the acquisition.
 func (r *chaosRecord) epoch(hold *chaosHold) (n int, ok bool) {
 	if r.guard {
 		return 0, true
 	}
 	forgets := slices.Clone(r.forgets)
-	for _, at := range r.returns { // without what it had known before, as though it had forgotten just now
+	for _, at := range r.returns { // as if the master had forgotten only now
 		forgets = append(forgets, gap{at, at})
 	}
 	for _, f := range forgets {
@@ -219,8 +222,8 @@ func (r *chaosRecord) epoch(hold *chaosHold) (n int, ok bool) {
 	return n, true
 }
 
-// excused returns how many holds are not checked to their end because masters forgot, how many locks were lost for that
-// reason inside their window, and how many times two held the same lock.
+// excused returns how many holds are not checked to their end because masters forgot, how many
+// locks were lost inside their window for that reason, and how many holds overlap.
 func (r *chaosRecord) excused() (cut, lost, overlaps int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -236,21 +239,22 @@ func (r *chaosRecord) excused() (cut, lost, overlaps int) {
 		if !ok || h.To < hold.To {
 			cut++
 		}
-		if hold.denied != nil && r.explained(hold, hold.denied) {
+		if hold.denied != nil && r.causedByForget(hold, hold.denied) {
 			lost++
 		}
 	}
 	return cut, lost, countLines(all.Check()) - countLines(part.Check())
 }
 
-// explained tells whether a lock could be lost inside its window because a master forgot it. The restart guard does
-// not prevent that, but that anybody else gets the lock for as long as its holder may not have noticed.
-func (r *chaosRecord) explained(hold *chaosHold, denied *chaosEvent) bool {
+// causedByForget reports whether a lock could be lost inside its window because a master forgot it.
+// The restart guard does not prevent such a loss. It only prevents that another client gets the
+// lock before the holder can notice.
+func (r *chaosRecord) causedByForget(hold *chaosHold, denied *chaosEvent) bool {
 	return slices.ContainsFunc(r.forgets, func(f gap) bool { return hold.begun < f.to && denied.From >= f.from })
 }
 
-// longestVacancy returns the longest time until the given one in which nobody held anything, or a lock of the given name
-// if it has one.
+// longestVacancy returns the longest time before until without a holder: of the named lock, or of
+// any lock if name is "".
 func (r *chaosRecord) longestVacancy(name string, until time.Duration) (longest gap) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -271,7 +275,7 @@ func (r *chaosRecord) longestVacancy(name string, until time.Duration) (longest 
 	return longest
 }
 
-// extensions returns how many calls of Extend succeeded.
+// extensions returns the number of successful calls of Extend.
 func (r *chaosRecord) extensions() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -287,129 +291,128 @@ func (r *chaosRecord) outcomeTable() (table string) {
 	return table
 }
 
-// TestChaosRecordJudges shows that the check of a chaos run can fail, rule by rule.
-func TestChaosRecordJudges(t *testing.T) {
+func TestChaosRecordDetectsEveryViolation(t *testing.T) {
 	const ms = time.Millisecond
-	type told struct {
+	type reported struct {
 		by    string
 		event chaosEvent
 	}
-	held := func(by string, begun, from, until time.Duration) told {
-		return told{by, chaosEvent{
+	held := func(by string, begun, from, until time.Duration) reported {
+		return reported{by, chaosEvent{
 			Kind: eventHeld, ID: 1, Name: "job", Token: by, Begun: begun * ms, From: from * ms, Until: until * ms,
 		}}
 	}
-	over := func(by string, to time.Duration) told {
-		return told{by, chaosEvent{Kind: eventOver, ID: 1, To: to * ms}}
+	over := func(by string, to time.Duration) reported {
+		return reported{by, chaosEvent{Kind: eventOver, ID: 1, To: to * ms}}
 	}
-	fenced := func(by string, begun, from, until time.Duration, fence int64) told {
+	fenced := func(by string, begun, from, until time.Duration, fence int64) reported {
 		h := held(by, begun, from, until)
 		h.event.Fence = fence
 		return h
 	}
-	denied := func(by string, to time.Duration) told {
-		return told{by, chaosEvent{Kind: eventDenied, ID: 1, From: to * ms, To: to * ms}}
+	denied := func(by string, to time.Duration) reported {
+		return reported{by, chaosEvent{Kind: eventDenied, ID: 1, From: to * ms, To: to * ms}}
 	}
 	for what, tt := range map[string]struct {
-		told    []told
+		events  []reported
 		forgets []gap
 		returns []time.Duration
 		guard   bool
 		want    string
 	}{
-		"one after the other": {told: []told{held("a", 0, 1, 99), over("a", 50), held("b", 45, 51, 99)}},
+		"consecutive": {events: []reported{held("a", 0, 1, 99), over("a", 50), held("b", 45, 51, 99)}},
 		"two processes at once": {
-			told: []told{held("a", 0, 1, 99), over("a", 50), held("b", 45, 49, 99)},
-			want: "two holders at once",
+			events: []reported{held("a", 0, 1, 99), over("a", 50), held("b", 45, 49, 99)},
+			want:   "two holders at once",
 		},
 		"killed while holding": {
-			told: []told{held("a", 0, 1, 99), held("b", 45, 49, 120)},
-			want: "two holders at once",
+			events: []reported{held("a", 0, 1, 99), held("b", 45, 49, 120)},
+			want:   "two holders at once",
 		},
-		"killed, its window extended": {
-			told: []told{held("a", 0, 1, 99), {"a", chaosEvent{Kind: eventGrew, ID: 1, Until: 150 * ms}}, held("b", 99, 100, 180)},
-			want: "two holders at once",
+		"killed after an extension": {
+			events: []reported{held("a", 0, 1, 99), {"a", chaosEvent{Kind: eventExtended, ID: 1, Until: 150 * ms}}, held("b", 99, 100, 180)},
+			want:   "two holders at once",
 		},
-		"after a master forgot the first": {
-			told:    []told{held("a", 0, 1, 99), held("b", 45, 49, 120)},
+		"second after a master forgot the first": {
+			events:  []reported{held("a", 0, 1, 99), held("b", 45, 49, 120)},
 			forgets: []gap{{30 * ms, 40 * ms}},
 		},
-		"granted before and after a master forgot": {
-			told:    []told{held("a", 29, 41, 99), held("b", 45, 49, 120)},
+		"first acquired while a master forgot": {
+			events:  []reported{held("a", 29, 41, 99), held("b", 45, 49, 120)},
 			forgets: []gap{{30 * ms, 40 * ms}},
 		},
 		"both before a master forgot": {
-			told:    []told{held("a", 0, 1, 99), held("b", 2, 3, 99)},
+			events:  []reported{held("a", 0, 1, 99), held("b", 2, 3, 99)},
 			forgets: []gap{{30 * ms, 40 * ms}},
 			want:    "two holders at once",
 		},
 		"both after a master forgot": {
-			told:    []told{held("a", 41, 42, 99), held("b", 45, 49, 99)},
+			events:  []reported{held("a", 41, 42, 99), held("b", 45, 49, 99)},
 			forgets: []gap{{30 * ms, 40 * ms}},
 			want:    "two holders at once",
 		},
-		"lost inside the window": {told: []told{held("a", 0, 1, 99), denied("a", 50)}, want: "lost inside its window"},
+		"lost inside the window": {events: []reported{held("a", 0, 1, 99), denied("a", 50)}, want: "lost inside its window"},
 		"lost because a master forgot": {
-			told:    []told{held("a", 0, 1, 99), denied("a", 50)},
+			events:  []reported{held("a", 0, 1, 99), denied("a", 50)},
 			forgets: []gap{{30 * ms, 40 * ms}},
 		},
-		"lost though a master forgot": {
-			told:    []told{held("a", 41, 42, 99), denied("a", 50)},
+		"lost although acquired after a master forgot": {
+			events:  []reported{held("a", 41, 42, 99), denied("a", 50)},
 			forgets: []gap{{30 * ms, 40 * ms}},
 			want:    "lost inside its window",
 		},
-		"after a master forgot the first, with the guard": {
-			told:    []told{held("a", 0, 1, 99), held("b", 45, 49, 120)},
+		"second after a master forgot the first, with the guard": {
+			events:  []reported{held("a", 0, 1, 99), held("b", 45, 49, 120)},
 			forgets: []gap{{30 * ms, 40 * ms}}, guard: true,
 			want: "two holders at once",
 		},
 		"lost because a master forgot, with the guard": {
-			told:    []told{held("a", 0, 1, 99), denied("a", 50)},
+			events:  []reported{held("a", 0, 1, 99), denied("a", 50)},
 			forgets: []gap{{30 * ms, 40 * ms}}, guard: true,
 		},
-		"fences rise": {told: []told{fenced("a", 0, 1, 40, 7), fenced("b", 45, 49, 99, 8)}},
-		"fences fall": {
-			told: []told{fenced("a", 0, 1, 40, 8), fenced("b", 45, 49, 99, 7)},
-			want: "fences out of order",
+		"fences increase": {events: []reported{fenced("a", 0, 1, 40, 7), fenced("b", 45, 49, 99, 8)}},
+		"fences decrease": {
+			events: []reported{fenced("a", 0, 1, 40, 8), fenced("b", 45, 49, 99, 7)},
+			want:   "fences out of order",
 		},
-		"the same fence again": {
-			told: []told{fenced("a", 0, 1, 40, 7), fenced("b", 45, 49, 99, 7)},
-			want: "fences out of order",
+		"same fence again": {
+			events: []reported{fenced("a", 0, 1, 40, 7), fenced("b", 45, 49, 99, 7)},
+			want:   "fences out of order",
 		},
-		"fences fall over a lock without one": {
-			told: []told{fenced("a", 0, 1, 40, 8), held("c", 41, 42, 43), fenced("b", 45, 49, 99, 7)},
-			want: "fences out of order",
+		"fences decrease across a hold without one": {
+			events: []reported{fenced("a", 0, 1, 40, 8), held("c", 41, 42, 43), fenced("b", 45, 49, 99, 7)},
+			want:   "fences out of order",
 		},
-		"fences fall after a master forgot": {
-			told:    []told{fenced("a", 0, 1, 20, 8), fenced("b", 45, 49, 99, 7)},
+		"fences decrease after a master forgot": {
+			events:  []reported{fenced("a", 0, 1, 20, 8), fenced("b", 45, 49, 99, 7)},
 			forgets: []gap{{30 * ms, 40 * ms}},
 		},
-		"fences fall while a master forgot": {
-			told:    []told{fenced("a", 0, 1, 20, 8), fenced("b", 35, 49, 99, 7)},
+		"fences decrease while a master forgot": {
+			events:  []reported{fenced("a", 0, 1, 20, 8), fenced("b", 35, 49, 99, 7)},
 			forgets: []gap{{30 * ms, 40 * ms}},
 		},
-		"fences fall once a master that forgot is back": {
-			told:    []told{fenced("a", 0, 1, 20, 8), fenced("b", 45, 49, 99, 7)},
+		"fences decrease after a forgetful master returns": {
+			events:  []reported{fenced("a", 0, 1, 20, 8), fenced("b", 45, 49, 99, 7)},
 			returns: []time.Duration{40 * ms},
 		},
-		"fences fall before a master that forgot is back": {
-			told:    []told{fenced("a", 0, 1, 20, 8), fenced("b", 25, 29, 99, 7)},
+		"fences decrease before a forgetful master returns": {
+			events:  []reported{fenced("a", 0, 1, 20, 8), fenced("b", 25, 29, 99, 7)},
 			returns: []time.Duration{40 * ms},
 			want:    "fences out of order",
 		},
-		"fences fall after a master forgot, with the guard": {
-			told:    []told{fenced("a", 0, 1, 20, 8), fenced("b", 45, 49, 99, 7)},
+		"fences decrease after a master forgot, with the guard": {
+			events:  []reported{fenced("a", 0, 1, 20, 8), fenced("b", 45, 49, 99, 7)},
 			forgets: []gap{{30 * ms, 40 * ms}}, guard: true,
 			want: "fences out of order",
 		},
-		"an untruth":         {told: []told{{"a", chaosEvent{Kind: eventWrong, What: "an untruth"}}}, want: "an untruth"},
-		"a goroutine leaked": {told: []told{{"a", chaosEvent{Kind: eventClosed, Count: 2}}}, want: "2 goroutines after Close"},
+		"violation":        {events: []reported{{"a", chaosEvent{Kind: eventViolation, What: "a violation"}}}, want: "a violation"},
+		"leaked goroutine": {events: []reported{{"a", chaosEvent{Kind: eventClosed, Count: 2}}}, want: "2 goroutines after Close"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			r := newChaosRecord()
 			r.forgets, r.returns, r.guard = tt.forgets, tt.returns, tt.guard
-			for _, x := range tt.told {
-				r.take(x.by, x.event)
+			for _, x := range tt.events {
+				r.add(x.by, x.event)
 			}
 			if tt.want == "" {
 				assert.NoError(t, r.check())

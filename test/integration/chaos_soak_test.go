@@ -16,24 +16,25 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-var soakDuration = flag.Duration("soak.duration", 0, "how long TestSoak goes on, say 10m; 0 skips it")
+var soakDuration = flag.Duration("soak.duration", 0, "duration of TestSoak, such as 10m; 0 skips it")
 
-// soakSample is how things stood at one time, all processes taken together.
+// soakSample is the state at one time, summed over all processes.
 type soakSample struct {
 	at          time.Duration
-	heap        int // in use after a collection
+	heap        int // bytes in use after a collection
 	goroutines  int
 	connections int // on all masters
 }
 
-// TestSoak uses locks for a long time under mild faults, and checks that memory, goroutines and connections do not grow.
+// TestSoak uses locks for a long time with mild faults, and checks that memory, goroutines and
+// connections do not grow.
 func TestSoak(t *testing.T) {
 	span := *soakDuration
 	if span == 0 {
-		t.Skip("soak: give -soak.duration to have one, 10m is a good one")
+		t.Skip("soak: set -soak.duration to run it, for example to 10m")
 	}
 	if runtime.GOOS != "linux" {
-		t.Skip("chaos: only on Linux do processes share a clock that clock.System reads")
+		t.Skip("chaos: processes share the clock of clock.System only on Linux")
 	}
 	seed := *chaosSeed
 	if seed == 0 {
@@ -56,7 +57,7 @@ func TestSoak(t *testing.T) {
 	stop()
 	require.NoError(t, g.Wait())
 	faultsEnded := r.clock.now()
-	calm := r.settle(t)
+	calm := r.finish(t)
 	t.Log(r.summary(seed, faultsEnded), calm)
 
 	processes := r.record.sampled()
@@ -70,17 +71,18 @@ func TestSoak(t *testing.T) {
 	requireFlat(t, "goroutines", processes, func(s soakSample) int { return s.goroutines }, 20)
 	requireFlat(t, "connections", connections, func(s soakSample) int { return s.connections }, 20)
 	if err := r.record.check(); err != nil {
-		t.Error(violations(err))
+		t.Error(firstViolations(err))
 	}
 }
 
-// countConnections counts them now and then until ctx ends, while no master is down.
+// countConnections periodically counts the connections until ctx ends. It skips samples in which a
+// master is down.
 func (r *chaosRun) countConnections(ctx context.Context, admins []*redis.Client, every time.Duration) (samples []soakSample) {
 	for sleep(ctx, every) == nil {
 		sum, complete := 0, true
 		for _, admin := range admins {
 			list, err := admin.ClientList(ctx).Result()
-			sum += strings.Count(list, "\n") - 1 // but for the one that asks
+			sum += strings.Count(list, "\n") - 1 // without the connection of the admin
 			complete = complete && err == nil
 		}
 		if complete {
@@ -90,7 +92,7 @@ func (r *chaosRun) countConnections(ctx context.Context, admins []*redis.Client,
 	return samples
 }
 
-// sampled adds up what the processes told at about the same time.
+// sampled sums up the samples that the processes took at about the same time.
 func (r *chaosRecord) sampled() (sums []soakSample) {
 	for _, events := range r.samples {
 		for i, e := range events {
@@ -108,7 +110,8 @@ func (r *chaosRecord) sampled() (sums []soakSample) {
 	return sums[:shortest]
 }
 
-// requireFlat compares the last quarter with the second one: by their medians, since faults make single samples jump.
+// requireFlat compares the medians of the second and the last quarter. Medians, because faults
+// disturb single samples.
 func requireFlat(t *testing.T, what string, samples []soakSample, of func(soakSample) int, slack int) {
 	t.Helper()
 	require.GreaterOrEqual(t, len(samples), 8, "too few samples of %s", what)

@@ -11,34 +11,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A tidy run is the second part of a run: everybody releases what they took, and TTLs are so long that no key goes by
-// itself. What stands afterwards on a master that answers, nobody has released there, or it came after the release.
+// The tidy part is the second part of a run. All holders release their locks, and TTLs are so long
+// that no key expires. A key that remains on a responsive master was not released there, or arrived
+// after the release.
 const (
 	chaosTidyTTL = 2 * time.Minute
-	// tidyPatience is longer than releases go on that may have overtaken what they release, where the network held it
-	// back for as long as it does here: they are repeated after 1, 2 and 4 s more, and a master that just did not
-	// answer is left alone for a second.
+	// tidyPatience is longer than the library repeats releases that may have overtaken their
+	// acquire, with delays as long as here. It repeats them after another 1, 2 and 4 s, and does
+	// not contact a master for a second after it failed to answer.
 	tidyPatience = 12 * time.Second
 	idleOutcome  = "tidy: idle"
 )
 
-// tidyKinds lose nothing that a master had, nor a client that has yet to release something. First tries are late all the
-// time besides.
-var tidyKinds = []chaosKind{chaosSlow, chaosDeaf, chaosMute, chaosHole, chaosCut, chaosSIGSTOP}
+// tidyKinds lose no keys of masters, and no client that must still release a lock. First requests
+// are late all the time in addition.
+var tidyKinds = []chaosKind{chaosSlow, chaosHoldRequests, chaosHoldReplies, chaosBlackHole, chaosCut, chaosSIGSTOP}
 
-// tidy is that part, with masters that are as good as new and clients of its own.
+// tidy runs the tidy part, with wiped masters and new clients.
 func (r *chaosRun) tidy(t *testing.T, span, patience time.Duration) (report string) {
 	t.Helper()
-	began, abandonedBefore := r.clock.now(), r.record.outcome(abandonedOutcome)
+	start, abandonedBefore := r.clock.now(), r.record.outcome(abandonedOutcome)
 	each(t, r.masters, func(m *Master) error { return m.Wipe() })
 	r.setup.Tidy, r.setup.Periods, r.setup.Names = true, nil, slices.Clone(r.setup.Names)
 	for i, name := range r.setup.Names {
 		r.setup.Names[i] = "tidy-" + name
 	}
-	r.declareNew(t)
-	r.lull = traffic{straggle: chaosLateness}
+	r.bootstrap(t)
+	r.baseline = traffic{straggle: maxStraggle}
 	for i := range r.masters {
-		r.setLinks(i, -1, r.lull)
+		r.setLinks(i, -1, r.baseline)
 	}
 	r.setup.Until = r.clock.now() + span
 	for i := range r.links {
@@ -47,44 +48,44 @@ func (r *chaosRun) tidy(t *testing.T, span, patience time.Duration) (report stri
 	plan := planChaos(r.seed, span, chaosPlanner{processes: len(r.links), kinds: tidyKinds, mild: true})
 	require.NoError(t, r.execute(t.Context(), plan))
 	_ = sleep(t.Context(), r.setup.Until-r.clock.now())
-	r.lull = traffic{}
+	r.baseline = traffic{}
 	for i := range r.masters {
-		r.setLinks(i, -1, r.lull)
+		r.setLinks(i, -1, r.baseline)
 	}
 	each(t, r.masters, func(m *Master) error { return m.heal(t.Context()) })
-	require.Eventually(t, func() bool { return r.record.outcome(idleOutcome) == len(r.links) && r.underway() == 0 },
-		chaosLeave, 5*time.Millisecond, "workers go on, or the network holds something back")
+	require.Eventually(t, func() bool { return r.record.outcome(idleOutcome) == len(r.links) && r.pendingRequests() == 0 },
+		quitTimeout, 5*time.Millisecond, "workers have not stopped, or the network still holds requests back")
 	idle := r.clock.now()
 	r.awaitReleased(t, idle, patience)
 	gone := r.clock.now() - idle
-	r.quit()
-	all, retried := r.overtaken(began)
+	r.stopClients()
+	all, retried := r.overtaken(start)
 	switch {
 	case all == 0:
-		r.record.wrong("no request was overtaken by the release: the tidy part proves little")
-	case retried == 0: // bad luck, or a machine so busy that hardly any lock was held
-		t.Log("no request of a client that retries was overtaken by the release")
+		r.record.violation("no request was overtaken by a release, so the tidy part proves little")
+	case retried == 0: // bad luck, or a machine too busy to hold many locks
+		t.Log("no request of a client that retries was overtaken by a release")
 	}
 	abandoned := r.record.outcome(abandonedOutcome) - abandonedBefore
 	if abandoned == 0 {
-		r.record.wrong("no hook abandoned a call: the tidy part proves little")
+		r.record.violation("no hook abandoned a call, so the tidy part proves little")
 	}
-	return fmt.Sprintf("tidy, with TTLs up to %v: every key gone %v after the last release\n"+
-		"%d requests reached a master after the release of their lock, %d of them by clients that retry; hooks abandoned %d calls",
+	return fmt.Sprintf("tidy part, with TTLs up to %v: every key gone %v after the last release\n"+
+		"%d requests reached a master after the release of their lock, %d of them from clients that retry; hooks abandoned %d calls",
 		chaosTidyTTL, gone.Round(time.Millisecond), all, retried, abandoned)
 }
 
-// underway returns how many chunks of requests are held back by links yet.
-func (r *chaosRun) underway() (n int) {
+// pendingRequests returns the number of request chunks that links hold back.
+func (r *chaosRun) pendingRequests() (n int) {
 	for _, links := range r.links {
 		for _, l := range links {
-			n += l.underway()
+			n += l.pendingRequests()
 		}
 	}
 	return n
 }
 
-// awaitReleased waits until no master has a lock's key.
+// awaitReleased waits until no master stores the key of a lock.
 func (r *chaosRun) awaitReleased(t *testing.T, idle, patience time.Duration) {
 	t.Helper()
 	for i, admin := range dialAll(t, r.masters) {
@@ -97,8 +98,8 @@ func (r *chaosRun) awaitReleased(t *testing.T, idle, patience time.Duration) {
 			if late := r.clock.now() - idle; late > patience {
 				for _, key := range keys {
 					token := admin.Get(t.Context(), key).Val()
-					r.record.wrong("master %d has %q of %s for %v yet, %v after the last release: %s",
-						i, key, token, admin.PTTL(t.Context(), key).Val(), late, r.story(i, token))
+					r.record.violation("master %d stores %q of %s for another %v, %v after the last release: %s",
+						i, key, token, admin.PTTL(t.Context(), key).Val(), late, r.tokenHistory(i, token))
 				}
 				break
 			}
@@ -107,27 +108,28 @@ func (r *chaosRun) awaitReleased(t *testing.T, idle, patience time.Duration) {
 	}
 }
 
-// story tells what is known of a token that stands on a master.
-func (r *chaosRun) story(master int, token string) string {
-	var told []string
+// tokenHistory describes the known history of a token that a master stores.
+func (r *chaosRun) tokenHistory(master int, token string) string {
+	var lines []string
 	for _, hold := range r.record.byToken() {
 		if hold.Token == token {
-			told = append(told, fmt.Sprintf("held %v (begun %v)", hold, hold.begun))
+			lines = append(lines, fmt.Sprintf("held %v (window began at %v)", hold, hold.begun))
 		}
 	}
 	for place, links := range r.links {
 		for _, c := range links[master].lateRequests() {
 			if bytes.Contains(c.bytes, []byte(token)) {
-				told = append(told, fmt.Sprintf("client %d (%v) sent %q at %v, which arrived at %v",
-					place, r.habits[place], c.bytes, c.sent.Sub(r.clock.origin), c.arrived.Sub(r.clock.origin)))
+				lines = append(lines, fmt.Sprintf("client %d (%v) sent %q at %v, which arrived at %v",
+					place, r.clientOptions[place], c.bytes, c.sent.Sub(r.clock.origin), c.arrived.Sub(r.clock.origin)))
 			}
 		}
 	}
-	return strings.Join(append(told, fmt.Sprintf("%d late requests in all", len(told))), "\n    ")
+	return strings.Join(append(lines, fmt.Sprintf("%d late requests in all", len(lines))), "\n    ")
 }
 
-// overtaken counts requests since a time that were sent while a lock was taken or held, so that they are no releases, and
-// reached a master when it was over: in all, and by clients that retry.
+// overtaken counts late requests since a time. They were sent during the acquisition or the hold,
+// so they are not releases, and reached a master after the hold. It returns how many there were,
+// and how many came from clients that retry.
 func (r *chaosRun) overtaken(since time.Duration) (all, retried int) {
 	holds := r.record.byToken()
 	for place, links := range r.links {
@@ -140,7 +142,7 @@ func (r *chaosRun) overtaken(since time.Duration) (all, retried int) {
 					continue
 				}
 				all++
-				if r.habits[place].Retries {
+				if r.clientOptions[place].Retries {
 					retried++
 				}
 			}
@@ -149,7 +151,7 @@ func (r *chaosRun) overtaken(since time.Duration) (all, retried int) {
 	return all, retried
 }
 
-// byToken returns the holds that have a token.
+// byToken returns the holds with a token.
 func (r *chaosRecord) byToken() (holds []*chaosHold) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -162,14 +164,14 @@ func (r *chaosRecord) byToken() (holds []*chaosHold) {
 	return holds
 }
 
-// outcome returns how many times something was told.
+// outcome returns how often an outcome was reported.
 func (r *chaosRecord) outcome(what string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.outcomes[what]
 }
 
-// longestTTL is the longest that anything asks for, which the restart guard has to be set to.
+// longestTTL returns the longest TTL that clients request. The restart guard must be set to it.
 func (s chaosSetup) longestTTL() time.Duration {
 	if s.Tidy {
 		return chaosTidyTTL

@@ -14,10 +14,10 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// TestMutualExclusionWhileMastersDie has 200 goroutines of 4 managers contend for one lock, and whoever holds it
-// increment a counter in a way that loses increments when two do it at once. Meanwhile masters are killed and started
-// again, one at a time.
-func TestMutualExclusionWhileMastersDie(t *testing.T) {
+// TestMutualExclusionWhileMastersRestart lets 200 goroutines of 4 Managers contend for one lock.
+// Each holder increments a counter in a way that loses increments if two do it at once. Meanwhile
+// masters are killed and restarted, one at a time.
+func TestMutualExclusionWhileMastersRestart(t *testing.T) {
 	ms := Start(t, 5, WithAOF())
 	const managers, goroutines = 4, 200
 	var inside, counter, held, late atomic.Int64
@@ -28,19 +28,19 @@ func TestMutualExclusionWhileMastersDie(t *testing.T) {
 			return err
 		}
 		if n := inside.Add(1); n != 1 {
-			t.Errorf("%d hold the lock at once", n)
+			t.Errorf("%d holders at once", n)
 		}
 		value := counter.Load()
 		runtime.Gosched()
 		counter.Store(value + 1)
 		inside.Add(-1)
 		if lock.Validity() <= 0 {
-			t.Error("the machine is too slow for this test: the window was over before the counter was incremented")
+			t.Error("machine too slow for this test: the window closed before the counter was incremented")
 		}
 		held.Add(1)
 		err = lock.Release(ctx)
 		if errors.Is(err, quorum.ErrNoQuorum) && !errors.Is(err, context.Canceled) {
-			late.Add(1) // on a busy machine; it goes on in the background
+			late.Add(1) // on a busy machine; the release continues in the background
 			return nil
 		}
 		return err
@@ -49,10 +49,11 @@ func TestMutualExclusionWhileMastersDie(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var g errgroup.Group
-	// 200 that poll at the default pace leave two processors no time for the masters.
+	// 200 goroutines that poll at the default pace would leave no CPU time for the masters on two
+	// cores.
 	opts := &quorum.Options{MinBackoff: 50 * time.Millisecond, MaxBackoff: 2 * time.Second}
 	for i := range managers {
-		locks := ways[i%len(ways)].manager(t, ms, opts)
+		locks := constructors[i%len(constructors)].open(t, ms, opts)
 		for range goroutines / managers {
 			g.Go(func() error {
 				for {
@@ -69,17 +70,17 @@ func TestMutualExclusionWhileMastersDie(t *testing.T) {
 	progress := func(with string) {
 		t.Helper()
 		enough := held.Load() + 10
-		require.Eventually(t, func() bool { return held.Load() >= enough }, soon, 5*time.Millisecond, "no progress with %s", with)
+		require.Eventually(t, func() bool { return held.Load() >= enough }, waitLimit, 5*time.Millisecond, "no progress with %s", with)
 	}
 	progress("all masters")
 	for _, m := range ms[:3] {
 		require.NoError(t, m.Kill())
-		progress("one killed")
+		progress("one master killed")
 		require.NoError(t, m.Start())
-		progress("it back")
+		progress("the master restarted")
 	}
 	stop()
 	require.NoError(t, g.Wait())
-	require.Equal(t, held.Load(), counter.Load(), "increments got lost")
-	t.Logf("%d holds, %d releases too slow to be waited for", held.Load(), late.Load())
+	require.Equal(t, held.Load(), counter.Load(), "increments were lost")
+	t.Logf("%d holds, %d releases continued in the background", held.Load(), late.Load())
 }

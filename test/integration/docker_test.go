@@ -16,8 +16,8 @@ import (
 	dc "github.com/ory/dockertest/v3/docker"
 )
 
-// engine returns the Docker engine with the image of the masters in it. Where there is none the test is skipped, except
-// when REQUIRE_DOCKER=1: then it fails.
+// engine returns the Docker engine, with the image of the masters. Without an engine it skips the
+// test, or fails it if REQUIRE_DOCKER=1.
 func engine(tb testing.TB) *dockertest.Pool {
 	tb.Helper()
 	pool, err := connect()
@@ -32,7 +32,7 @@ func engine(tb testing.TB) *dockertest.Pool {
 	return nil
 }
 
-// connect is tried once for all tests: a pull takes its time.
+// connect runs once for all tests, because a pull takes a while.
 var connect = sync.OnceValues(func() (*dockertest.Pool, error) {
 	pool, err := dockertest.NewPool("")
 	if err != nil {
@@ -50,10 +50,10 @@ var connect = sync.OnceValues(func() (*dockertest.Pool, error) {
 	return pool, nil
 })
 
-// imageName returns the masters' image as repository and tag, from REDIS_IMAGE.
+// imageName returns the repository and tag of the image of the masters, from REDIS_IMAGE.
 func imageName() (repository, tag string) {
 	name := cmp.Or(os.Getenv("REDIS_IMAGE"), "redis:8-alpine")
-	// A colon before the last slash belongs to a registry's port.
+	// A colon before the last slash belongs to the port of a registry.
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
 		return name[:i], name[i+1:]
 	}
@@ -71,32 +71,32 @@ func provideImage(pool *dockertest.Pool) error {
 	defer cancel()
 	pull := dc.PullImageOptions{Repository: repository, Tag: tag, Context: ctx}
 	if err := pool.Client.PullImage(pull, dc.AuthConfiguration{}); err != nil {
-		return fmt.Errorf("no image %s here, and it cannot be pulled (REDIS_IMAGE names another): %w", name, err)
+		return fmt.Errorf("no local image %s, and cannot pull it (set REDIS_IMAGE to use another): %w", name, err)
 	}
 	return nil
 }
 
-// sweep removes what earlier runs that crashed left behind. Its errors are dropped: another run may be sweeping too, and
-// what stays behind harms nobody.
+// sweep removes what crashed runs left behind. It ignores errors, because another run may be
+// sweeping too, and leftovers are harmless.
 func sweep(pool *dockertest.Pool) {
 	containers, _ := pool.Client.ListContainers(dc.ListContainersOptions{
 		All:     true,
-		Filters: map[string][]string{"label": {untilLabel}},
+		Filters: map[string][]string{"label": {staleAfterLabel}},
 	})
 	for _, c := range containers {
-		if abandoned(c.Labels) {
+		if isStale(c.Labels) {
 			_ = removeContainer(pool, c.ID)
 		}
 	}
 	networks, _ := pool.Client.ListNetworks()
 	for _, n := range networks {
-		if abandoned(n.Labels) {
+		if isStale(n.Labels) {
 			_ = pool.Client.RemoveNetwork(n.ID)
 		}
 	}
 }
 
-func abandoned(labels map[string]string) bool {
-	until, err := strconv.ParseInt(labels[untilLabel], 10, 64)
+func isStale(labels map[string]string) bool {
+	until, err := strconv.ParseInt(labels[staleAfterLabel], 10, 64)
 	return err == nil && time.Now().Unix() > until
 }

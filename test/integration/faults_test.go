@@ -12,10 +12,10 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// faults are what can befall a master, and how it ends.
-var faults = []struct {
+// masterFaults are faults of a master, and how to end them.
+var masterFaults = []struct {
 	name         string
-	strike, heal func(*Master) error
+	inject, heal func(*Master) error
 	forgets      bool // the master comes back empty
 }{
 	{"killed", (*Master).Kill, (*Master).Start, true},
@@ -30,35 +30,35 @@ func each(t *testing.T, ms []*Master, do func(*Master) error) {
 	}
 }
 
-// attemptTimeout is far beyond undelayed, which is far beyond what an operation takes: one that waits for a master that
-// does not answer cannot pass for one that does not.
+// attemptTimeout is far longer than undelayed, which is far longer than any operation. So an
+// operation that waits for a master that does not answer cannot look like one that does not wait.
 const (
 	attemptTimeout = 8 * time.Second
 	undelayed      = 4 * time.Second
 )
 
-// requireUndelayed checks that an operation does not wait for the masters that do not answer.
+// requireUndelayed checks that an operation does not wait for masters that do not answer.
 func requireUndelayed(t *testing.T, operation func() error) {
 	t.Helper()
-	began := time.Now()
+	start := time.Now()
 	require.NoError(t, operation())
-	require.Less(t, time.Since(began), undelayed)
+	require.Less(t, time.Since(start), undelayed)
 }
 
-func TestMinorityFails(t *testing.T) {
+func TestMinorityFailureCausesNoDelay(t *testing.T) {
 	engine(t)
-	for _, way := range ways {
-		for _, fault := range faults {
-			t.Run(fmt.Sprintf("%s/%s", way.name, fault.name), func(t *testing.T) {
+	for _, constructor := range constructors {
+		for _, fault := range masterFaults {
+			t.Run(fmt.Sprintf("%s/%s", constructor.name, fault.name), func(t *testing.T) {
 				ms := masters(t)
 				admins := dialAll(t, ms)
 				opts := &quorum.Options{AttemptTimeout: attemptTimeout}
-				locks, others := way.manager(t, ms, opts), way.manager(t, ms, opts)
+				locks, others := constructor.open(t, ms, opts), constructor.open(t, ms, opts)
 				lock, err := locks.TryAcquire(t.Context(), "job", time.Minute)
 				require.NoError(t, err)
-				requireEverywhere(t, admins, "job", lock.Token())
+				requireStored(t, admins, "job", lock.Token())
 
-				each(t, ms[:2], fault.strike)
+				each(t, ms[:2], fault.inject)
 				requireUndelayed(t, func() error { return lock.Extend(t.Context(), 2*time.Minute) })
 				require.Greater(t, lock.Validity(), time.Minute)
 				requireTTL(t, admins[2:], "job", 2*time.Minute)
@@ -74,12 +74,12 @@ func TestMinorityFails(t *testing.T) {
 					next, err = others.TryAcquire(t.Context(), "job", time.Minute)
 					return err
 				})
-				requireEverywhere(t, admins[2:], "job", next.Token())
+				requireStored(t, admins[2:], "job", next.Token())
 				requireUndelayed(t, func() error { return next.Extend(t.Context(), time.Minute) })
 				requireUndelayed(t, func() error { return next.Release(t.Context()) })
 
 				each(t, ms[:2], fault.heal)
-				requireEverywhere(t, admins, "job", "") // the owed releases are delivered
+				requireStored(t, admins, "job", "") // the pending releases are delivered
 				require.NoError(t, locks.Close())
 				require.NoError(t, others.Close())
 			})
@@ -87,19 +87,19 @@ func TestMinorityFails(t *testing.T) {
 	}
 }
 
-func TestMajorityFailsAndComesBack(t *testing.T) {
+func TestMajorityFailureIsRecoverable(t *testing.T) {
 	engine(t)
-	for _, way := range ways {
-		for _, fault := range faults {
-			t.Run(fmt.Sprintf("%s/%s", way.name, fault.name), func(t *testing.T) {
+	for _, constructor := range constructors {
+		for _, fault := range masterFaults {
+			t.Run(fmt.Sprintf("%s/%s", constructor.name, fault.name), func(t *testing.T) {
 				ms := masters(t)
 				admins := dialAll(t, ms)
-				locks, others := way.manager(t, ms, nil), way.manager(t, ms, nil)
+				locks, others := constructor.open(t, ms, nil), constructor.open(t, ms, nil)
 				held, err := locks.TryAcquire(t.Context(), "held", time.Minute)
 				require.NoError(t, err)
-				requireEverywhere(t, admins, "held", held.Token())
+				requireStored(t, admins, "held", held.Token())
 
-				each(t, ms[:3], fault.strike)
+				each(t, ms[:3], fault.inject)
 				for _, name := range []string{"held", "vacant"} {
 					_, err = others.TryAcquire(t.Context(), name, time.Minute)
 					require.ErrorIs(t, err, quorum.ErrNoQuorum, name)
@@ -108,7 +108,7 @@ func TestMajorityFailsAndComesBack(t *testing.T) {
 				err = held.Extend(t.Context(), time.Minute)
 				require.ErrorIs(t, err, quorum.ErrNoQuorum)
 				require.NotErrorIs(t, err, quorum.ErrLost)
-				require.Positive(t, held.Validity(), "a failed extension ended the window")
+				require.Positive(t, held.Validity(), "a failed extension must not end the window")
 
 				waiter := make(chan error, 1)
 				go func() {
@@ -119,23 +119,23 @@ func TestMajorityFailsAndComesBack(t *testing.T) {
 				select {
 				case err := <-waiter:
 					require.NoError(t, err)
-				case <-time.After(soon):
-					require.Fail(t, "the waiter was not served when the majority was back")
+				case <-time.After(waitLimit):
+					require.Fail(t, "the waiter did not get the lock after the majority came back")
 				}
 				if fault.forgets {
 					requireLost(t, held)
 				} else {
-					require.Eventually(t, func() bool { return held.Extend(t.Context(), time.Minute) == nil }, soon, 10*time.Millisecond)
+					require.Eventually(t, func() bool { return held.Extend(t.Context(), time.Minute) == nil }, waitLimit, 10*time.Millisecond)
 					require.NoError(t, held.Release(t.Context()))
 				}
-				requireEverywhere(t, admins, "held", "")
-				tryUntil(t, others, "held", time.Minute)
+				requireStored(t, admins, "held", "")
+				requireAcquire(t, others, "held", time.Minute)
 			})
 		}
 	}
 }
 
-// requireLost extends the lock until a majority is there to deny it.
+// requireLost extends the lock until a majority is back and denies it.
 func requireLost(t *testing.T, lock *quorum.Lock) {
 	t.Helper()
 	var err error
@@ -147,33 +147,33 @@ func requireLost(t *testing.T, lock *quorum.Lock) {
 		default:
 			return false
 		}
-	}, soon, 10*time.Millisecond)
+	}, waitLimit, 10*time.Millisecond)
 	require.ErrorIs(t, err, quorum.ErrLost)
 	require.LessOrEqual(t, lock.Validity(), time.Duration(0))
 	require.ErrorIs(t, lock.Release(t.Context()), quorum.ErrLost)
 }
 
-// TestLateAcquireLeavesNothingBehind has masters carry an acquire out only when all is over, possibly after the release
-// that was sent after it: on another connection, which they may read first.
-func TestLateAcquireLeavesNothingBehind(t *testing.T) {
+// TestLateAcquireLeavesNoKey makes masters execute an acquire only after everything else. They may
+// first read the release, which was sent later on another connection.
+func TestLateAcquireLeavesNoKey(t *testing.T) {
 	engine(t)
-	hung := faults[1]
-	for _, way := range ways {
-		for _, late := range []int{2, 3} { // the acquire wins without them, or fails for want of them
-			t.Run(fmt.Sprintf("%s/%d of 5 late", way.name, late), func(t *testing.T) {
+	hung := masterFaults[1]
+	for _, constructor := range constructors {
+		for _, late := range []int{2, 3} { // the acquire succeeds without them, or fails
+			t.Run(fmt.Sprintf("%s/%d of 5 late", constructor.name, late), func(t *testing.T) {
 				ms := masters(t)
 				admins := dialAll(t, ms)
-				locks := way.manager(t, ms, nil)
+				locks := constructor.open(t, ms, nil)
 				warm, err := locks.TryAcquire(t.Context(), "warm", time.Minute)
 				require.NoError(t, err)
-				requireEverywhere(t, admins, "warm", warm.Token())
+				requireStored(t, admins, "warm", warm.Token())
 				require.NoError(t, warm.Release(t.Context()))
-				requireEverywhere(t, admins, "warm", "")
+				requireStored(t, admins, "warm", "")
 				for _, admin := range admins {
 					require.NoError(t, admin.ConfigResetStat(t.Context()).Err())
 				}
 
-				each(t, ms[:late], hung.strike)
+				each(t, ms[:late], hung.inject)
 				lock, err := locks.TryAcquire(t.Context(), "late", time.Minute)
 				if late == 2 {
 					require.NoError(t, err)
@@ -181,15 +181,16 @@ func TestLateAcquireLeavesNothingBehind(t *testing.T) {
 				} else {
 					require.ErrorIs(t, err, quorum.ErrNoQuorum)
 				}
-				// Inspect waits for every master until its time is up: the acquire's is up too by then.
+				// Inspect waits for every master until it times out. By then the acquire has timed
+				// out too.
 				for range 2 {
 					_, _ = locks.Inspect(t.Context(), "late")
 				}
 				each(t, ms[:late], hung.heal)
 
 				for i, admin := range admins[:late] {
-					require.Eventually(t, func() bool { return calls(t, admin, "set") > 0 }, soon, 5*time.Millisecond,
-						"%v never saw the acquire: this test tests nothing", ms[i])
+					require.Eventually(t, func() bool { return calls(t, admin, "set") > 0 }, waitLimit, 5*time.Millisecond,
+						"%v never received the acquire, so this test tests nothing", ms[i])
 				}
 				requireGoneForGood(t, admins, "late")
 				require.NoError(t, locks.Close())
@@ -198,7 +199,7 @@ func TestLateAcquireLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// calls returns how often the master has carried a command out.
+// calls returns how often the master has executed a command.
 func calls(t *testing.T, admin *redis.Client, command string) (n int) {
 	t.Helper()
 	stats, err := admin.InfoMap(t.Context(), "commandstats").Result()
@@ -210,7 +211,8 @@ func calls(t *testing.T, admin *redis.Client, command string) (n int) {
 	return n
 }
 
-// requireGoneForGood waits until name is gone from all masters, and has stayed so for a while: what is late can come back.
+// requireGoneForGood waits until name has been gone from all masters for a while. A late request
+// can bring it back.
 func requireGoneForGood(t *testing.T, admins []*redis.Client, name string) {
 	t.Helper()
 	var since time.Time
@@ -225,5 +227,5 @@ func requireGoneForGood(t *testing.T, admins []*redis.Client, name string) {
 			since = time.Now()
 		}
 		return time.Since(since) > 500*time.Millisecond
-	}, soon, 10*time.Millisecond)
+	}, waitLimit, 10*time.Millisecond)
 }

@@ -17,21 +17,21 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// highestFence is the highest that there may be: what Redis' Lua counts to.
+// highestFence is the highest possible fence, because Redis' Lua has exact integers up to this one.
 const highestFence = 1<<53 - 1
 
 func fenceKey(name string) string { return "redlock:aux:fence{" + name + "}" }
 
-// requireFence waits until each master has stored the fence, or a higher one.
+// requireFence waits until each master stores the fence or a higher one.
 func requireFence(t *testing.T, admins []*redis.Client, name string, fence int64) {
 	t.Helper()
 	for i, admin := range admins {
-		require.Eventually(t, func() bool { return storedFence(t, admin, name) >= fence }, soon, 2*time.Millisecond, "master %d", i)
+		require.Eventually(t, func() bool { return storedFence(t, admin, name) >= fence }, waitLimit, 2*time.Millisecond, "master %d", i)
 	}
 }
 
-// storedFence returns what a master has stored for name, 0 for nothing. It checks that it is in plain decimal digits,
-// and that it is not there for ever.
+// storedFence returns the fence that a master stores for name, or 0. It checks that the fence is in
+// plain decimal digits and will expire.
 func storedFence(t *testing.T, admin *redis.Client, name string) int64 {
 	t.Helper()
 	text, err := admin.Get(t.Context(), fenceKey(name)).Result()
@@ -50,11 +50,12 @@ func storedFence(t *testing.T, admin *redis.Client, name string) int64 {
 	return fence
 }
 
-// TestFencesRiseWhileMastersDie has Managers in several processes contend for two locks while masters are killed and
-// come back from their append-only files, a minority at a time and once a majority.
-func TestFencesRiseWhileMastersDie(t *testing.T) {
+// TestFencesIncreaseWhileMastersRestart lets Managers in several processes contend for two locks.
+// Meanwhile masters are killed and restarted with their append-only files: three times a minority,
+// once a majority.
+func TestFencesIncreaseWhileMastersRestart(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("chaos: only on Linux do processes share a clock that clock.System reads")
+		t.Skip("chaos: processes share the clock of clock.System only on Linux")
 	}
 	engine(t)
 	setup := chaosNames()
@@ -66,7 +67,7 @@ func TestFencesRiseWhileMastersDie(t *testing.T) {
 		plan = append(plan, chaosFault{At: at, For: 300 * time.Millisecond, Kind: chaosKill, Masters: struck, Process: -1})
 	}
 	require.NoError(t, r.execute(t.Context(), plan))
-	t.Log(r.settle(t))
+	t.Log(r.finish(t))
 	require.NoError(t, r.record.check())
 
 	last := map[string]int64{}
@@ -76,7 +77,7 @@ func TestFencesRiseWhileMastersDie(t *testing.T) {
 		last[hold.Name] = hold.Fence
 		holders[hold.Holder] = true
 	}
-	assert.GreaterOrEqual(t, len(holders), 3, "nobody contended: this test tests nothing")
+	assert.GreaterOrEqual(t, len(holders), 3, "no contention, so this test tests nothing")
 	for name, fence := range last {
 		stored := 0
 		for _, admin := range dialAll(t, r.masters) {
@@ -84,12 +85,13 @@ func TestFencesRiseWhileMastersDie(t *testing.T) {
 				stored++
 			}
 		}
-		assert.GreaterOrEqual(t, stored, 3, "the last fence of %s is not where the next holder will see it", name)
+		assert.GreaterOrEqual(t, stored, 3, "no majority stores the last fence of %s", name)
 	}
 	t.Logf("%d holds by %d processes", len(r.record.holds), len(holders))
 }
 
-// inOrder returns what was held by Acquire and TryAcquire, by name and beginning. Once has no fence to show.
+// inOrder returns the holds of Acquire and TryAcquire, sorted by name and start. Holds of Once have
+// no fence.
 func (r *chaosRecord) inOrder() (holds []*chaosHold) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -104,16 +106,17 @@ func (r *chaosRecord) inOrder() (holds []*chaosHold) {
 	return holds
 }
 
-// TestFenceFollowsTheLock wherever it is kept, in digits that Redis' Lua does not round, and for a day from then on.
-func TestFenceFollowsTheLock(t *testing.T) {
+// TestExtendRestoresAndKeepsFence also checks that fences still increase after they have expired
+// everywhere.
+func TestExtendRestoresAndKeepsFence(t *testing.T) {
 	ms := masters(t)
 	admins := dialAll(t, ms)
-	locks, others := opened(t, ms, &quorum.Options{Fencing: true}), opened(t, ms, &quorum.Options{Fencing: true})
+	locks, others := openManager(t, ms, &quorum.Options{Fencing: true}), openManager(t, ms, &quorum.Options{Fencing: true})
 	lock, err := locks.TryAcquire(t.Context(), "job", time.Minute)
 	require.NoError(t, err)
 	first := lock.Fence()
 	require.InDelta(t, time.Now().UnixMicro(), first, float64(time.Minute/time.Microsecond))
-	requireEverywhere(t, admins, "job", lock.Token())
+	requireStored(t, admins, "job", lock.Token())
 	requireFence(t, admins, "job", first)
 
 	const soonGone = 30 * time.Minute
@@ -121,16 +124,16 @@ func TestFenceFollowsTheLock(t *testing.T) {
 	require.NoError(t, ms[1].Wipe())
 	require.NoError(t, admins[2].Expire(t.Context(), fenceKey("job"), soonGone).Err())
 	require.NoError(t, lock.Extend(t.Context(), time.Minute))
-	requireEverywhere(t, admins, "job", lock.Token())
+	requireStored(t, admins, "job", lock.Token())
 	requireFence(t, admins, "job", first)
-	require.Greater(t, admins[2].PTTL(t.Context(), fenceKey("job")).Val(), soonGone, "an extension keeps it")
+	require.Greater(t, admins[2].PTTL(t.Context(), fenceKey("job")).Val(), soonGone, "Extend must prolong the fence")
 
-	// After a day, here at once: the masters' clocks keep the order.
+	// After a day, simulated here, the masters' clocks keep the order.
 	require.NoError(t, lock.Release(t.Context()))
-	requireEverywhere(t, admins, "job", "")
+	requireStored(t, admins, "job", "")
 	for _, admin := range admins {
 		require.NoError(t, admin.PExpire(t.Context(), fenceKey("job"), time.Millisecond).Err())
-		require.Eventually(t, func() bool { return len(admin.Keys(t.Context(), "*").Val()) == 0 }, soon, time.Millisecond)
+		require.Eventually(t, func() bool { return len(admin.Keys(t.Context(), "*").Val()) == 0 }, waitLimit, time.Millisecond)
 	}
 	next, err := others.TryAcquire(t.Context(), "job", time.Minute)
 	require.NoError(t, err)
@@ -138,11 +141,11 @@ func TestFenceFollowsTheLock(t *testing.T) {
 	require.NoError(t, next.Release(t.Context()))
 }
 
-// TestHighestFences are exact to the last one, and then there is none.
-func TestHighestFences(t *testing.T) {
+// After the highest fence, no lock can be acquired.
+func TestFencesAreExactUpToMaximum(t *testing.T) {
 	ms := masters(t)
 	admins := dialAll(t, ms)
-	locks := opened(t, ms, &quorum.Options{Fencing: true})
+	locks := openManager(t, ms, &quorum.Options{Fencing: true})
 	for _, want := range []int64{highestFence - 1, highestFence} {
 		for _, admin := range admins {
 			require.NoError(t, admin.Set(t.Context(), fenceKey("job"), want-1, time.Hour).Err())
@@ -152,19 +155,18 @@ func TestHighestFences(t *testing.T) {
 		require.Equal(t, want, lock.Fence())
 		requireFence(t, admins, "job", want)
 		require.NoError(t, lock.Release(t.Context()))
-		requireEverywhere(t, admins, "job", "")
+		requireStored(t, admins, "job", "")
 	}
 	_, err := locks.TryAcquire(t.Context(), "job", time.Minute)
 	require.ErrorIs(t, err, quorum.ErrNoQuorum)
-	requireEverywhere(t, admins, "job", "")
+	requireStored(t, admins, "job", "")
 }
 
-// TestWhatIsNoFenceIsThatMastersError and no other's.
-func TestWhatIsNoFenceIsThatMastersError(t *testing.T) {
+func TestInvalidFenceFailsOnlyThatMaster(t *testing.T) {
 	ms := masters(t)
 	admins := dialAll(t, ms)
-	locks := opened(t, ms, &quorum.Options{Fencing: true})
-	spoil := func(admin *redis.Client, text string) {
+	locks := openManager(t, ms, &quorum.Options{Fencing: true})
+	plant := func(admin *redis.Client, text string) {
 		t.Helper()
 		require.NoError(t, admin.Del(t.Context(), fenceKey("job")).Err())
 		if text == "a list" {
@@ -173,33 +175,33 @@ func TestWhatIsNoFenceIsThatMastersError(t *testing.T) {
 		}
 		require.NoError(t, admin.Set(t.Context(), fenceKey("job"), text, time.Hour).Err())
 	}
-	for text, says := range map[string]string{
+	for text, want := range map[string]string{
 		"": "no fencing token", "-1": "no fencing token", "1e3": "no fencing token", "1.76387e+15": "no fencing token",
 		"abc": "no fencing token", fmt.Sprint(highestFence + 1): "no fencing token", "99999999999999999": "no fencing token",
 		"0x10": "no fencing token", " 7": "no fencing token", "a list": "WRONGTYPE",
 	} {
 		t.Run(fmt.Sprintf("%q", text), func(t *testing.T) {
 			for _, admin := range admins[:2] {
-				spoil(admin, text)
+				plant(admin, text)
 			}
 			lock, err := locks.TryAcquire(t.Context(), "job", time.Minute)
-			require.NoError(t, err, "a minority's")
-			requireEverywhere(t, admins[2:], "job", lock.Token())
-			requireEverywhere(t, admins[:2], "job", "")
+			require.NoError(t, err, "a minority with invalid fences must not matter")
+			requireStored(t, admins[2:], "job", lock.Token())
+			requireStored(t, admins[:2], "job", "")
 			require.NoError(t, lock.Extend(t.Context(), time.Minute))
 			require.NoError(t, lock.Release(t.Context()))
-			requireEverywhere(t, admins, "job", "")
+			requireStored(t, admins, "job", "")
 
-			spoil(admins[2], text)
+			plant(admins[2], text)
 			_, err = locks.TryAcquire(t.Context(), "job", time.Minute)
 			require.ErrorIs(t, err, quorum.ErrNoQuorum)
-			require.ErrorContains(t, err, says)
+			require.ErrorContains(t, err, want)
 			var failure *quorum.AttemptError
 			require.ErrorAs(t, err, &failure)
 			require.Equal(t, 3, failure.Count(quorum.Refused), "%v", err)
-			requireEverywhere(t, admins, "job", "")
+			requireStored(t, admins, "job", "")
 			if text != "a list" {
-				require.Equal(t, text, admins[2].Get(t.Context(), fenceKey("job")).Val(), "left as it is")
+				require.Equal(t, text, admins[2].Get(t.Context(), fenceKey("job")).Val(), "the invalid fence must stay")
 			}
 			require.NoError(t, admins[2].Del(t.Context(), fenceKey("job")).Err())
 		})

@@ -15,8 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hang is how long a master must keep a client waiting to count as hung. What is sent to it has to be on its way by then.
-const hang = time.Second
+// hangTimeout is how long a master must keep a client waiting to count as hung. A request to it
+// must be on its way by then.
+const hangTimeout = time.Second
 
 func dial(t *testing.T, m *Master) *redis.Client {
 	t.Helper()
@@ -30,9 +31,9 @@ func dial(t *testing.T, m *Master) *redis.Client {
 	return c
 }
 
-// TestMastersHarness shows that every fault the other tests rely on really happens, and really ends.
-func TestMastersHarness(t *testing.T) {
-	engine(t) // skips the whole, not each part
+// TestMasterFaultsHappenAndEnd checks every fault that the other tests rely on.
+func TestMasterFaultsHappenAndEnd(t *testing.T) {
+	engine(t) // skips the whole test, not each part
 	t.Run("independent and empty", func(t *testing.T) {
 		ms := masters(t)
 		require.Len(t, ms, 5)
@@ -42,7 +43,7 @@ func TestMastersHarness(t *testing.T) {
 			require.Equal(t, "OK", ok, "two masters share memory")
 		}
 		for _, m := range masters(t) {
-			require.ErrorIs(t, dial(t, m).Get(t.Context(), "k").Err(), redis.Nil, "taken anew, but not wiped")
+			require.ErrorIs(t, dial(t, m).Get(t.Context(), "k").Err(), redis.Nil, "the masters were not wiped")
 		}
 	})
 
@@ -53,11 +54,11 @@ func TestMastersHarness(t *testing.T) {
 
 		require.NoError(t, m.Kill())
 		require.ErrorIs(t, m.Ping(t.Context(), time.Second), syscall.ECONNREFUSED)
-		require.Error(t, m.Kill(), "killed twice")
+		require.Error(t, m.Kill(), "Kill of a killed master must fail")
 
 		require.NoError(t, m.Start())
-		require.ErrorIs(t, dial(t, m).Get(t.Context(), "k").Err(), redis.Nil, "memory survived a kill")
-		require.Error(t, m.Start(), "started twice")
+		require.ErrorIs(t, dial(t, m).Get(t.Context(), "k").Err(), redis.Nil, "memory must not survive Kill")
+		require.Error(t, m.Start(), "Start of a running master must fail")
 	})
 
 	t.Run("stop and start", func(t *testing.T) {
@@ -65,7 +66,7 @@ func TestMastersHarness(t *testing.T) {
 		require.NoError(t, m.Stop())
 		state, err := m.inspect(t.Context())
 		require.NoError(t, err)
-		require.Zero(t, state.State.ExitCode, "a graceful end exits with 0, a killed one with 137")
+		require.Zero(t, state.State.ExitCode, "a graceful exit has status 0, a kill 137")
 		require.ErrorIs(t, m.Ping(t.Context(), time.Second), syscall.ECONNREFUSED)
 		require.NoError(t, m.Start())
 		require.NoError(t, m.Ping(t.Context(), time.Second))
@@ -86,7 +87,7 @@ func TestMastersHarness(t *testing.T) {
 	t.Run("disconnect and reconnect", func(t *testing.T) {
 		m := masters(t)[4]
 		require.NoError(t, dial(t, m).Set(t.Context(), "k", "v", 0).Err())
-		// Not a client of go-redis: that would notice and connect anew.
+		// Not a go-redis client, which would notice and reconnect.
 		conn, err := net.Dial("tcp", m.Addr())
 		require.NoError(t, err)
 		defer func() { _ = conn.Close() }()
@@ -94,11 +95,11 @@ func TestMastersHarness(t *testing.T) {
 
 		require.NoError(t, m.Disconnect())
 		_, err = conn.Read(make([]byte, 1))
-		require.ErrorIs(t, err, io.EOF, "the open connection lives on")
+		require.ErrorIs(t, err, io.EOF, "the open connection must break")
 		require.ErrorIs(t, m.Ping(t.Context(), time.Second), syscall.ECONNREFUSED)
 
 		require.NoError(t, m.Reconnect())
-		require.Equal(t, "v", dial(t, m).Get(t.Context(), "k").Val(), "not the same port, or not the same memory")
+		require.Equal(t, "v", dial(t, m).Get(t.Context(), "k").Val(), "port or memory has changed")
 	})
 
 	t.Run("wipe", func(t *testing.T) {
@@ -125,11 +126,11 @@ func TestMastersHarness(t *testing.T) {
 		ms := Start(t, 2, WithAOF(), withFailover())
 		c := dial(t, ms[0])
 		require.NoError(t, c.Set(t.Context(), "copied", "v", 0).Err())
-		began := time.Now()
-		_, err := failOver(t.Context(), ms[0], ms[1], func() time.Duration { return time.Since(began) }, func() {
+		start := time.Now()
+		_, err := failOver(t.Context(), ms[0], ms[1], func() time.Duration { return time.Since(start) }, func() {
 			require.NoError(t, c.Set(t.Context(), "not copied", "v", 0).Err())
 		})
-		require.NoError(t, err, "the same run with other data")
+		require.NoError(t, err, "the same process with other data")
 		require.Equal(t, []string{"copied"}, c.Keys(t.Context(), "*").Val())
 		require.NoError(t, c.Set(t.Context(), "new", "v", 0).Err())
 		require.NoError(t, ms[0].Kill())
@@ -155,20 +156,20 @@ func TestMastersHarness(t *testing.T) {
 	})
 }
 
-// requireHang checks that a master in the grip of a fault accepts connections and answers nothing, and that it carries
-// out later what it was sent meanwhile: the reason why a time-out is not a refusal.
-func requireHang(t *testing.T, m *Master, grip, release func() error) {
+// requireHang checks that a hung master accepts connections but answers nothing, and that it later
+// executes what it was sent. This is why a timeout is not a refusal.
+func requireHang(t *testing.T, m *Master, hang, resume func() error) {
 	t.Helper()
 	c := dial(t, m)
 	require.NoError(t, c.Ping(t.Context()).Err())
 
-	require.NoError(t, grip())
-	require.ErrorIs(t, m.Ping(t.Context(), hang), os.ErrDeadlineExceeded)
-	ctx, cancel := context.WithTimeout(t.Context(), hang)
+	require.NoError(t, hang())
+	require.ErrorIs(t, m.Ping(t.Context(), hangTimeout), os.ErrDeadlineExceeded)
+	ctx, cancel := context.WithTimeout(t.Context(), hangTimeout)
 	defer cancel()
 	require.ErrorIs(t, c.Set(ctx, "late", "v", 0).Err(), os.ErrDeadlineExceeded)
 
-	require.NoError(t, release())
+	require.NoError(t, resume())
 	require.Eventually(t, func() bool { return c.Get(t.Context(), "late").Val() == "v" }, 5*time.Second, 5*time.Millisecond)
 }
 
@@ -180,7 +181,7 @@ func addrsOf(ms []*Master) []string {
 	return addrs
 }
 
-func TestStartLeavesNothingBehind(t *testing.T) {
+func TestStartRemovesMastersAndNetwork(t *testing.T) {
 	pool := engine(t)
 	var started []*Master
 	t.Run("start", func(t *testing.T) {
@@ -190,19 +191,19 @@ func TestStartLeavesNothingBehind(t *testing.T) {
 	})
 	for _, m := range started {
 		_, err := m.inspect(t.Context())
-		require.Error(t, err, "%s is still there", m)
+		require.Error(t, err, "%s still exists", m)
 		_, err = pool.Client.NetworkInfo(m.network.Network.ID)
-		require.Error(t, err, "the network of %s is still there", m)
+		require.Error(t, err, "the network of %s still exists", m)
 	}
 }
 
-func TestMasterWithBadArgumentsFailsToStart(t *testing.T) {
+func TestLaunchReportsServerError(t *testing.T) {
 	pool := engine(t)
 	_, err := launch(t.Context(), pool, 1, WithArgs("--no-such-setting", "1"))
-	require.ErrorContains(t, err, "no-such-setting", "the server's own words are missing")
+	require.ErrorContains(t, err, "no-such-setting", "the server's own error is missing")
 }
 
-func TestPortConflictIsRecognised(t *testing.T) {
+func TestPortConflictIsRecognized(t *testing.T) {
 	taken := masters(t)[0]
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -220,9 +221,9 @@ func TestPortConflictIsRecognised(t *testing.T) {
 	}
 }
 
-func TestSweepRemovesOnlyWhatIsAbandoned(t *testing.T) {
+func TestSweepRemovesOnlyStaleResources(t *testing.T) {
 	alive := masters(t)[0]
-	past := map[string]string{untilLabel: strconv.FormatInt(time.Now().Add(-time.Minute).Unix(), 10)}
+	past := map[string]string{staleAfterLabel: strconv.FormatInt(time.Now().Add(-time.Minute).Unix(), 10)}
 	old, err := alive.pool.CreateNetwork(alive.network.Network.Name+"-old", func(o *dc.CreateNetworkOptions) { o.Labels = past })
 	require.NoError(t, err)
 	box, err := alive.pool.Client.CreateContainer(dc.CreateContainerOptions{
@@ -242,14 +243,14 @@ func TestSweepRemovesOnlyWhatIsAbandoned(t *testing.T) {
 	require.NoError(t, alive.Ping(t.Context(), time.Second))
 }
 
-func TestImageName(t *testing.T) {
+func TestImageNameFromEnvironment(t *testing.T) {
 	for _, c := range []struct{ env, repository, tag string }{
 		{"", "redis", "8-alpine"},
 		{"redis", "redis", "latest"},
 		{"redis:7.2", "redis", "7.2"},
 		{"registry.test:5000/team/redis", "registry.test:5000/team/redis", "latest"},
 		{"registry.test:5000/team/redis:7", "registry.test:5000/team/redis", "7"},
-		{"redis@sha256:abc", "redis@sha256", "abc"}, // put together again with a colon
+		{"redis@sha256:abc", "redis@sha256", "abc"}, // joined again with a colon
 	} {
 		t.Run(c.env, func(t *testing.T) {
 			t.Setenv("REDIS_IMAGE", c.env)

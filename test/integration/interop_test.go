@@ -11,9 +11,10 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// take is what other Redlock clients do to acquire a lock, "job" with the token "theirs" here (the Redis documentation,
-// "Distributed Locks with Redis"). It returns how many of the masters granted it.
-func take(t *testing.T, admins []*redis.Client) (granted int) {
+// acquireAsOther acquires lock "job" with token "theirs" as other Redlock clients do (Redis
+// documentation, "Distributed Locks with Redis"). It returns the number of masters that granted the
+// lock.
+func acquireAsOther(t *testing.T, admins []*redis.Client) (granted int) {
 	t.Helper()
 	for _, admin := range admins {
 		err := admin.Do(t.Context(), "SET", "job", "theirs", "NX", "PX", time.Minute.Milliseconds()).Err()
@@ -25,8 +26,9 @@ func take(t *testing.T, admins []*redis.Client) (granted int) {
 	return granted
 }
 
-// giveUp is what other Redlock clients do to release a lock. It returns how many of the masters had it.
-func giveUp(t *testing.T, admins []*redis.Client) (had int) {
+// releaseAsOther releases the lock as other Redlock clients do. It returns the number of masters
+// that stored the token.
+func releaseAsOther(t *testing.T, admins []*redis.Client) (had int) {
 	t.Helper()
 	script := redis.NewScript(`if redis.call("get",KEYS[1]) == ARGV[1] then return redis.call("del",KEYS[1]) else return 0 end`)
 	for _, admin := range admins {
@@ -37,46 +39,47 @@ func giveUp(t *testing.T, admins []*redis.Client) (had int) {
 	return had
 }
 
-func TestOtherRedlockClients(t *testing.T) {
+func TestOtherRedlockClientsAreExcluded(t *testing.T) {
 	ms := masters(t)
 	ctx := t.Context()
 	admins := dialAll(t, ms)
-	locks := opened(t, ms, nil)
+	locks := openManager(t, ms, nil)
 
-	// Theirs on a majority: ours waits its turn, and leaves nothing on the others.
-	require.Equal(t, 3, take(t, admins[:3]))
+	// They hold a majority: our attempt fails and leaves no key on the other masters.
+	require.Equal(t, 3, acquireAsOther(t, admins[:3]))
 	_, err := locks.TryAcquire(ctx, "job", time.Minute)
 	require.ErrorIs(t, err, quorum.ErrTaken)
-	requireEverywhere(t, admins[:3], "job", "theirs")
-	requireEverywhere(t, admins[3:], "job", "")
+	requireStored(t, admins[:3], "job", "theirs")
+	requireStored(t, admins[3:], "job", "")
 	requireTTL(t, admins[:3], "job", time.Minute)
 	seen, err := locks.Inspect(ctx, "job")
 	require.NoError(t, err)
 	require.Equal(t, "theirs", seen.Holder)
 
-	// Theirs released: ours gets it, and theirs has to wait.
-	require.Equal(t, 3, giveUp(t, admins))
+	// They release: we acquire the lock, and they cannot.
+	require.Equal(t, 3, releaseAsOther(t, admins))
 	lock, err := locks.TryAcquire(ctx, "job", time.Minute)
 	require.NoError(t, err)
-	requireEverywhere(t, admins, "job", lock.Token())
-	require.Zero(t, take(t, admins))
-	require.Zero(t, giveUp(t, admins))
+	requireStored(t, admins, "job", lock.Token())
+	require.Zero(t, acquireAsOther(t, admins))
+	require.Zero(t, releaseAsOther(t, admins))
 	require.NoError(t, lock.Extend(ctx, time.Minute))
 
-	// Ours released: theirs gets it at once, and ours does not touch it.
+	// We release: they acquire the lock at once, and we do not touch it.
 	require.NoError(t, lock.Release(ctx))
-	require.GreaterOrEqual(t, take(t, admins), 3)
+	require.GreaterOrEqual(t, acquireAsOther(t, admins), 3)
 	require.NoError(t, lock.Release(ctx))
 	require.ErrorIs(t, lock.Extend(ctx, time.Minute), quorum.ErrLost)
-	require.GreaterOrEqual(t, giveUp(t, admins), 3)
+	require.GreaterOrEqual(t, releaseAsOther(t, admins), 3)
 
-	// Theirs on a minority, as a failed attempt of theirs leaves it: no obstacle, and not ours to remove.
-	require.Equal(t, 2, take(t, admins[:2]))
+	// They hold a minority, as after a failed attempt: we acquire the lock and leave their keys
+	// alone.
+	require.Equal(t, 2, acquireAsOther(t, admins[:2]))
 	lock, err = locks.TryAcquire(ctx, "job", time.Minute)
 	require.NoError(t, err)
 	require.NoError(t, lock.Extend(ctx, time.Minute))
 	require.NoError(t, lock.Release(ctx))
-	requireEverywhere(t, admins[2:], "job", "")
-	requireEverywhere(t, admins[:2], "job", "theirs")
+	requireStored(t, admins[2:], "job", "")
+	requireStored(t, admins[:2], "job", "theirs")
 	require.NoError(t, locks.Close())
 }

@@ -16,41 +16,41 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// detour makes a client send SET over a connection that the server has yet to accept, and give it up at once. Whatever
-// else it sends takes the connection that was there before, which a server that was stopped reads first.
-type detour struct {
-	t       *testing.T
-	master  *Master
-	passing atomic.Int64 // how many commands took no detour
+// detourHook makes a client send SET over a connection that the server has not accepted yet, and
+// return at once. Other commands use the existing connection, which a resumed server reads first.
+type detourHook struct {
+	t      *testing.T
+	master *Master
+	direct atomic.Int64 // number of commands sent directly
 }
 
-var errGivenUp = errors.New("given up")
+var errSkipped = errors.New("reply not awaited")
 
 // DialHook changes nothing.
-func (d *detour) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (d *detourHook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 // ProcessHook diverts SET.
-func (d *detour) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (d *detourHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if cmd.Name() != "set" {
-			d.passing.Add(1)
+			d.direct.Add(1)
 			return next(ctx, cmd)
 		}
 		err := d.send(cmd.Args())
 		if err == nil {
-			err = errGivenUp
+			err = errSkipped
 		}
 		cmd.SetErr(err)
 		return err
 	}
 }
 
-// ProcessPipelineHook changes nothing: one caller alone makes no pipelines.
-func (d *detour) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+// ProcessPipelineHook changes nothing, because a single caller makes no pipelines.
+func (d *detourHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
-func (d *detour) send(args []any) error {
+func (d *detourHook) send(args []any) error {
 	conn, err := net.Dial("tcp", d.master.Addr())
 	if err != nil {
 		return err
@@ -66,19 +66,21 @@ func (d *detour) send(args []any) error {
 	return err
 }
 
-// TestReleaseIsRepeatedWhereItOvertookTheAcquire has a stopped master read the release before the acquire: it answers
-// that nothing is there, and only then sets the key. Somebody has to release it again.
-func TestReleaseIsRepeatedWhereItOvertookTheAcquire(t *testing.T) {
+// TestReleaseIsRepeatedAfterOvertakingAcquire makes a stopped master read the release before the
+// acquire. It replies that there is no key, and then sets the key. So the library must release the
+// key again.
+func TestReleaseIsRepeatedAfterOvertakingAcquire(t *testing.T) {
 	ms := masters(t)[:3]
 	admins := dialAll(t, ms)
 	var clients []redis.UniversalClient
 	for _, m := range ms {
 		clients = append(clients, dial(t, m))
 	}
-	// A client of its own for the one that will hang, patient enough to wait for an answer to the release.
-	patient := redis.NewClient(&redis.Options{Addr: ms[0].Addr(), ReadTimeout: soon, MaxRetries: -1})
+	// The master that hangs gets its own client, which waits long enough for the reply to the
+	// release.
+	patient := redis.NewClient(&redis.Options{Addr: ms[0].Addr(), ReadTimeout: waitLimit, MaxRetries: -1})
 	t.Cleanup(func() { require.NoError(t, patient.Close()) })
-	route := &detour{t: t, master: ms[0]}
+	route := &detourHook{t: t, master: ms[0]}
 	patient.AddHook(route)
 	clients[0] = patient
 
@@ -90,17 +92,17 @@ func TestReleaseIsRepeatedWhereItOvertookTheAcquire(t *testing.T) {
 	require.NoError(t, warm.Release(t.Context()))
 	requireGoneForGood(t, admins, "warm")
 	require.NoError(t, admins[0].ConfigResetStat(t.Context()).Err())
-	passed := route.passing.Load()
+	passed := route.direct.Load()
 
 	require.NoError(t, ms[0].Signal(SIGSTOP))
 	lock, err := locks.TryAcquire(t.Context(), "late", time.Minute)
 	require.NoError(t, err)
 	require.NoError(t, lock.Release(t.Context()))
-	require.Eventually(t, func() bool { return route.passing.Load() > passed }, soon, time.Millisecond, "no release was sent")
+	require.Eventually(t, func() bool { return route.direct.Load() > passed }, waitLimit, time.Millisecond, "no release was sent")
 	require.NoError(t, ms[0].Signal(SIGCONT))
 
-	require.Eventually(t, func() bool { return calls(t, admins[0], "set") > 0 }, soon, 5*time.Millisecond,
-		"the master never saw the acquire: this test tests nothing")
+	require.Eventually(t, func() bool { return calls(t, admins[0], "set") > 0 }, waitLimit, 5*time.Millisecond,
+		"the master never received the acquire, so this test tests nothing")
 	requireGoneForGood(t, admins, "late")
 	require.NoError(t, locks.Close())
 }

@@ -20,10 +20,10 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// TestMajorityKilledEndsDo: fn's context ends before the TTL is over.
-func TestMajorityKilledEndsDo(t *testing.T) {
+// The context of fn ends before the TTL is over.
+func TestDoEndsWhenMajorityIsKilled(t *testing.T) {
 	ms := masters(t)
-	m := opened(t, ms, nil)
+	m := openManager(t, ms, nil)
 	const ttl = 3 * time.Second
 	now, calm := watchStalls(t)
 	err := m.Do(t.Context(), "job", ttl, func(ctx context.Context, l *quorum.Lock) error {
@@ -41,7 +41,7 @@ func TestMajorityKilledEndsDo(t *testing.T) {
 		start := now()
 		<-ctx.Done()
 		end := now()
-		assert.Less(t, end-start-calm.between(start, end), ttl)
+		assert.Less(t, end-start-calm.during(start, end), ttl)
 		assert.ErrorIs(t, context.Cause(ctx), quorum.ErrExpired)
 		assert.LessOrEqual(t, l.Validity(), time.Duration(0))
 		return nil
@@ -49,11 +49,10 @@ func TestMajorityKilledEndsDo(t *testing.T) {
 	assert.ErrorIs(t, err, quorum.ErrLost)
 }
 
-// TestRollingRestartUnderDo: every master loses its memory, one renewal interval
-// apart, while others try for the lock.
-func TestRollingRestartUnderDo(t *testing.T) {
+// Every master loses its memory, one renewal interval apart, while others try to acquire the lock.
+func TestDoSurvivesRollingRestart(t *testing.T) {
 	ms := masters(t)
-	m, others := opened(t, ms, nil), opened(t, ms, nil)
+	m, others := openManager(t, ms, nil), openManager(t, ms, nil)
 	admins := dialAll(t, ms)
 	const ttl = 3 * time.Second
 	waiting, stop := context.WithCancel(t.Context())
@@ -68,11 +67,11 @@ func TestRollingRestartUnderDo(t *testing.T) {
 		for i, master := range ms {
 			require.NoError(t, master.Kill())
 			require.NoError(t, master.Start())
-			require.Eventually(t, func() bool { return admins[i].Get(t.Context(), "job").Val() == l.Token() }, soon, 10*time.Millisecond, "master %d", i)
+			require.Eventually(t, func() bool { return admins[i].Get(t.Context(), "job").Val() == l.Token() }, waitLimit, 10*time.Millisecond, "master %d", i)
 			select {
 			case <-ctx.Done():
 				return context.Cause(ctx)
-			case <-time.After(ttl / 3): // the interval is what the test is about
+			case <-time.After(ttl / 3): // the test depends on this interval
 			}
 		}
 		return nil
@@ -80,16 +79,16 @@ func TestRollingRestartUnderDo(t *testing.T) {
 	assert.NoError(t, err)
 	stop()
 	for range cap(got) {
-		if err := <-got; err != nil { // one may have it now that Do is over
+		if err := <-got; err != nil { // one of them may hold the lock after Do
 			assert.ErrorIs(t, err, context.Canceled)
 		}
 	}
 }
 
-// TestTenThousandLocks: held for three renewal periods, none lost.
-func TestTenThousandLocks(t *testing.T) {
-	m := opened(t, masters(t), &quorum.Options{AttemptTimeout: attemptTimeout})
-	// Ten seconds to renew in leave a busy machine some, and the test is no longer than it has to be.
+// The locks are held for three renewal periods, and none may be lost.
+func TestTenThousandLocksAreRenewed(t *testing.T) {
+	m := openManager(t, masters(t), &quorum.Options{AttemptTimeout: attemptTimeout})
+	// Ten seconds for a renewal are enough on a busy machine without making the test too long.
 	const locks, ttl = 10_000, 15 * time.Second
 	goroutines := runtime.NumGoroutine()
 	held := make([]*quorum.Lock, locks)
@@ -109,7 +108,7 @@ func TestTenThousandLocks(t *testing.T) {
 	}
 	require.NoError(t, acquirers.Wait())
 	assert.LessOrEqual(t, runtime.NumGoroutine(), goroutines+36)
-	<-time.After(ttl) // three renewal periods are what the test is about
+	<-time.After(ttl) // three renewal periods
 	for i, l := range held {
 		require.Greater(t, l.Validity(), time.Duration(0), "lock %d", i)
 		select {
@@ -120,23 +119,23 @@ func TestTenThousandLocks(t *testing.T) {
 	}
 }
 
-// stoppedHolder is what the process of TestStoppedProcess reports once it is
-// continued.
+// stoppedHolder is the report of the child process of TestStoppedProcessSeesLossAtOnce after it
+// resumes.
 type stoppedHolder struct {
-	Validity       time.Duration // of a lock that nobody asked about
+	Validity       time.Duration // of a lock that the process has not used since
 	CtxErr         string
 	Cause          string
 	Extend         string
 	Release        string
-	ChannelAfter   time.Duration // until Lost was closed, without the time in which the machine was busy
-	ContextAfter   time.Duration // until the context's channel was, likewise
+	ChannelAfter   time.Duration // until Lost was closed, not counting stalls of the machine
+	ContextAfter   time.Duration // until the context was done, not counting stalls
 	SuspendedFor   time.Duration
 	ValidityBefore time.Duration
 }
 
-// TestStoppedProcess: the process that holds a lock is stopped for longer than
-// the TTL. When it continues it knows at once.
-func TestStoppedProcess(t *testing.T) {
+// The process that holds a lock is stopped for longer than the TTL. When it resumes, it must know
+// at once that the lock is lost.
+func TestStoppedProcessSeesLossAtOnce(t *testing.T) {
 	ms := masters(t)
 	const ttl = time.Second
 	child := exec.Command(os.Args[0], "-test.run=^TestStoppedProcessChild$", "-test.v", "-test.timeout=1m")
@@ -152,9 +151,9 @@ func TestStoppedProcess(t *testing.T) {
 	awaitLine(t, lines, "HOLDING")
 
 	require.NoError(t, child.Process.Signal(syscall.SIGSTOP))
-	<-time.After(2 * ttl) // to be stopped for longer than the TTL is what the test is about
-	rival, err := opened(t, ms, nil).Acquire(t.Context(), "held", time.Minute)
-	require.NoError(t, err, "another gets the lock meanwhile")
+	<-time.After(2 * ttl) // stopped for longer than the TTL
+	rival, err := openManager(t, ms, nil).Acquire(t.Context(), "held", time.Minute)
+	require.NoError(t, err, "another process must get the lock meanwhile")
 	require.NoError(t, child.Process.Signal(syscall.SIGCONT))
 	require.NoError(t, in.Close())
 
@@ -167,9 +166,9 @@ func TestStoppedProcess(t *testing.T) {
 	assert.Contains(t, report.Cause, "validity is over")
 	assert.Contains(t, report.Extend, "lock lost")
 	assert.Contains(t, report.Release, "lock lost")
-	assert.Less(t, report.ChannelAfter, lateLoss)
-	assert.Less(t, report.ContextAfter, lateLoss)
-	assert.NoError(t, rival.Release(t.Context()), "the rival's lock was not touched")
+	assert.Less(t, report.ChannelAfter, maxLostDelay)
+	assert.Less(t, report.ContextAfter, maxLostDelay)
+	assert.NoError(t, rival.Release(t.Context()), "the rival's lock must be untouched")
 }
 
 func awaitLine(t *testing.T, lines *bufio.Scanner, prefix string) string {
@@ -179,16 +178,16 @@ func awaitLine(t *testing.T, lines *bufio.Scanner, prefix string) string {
 			return rest
 		}
 	}
-	require.Fail(t, "the other process ended", "%v", lines.Err())
+	require.Fail(t, "the child process has ended", "%v", lines.Err())
 	return ""
 }
 
-// TestStoppedProcessChild is the process that TestStoppedProcess stops. It is
-// nothing to run by itself.
+// TestStoppedProcessChild is the child process of TestStoppedProcessSeesLossAtOnce. It does nothing
+// otherwise.
 func TestStoppedProcessChild(t *testing.T) {
 	urls := os.Getenv("REDLOCK_TEST_HOLDER")
 	if urls == "" {
-		return // started by go test with the others; TestStoppedProcess starts it in a process of its own
+		return // this is not the child process
 	}
 	m, err := quorum.Open(strings.Split(urls, ","), nil)
 	require.NoError(t, err)
@@ -200,26 +199,26 @@ func TestStoppedProcessChild(t *testing.T) {
 		require.NoError(t, err)
 		lost := other.Lost()
 		report.ValidityBefore = min(l.Validity(), other.Validity())
-		last := now() // before the signal can come
+		last := now() // before the signal can arrive
 		fmt.Println("HOLDING")
-		woken := now()
-		for woken-last <= ttl { // spins, so as to look first after SIGCONT
-			last, woken = woken, now()
+		resumed := now()
+		for resumed-last <= ttl { // spin, to be the first to run after SIGCONT
+			last, resumed = resumed, now()
 		}
-		sinceWoken := func() time.Duration {
+		sinceResumed := func() time.Duration {
 			now := now()
-			return now - woken - calm.between(woken, now)
+			return now - resumed - calm.during(resumed, now)
 		}
-		report.SuspendedFor = woken - last
+		report.SuspendedFor = resumed - last
 		report.Validity = l.Validity()
 		report.CtxErr = fmt.Sprint(ctx.Err())
 		report.Cause = fmt.Sprint(context.Cause(ctx))
 		report.Extend = fmt.Sprint(other.Extend(t.Context(), ttl))
 		report.Release = fmt.Sprint(other.Release(t.Context()))
 		<-lost
-		report.ChannelAfter = sinceWoken()
+		report.ChannelAfter = sinceResumed()
 		<-ctx.Done()
-		report.ContextAfter = sinceWoken()
+		report.ContextAfter = sinceResumed()
 		return nil
 	})
 	assert.ErrorIs(t, err, quorum.ErrLost)

@@ -15,20 +15,21 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// soon is how long what happens in the background may take until it is seen. It takes well under a second on an idle
-// machine, but for what the library itself repeats after a second.
-const soon = 10 * time.Second
+// waitLimit is how long tests wait for something that happens in the background. It takes well
+// under a second on an idle machine, except for what the library itself repeats after a second.
+const waitLimit = 10 * time.Second
 
-// ways are the two ways to a Manager. Both close it at the end; what Close returns is checked where it matters.
-var ways = []struct {
-	name    string
-	manager func(*testing.T, []*Master, *quorum.Options) *quorum.Manager
+// constructors are the two ways to create a Manager. Both close the Manager at the end of the test.
+// Tests check the result of Close where it matters.
+var constructors = []struct {
+	name string
+	open func(*testing.T, []*Master, *quorum.Options) *quorum.Manager
 }{
-	{"Open", opened},
-	{"New with default clients", fromClients},
+	{"Open", openManager},
+	{"New with default clients", newManager},
 }
 
-func opened(t *testing.T, ms []*Master, opts *quorum.Options) *quorum.Manager {
+func openManager(t *testing.T, ms []*Master, opts *quorum.Options) *quorum.Manager {
 	t.Helper()
 	urls := make([]string, len(ms))
 	for i, m := range ms {
@@ -40,7 +41,7 @@ func opened(t *testing.T, ms []*Master, opts *quorum.Options) *quorum.Manager {
 	return locks
 }
 
-func fromClients(t *testing.T, ms []*Master, opts *quorum.Options) *quorum.Manager {
+func newManager(t *testing.T, ms []*Master, opts *quorum.Options) *quorum.Manager {
 	t.Helper()
 	clients := make([]redis.UniversalClient, len(ms))
 	for i, m := range ms {
@@ -63,12 +64,12 @@ func dialAll(t *testing.T, ms []*Master) []*redis.Client {
 	return admins
 }
 
-// requireEverywhere waits until name has the token on each of the masters; "" means until it is gone. The library waits
-// for a majority only; the others follow.
-func requireEverywhere(t *testing.T, admins []*redis.Client, name, token string) {
+// requireStored waits until each master stores the token under name, or no key if the token is "".
+// The library waits only for a majority; the other masters follow.
+func requireStored(t *testing.T, admins []*redis.Client, name, token string) {
 	t.Helper()
 	var got []string
-	everywhere := func() bool {
+	stored := func() bool {
 		got = got[:0]
 		ok := true
 		for _, admin := range admins {
@@ -78,51 +79,51 @@ func requireEverywhere(t *testing.T, admins []*redis.Client, name, token string)
 		}
 		return ok
 	}
-	for deadline := time.Now().Add(soon); !everywhere(); time.Sleep(2 * time.Millisecond) {
-		require.True(t, time.Now().Before(deadline), "%q should be %q everywhere, but: %q", name, token, got)
+	for deadline := time.Now().Add(waitLimit); !stored(); time.Sleep(2 * time.Millisecond) {
+		require.True(t, time.Now().Before(deadline), "%q should be %q on all masters, but is %q", name, token, got)
 	}
 }
 
-// requireTTL checks that every one of the masters keeps name for about ttl.
+// requireTTL checks that each master has a TTL of about ttl for name.
 func requireTTL(t *testing.T, admins []*redis.Client, name string, ttl time.Duration) {
 	t.Helper()
 	for i, admin := range admins {
 		left, err := admin.PTTL(t.Context(), name).Result()
 		require.NoError(t, err, i)
 		require.LessOrEqual(t, left, ttl, i)
-		require.Greater(t, left, ttl-soon, i)
+		require.Greater(t, left, ttl-waitLimit, i)
 	}
 }
 
-func requireTTLSoon(t *testing.T, admins []*redis.Client, name string, ttl time.Duration) {
+func requireTTLEventually(t *testing.T, admins []*redis.Client, name string, ttl time.Duration) {
 	t.Helper()
 	for _, admin := range admins {
-		require.Eventually(t, func() bool { return admin.PTTL(t.Context(), name).Val() > ttl-soon }, soon, 2*time.Millisecond)
+		require.Eventually(t, func() bool { return admin.PTTL(t.Context(), name).Val() > ttl-waitLimit }, waitLimit, 2*time.Millisecond)
 	}
 	requireTTL(t, admins, name, ttl)
 }
 
-func TestLockLivesOnEveryMaster(t *testing.T) {
+func TestLockIsStoredOnEveryMaster(t *testing.T) {
 	engine(t)
-	for _, way := range ways {
-		t.Run(way.name, func(t *testing.T) {
+	for _, constructor := range constructors {
+		t.Run(constructor.name, func(t *testing.T) {
 			ms := masters(t)
 			admins := dialAll(t, ms)
-			locks, others := way.manager(t, ms, nil), way.manager(t, ms, nil)
+			locks, others := constructor.open(t, ms, nil), constructor.open(t, ms, nil)
 
 			lock, err := locks.TryAcquire(t.Context(), "job", 30*time.Second)
 			require.NoError(t, err)
 			require.Positive(t, lock.Validity())
 			require.Less(t, lock.Validity(), 30*time.Second)
-			requireEverywhere(t, admins, "job", lock.Token())
+			requireStored(t, admins, "job", lock.Token())
 			requireTTL(t, admins, "job", 30*time.Second)
 			_, err = others.TryAcquire(t.Context(), "job", time.Minute)
 			require.ErrorIs(t, err, quorum.ErrTaken)
 
 			require.NoError(t, lock.Extend(t.Context(), 2*time.Minute))
 			require.Greater(t, lock.Validity(), time.Minute)
-			requireTTLSoon(t, admins, "job", 2*time.Minute)
-			requireEverywhere(t, admins, "job", lock.Token())
+			requireTTLEventually(t, admins, "job", 2*time.Minute)
+			requireStored(t, admins, "job", lock.Token())
 
 			seen, err := others.Inspect(t.Context(), "job")
 			require.NoError(t, err)
@@ -130,11 +131,11 @@ func TestLockLivesOnEveryMaster(t *testing.T) {
 			require.Equal(t, lock.Token(), seen.Holder)
 
 			require.NoError(t, lock.Release(t.Context()))
-			requireEverywhere(t, admins, "job", "")
+			requireStored(t, admins, "job", "")
 			next, err := others.TryAcquire(t.Context(), "job", time.Minute)
 			require.NoError(t, err)
-			require.NoError(t, lock.Release(t.Context()), "released twice")
-			requireEverywhere(t, admins, "job", next.Token())
+			require.NoError(t, lock.Release(t.Context()), "a second Release must succeed")
+			requireStored(t, admins, "job", next.Token())
 			require.NoError(t, next.Release(t.Context()))
 
 			require.NoError(t, locks.Close())
@@ -143,20 +144,20 @@ func TestLockLivesOnEveryMaster(t *testing.T) {
 	}
 }
 
-// TestRestartedMastersHaveForgottenTheScripts restarts all masters, keys kept. Every connection breaks too.
-func TestRestartedMastersHaveForgottenTheScripts(t *testing.T) {
+// All masters restart with their keys but without their scripts. All connections break too.
+func TestLocksSurviveRestartWithoutScripts(t *testing.T) {
 	ms := Start(t, 3, WithAOF())
 	admins := dialAll(t, ms)
-	locks := make([]*quorum.Lock, len(ways))
-	for i, way := range ways {
-		manager := way.manager(t, ms, nil)
+	locks := make([]*quorum.Lock, len(constructors))
+	for i, constructor := range constructors {
+		manager := constructor.open(t, ms, nil)
 		other, err := manager.TryAcquire(t.Context(), "other", time.Minute)
 		require.NoError(t, err)
 		require.NoError(t, other.Extend(t.Context(), time.Minute))
-		require.NoError(t, other.Release(t.Context()), "every script has been there")
-		locks[i], err = manager.TryAcquire(t.Context(), way.name, time.Minute)
+		require.NoError(t, other.Release(t.Context()), "every script must have been loaded")
+		locks[i], err = manager.TryAcquire(t.Context(), constructor.name, time.Minute)
 		require.NoError(t, err)
-		requireEverywhere(t, admins, way.name, locks[i].Token())
+		requireStored(t, admins, constructor.name, locks[i].Token())
 	}
 
 	var g errgroup.Group
@@ -165,17 +166,17 @@ func TestRestartedMastersHaveForgottenTheScripts(t *testing.T) {
 	}
 	require.NoError(t, g.Wait())
 
-	for i, way := range ways {
-		t.Run(way.name, func(t *testing.T) {
+	for i, constructor := range constructors {
+		t.Run(constructor.name, func(t *testing.T) {
 			require.NoError(t, locks[i].Extend(t.Context(), 2*time.Minute))
-			requireTTLSoon(t, admins, way.name, 2*time.Minute)
+			requireTTLEventually(t, admins, constructor.name, 2*time.Minute)
 			require.NoError(t, locks[i].Release(t.Context()))
-			requireEverywhere(t, admins, way.name, "")
+			requireStored(t, admins, constructor.name, "")
 		})
 	}
 }
 
-func TestPassword(t *testing.T) {
+func TestWrongPasswordFailsAndIsNotLeaked(t *testing.T) {
 	const right, wrong = "correct-horse", "battery-staple"
 	ms := Start(t, 3, WithArgs("--requirepass", right))
 	withPassword := func(password string) (urls []string) {
@@ -215,10 +216,10 @@ func TestPassword(t *testing.T) {
 	require.NoError(t, locks.Close())
 }
 
-// allTexts returns the text of err and of everything that it wraps.
+// allTexts returns the text of err and of all errors that it wraps.
 func allTexts(err error) []string {
 	texts := []string{err.Error()}
-	switch e := err.(type) { //nolint:errorlint // every layer is looked at
+	switch e := err.(type) { //nolint:errorlint // examines every layer
 	case interface{ Unwrap() []error }:
 		for _, part := range e.Unwrap() {
 			texts = append(texts, allTexts(part)...)
@@ -231,10 +232,10 @@ func allTexts(err error) []string {
 	return texts
 }
 
-// tryUntil makes attempts until one wins.
-func tryUntil(t *testing.T, locks *quorum.Manager, name string, ttl time.Duration) {
+// requireAcquire acquires the lock within waitLimit.
+func requireAcquire(t *testing.T, locks *quorum.Manager, name string, ttl time.Duration) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 	_, err := locks.Acquire(ctx, name, ttl)
 	require.NoError(t, err)

@@ -15,11 +15,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	redis.SetLogger(&logging.VoidLogger{}) // it reports each refused dial, and these tests provoke many
+	redis.SetLogger(&logging.VoidLogger{}) // go-redis logs each refused dial, and these tests cause many
 	leaktest.Main(suite{m})
 }
 
-// A suite removes the shared masters between the last test and the search for leaked goroutines.
+// A suite removes the shared masters after the last test, before the check for leaked goroutines.
 type suite struct{ m *testing.M }
 
 // Run runs the tests.
@@ -32,7 +32,8 @@ func (s suite) Run() int {
 	return code
 }
 
-// shared is the fleet that masters hands out: starting one for each test would take a second or two every time.
+// shared is the fleet that masters returns. Starting a fleet for each test would take a second or
+// two.
 var shared sharedFleet
 
 type sharedFleet struct {
@@ -41,12 +42,12 @@ type sharedFleet struct {
 	err   error
 }
 
-// masters returns five independent masters that all answer and are empty. They are the same five for every test of
-// the package, which may leave them in any state but must not change their configuration: use Start for that. A
-// test that takes them cannot be parallel.
+// masters returns five independent, empty masters that all answer. All tests of the package share
+// them. A test may leave them in any state, but must not change their configuration; use Start for
+// that. A test that calls masters cannot be parallel.
 func masters(tb testing.TB) []*Master {
 	tb.Helper()
-	tb.Setenv("REDLOCK_SHARED_MASTERS", "1") // for what Setenv checks: it panics in parallel tests
+	tb.Setenv("REDLOCK_SHARED_MASTERS", "1") // Setenv panics in parallel tests
 	pool := engine(tb)
 	shared.once.Do(func() { shared.fleet, shared.err = launch(context.Background(), pool, 5) })
 	if shared.err != nil {

@@ -1,5 +1,6 @@
-// Package integration tries the library against real Redis masters, each in a container of its own, and against
-// what can happen to them. Its tests take five shared masters from masters, or start their own with Start.
+// Package integration tests the library against real Redis masters, each in its own container, and
+// the faults that they may have. Tests use the five shared masters of masters, or start their own
+// with Start.
 package integration
 
 import (
@@ -18,27 +19,31 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Signals for Master.Signal, by their Linux numbers: the container's, whatever system the tests run on.
+// Signals for Master.Signal. Their numbers are those of Linux, because the container runs Linux
+// even if the tests do not.
 const (
 	SIGSTOP = dc.SIGSTOP
 	SIGCONT = dc.SIGCONT
 )
 
-// actionTimeout bounds what is done to a master. All of it takes well under a second on an idle machine.
+// actionTimeout bounds each action on a master. All of them take well under a second on an idle
+// machine.
 const actionTimeout = 20 * time.Second
 
-// A Master is one Redis server in a container, on a host port that stays the same whatever is done to it. All its
-// methods may be called from any goroutine; what two of them do to one master at once is the engine's choice.
+// A Master is a Redis server in a container. Its host port stays the same in all faults. Its
+// methods are safe for concurrent use, but the result of concurrent actions on one master is up to
+// the Docker engine.
 //
-// How a client sees each fault: Kill, Stop and Disconnect close its connections, and new ones are refused. Pause and
-// SIGSTOP hang it: connections are accepted and nothing is answered, and what was sent is carried out later, on Unpause
-// or SIGCONT. Nothing drops packets: the engine's proxy on the host side of the port answers for a master it cannot reach.
+// Clients see the faults as follows. Kill, Stop and Disconnect close connections, and new ones are
+// refused. Pause and SIGSTOP hang the master: connections are accepted but requests are not
+// answered, and are executed after Unpause or SIGCONT. No fault drops packets, because the engine's
+// proxy on the host port answers for a master that it cannot reach.
 type Master struct {
 	name    string
 	port    int
 	pool    *dockertest.Pool
 	network *dockertest.Network
-	box     *dockertest.Resource // never written after the start: its Expire reads it from another goroutine
+	box     *dockertest.Resource // not modified after the start, because its Expire reads it from another goroutine
 }
 
 // String returns the container's name.
@@ -50,70 +55,70 @@ func (m *Master) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.It
 // URL returns the master's address as a redis:// URL.
 func (m *Master) URL() string { return "redis://" + m.Addr() }
 
-// Kill ends the master by SIGKILL, paused or not, and returns when it is gone. Its memory is lost; its
-// append-only file, if it has one, stays.
-func (m *Master) Kill() error { return m.end("kill", dc.SIGKILL) }
+// Kill kills the master by SIGKILL, even a paused one, and waits until it is gone. Its memory is
+// lost. Its append-only file, if any, remains.
+func (m *Master) Kill() error { return m.signalAndWait("kill", dc.SIGKILL) }
 
-// Stop shuts a master down that can hear it: by SIGTERM, upon which Redis closes its files in good order. It is not
-// the engine's own stop, because dockertest sets the stop signal to one that Redis ignores.
-func (m *Master) Stop() error { return m.end("stop", dc.SIGTERM) }
+// Stop stops a responsive master by SIGTERM, which makes Redis close its files properly. It does
+// not use the stop action of the engine, because dockertest sets a stop signal that Redis ignores.
+func (m *Master) Stop() error { return m.signalAndWait("stop", dc.SIGTERM) }
 
-func (m *Master) end(verb string, sig dc.Signal) error {
+func (m *Master) signalAndWait(verb string, sig dc.Signal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
 	if err := m.pool.Client.KillContainer(dc.KillContainerOptions{ID: m.id(), Signal: sig, Context: ctx}); err != nil {
-		return m.failed(verb, err)
+		return m.wrapErr(verb, err)
 	}
 	_, err := m.pool.Client.WaitContainerWithContext(m.id(), ctx)
-	return m.failed(verb, err)
+	return m.wrapErr(verb, err)
 }
 
-// Start starts a master again that was killed or stopped. It returns when the master answers, or at once when it is
-// disconnected. Without WithAOF it comes back empty.
+// Start starts a killed or stopped master. It returns when the master answers, or at once if the
+// master is disconnected. Without WithAOF the master comes back empty.
 func (m *Master) Start() error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
 	if err := m.pool.Client.StartContainerWithContext(m.id(), nil, ctx); err != nil {
-		return m.failed("start", err)
+		return m.wrapErr("start", err)
 	}
 	m.expire()
 	state, err := m.inspect(ctx)
 	if err != nil || !m.connected(state) {
-		return m.failed("start", err)
+		return m.wrapErr("start", err)
 	}
-	return m.failed("start", m.ready(ctx))
+	return m.wrapErr("start", m.ready(ctx))
 }
 
-// Pause freezes the master by its control group, as a stalled virtual machine is.
-func (m *Master) Pause() error { return m.failed("pause", m.pool.Client.PauseContainer(m.id())) }
+// Pause freezes the master through its control group, like a stalled virtual machine.
+func (m *Master) Pause() error { return m.wrapErr("pause", m.pool.Client.PauseContainer(m.id())) }
 
 // Unpause ends a Pause.
-func (m *Master) Unpause() error { return m.failed("unpause", m.pool.Client.UnpauseContainer(m.id())) }
+func (m *Master) Unpause() error { return m.wrapErr("unpause", m.pool.Client.UnpauseContainer(m.id())) }
 
 // Signal sends sig to the master's process.
 func (m *Master) Signal(sig dc.Signal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
-	return m.failed("signal", m.pool.Client.KillContainer(dc.KillContainerOptions{ID: m.id(), Signal: sig, Context: ctx}))
+	return m.wrapErr("signal", m.pool.Client.KillContainer(dc.KillContainerOptions{ID: m.id(), Signal: sig, Context: ctx}))
 }
 
-// Disconnect takes the master off its network. It goes on running, with its memory.
+// Disconnect disconnects the master from its network. It keeps running, with its memory.
 func (m *Master) Disconnect() error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
 	opts := dc.NetworkConnectionOptions{Container: m.id(), Context: ctx}
-	return m.failed("disconnect", m.pool.Client.DisconnectNetwork(m.network.Network.ID, opts))
+	return m.wrapErr("disconnect", m.pool.Client.DisconnectNetwork(m.network.Network.ID, opts))
 }
 
-// Reconnect ends a Disconnect. The master is on its old host port again when it returns.
+// Reconnect ends a Disconnect. When it returns, the master has its old host port again.
 func (m *Master) Reconnect() error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
 	opts := dc.NetworkConnectionOptions{Container: m.id(), Context: ctx}
-	return m.failed("reconnect", m.pool.Client.ConnectNetwork(m.network.Network.ID, opts))
+	return m.wrapErr("reconnect", m.pool.Client.ConnectNetwork(m.network.Network.ID, opts))
 }
 
-// Wipe makes a master that answers forget all its keys and scripts, as if it were new.
+// Wipe makes a responsive master forget all keys and scripts, as if it were new.
 func (m *Master) Wipe() error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
@@ -124,14 +129,15 @@ func (m *Master) Wipe() error {
 		DialerRetries:         1,
 	})
 	defer func() { _ = c.Close() }()
-	return m.failed("wipe", errors.Join(c.FlushAll(ctx).Err(), c.ScriptFlush(ctx).Err()))
+	return m.wrapErr("wipe", errors.Join(c.FlushAll(ctx).Err(), c.ScriptFlush(ctx).Err()))
 }
 
-// Ping asks the master whether it lives, over a new connection and without a client library's retries, pools and
-// logs, so that the error is the network's own: os.ErrDeadlineExceeded when it hangs for longer than patience,
-// syscall.ECONNREFUSED when nobody listens. One that asks for a password lives.
-func (m *Master) Ping(ctx context.Context, patience time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// Ping checks over a new connection whether the master answers. It uses no client library with
+// retries, pools and logs, so the error is that of the network: os.ErrDeadlineExceeded if the
+// master hangs for longer than timeout, and syscall.ECONNREFUSED if nothing listens. A master that
+// requires a password counts as answering.
+func (m *Master) Ping(ctx context.Context, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", m.Addr())
 	if err != nil {
@@ -151,19 +157,19 @@ func (m *Master) Ping(ctx context.Context, patience time.Duration) error {
 	}
 	reply = strings.TrimSpace(reply)
 	if wantsPassword := strings.HasPrefix(reply, "-NOAUTH "); reply != "+PONG" && !wantsPassword {
-		return fmt.Errorf("PING answered with %q", reply)
+		return fmt.Errorf("reply to PING is %q", reply)
 	}
 	return nil
 }
 
-// heal undoes whatever was done to the master, except to its keys.
+// heal ends all faults of the master. It does not restore keys.
 func (m *Master) heal(ctx context.Context) error {
 	if m.Ping(ctx, 250*time.Millisecond) == nil {
 		return nil
 	}
 	state, err := m.inspect(ctx)
 	if err != nil {
-		return m.failed("heal", err)
+		return m.wrapErr("heal", err)
 	}
 	if state.State.Paused {
 		if err := m.Unpause(); err != nil {
@@ -178,15 +184,15 @@ func (m *Master) heal(ctx context.Context) error {
 	if !state.State.Running {
 		return m.Start()
 	}
-	// The engine does not know of a SIGSTOP, and a SIGCONT too many does no harm.
+	// The engine does not report SIGSTOP, and a superfluous SIGCONT is harmless.
 	if err := m.Signal(SIGCONT); err != nil {
 		return err
 	}
-	return m.failed("heal", m.ready(ctx))
+	return m.wrapErr("heal", m.ready(ctx))
 }
 
-// ready waits until the master answers, or until it is clear that it never will. dockertest's own Retry first looks
-// again after half a second, which is longer than a start takes.
+// ready waits until the master answers or has clearly failed. The Retry of dockertest would first
+// check again after half a second, which is longer than a start takes.
 func (m *Master) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
@@ -197,7 +203,7 @@ func (m *Master) ready(ctx context.Context) error {
 		}
 		if try%20 == 0 {
 			if state, err := m.inspect(ctx); err == nil && !state.State.Running {
-				return fmt.Errorf("ended with status %d: %s", state.State.ExitCode, m.log(ctx))
+				return fmt.Errorf("exited with status %d: %s", state.State.ExitCode, m.log(ctx))
 			}
 		}
 		select {
@@ -208,7 +214,7 @@ func (m *Master) ready(ctx context.Context) error {
 	}
 }
 
-// log returns the last lines that the server wrote.
+// log returns the last lines of the server log.
 func (m *Master) log(ctx context.Context) string {
 	var out bytes.Buffer
 	err := m.pool.Client.Logs(dc.LogsOptions{
@@ -235,13 +241,13 @@ func (m *Master) connected(state *dc.Container) bool {
 	return false
 }
 
-// expire has the engine end the container by itself after a while, should this process not live to do so. It holds one
-// request open, hence a few goroutines, until the container ends.
-func (m *Master) expire() { _ = m.box.Expire(uint(lifetime / time.Second)) } // always nil
+// expire makes the engine stop the container after a while, in case this process dies before. It
+// keeps a request open, and thus a few goroutines, until the container stops.
+func (m *Master) expire() { _ = m.box.Expire(uint(maxLifetime / time.Second)) } // the result is always nil
 
 func (m *Master) id() string { return m.box.Container.ID }
 
-func (m *Master) failed(verb string, err error) error {
+func (m *Master) wrapErr(verb string, err error) error {
 	if err == nil {
 		return nil
 	}

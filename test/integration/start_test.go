@@ -16,25 +16,25 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// redisPort is the port in the container.
+// redisPort is the port inside the container.
 const redisPort = dc.Port("6379/tcp")
 
-// A MasterOption changes how Start starts its masters.
+// A MasterOption changes how Start starts masters.
 type MasterOption func(*masterConfig)
 
 type masterConfig struct{ args []string }
 
-// WithAOF gives the masters an append-only file that is written before each answer, so that they keep their keys when
-// they are killed and started again.
+// WithAOF gives the masters an append-only file that is written before each reply. So they keep
+// their keys across a kill and restart.
 func WithAOF() MasterOption { return WithArgs("--appendonly", "yes", "--appendfsync", "always") }
 
-// WithArgs adds arguments for redis-server. The last word on a setting counts.
+// WithArgs adds arguments for redis-server. The last value of a setting wins.
 func WithArgs(args ...string) MasterOption {
 	return func(c *masterConfig) { c.args = append(c.args, args...) }
 }
 
-// Start starts n independent masters for one test, without persistence unless told otherwise, and waits until they
-// answer. They are removed when the test ends.
+// Start starts n independent masters for one test and waits until they answer. They have no
+// persistence unless an option says so. They are removed when the test ends.
 func Start(tb testing.TB, n int, opts ...MasterOption) []*Master {
 	tb.Helper()
 	pool := engine(tb)
@@ -50,7 +50,7 @@ func Start(tb testing.TB, n int, opts ...MasterOption) []*Master {
 	return f.masters
 }
 
-// A fleet is some masters and the private network they live on.
+// A fleet is a set of masters with their own private network.
 type fleet struct {
 	name    string
 	pool    *dockertest.Pool
@@ -58,7 +58,7 @@ type fleet struct {
 	masters []*Master
 }
 
-// launch starts a fleet, or leaves nothing behind.
+// launch starts a fleet. If it fails, it leaves nothing behind.
 func launch(ctx context.Context, pool *dockertest.Pool, n int, opts ...MasterOption) (*fleet, error) {
 	f := &fleet{
 		name:    "redlock-test-" + strings.ToLower(rand.Text()[:8]),
@@ -79,7 +79,7 @@ func (f *fleet) start(ctx context.Context, opts []MasterOption) error {
 	}
 	config := masterConfig{args: []string{
 		"redis-server",
-		"--protected-mode", "no", // the published port is on loopback, but what comes through it is not
+		"--protected-mode", "no", // the published port is on loopback, but Redis sees other addresses
 		"--save", "",
 		"--appendonly", "no",
 	}}
@@ -96,7 +96,7 @@ func (f *fleet) start(ctx context.Context, opts []MasterOption) error {
 	return g.Wait()
 }
 
-// startMaster tries another port when somebody else was faster.
+// startMaster starts a master. If another process takes the port first, it tries another port.
 func (f *fleet) startMaster(ctx context.Context, number int, config masterConfig) (*Master, error) {
 	const tries = 5
 	var errs []error
@@ -109,7 +109,7 @@ func (f *fleet) startMaster(ctx context.Context, number int, config masterConfig
 		if err = m.create(config); err == nil {
 			return m, m.ready(ctx)
 		}
-		// dockertest forgets a container that could not be started.
+		// dockertest does not remove a container that failed to start.
 		errs = append(errs, err, removeContainer(f.pool, m.name))
 		if !portConflict(err) {
 			break
@@ -128,14 +128,15 @@ func (m *Master) create(config masterConfig) (err error) {
 		Labels:       labels(),
 		NetworkID:    m.network.Network.ID,
 		ExposedPorts: []string{string(redisPort)},
-		// A fixed port: the engine gives a dynamic one anew at each start and reconnect.
+		// The port is fixed, because the engine assigns a new dynamic port at each start and
+		// reconnect.
 		PortBindings: map[dc.Port][]dc.PortBinding{
 			redisPort: {{HostIP: "127.0.0.1", HostPort: strconv.Itoa(m.port)}},
 		},
 	}, func(h *dc.HostConfig) {
 		h.NetworkMode = m.network.Network.ID
 		h.PublishAllPorts = false
-		// AutoRemove stays off: a killed master has to be there for Start.
+		// AutoRemove stays off, so that Start can start a killed master.
 	})
 	if err == nil {
 		m.expire()
@@ -144,7 +145,7 @@ func (m *Master) create(config masterConfig) (err error) {
 }
 
 func portConflict(err error) bool {
-	text := err.Error() // the engine tells by words only
+	text := err.Error() // the engine has no error code for this
 	return strings.Contains(text, "port is already allocated") || strings.Contains(text, "address already in use")
 }
 
@@ -175,14 +176,14 @@ func removeContainer(pool *dockertest.Pool, idOrName string) error {
 	return err
 }
 
-// lifetime is how long the engine lets a container run before it ends it by itself. No run of this package is longer.
-const lifetime = 30 * time.Minute
+// maxLifetime is how long the engine lets a container run. No test run takes longer.
+const maxLifetime = 30 * time.Minute
 
-// untilLabel is on everything that the tests create: the Unix time from which on it is nobody's. It tells what a crashed
-// run left behind from what a running one uses.
-const untilLabel = "redlock.integration.until"
+// staleAfterLabel is a label on everything that the tests create. It is the Unix time after which
+// the resource is stale. It tells leftovers of crashed runs from resources in use.
+const staleAfterLabel = "redlock.integration.until"
 
 func labels() map[string]string {
-	until := time.Now().Add(2 * lifetime)
-	return map[string]string{untilLabel: strconv.FormatInt(until.Unix(), 10)}
+	until := time.Now().Add(2 * maxLifetime)
+	return map[string]string{staleAfterLabel: strconv.FormatInt(until.Unix(), 10)}
 }
