@@ -41,7 +41,10 @@ func (m *Master) serve(r *request) {
 
 // answer executes a command and sends its reply.
 func (m *Master) answer(c *conn, args []string) {
-	reply := c.capture(func() { m.engine.run(c, args) })
+	reply := c.capture(func() { m.engine.run(c.peer, args) })
+	if isSubscribe(args[0]) {
+		c.subscribed = true
+	}
 	m.engine.keepScript(args, reply)
 	m.send(c, args[0], convertScriptError(reply, args))
 	if c.peer.Closed() {
@@ -65,19 +68,19 @@ func (m *Master) send(c *conn, cmd string, reply []byte) {
 }
 
 // run executes a command. Callers hold mu.
-func (e *engine) run(c *conn, args []string) {
-	e.current = execution{peer: c.peer, failure: e.faults.failure(args[0])}
-	e.server.Dispatch(c.peer, lowerDigests(args))
+func (e *engine) run(p *server.Peer, args []string) {
+	e.current = execution{peer: p, failure: e.faults.failure(args[0])}
+	e.server.Dispatch(p, lowerDigests(args))
 	switch {
 	case e.current.refused:
 		e.faults.countFailure()
 	case !isSetup(args[0]):
 		e.executed++
 	}
-	switch strings.ToUpper(args[0]) {
-	case "SUBSCRIBE", "PSUBSCRIBE":
-		c.subscribed = true
-	}
+}
+
+func isSubscribe(cmd string) bool {
+	return strings.EqualFold(cmd, "SUBSCRIBE") || strings.EqualFold(cmd, "PSUBSCRIBE")
 }
 
 // intercept sees each command before miniredis does, including commands called by scripts. It

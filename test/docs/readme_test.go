@@ -93,7 +93,9 @@ func TestReadmeListsEveryOption(t *testing.T) {
 		}
 		for _, field := range declared.Type.(*ast.StructType).Fields.List {
 			for _, name := range field.Names {
-				fields = append(fields, name.Name)
+				if name.IsExported() {
+					fields = append(fields, name.Name)
+				}
 			}
 		}
 	})
