@@ -87,7 +87,8 @@ type message struct {
 //	ask-soon W M              has the waiter ask a master
 //	deliver, lose             deliver the messages that were published, or lose them
 //	deaf                      has waiters know that no message reaches them
-//	confirm W, attempt W      acquire with the waiter's token; if that fails it gets another one
+//	confirm W                 acquires with the waiter's token; if that fails it gets another one
+//	attempt W                 acquires with another token
 //	give-back W               releases the waiter's token to lower tickets; it gets another one
 //	advance TIME              lets time pass, and nothing else happen
 //	run TIME                  has all waiters do what Step says meanwhile
@@ -124,6 +125,9 @@ func (c *cluster) on(cmd *transcript.Command) (masters []int) {
 			masters = append(masters, i)
 		}
 	}
+	if len(masters) == 0 {
+		cmd.Fatalf("no master %s", list)
+	}
 	return masters
 }
 
@@ -155,16 +159,17 @@ func (c *cluster) release(cmd *transcript.Command) {
 			token = w.token
 		}
 	}
-	c.releaseToken(token, anyTicket, c.on(cmd))
+	c.releaseToken(token, anyTicket, c.on(cmd)...)
 }
 
-// releaseToken releases a token, and publishes to whom it was handed on.
-func (c *cluster) releaseToken(token string, below int64, on []int) {
-	for _, i := range on {
-		if c.masters[i].down {
+// releaseToken releases a token on the given masters, all if none are given, and publishes to whom
+// it was handed on.
+func (c *cluster) releaseToken(token string, below int64, on ...int) {
+	for i, m := range c.masters {
+		if m.down || len(on) > 0 && !slices.Contains(on, i) {
 			continue
 		}
-		if next := c.masters[i].release(token, below, c.cfg.Grant(), c.now); next != "" {
+		if next := m.release(token, below, c.cfg.Grant(), c.now); next != "" {
 			c.messages = append(c.messages, message{i, next})
 			c.printf("%d grants %s", i, readable(next))
 		}
@@ -294,52 +299,54 @@ func (c *cluster) deliver(*transcript.Command) {
 
 func (c *cluster) lose(*transcript.Command) { c.messages = nil }
 
-func (c *cluster) confirm(cmd *transcript.Command) {
-	w := c.waiter(cmd)
-	c.acquire(w, &w.retry.Confirm)
+func (c *cluster) confirm(cmd *transcript.Command) { c.confirmAs(c.waiter(cmd)) }
+
+// confirmAs acquires with the waiter's token, and gives it another entry if that fails.
+func (c *cluster) confirmAs(w *waiter) {
+	if !c.acquire(w, w.token, &w.retry.Confirm) {
+		c.renew(w)
+	}
 }
 
-func (c *cluster) attempt(cmd *transcript.Command) {
-	w := c.waiter(cmd)
-	c.acquire(w, &w.retry.Attempt)
+func (c *cluster) attempt(cmd *transcript.Command) { c.attemptBeside(c.waiter(cmd)) }
+
+// attemptBeside acquires with a token of its own, beside the waiter's entry.
+func (c *cluster) attemptBeside(w *waiter) {
+	token := fmt.Sprint(w.name, "'", w.failures, ending)
+	if c.acquire(w, token, &w.retry.Attempt) {
+		c.releaseToken(w.token, anyTicket)
+	}
 }
 
-// acquire makes an attempt with the waiter's token. If it fails, the token is released to nobody,
-// and the next attempt is put off.
-func (c *cluster) acquire(w *waiter, retry *clock.Instant) {
+// acquire acquires with a token. If that fails, it releases it to nobody and puts off the next try.
+func (c *cluster) acquire(w *waiter, token string, retry *clock.Instant) (won bool) {
 	var outcomes [vote.Outcomes]int
 	for _, m := range c.masters {
 		if m.down {
 			outcomes[vote.Unknown]++
 		} else {
-			outcomes[m.acquire(w.token, c.ttl, c.now)]++
+			outcomes[m.acquire(token, c.ttl, c.now)]++
 		}
 	}
 	all := len(c.masters)
 	if outcomes[vote.Held] >= c.cfg.System.Quorum() {
 		w.done = true
 		c.printf("%s has the lock, with %d of %d", w.name, outcomes[vote.Held], all)
-		return
+		return true
 	}
 	c.printf("%s fails: %d of %d, %d taken", w.name, outcomes[vote.Held], all, outcomes[vote.Taken])
 	pause := backoff.Pause(16*time.Millisecond, 512*time.Millisecond, w.failures, w.name)
 	w.failures++
 	*retry = c.now.Add(pause)
-	c.leave(w, 0)
+	c.releaseToken(token, noTicket)
+	return false
 }
 
-func (c *cluster) giveBack(cmd *transcript.Command) {
-	w := c.waiter(cmd)
-	c.leave(w, w.ticket)
-}
+func (c *cluster) giveBack(cmd *transcript.Command) { c.leave(c.waiter(cmd)) }
 
-// leave releases the waiter's token, and gives it another entry.
-func (c *cluster) leave(w *waiter, below int64) {
-	all := make([]int, len(c.masters))
-	for i := range all {
-		all[i] = i
-	}
-	c.releaseToken(w.token, below, all)
+// leave releases the waiter's token to lower tickets, and gives it another entry.
+func (c *cluster) leave(w *waiter) {
+	c.releaseToken(w.token, w.ticket)
 	c.renew(w)
 }
 
@@ -401,11 +408,11 @@ func (c *cluster) act(w *waiter, act queue.Action) {
 	}
 	switch act {
 	case queue.Confirm:
-		c.acquire(w, &w.retry.Confirm)
+		c.confirmAs(w)
 	case queue.GiveBack:
-		c.leave(w, w.ticket)
+		c.leave(w)
 	case queue.Attempt:
-		c.acquire(w, &w.retry.Attempt)
+		c.attemptBeside(w)
 	}
 }
 

@@ -76,36 +76,36 @@ func (e *Entry) AskSoon(master int) {
 func (e *Entry) Step(now clock.Instant, r Retry) (act Action, ask []int, next clock.Instant) {
 	v := e.view(now)
 	e.track(v, now)
-	alarm := alarm{now: now, next: clock.Never}
-	if act := e.decide(v, r, &alarm); act != Stay {
+	wake := alarm{now: now, next: clock.Never}
+	if act := e.decide(v, r, &wake); act != Stay {
 		return act, nil, 0
 	}
 	for i := range e.masters {
 		m := &e.masters[i]
-		if at := e.dueAt(m); !m.underWay && alarm.isDue(at) {
+		if at := e.dueAt(m); !m.underWay && wake.isDue(at) {
 			m.underWay, m.asked = true, now
 			ask = append(ask, i)
 		}
 	}
-	return Stay, ask, alarm.next
+	return Stay, ask, wake.next
 }
 
 // decide is Step without the masters to ask.
-func (e *Entry) decide(v view, r Retry, alarm *alarm) Action {
+func (e *Entry) decide(v view, r Retry, wake *alarm) Action {
 	y := e.cfg.System
 	switch {
 	case y.HasQuorum(v.grants):
 		return Confirm
 	case y.HasQuorum(v.grants | v.vacant):
-		if turn := e.turn(v, r); alarm.isDue(turn) && e.isFresh(v, turn, alarm.now) {
+		if turn := e.turn(v, r); wake.isDue(turn) && e.isFresh(v, turn, wake.now) {
 			return Confirm
 		}
 	case !y.HasQuorum(v.answered | v.pending):
-		if alarm.isDue(r.Attempt) {
+		if wake.isDue(r.Attempt) {
 			return Attempt
 		}
 	}
-	if v.grants != 0 && alarm.isDue(e.granted.Add(e.keptFor())) {
+	if v.grants != 0 && wake.isDue(e.granted.Add(e.keptFor())) {
 		return GiveBack
 	}
 	return Stay

@@ -123,7 +123,7 @@ func TestGrant(t *testing.T) {
 	}
 }
 
-// A place that is not renewed outlasts two renewals that got lost.
+// Of the renewals of a place, two in a row may get lost.
 func TestLease(t *testing.T) {
 	assert.Equal(t, 15*time.Second, queue.Lease)
 }

@@ -27,8 +27,11 @@ type place struct {
 	lease  clock.Instant // it is kept until then
 }
 
-// anyTicket is higher than all tickets.
-const anyTicket = 1<<63 - 1
+// anyTicket is higher than all tickets, and noTicket is not.
+const (
+	anyTicket = 1<<63 - 1
+	noTicket  = 0
+)
 
 // expire forgets what has expired.
 func (m *master) expire(now clock.Instant) {

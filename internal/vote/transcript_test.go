@@ -12,7 +12,7 @@ import (
 // they come, that of master 0 first. masters=N says how many there are. What comes out are the
 // verdicts, before any ballot and after each.
 //
-// A ballot is an outcome. It may also be "untouched", which is Unsent where nothing was ever sent, or
+// A ballot is an outcome, or it is "untouched", which is Unsent where nothing was ever sent, or
 // "usurped", which is Taken where a first release found another token.
 func TestTranscripts(t *testing.T) {
 	transcript.Run(t, "testdata", func(*testing.T) func(*transcript.Command) string {
