@@ -42,7 +42,7 @@ type Ledger[L comparable] struct {
 	retry clock.Instant // when that pause is over
 
 	closing  bool          // little time is left
-	failures int           // tries in a row that failed since then
+	failures int           // tries in a row that failed since then; 0 before
 	failed   clock.Instant // the last of them
 
 	leftToExpire uint64
@@ -93,7 +93,7 @@ func (l *Ledger[L]) owes(lock L) bool {
 }
 
 // isHopeless reports whether the master cannot be told anything before there is no time left.
-func (l *Ledger[L]) isHopeless() bool { return l.closing && l.failures >= closingFailures }
+func (l *Ledger[L]) isHopeless() bool { return l.failures >= closingFailures }
 
 // learn takes in whether the master could be told something. Tries that fail at about the same time
 // count as one.

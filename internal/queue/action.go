@@ -9,7 +9,8 @@ import (
 // Action is what a waiter does next.
 type Action uint8
 
-// The actions. All but Stay end the entry: its token is used up.
+// The actions. Confirm and GiveBack use up the entry's token, so the waiter needs another entry
+// after them. Attempt uses a token of its own, and the entry stays.
 const (
 	// Stay does nothing yet, besides asking masters.
 	Stay Action = iota

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// Lease is how long a master keeps a waiter's place in the queue that is not renewed. It
-	// outlasts two renewals that got lost, at the longest interval between them.
+	// Lease is how long a master keeps a waiter's place in the queue that is not renewed. It is
+	// three times the longest interval between renewals, so two in a row may get lost.
 	Lease = 15 * time.Second
 
 	// leastGrant and mostGrant bound how long a master grants a waiter the lock. A grant has to

@@ -76,36 +76,36 @@ func (e *Entry) AskSoon(master int) {
 func (e *Entry) Step(now clock.Instant, r Retry) (act Action, ask []int, next clock.Instant) {
 	v := e.view(now)
 	e.track(v, now)
-	alarm := alarm{now: now, next: clock.Never}
-	if act := e.decide(v, r, &alarm); act != Stay {
+	wake := alarm{now: now, next: clock.Never}
+	if act := e.decide(v, r, &wake); act != Stay {
 		return act, nil, 0
 	}
 	for i := range e.masters {
 		m := &e.masters[i]
-		if at := e.dueAt(m); !m.underWay && alarm.isDue(at) {
+		if at := e.dueAt(m); !m.underWay && wake.isDue(at) {
 			m.underWay, m.asked = true, now
 			ask = append(ask, i)
 		}
 	}
-	return Stay, ask, alarm.next
+	return Stay, ask, wake.next
 }
 
 // decide is Step without the masters to ask.
-func (e *Entry) decide(v view, r Retry, alarm *alarm) Action {
+func (e *Entry) decide(v view, r Retry, wake *alarm) Action {
 	y := e.cfg.System
 	switch {
 	case y.HasQuorum(v.grants):
 		return Confirm
 	case y.HasQuorum(v.grants | v.vacant):
-		if turn := e.turn(v, r); alarm.isDue(turn) && e.isFresh(v, turn, alarm.now) {
+		if turn := e.turn(v, r); wake.isDue(turn) && e.isFresh(v, turn, wake.now) {
 			return Confirm
 		}
 	case !y.HasQuorum(v.answered | v.pending):
-		if alarm.isDue(r.Attempt) {
+		if wake.isDue(r.Attempt) {
 			return Attempt
 		}
 	}
-	if v.grants != 0 && alarm.isDue(e.granted.Add(e.keptFor())) {
+	if v.grants != 0 && wake.isDue(e.granted.Add(e.keptFor())) {
 		return GiveBack
 	}
 	return Stay
@@ -118,7 +118,7 @@ func (e *Entry) turn(v view, r Retry) clock.Instant {
 	if v.grants != 0 {
 		return r.Confirm
 	}
-	return max(r.Confirm, e.vacant.Add(time.Duration(e.rank(v))*patience))
+	return max(r.Confirm, e.vacant.Add(time.Duration(e.rank(v.answered))*patience))
 }
 
 // keptFor returns for how long the entry keeps grants that are too few. Waiters that split the
@@ -168,29 +168,20 @@ func (e *Entry) view(now clock.Instant) (v view) {
 	return v
 }
 
-// rank returns how many are before this waiter at most, on some quorum of those that answered, and
-// 0 if they are no quorum.
-func (e *Entry) rank(v view) int64 {
-	type place struct {
-		master int
-		rank   int64
-	}
-	var places []place
-	for i := range v.answered.Each() {
-		p := place{i, e.masters[i].answer.Rank}
-		if v.grants.Has(i) {
-			p.rank = 0
-		}
-		places = append(places, p)
-	}
-	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.rank, b.rank) })
+// rank returns the lowest number of others that are before this waiter at most, on some quorum of
+// those that answered.
+func (e *Entry) rank(answered vote.Set) (rank int64) {
+	masters := slices.SortedFunc(answered.Each(), func(a, b int) int {
+		return cmp.Compare(e.masters[a].answer.Rank, e.masters[b].answer.Rank)
+	})
 	var lowest vote.Set
-	for _, p := range places {
-		if lowest |= vote.Only(p.master); e.cfg.System.HasQuorum(lowest) {
-			return p.rank
+	for _, i := range masters {
+		rank = e.masters[i].answer.Rank
+		if lowest |= vote.Only(i); e.cfg.System.HasQuorum(lowest) {
+			break
 		}
 	}
-	return 0
+	return rank
 }
 
 // track records when the current state began.
@@ -207,9 +198,9 @@ func (e *Entry) track(v view, now clock.Instant) {
 	since(&e.vacant, e.cfg.System.HasQuorum(v.grants|v.vacant))
 }
 
-// isFresh reports whether a quorum is granted to this entry or was seen vacant lately. Masters that
-// said some time ago that nobody has the lock become due: those before this waiter have had time to
-// take it since. A master that hangs now is not waited for if the others are enough.
+// isFresh reports whether a quorum is granted to this entry, or was seen vacant lately, or has been
+// asked again in this waiter's turn. Masters that were seen vacant some time ago become due: those
+// before this waiter have had time to take the lock since. One that hangs now is not waited for.
 func (e *Entry) isFresh(v view, turn, now clock.Instant) bool {
 	fresh := v.grants
 	for i := range v.vacant.Each() {

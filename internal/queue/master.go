@@ -107,7 +107,7 @@ func (m *masterView) recheck(pause time.Duration) time.Duration {
 		m.rechecks = 0
 		return min(soon, pause)
 	}
-	again := max(soon, min(soon<<m.rechecks, longestRecheck))
+	soon = min(soon<<m.rechecks, longestRecheck)
 	m.rechecks = min(m.rechecks+1, mostRechecks)
-	return min(again, pause)
+	return soon
 }

@@ -1,0 +1,539 @@
+package ledger_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/ledger"
+)
+
+// The answers that most tests need.
+var (
+	failed = ledger.Answer{Sent: true, MayStand: true, MayHaveKey: true, Life: time.Hour}
+	gone   = ledger.Answer{Gone: true, Sent: true, MayStand: true, MayHaveKey: true, Life: time.Hour}
+	doubt  = ledger.Answer{
+		Gone: true, Sent: true, InDoubt: true, MayStand: true, MayHaveKey: true, Life: time.Hour,
+	}
+	superseded = ledger.Answer{Final: true, MayStand: true, MayHaveKey: true, Life: time.Hour}
+)
+
+// first returns a debt for the first try.
+func first(lock string) ledger.Debt[string] {
+	return ledger.Debt[string]{Lock: lock, Token: lock, Heir: "heir of " + lock}
+}
+
+// endedAs is the end of the care for one lock.
+func endedAs(lock string, gone bool) []ledger.Ended[string] {
+	return []ledger.Ended[string]{{Lock: lock, Gone: gone}}
+}
+
+// takeOne takes the only debt that is due.
+func takeOne(t *testing.T, l *ledger.Ledger[string], now clock.Instant) ledger.Debt[string] {
+	t.Helper()
+	due, ended := l.Take(now, false)
+	require.Empty(t, ended)
+	require.Len(t, due, 1)
+	return due[0]
+}
+
+// owes settles first tries that failed at the start.
+func owes(t *testing.T, l *ledger.Ledger[string], locks ...string) {
+	t.Helper()
+	for _, lock := range locks {
+		ended, entered := l.Settle(first(lock), failed, start)
+		require.Empty(t, ended)
+		require.True(t, entered)
+	}
+}
+
+// A first try is settled unless the token may stand there, or may come to stand there.
+func TestSettled(t *testing.T) {
+	for i := range 1 << 6 {
+		is := func(bit int) bool { return i&(1<<bit) != 0 }
+		a := ledger.Answer{
+			Gone: is(0), Sent: is(1), Final: is(2), InDoubt: is(3), MayStand: is(4), MayHaveKey: is(5),
+		}
+		want := !a.MayStand
+		if a.Gone {
+			want = !a.Sent || !a.InDoubt
+		}
+		assert.Equal(t, want, first("a").Settled(a), "%+v", a)
+	}
+}
+
+// What is in the ledger is never settled without it: somebody counts on its end.
+func TestDebtsAreNeverSettled(t *testing.T) {
+	l := ledger.New[string](10)
+	owes(t, l, "a")
+	debt := takeOne(t, l, start.Add(50*time.Millisecond))
+	assert.False(t, debt.Settled(gone))
+	ended, entered := l.Settle(debt, gone, start)
+	assert.Equal(t, endedAs("a", true), ended)
+	assert.False(t, entered)
+}
+
+// A debt comes back as it was given, with the time at which it expires.
+func TestTakeReturnsTheDebt(t *testing.T) {
+	l := ledger.New[string](10)
+	owes(t, l, "a")
+	now := start.Add(time.Minute)
+	debt := takeOne(t, l, now)
+	assert.Equal(t, "a", debt.Lock)
+	assert.Equal(t, "a", debt.Token)
+	assert.Equal(t, "heir of a", debt.Heir)
+	assert.Equal(t, start.Add(time.Hour), debt.Expires())
+	_, entered := l.Settle(debt, failed, now)
+	assert.True(t, entered)
+	assert.Equal(t, start.Add(time.Hour), takeOne(t, l, now.Add(time.Minute)).Expires(),
+		"the first try counts")
+}
+
+// How a try of a debt ends, besides that it is tried again.
+func TestHowDebtsEnd(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer  ledger.Answer
+		after   time.Duration
+		want    []ledger.Ended[string]
+		entered bool
+	}{
+		"gone":                   {gone, time.Minute, endedAs("a", true), false},
+		"failed":                 {failed, time.Minute, nil, true},
+		"failed at its expiry":   {failed, time.Hour, endedAs("a", true), false},
+		"failed just before":     {failed, time.Hour - 1, nil, true},
+		"superseded":             {superseded, time.Minute, endedAs("a", false), false},
+		"superseded, expired":    {superseded, time.Hour, endedAs("a", true), false},
+		"unsent":                 {ledger.Answer{}, time.Minute, nil, true},
+		"gone, in doubt":         {doubt, time.Minute, nil, true},
+		"gone in doubt, expired": {doubt, time.Hour, endedAs("a", true), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := ledger.New[string](10)
+			owes(t, l, "a")
+			debt := takeOne(t, l, start.Add(time.Second))
+			ended, entered := l.Settle(debt, test.answer, start.Add(test.after))
+			l.Tried()
+			assert.Equal(t, test.want, ended)
+			assert.Equal(t, test.entered, entered)
+			assert.Equal(t, test.entered, l.Pending() == 1)
+			if !test.entered {
+				owes(t, l, "a") // nothing of it is left in the way
+			}
+		})
+	}
+}
+
+// Life may be longer than time itself.
+func TestALifeThatNeverEnds(t *testing.T) {
+	l := ledger.New[string](10)
+	a := failed
+	a.Life = 1<<63 - 1
+	_, entered := l.Settle(first("a"), a, start)
+	assert.True(t, entered)
+	assert.Equal(t, clock.Never, takeOne(t, l, start.Add(time.Hour)).Expires())
+}
+
+// Debts that are due at the same time come in the order of their tokens, however they were entered.
+func TestTokensDecideTheOrder(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 10 {
+		l := ledger.New[string](100)
+		for _, i := range rng.Perm(26) {
+			owes(t, l, string(rune('a'+i)))
+		}
+		due, _ := l.Take(start.Add(time.Minute), false)
+		order := ""
+		for _, debt := range due {
+			order += debt.Token
+		}
+		assert.Equal(t, "abcdefghijklmnopqrstuvwxyz", order)
+	}
+}
+
+// A release that may have come too early is tried again after a second, then after twice as long
+// each, for two minutes at least. That is how long TCP may take to send something again.
+func TestDoubtEndsWithTime(t *testing.T) {
+	l := ledger.New[string](10)
+	now := start
+	debt := first("a")
+	var pauses []time.Duration
+	for {
+		ended, entered := l.Settle(debt, doubt, now)
+		if !entered {
+			assert.Equal(t, endedAs("a", true), ended)
+			break
+		}
+		pauses = append(pauses, l.UntilNext(now))
+		now = now.Add(l.UntilNext(now))
+		debt = takeOne(t, l, now)
+		l.Tried()
+	}
+	assert.Equal(t, []time.Duration{
+		time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second,
+		32 * time.Second, 64 * time.Second,
+	}, pauses)
+	assert.GreaterOrEqual(t, now.Sub(start), 2*time.Minute)
+}
+
+// An answer that is in doubt is an answer: the master can be told things.
+func TestAnyAnswerEndsThePause(t *testing.T) {
+	for _, a := range []ledger.Answer{gone, doubt} {
+		l := ledger.New[string](10)
+		owes(t, l, "a", "b")
+		now := start.Add(50 * time.Millisecond)
+		due, _ := l.Take(now, false)
+		require.Len(t, due, 2)
+		l.Settle(due[0], failed, now)
+		l.Tried()
+		assert.Equal(t, 100*time.Millisecond, l.UntilNext(now))
+		l.Settle(due[1], a, now)
+		l.Tried()
+		assert.Zero(t, l.UntilNext(now))
+	}
+}
+
+// Nothing is tried for a while after a failure. Tries that were under way together and fail while
+// nothing is tried are the same failure.
+func TestPauses(t *testing.T) {
+	l := ledger.New[string](10)
+	now := start
+	owes(t, l, "a", "b", "c")
+	var pauses []time.Duration
+	for range 8 {
+		pause := l.UntilNext(now)
+		pauses = append(pauses, pause)
+		due, _ := l.Take(now.Add(pause-1), false)
+		assert.Empty(t, due)
+		now = now.Add(pause)
+		due, _ = l.Take(now, false)
+		require.Len(t, due, 3)
+		for _, debt := range due {
+			l.Settle(debt, failed, now)
+			l.Tried()
+		}
+	}
+	assert.Equal(t, []time.Duration{
+		50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond,
+		800 * time.Millisecond, time.Second, time.Second, time.Second,
+	}, pauses)
+}
+
+// A try that is stuck keeps the others from being tried for no longer than 50ms.
+func TestUntilNext(t *testing.T) {
+	never := clock.Never.Sub(0)
+	l := ledger.New[string](10)
+	assert.Equal(t, never, l.UntilNext(start), "nothing is owed")
+	owes(t, l, "a", "b")
+	assert.Equal(t, 50*time.Millisecond, l.UntilNext(start))
+	now := start.Add(50 * time.Millisecond)
+	assert.Zero(t, l.UntilNext(now))
+	assert.Equal(t, -time.Second, l.UntilNext(now.Add(time.Second)), "that should have been")
+	due, _ := l.Take(now, true)
+	require.Len(t, due, 1)
+	now = now.Add(50 * time.Millisecond)
+	assert.Equal(t, 50*time.Millisecond, l.UntilNext(now), "it waits for the one under way")
+	l.Tried()
+	assert.Zero(t, l.UntilNext(now))
+	due, _ = l.Take(now, true)
+	require.Len(t, due, 1)
+	assert.Equal(t, never, l.UntilNext(now), "nothing else is owed")
+}
+
+// A master that answers is told 256 things at once, one that does not is told one.
+func TestHowMuchIsTriedAtOnce(t *testing.T) {
+	now := start.Add(time.Minute)
+	for _, test := range []struct {
+		silent     bool
+		first, all int
+	}{{false, 256, 256}, {true, 1, 2}} {
+		l := ledger.New[string](1000)
+		for i := range 1000 {
+			owes(t, l, fmt.Sprint(i))
+		}
+		due, _ := l.Take(now, test.silent)
+		assert.Len(t, due, test.first)
+		due, _ = l.Take(now.Add(time.Hour/2), test.silent)
+		assert.Len(t, due, test.all-test.first)
+		assert.Equal(t, 1000, l.Pending(), "those that are being tried are owed yet")
+		l.Tried()
+		due, _ = l.Take(now.Add(time.Hour/2+time.Minute), test.silent)
+		assert.Len(t, due, 1)
+	}
+}
+
+// A silent master is tried every 50ms, or as rarely as its failures have made it.
+func TestASilentMasterIsTriedNowAndThen(t *testing.T) {
+	l := ledger.New[string](10)
+	owes(t, l, "a", "b", "c", "d")
+	now := start.Add(50 * time.Millisecond)
+	due, _ := l.Take(now, false)
+	for _, debt := range due {
+		l.Settle(debt, failed, now)
+		l.Tried()
+	}
+	now = now.Add(100 * time.Millisecond)
+	for range 3 {
+		due, _ = l.Take(now-1, true)
+		assert.Empty(t, due)
+		due, _ = l.Take(now, true)
+		assert.Len(t, due, 1)
+		now = now.Add(100 * time.Millisecond)
+	}
+}
+
+// A master that answered just now and hangs since is tried every 50ms, too.
+func TestAMasterThatFallsSilent(t *testing.T) {
+	l := ledger.New[string](10)
+	l.Settle(first("a"), doubt, start)
+	l.Settle(first("b"), doubt, start)
+	now := start.Add(time.Second)
+	takeSilent := func() int {
+		due, _ := l.Take(now, true)
+		return len(due)
+	}
+	assert.Equal(t, 1, takeSilent())
+	assert.Zero(t, takeSilent())
+	now = now.Add(50*time.Millisecond - 1)
+	assert.Zero(t, takeSilent())
+	now++
+	assert.Equal(t, 1, takeSilent())
+}
+
+// Of too many debts, those that expire first are given up.
+func TestLimit(t *testing.T) {
+	for limit, left := range map[int]int{0: 0, 1: 1, 7: 7, 8: 7, 16: 14, 100: 88} {
+		l := ledger.New[string](limit)
+		var ended []ledger.Ended[string]
+		for i := range limit + 1 {
+			a := failed
+			a.Life = time.Hour + time.Duration((i*37)%(limit+1))*time.Second
+			var entered bool
+			ended, entered = l.Settle(first(fmt.Sprintf("%03d", (i*37)%(limit+1))), a, start)
+			assert.True(t, entered)
+			assert.Equal(t, i < limit, len(ended) == 0, "%d of %d", i, limit)
+		}
+		assert.Equal(t, left, l.Pending(), "limit %d", limit)
+		assert.EqualValues(t, limit+1-left, l.LeftToExpire())
+		require.Len(t, ended, limit+1-left)
+		for i, e := range ended {
+			assert.Equal(t, ledger.Ended[string]{Lock: fmt.Sprintf("%03d", i)}, e)
+		}
+	}
+}
+
+// The order in which debts are due outlasts the search for those that expire first.
+func TestLimitKeepsTheOrder(t *testing.T) {
+	l := ledger.New[string](2)
+	later, soon := doubt, failed
+	later.Life, soon.Life = time.Minute, time.Second
+	l.Settle(first("later"), later, start)
+	owes(t, l, "now")
+	ended, _ := l.Settle(first("left"), soon, start)
+	require.Equal(t, endedAs("left", false), ended)
+	debt := takeOne(t, l, start.Add(50*time.Millisecond))
+	assert.Equal(t, "now", debt.Lock)
+}
+
+// Whatever has ended may be owed anew.
+func TestWhatEndedMayBeOwedAnew(t *testing.T) {
+	limited := ledger.New[string](0)
+	_, entered := limited.Settle(first("a"), failed, start)
+	assert.True(t, entered)
+	_, entered = limited.Settle(first("a"), failed, start)
+	assert.True(t, entered, "for too much was owed")
+
+	l := ledger.New[string](10)
+	owes(t, l, "a")
+	due, ended := l.Take(start.Add(time.Hour), false)
+	assert.Empty(t, due)
+	assert.Equal(t, endedAs("a", true), ended)
+	owes(t, l, "a")
+	l.GiveUp()
+	owes(t, l, "a")
+}
+
+// The limit spares what is being tried.
+func TestLimitIsForWhatIsNotBeingTried(t *testing.T) {
+	l := ledger.New[string](2)
+	owes(t, l, "a", "b")
+	due, _ := l.Take(start.Add(time.Minute), false)
+	require.Len(t, due, 2)
+	owes(t, l, "c", "d")
+	assert.Equal(t, 4, l.Pending())
+	ended, entered := l.Settle(due[0], failed, start.Add(time.Minute))
+	assert.True(t, entered)
+	assert.Len(t, ended, 1)
+}
+
+// Once little time is left, a confirmed release is enough, in doubt or not.
+func TestCloseEndsDoubt(t *testing.T) {
+	l := ledger.New[string](10)
+	l.Settle(first("a"), doubt, start)
+	l.Close(start)
+	ended, entered := l.Settle(takeOne(t, l, start), doubt, start)
+	assert.Equal(t, endedAs("a", true), ended)
+	assert.False(t, entered)
+	ended, entered = l.Settle(first("b"), doubt, start)
+	assert.Equal(t, endedAs("b", true), ended, "also for those that are settled now")
+	assert.False(t, entered)
+}
+
+// Close makes all debts due, during a pause too.
+func TestCloseMakesAllDue(t *testing.T) {
+	l := ledger.New[string](10)
+	owes(t, l, "a")
+	l.Settle(first("b"), doubt, start)
+	owes(t, l, "c")
+	l.Close(start)
+	assert.Zero(t, l.UntilNext(start))
+	due, _ := l.Take(start, false)
+	assert.Len(t, due, 3)
+}
+
+// The third failure in a row after Close gives everything up. Those within 10ms are one.
+func TestClosingFailures(t *testing.T) {
+	const ms = time.Millisecond
+	for name, test := range map[string]struct {
+		failures []time.Duration
+		hopeless bool
+	}{
+		"two":              {[]time.Duration{0, 20 * ms}, false},
+		"three":            {[]time.Duration{0, 20 * ms, 40 * ms}, true},
+		"three, 10ms each": {[]time.Duration{0, 10 * ms, 20 * ms}, true},
+		"at once":          {[]time.Duration{0, 0, 0, 0}, false},
+		"nearly at once":   {[]time.Duration{0, 10*ms - 1, 20*ms - 1}, false},
+		"one of them":      {[]time.Duration{0, 10*ms - 1, 10 * ms, 20 * ms}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := ledger.New[string](10)
+			owes(t, l, "before")
+			l.Close(start)
+			ends, entered := 0, false
+			for i, at := range test.failures {
+				var ended []ledger.Ended[string]
+				ended, entered = l.Settle(first(fmt.Sprint(i)), failed, start.Add(at))
+				ends += len(ended)
+			}
+			want := 0
+			if test.hopeless {
+				want = len(test.failures) + 1
+			}
+			assert.Equal(t, want, ends)
+			assert.Equal(t, !test.hopeless, entered)
+			assert.EqualValues(t, want, l.LeftToExpire())
+			assert.Equal(t, len(test.failures)+1-want, l.Pending())
+		})
+	}
+}
+
+// A failure before Close does not count, and an answer begins a new row.
+func TestAnswersBeginANewRowOfFailures(t *testing.T) {
+	l := ledger.New[string](10)
+	now := start
+	fail := func(lock string) bool {
+		now = now.Add(20 * time.Millisecond)
+		_, entered := l.Settle(first(lock), failed, now)
+		return entered
+	}
+	assert.True(t, fail("a"))
+	l.Close(now)
+	assert.True(t, fail("b"))
+	assert.True(t, fail("c"))
+	l.Settle(first("d"), doubt, now)
+	now = now.Add(-15 * time.Millisecond) // the next one comes within 10ms of the last
+	assert.True(t, fail("e"))
+	assert.True(t, fail("f"))
+	assert.False(t, fail("g"))
+}
+
+// A failure after Close has a pause of its own, however long the last one was. While the master is
+// silent, that is 50ms as before.
+func TestClosingPause(t *testing.T) {
+	l := ledger.New[string](10)
+	owes(t, l, "a", "b")
+	now := start
+	fail := func() {
+		now = now.Add(l.UntilNext(now))
+		due, _ := l.Take(now, false)
+		require.NotEmpty(t, due)
+		for _, debt := range due {
+			l.Settle(debt, failed, now)
+			l.Tried()
+		}
+	}
+	for range 10 {
+		fail()
+	}
+	require.Equal(t, time.Second, l.UntilNext(now))
+	l.Close(now)
+	fail()
+	assert.Equal(t, 20*time.Millisecond, l.UntilNext(now))
+	now = now.Add(20 * time.Millisecond)
+	due, _ := l.Take(now, true)
+	assert.Len(t, due, 1)
+	due, _ = l.Take(now.Add(50*time.Millisecond-1), true)
+	assert.Empty(t, due)
+	due, _ = l.Take(now.Add(50*time.Millisecond), true)
+	assert.Len(t, due, 1)
+}
+
+// GiveUp ends the care for what is owed, and tells what it and Close have left to expire: keys of
+// which no release was confirmed.
+func TestGiveUp(t *testing.T) {
+	l := ledger.New[string](1)
+	owes(t, l, "before")
+	ended, _ := l.Settle(first("after"), failed, start)
+	require.Len(t, ended, 1, "there is room for one")
+	now := start.Add(time.Second)
+	l.Settle(takeOne(t, l, now), failed, now)
+	l.Tried()
+	l.Close(now)
+	left, ended := l.GiveUp()
+	assert.Len(t, left, 1)
+	assert.Equal(t, endedAs(left[0], false), ended)
+	assert.EqualValues(t, 2, l.LeftToExpire())
+	assert.Zero(t, l.Pending())
+
+	left, ended = l.GiveUp()
+	assert.Len(t, left, 1, "of all that was left so far")
+	assert.Empty(t, ended)
+}
+
+func TestWhatIsLeftToExpire(t *testing.T) {
+	queued := failed
+	queued.MayHaveKey = false
+	for name, test := range map[string]struct {
+		answers []ledger.Answer
+		left    bool
+	}{
+		"a key":                         {[]ledger.Answer{failed}, true},
+		"a place in the queue":          {[]ledger.Answer{queued}, false},
+		"a key, as was known later":     {[]ledger.Answer{queued, failed}, true},
+		"a key, as was known before":    {[]ledger.Answer{failed, queued}, true},
+		"a confirmed release":           {[]ledger.Answer{doubt}, false},
+		"one that was confirmed before": {[]ledger.Answer{doubt, failed}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := ledger.New[string](10)
+			debt, now := first("a"), start
+			for i, a := range test.answers {
+				if i > 0 {
+					now = now.Add(time.Minute)
+					debt = takeOne(t, l, now)
+				}
+				_, entered := l.Settle(debt, a, now)
+				require.True(t, entered)
+			}
+			l.Close(now)
+			left, ended := l.GiveUp()
+			assert.Equal(t, endedAs("a", false), ended)
+			assert.Equal(t, test.left, len(left) == 1)
+			assert.Equal(t, test.left, l.LeftToExpire() == 1)
+		})
+	}
+}

@@ -1,0 +1,156 @@
+package ledger_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/ledger"
+	"github.com/quorumlock/redlock/internal/transcript"
+)
+
+func TestTranscripts(t *testing.T) {
+	transcript.Run(t, "testdata", func(*testing.T) func(*transcript.Command) string {
+		return new(scene).carryOut
+	})
+}
+
+// start is when tests begin.
+const start = clock.Instant(time.Hour)
+
+// scene is what a transcript plays in: one master's ledger, and the tries under way.
+type scene struct {
+	*ledger.Ledger[string]
+	now   clock.Instant
+	tries map[string]ledger.Debt[string] // by lock
+	out   strings.Builder
+}
+
+// carryOut is the transcripts' handler. The commands are:
+//
+//	ledger LIMIT              makes a ledger
+//	release LOCK WHAT...      settles a first try
+//	tried LOCK WHAT...        settles a try that was taken
+//	take [silent]             prints what to try now
+//	advance TIME              lets time pass
+//	close                     says that little time is left
+//	give-up                   gives up what is owed
+//	state                     prints the figures
+//
+// WHAT is what became of the try: gone, failed (sent, with no or another answer), unsent, or
+// superseded. Then come what is known of the token there, in-doubt, stands or has-key, each of
+// which includes the next; and life=TIME, which is 1m if it is not given.
+func (s *scene) carryOut(cmd *transcript.Command) string {
+	commands := map[string]func(*transcript.Command){
+		"ledger": s.create, "release": s.release, "tried": s.tried, "take": s.take,
+		"advance": s.advance, "close": s.close, "give-up": s.giveUp, "state": s.state,
+	}
+	carryOut, ok := commands[cmd.Name]
+	if !ok {
+		cmd.Fatalf("no such command")
+	}
+	s.out.Reset()
+	carryOut(cmd)
+	return s.out.String()
+}
+
+func (s *scene) printf(format string, args ...any) { fmt.Fprintf(&s.out, format+"\n", args...) }
+
+func (s *scene) create(cmd *transcript.Command) {
+	s.Ledger, s.now = ledger.New[string](cmd.IntArg(0)), start
+	s.tries = map[string]ledger.Debt[string]{}
+}
+
+func (s *scene) advance(cmd *transcript.Command) { s.now = s.now.Add(cmd.DurationArg(0)) }
+
+func (s *scene) close(*transcript.Command) { s.Close(s.now) }
+
+// answer reads WHAT.
+func answer(cmd *transcript.Command) ledger.Answer {
+	var a ledger.Answer
+	for i, what := range cmd.Args[1:] {
+		switch what {
+		case "gone":
+			a.Gone, a.Sent = true, true
+		case "failed":
+			a.Sent = true
+		case "unsent":
+		case "superseded":
+			a.Final = true
+		case "in-doubt":
+			a.InDoubt, a.MayStand, a.MayHaveKey = true, true, true
+		case "has-key":
+			a.MayStand, a.MayHaveKey = true, true
+		case "stands":
+			a.MayStand = true
+		default:
+			cmd.Fatalf("argument %d: what is %s?", i+1, what)
+		}
+	}
+	a.Life = cmd.Duration("life", time.Minute)
+	return a
+}
+
+func (s *scene) release(cmd *transcript.Command) {
+	lock := cmd.Arg(0)
+	s.settle(ledger.Debt[string]{Lock: lock, Token: lock, Heir: "anyone"}, answer(cmd))
+}
+
+func (s *scene) tried(cmd *transcript.Command) {
+	debt, ok := s.tries[cmd.Arg(0)]
+	if !ok {
+		cmd.Fatalf("%s is not being tried", cmd.Arg(0))
+	}
+	delete(s.tries, debt.Lock)
+	s.settle(debt, answer(cmd))
+	s.Tried()
+}
+
+func (s *scene) settle(debt ledger.Debt[string], a ledger.Answer) {
+	if debt.Settled(a) {
+		s.printf("%s is settled", debt.Lock)
+		return
+	}
+	ended, entered := s.Settle(debt, a, s.now)
+	if entered {
+		s.printf("%s is owed", debt.Lock)
+	}
+	s.ended(ended)
+}
+
+func (s *scene) ended(ended []ledger.Ended[string]) {
+	for _, e := range ended {
+		if e.Gone {
+			s.printf("%s ends, gone", e.Lock)
+		} else {
+			s.printf("%s ends", e.Lock)
+		}
+	}
+}
+
+func (s *scene) take(cmd *transcript.Command) {
+	due, ended := s.Take(s.now, slices.Contains(cmd.Args, "silent"))
+	for _, debt := range due {
+		s.tries[debt.Lock] = debt
+		s.printf("try %s, it expires in %v", debt.Lock, debt.Expires().Sub(s.now))
+	}
+	s.ended(ended)
+	if wait := s.UntilNext(s.now); wait == clock.Never.Sub(0) {
+		s.printf("nothing else is owed")
+	} else {
+		s.printf("look again in %v", wait)
+	}
+}
+
+func (s *scene) giveUp(*transcript.Command) {
+	left, ended := s.GiveUp()
+	s.ended(ended)
+	s.printf("left to expire since Close: %v", left)
+}
+
+func (s *scene) state(*transcript.Command) {
+	s.printf("%d pending, %d left to expire", s.Pending(), s.LeftToExpire())
+}

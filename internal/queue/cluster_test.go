@@ -1,0 +1,432 @@
+package queue_test
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/backoff"
+	"github.com/quorumlock/redlock/internal/queue"
+	"github.com/quorumlock/redlock/internal/transcript"
+	"github.com/quorumlock/redlock/internal/vote"
+)
+
+func TestTranscripts(t *testing.T) {
+	transcript.Run(t, "testdata", func(*testing.T) func(*transcript.Command) string {
+		return new(cluster).carryOut
+	})
+}
+
+// ending is what the tokens of waiters end with.
+const ending = ".token"
+
+// readable returns a token as it is printed.
+func readable(token string) string { return strings.TrimSuffix(token, ending) }
+
+// start is when transcripts begin.
+const start = clock.Instant(time.Hour)
+
+// cluster is some modelled masters with their clients. Requests take no time, unless a master is
+// down.
+type cluster struct {
+	cfg      queue.Config
+	ttl      time.Duration // of all locks
+	now      clock.Instant
+	masters  []*master
+	waiters  []*waiter // by name
+	messages []message // published and not delivered
+	deaf     bool      // no message can be expected
+	out      strings.Builder
+}
+
+// waiter is a client that waits for the lock. Its tokens are its name, a number, and an ending that
+// is not printed: jitter hardly depends on a token's last characters.
+type waiter struct {
+	name     string
+	ticket   int64
+	entries  int // so far
+	entry    *queue.Entry
+	token    string
+	calls    []call // under way
+	retry    queue.Retry
+	next     clock.Instant // when to call Step at the latest
+	failures int
+	asked    int  // masters, so far
+	done     bool // it has the lock, or is dead
+}
+
+// call is one master that is being asked how things stand.
+type call struct {
+	master int
+	given  clock.Instant // when it is given up
+}
+
+// message tells that a master granted the lock to a token.
+type message struct {
+	master int
+	token  string
+}
+
+// carryOut is the transcripts' handler. The commands, where all times are durations, and on=0,2
+// lists masters, all if it is not given:
+//
+//	masters N [attempt-timeout= min-backoff= ttl=]   makes N masters
+//	hold TOKEN [on= ttl=]     stores a token, if the key is vacant
+//	release TOKEN [on=]       releases a token; what is handed on is published
+//	restart M [guard=]        has a master come back empty, and in quarantine for that long
+//	stop M                    has a master not answer any more, until it restarts
+//	show                      prints what the masters have
+//	enqueue W ticket=         makes a waiter
+//	die W                     has a waiter do nothing more
+//	step W                    prints what the waiter does next, and begins its calls
+//	answer W [on=]            has masters answer the waiter's calls
+//	ask-soon W M              has the waiter ask a master
+//	deliver, lose             deliver the messages that were published, or lose them
+//	deaf                      has waiters know that no message reaches them
+//	confirm W                 acquires with the waiter's token; if that fails it gets another one
+//	attempt W                 acquires with another token
+//	give-back W               releases the waiter's token to lower tickets; it gets another one
+//	advance TIME              lets time pass, and nothing else happen
+//	run TIME                  has all waiters do what Step says meanwhile
+func (c *cluster) carryOut(cmd *transcript.Command) string {
+	commands := map[string]func(*transcript.Command){
+		"masters": c.create, "hold": c.hold, "release": c.release, "restart": c.restart,
+		"stop": c.stop, "show": c.show, "enqueue": c.enqueue, "step": c.step, "answer": c.answer,
+		"ask-soon": c.askSoon, "deliver": c.deliver, "lose": c.lose, "deaf": c.turnDeaf,
+		"confirm": c.confirm, "give-back": c.giveBack, "attempt": c.attempt, "advance": c.advance,
+		"run": c.run, "die": c.die,
+	}
+	carryOut, ok := commands[cmd.Name]
+	if !ok {
+		cmd.Fatalf("no such command")
+	}
+	c.out.Reset()
+	carryOut(cmd)
+	return c.out.String()
+}
+
+func (c *cluster) printf(format string, args ...any) { fmt.Fprintf(&c.out, format+"\n", args...) }
+
+// short rounds a duration to what is worth reading.
+func short(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
+
+// numbers joins masters for reading.
+func numbers(masters []int) string { return strings.Trim(fmt.Sprint(masters), "[]") }
+
+// on returns the masters that an option lists, as in on=0,2, or all.
+func (c *cluster) on(cmd *transcript.Command) (masters []int) {
+	list := cmd.Option("on", "")
+	for i := range c.masters {
+		if list == "" || slices.Contains(strings.Split(list, ","), strconv.Itoa(i)) {
+			masters = append(masters, i)
+		}
+	}
+	if len(masters) == 0 {
+		cmd.Fatalf("no master %s", list)
+	}
+	return masters
+}
+
+func (c *cluster) create(cmd *transcript.Command) {
+	c.cfg = queue.Config{
+		System:         vote.Majority(cmd.IntArg(0)),
+		AttemptTimeout: cmd.Duration("attempt-timeout", time.Second),
+		MinBackoff:     cmd.Duration("min-backoff", 16*time.Millisecond),
+	}
+	c.now, c.ttl = start, cmd.Duration("ttl", 10*time.Second)
+	for range cmd.IntArg(0) {
+		m := new(master)
+		m.restart(0)
+		c.masters = append(c.masters, m)
+	}
+}
+
+func (c *cluster) hold(cmd *transcript.Command) {
+	ttl := cmd.Duration("ttl", c.ttl)
+	for _, i := range c.on(cmd) {
+		c.masters[i].acquire(cmd.Arg(0), ttl, c.now)
+	}
+}
+
+func (c *cluster) release(cmd *transcript.Command) {
+	token := cmd.Arg(0)
+	for _, w := range c.waiters {
+		if readable(w.token) == token {
+			token = w.token
+		}
+	}
+	c.releaseToken(token, anyTicket, c.on(cmd)...)
+}
+
+// releaseToken releases a token on the given masters, all if none are given, and publishes to whom
+// it was handed on.
+func (c *cluster) releaseToken(token string, below int64, on ...int) {
+	for i, m := range c.masters {
+		if m.down || len(on) > 0 && !slices.Contains(on, i) {
+			continue
+		}
+		if next := m.release(token, below, c.cfg.Grant(), c.now); next != "" {
+			c.messages = append(c.messages, message{i, next})
+			c.printf("%d grants %s", i, readable(next))
+		}
+	}
+}
+
+func (c *cluster) restart(cmd *transcript.Command) {
+	c.masters[cmd.IntArg(0)].restart(c.now.Add(cmd.Duration("guard", 0)))
+}
+
+func (c *cluster) stop(cmd *transcript.Command) { c.masters[cmd.IntArg(0)].down = true }
+
+// show prints what the masters have.
+func (c *cluster) show(*transcript.Command) {
+	for i, m := range c.masters {
+		m.expire(c.now)
+		queue := strings.ReplaceAll(strings.Join(m.inOrder(), " "), ending, "")
+		holder := readable(m.holder)
+		switch {
+		case m.down:
+			holder = "down"
+		case holder == "":
+			holder = "vacant"
+		}
+		c.printf("%d: %s, queue [%s]", i, holder, queue)
+	}
+}
+
+func (c *cluster) turnDeaf(*transcript.Command) { c.deaf = true }
+
+// waiter returns the waiter that the first argument names.
+func (c *cluster) waiter(cmd *transcript.Command) *waiter {
+	i := slices.IndexFunc(c.waiters, func(w *waiter) bool { return w.name == cmd.Arg(0) })
+	if i < 0 {
+		cmd.Fatalf("no waiter %s", cmd.Arg(0))
+	}
+	return c.waiters[i]
+}
+
+func (c *cluster) enqueue(cmd *transcript.Command) {
+	w := &waiter{name: cmd.Arg(0), ticket: int64(cmd.Int("ticket", 1))}
+	c.waiters = append(c.waiters, w)
+	c.renew(w)
+	c.printf("%s waits as %s, jitter %.2f", w.name, readable(w.token), w.entry.Jitter())
+}
+
+// renew gives a waiter another entry.
+func (c *cluster) renew(w *waiter) {
+	w.entries++
+	w.token = fmt.Sprint(w.name, w.entries, ending)
+	w.entry, w.calls, w.next = queue.NewEntry(c.cfg, w.token), nil, 0
+}
+
+func (c *cluster) die(cmd *transcript.Command) { c.waiter(cmd).done = true }
+
+func (c *cluster) step(cmd *transcript.Command) { c.stepOnce(c.waiter(cmd)) }
+
+// stepOnce calls Step, prints what it said, and begins the calls.
+func (c *cluster) stepOnce(w *waiter) queue.Action {
+	act, ask, next := w.entry.Step(c.now, w.retry)
+	w.next = next
+	w.begin(ask, c.now.Add(c.cfg.AttemptTimeout))
+	switch {
+	case act != queue.Stay:
+		c.printf("%s: %v", w.name, act)
+	case next == clock.Never:
+		c.printf("%s: stay, ask [%s]", w.name, numbers(ask))
+	default:
+		c.printf("%s: stay, ask [%s], look again in %v", w.name, numbers(ask), short(next.Sub(c.now)))
+	}
+	return act
+}
+
+func (w *waiter) begin(ask []int, given clock.Instant) {
+	w.asked += len(ask)
+	for _, i := range ask {
+		w.calls = append(w.calls, call{i, given})
+	}
+}
+
+// answer has the masters answer what they were asked.
+func (c *cluster) answer(cmd *transcript.Command) {
+	w := c.waiter(cmd)
+	for _, i := range c.on(cmd) {
+		for _, a := range c.settle(w, i) {
+			said := a.Outcome.String()
+			if a.Quarantined {
+				said = "quarantined"
+			}
+			c.printf("%d: %s, rank %d", i, said, a.Rank)
+		}
+	}
+}
+
+// settle ends the call to a master, if there is one that can end.
+func (c *cluster) settle(w *waiter, i int) (answers []queue.Answer) {
+	m := c.masters[i]
+	w.calls = slices.DeleteFunc(w.calls, func(o call) bool {
+		if o.master != i || m.down && c.now < o.given {
+			return false
+		}
+		a := queue.Answer{}
+		if !m.down {
+			a = m.wait(w.token, w.ticket, c.now)
+		}
+		w.entry.Answered(i, a, c.now, !c.deaf)
+		answers = append(answers, a)
+		return true
+	})
+	return answers
+}
+
+func (c *cluster) askSoon(cmd *transcript.Command) { c.waiter(cmd).entry.AskSoon(cmd.IntArg(1)) }
+
+// deliver delivers the messages there are.
+func (c *cluster) deliver(*transcript.Command) {
+	for _, m := range c.messages {
+		for _, w := range c.waiters {
+			if !c.deaf && w.token == m.token {
+				w.entry.Granted(m.master, c.now)
+				w.next = c.now
+			}
+		}
+	}
+	c.messages = nil
+}
+
+func (c *cluster) lose(*transcript.Command) { c.messages = nil }
+
+func (c *cluster) confirm(cmd *transcript.Command) { c.confirmAs(c.waiter(cmd)) }
+
+// confirmAs acquires with the waiter's token, and gives it another entry if that fails.
+func (c *cluster) confirmAs(w *waiter) {
+	if !c.acquire(w, w.token, &w.retry.Confirm) {
+		c.renew(w)
+	}
+}
+
+func (c *cluster) attempt(cmd *transcript.Command) { c.attemptBeside(c.waiter(cmd)) }
+
+// attemptBeside acquires with a token of its own, beside the waiter's entry.
+func (c *cluster) attemptBeside(w *waiter) {
+	token := fmt.Sprint(w.name, "'", w.failures, ending)
+	if c.acquire(w, token, &w.retry.Attempt) {
+		c.releaseToken(w.token, anyTicket)
+	}
+}
+
+// acquire acquires with a token. If that fails, it releases it to nobody and puts off the next try.
+func (c *cluster) acquire(w *waiter, token string, retry *clock.Instant) (won bool) {
+	var outcomes [vote.Outcomes]int
+	for _, m := range c.masters {
+		if m.down {
+			outcomes[vote.Unknown]++
+		} else {
+			outcomes[m.acquire(token, c.ttl, c.now)]++
+		}
+	}
+	all := len(c.masters)
+	if outcomes[vote.Held] >= c.cfg.System.Quorum() {
+		w.done = true
+		c.printf("%s has the lock, with %d of %d", w.name, outcomes[vote.Held], all)
+		return true
+	}
+	c.printf("%s fails: %d of %d, %d taken", w.name, outcomes[vote.Held], all, outcomes[vote.Taken])
+	pause := backoff.Pause(16*time.Millisecond, 512*time.Millisecond, w.failures, w.name)
+	w.failures++
+	*retry = c.now.Add(pause)
+	c.releaseToken(token, noTicket)
+	return false
+}
+
+func (c *cluster) giveBack(cmd *transcript.Command) { c.leave(c.waiter(cmd)) }
+
+// leave releases the waiter's token to lower tickets, and gives it another entry.
+func (c *cluster) leave(w *waiter) {
+	c.releaseToken(w.token, w.ticket)
+	c.renew(w)
+}
+
+func (c *cluster) advance(cmd *transcript.Command) { c.now = c.now.Add(cmd.DurationArg(0)) }
+
+// run has all waiters do what they should for some time, or until nobody waits any more. Messages
+// arrive at once. It prints what they do besides waiting, and how many masters they asked.
+func (c *cluster) run(cmd *transcript.Command) {
+	end := c.now.Add(cmd.DurationArg(0))
+	for steps := 0; ; {
+		for ; c.progress(); steps++ {
+			c.deliver(cmd)
+			if steps > 10_000 {
+				cmd.Fatalf("there is no end to it")
+			}
+		}
+		next := c.nextEvent()
+		if next > end {
+			break
+		}
+		c.now = next
+	}
+	c.now = end
+	for _, w := range c.waiters {
+		if w.asked > 0 {
+			c.printf("%s asked %d times", w.name, w.asked)
+			w.asked = 0
+		}
+	}
+}
+
+// progress has each waiter do what it can now. It reports whether anybody did anything.
+func (c *cluster) progress() (did bool) {
+	for _, w := range c.waiters {
+		if w.done {
+			continue
+		}
+		for i := range c.masters {
+			if len(c.settle(w, i)) > 0 {
+				w.next = c.now
+			}
+		}
+		if w.next > c.now {
+			continue
+		}
+		did = true
+		act, ask, next := w.entry.Step(c.now, w.retry)
+		w.next = next
+		w.begin(ask, c.now.Add(c.cfg.AttemptTimeout))
+		c.act(w, act)
+	}
+	return did
+}
+
+// act does what Step says, other than to stay.
+func (c *cluster) act(w *waiter, act queue.Action) {
+	if act != queue.Stay {
+		c.printf("%v: %s: %v", short(c.now.Sub(start)), w.name, act)
+	}
+	switch act {
+	case queue.Confirm:
+		c.confirmAs(w)
+	case queue.GiveBack:
+		c.leave(w)
+	case queue.Attempt:
+		c.attemptBeside(w)
+	}
+}
+
+// nextEvent returns when there is something to do.
+func (c *cluster) nextEvent() clock.Instant {
+	next := clock.Never
+	for _, w := range c.waiters {
+		if w.done {
+			continue
+		}
+		next = min(next, w.next)
+		for _, o := range w.calls {
+			next = min(next, o.given)
+		}
+	}
+	return next
+}

@@ -1,0 +1,118 @@
+package queue_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/queue"
+	"github.com/quorumlock/redlock/internal/vote"
+)
+
+// world feeds an entry what comes of a seed, and checks what it says.
+type world struct {
+	t        *testing.T
+	rng      *rand.Rand
+	entry    *queue.Entry
+	masters  int
+	now      clock.Instant
+	retry    queue.Retry
+	underWay vote.Set
+}
+
+// FuzzStep checks what holds for any answers at any times, however absurd.
+func FuzzStep(f *testing.F) {
+	for seed := range uint64(200) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		w := newWorld(t, seed)
+		again := newWorld(t, seed)
+		for range 100 {
+			w.happens()
+			again.happens()
+			require.Equal(t, w.step(), again.step(), "the same calls lead to the same decisions")
+		}
+	})
+}
+
+func newWorld(t *testing.T, seed uint64) *world {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(seed, 0))
+	masters := 1 + rng.IntN(5)
+	return &world{
+		t: t, rng: rng, masters: masters, now: start,
+		entry: queue.NewEntry(config(masters), token),
+	}
+}
+
+// happens has something happen, or time pass.
+func (w *world) happens() {
+	i := w.rng.IntN(w.masters)
+	switch w.rng.IntN(6) {
+	case 0, 1, 2:
+		w.entry.Answered(i, queue.Answer{
+			Outcome:     vote.Outcome(w.rng.IntN(int(vote.Outcomes))),
+			Quarantined: w.rng.IntN(2) == 0,
+			Left:        time.Duration(w.rng.IntN(1000)-100) * time.Millisecond,
+			Rank:        int64(w.rng.IntN(3)),
+		}, w.now, w.rng.IntN(2) == 0)
+		w.underWay &^= vote.Only(i)
+	case 3:
+		w.entry.Granted(i, w.now)
+	case 4:
+		w.entry.AskSoon(i)
+	case 5:
+		w.now = w.now.Add(time.Duration(w.rng.IntN(int(time.Second))))
+	}
+	if w.rng.IntN(10) == 0 {
+		w.retry.Confirm = w.now.Add(time.Duration(w.rng.IntN(int(time.Second))))
+		w.retry.Attempt = w.now.Add(time.Duration(w.rng.IntN(int(time.Second))))
+	}
+}
+
+// step calls Step, checks what it says, and returns it.
+func (w *world) step() []any {
+	act, ask, next := w.entry.Step(w.now, w.retry)
+	if act != queue.Stay {
+		assert.Empty(w.t, ask)
+		w.checkAction(act)
+		return []any{act, ask, next}
+	}
+	assert.Greater(w.t, next, w.now, "it is called again for something")
+	for _, i := range ask {
+		assert.False(w.t, w.underWay.Has(i), "one call at a time")
+		w.underWay |= vote.Only(i)
+		assert.Equal(w.t, w.now, w.entry.AskedAt(i))
+	}
+	return []any{act, ask, next}
+}
+
+// checkAction checks an action against what the masters have told.
+func (w *world) checkAction(act queue.Action) {
+	var counts [vote.Outcomes]int
+	quarantined := 0
+	for i := range w.masters {
+		a, ok := w.entry.Heard(i)
+		if ok {
+			counts[a.Outcome]++
+		}
+		if ok && a.Outcome == vote.Refused && a.Quarantined {
+			quarantined++
+		}
+	}
+	quorum := w.masters/2 + 1
+	switch act {
+	case queue.Confirm:
+		require.GreaterOrEqual(w.t, counts[vote.Held]+counts[vote.Absent], quorum)
+	case queue.GiveBack:
+		require.Positive(w.t, counts[vote.Held])
+	case queue.Attempt:
+		require.Less(w.t, counts[vote.Taken]+counts[vote.Absent]+quarantined, quorum)
+		require.GreaterOrEqual(w.t, w.now, w.retry.Attempt)
+	}
+}

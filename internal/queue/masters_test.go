@@ -1,0 +1,106 @@
+package queue_test
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/queue"
+	"github.com/quorumlock/redlock/internal/vote"
+)
+
+// master is a tiny model of one master: a key, a queue, and what their scripts do.
+type master struct {
+	down        bool
+	holder      string // the token that is stored, "" for none
+	expires     clock.Instant
+	places      map[string]place // by token
+	quarantined clock.Instant    // until then, by the restart guard
+}
+
+// place is a waiter's place in a master's queue.
+type place struct {
+	ticket int64
+	lease  clock.Instant // it is kept until then
+}
+
+// anyTicket is higher than all tickets, and noTicket is not.
+const (
+	anyTicket = 1<<63 - 1
+	noTicket  = 0
+)
+
+// expire forgets what has expired.
+func (m *master) expire(now clock.Instant) {
+	if m.expires <= now {
+		m.holder = ""
+	}
+	maps.DeleteFunc(m.places, func(_ string, p place) bool { return p.lease <= now })
+}
+
+// inOrder returns the tokens in the queue, by ticket.
+func (m *master) inOrder() []string {
+	return slices.SortedFunc(maps.Keys(m.places), func(a, b string) int {
+		return cmp.Or(cmp.Compare(m.places[a].ticket, m.places[b].ticket), strings.Compare(a, b))
+	})
+}
+
+// wait keeps a waiter's place and reports.
+func (m *master) wait(token string, ticket int64, now clock.Instant) queue.Answer {
+	m.expire(now)
+	if m.holder == token {
+		return queue.Answer{Outcome: vote.Held, Left: m.expires.Sub(now)}
+	}
+	m.places[token] = place{ticket, now.Add(queue.Lease)}
+	a := queue.Answer{Rank: int64(slices.Index(m.inOrder(), token))}
+	switch {
+	case m.holder != "":
+		a.Outcome, a.Left = vote.Taken, m.expires.Sub(now)
+	case m.quarantined > now:
+		a.Outcome, a.Quarantined, a.Left = vote.Refused, true, m.quarantined.Sub(now)
+	default:
+		a.Outcome, a.Left = vote.Absent, -2*time.Millisecond
+	}
+	return a
+}
+
+// acquire gives the key to the token if it is vacant, or its own.
+func (m *master) acquire(token string, ttl time.Duration, now clock.Instant) vote.Outcome {
+	m.expire(now)
+	switch {
+	case m.holder != "" && m.holder != token:
+		return vote.Taken
+	case m.holder == "" && m.quarantined > now:
+		return vote.Refused
+	}
+	m.holder, m.expires = token, now.Add(ttl)
+	delete(m.places, token)
+	return vote.Held
+}
+
+// release takes the token's key and place from it. It hands the key on to the first in the queue
+// whose ticket is lower than below, and returns that one's token, "" if there is none.
+func (m *master) release(token string, below int64, grant time.Duration, now clock.Instant) string {
+	m.expire(now)
+	delete(m.places, token)
+	if m.holder != token {
+		return ""
+	}
+	m.holder = ""
+	for _, next := range m.inOrder() {
+		if m.places[next].ticket < below && m.quarantined <= now {
+			m.holder, m.expires = next, now.Add(grant)
+			delete(m.places, next)
+			return next
+		}
+	}
+	return ""
+}
+
+// restart forgets everything.
+func (m *master) restart(quarantined clock.Instant) {
+	*m = master{places: map[string]place{}, quarantined: quarantined}
+}

@@ -1,0 +1,4 @@
+package transcript
+
+// Check runs one transcript.
+var Check = check
