@@ -123,7 +123,9 @@ func (l *Ledger[L]) enter(d Debt[L]) (ended []Ended[L]) {
 	if excess <= 0 {
 		return nil
 	}
-	slices.SortFunc(l.debts, func(a, b *Debt[L]) int { return cmp.Compare(a.expires, b.expires) })
+	slices.SortFunc(l.debts, func(a, b *Debt[L]) int {
+		return cmp.Or(cmp.Compare(a.expires, b.expires), cmp.Compare(a.Token, b.Token))
+	})
 	n := min(excess+l.limit/8, len(l.debts))
 	ended = l.giveUp(nil, l.debts[:n]...)
 	l.debts = slices.Delete(l.debts, 0, n)
@@ -207,6 +209,7 @@ func (l *Ledger[L]) Close(now clock.Instant) {
 	for _, d := range l.debts {
 		d.due = now
 	}
+	heap.Init(&l.debts) // tokens decide the order now
 }
 
 // GiveUp gives up what is still owed, besides what is being tried. It returns the locks whose keys
