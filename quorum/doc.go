@@ -89,7 +89,7 @@
 //     the holder's clock (TestElapsedCounts, TestExtendMovesTheWindow, TestExtendNeverShortens).
 //  3. Late messages do not change that. What is sent for one token to one master is carried out in
 //     order, or repeated until it has been (TestRollbackNeverOvertakesItsAcquire,
-//     TestReleaseIsRepeatedWhereItOvertookTheAcquire). A client that repeats a request makes two of
+//     TestReleaseIsRepeatedAfterOvertakingAcquire). A client that repeats a request makes two of
 //     one, and the first may arrive after everything else
 //     (TestFirstTryOfAnAcquireArrivesAfterTheRelease). An answer to a call that a hook gave up is
 //     no vote (TestRepliesToAnAbandonedCallAreNobodysVotes).

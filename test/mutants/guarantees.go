@@ -58,7 +58,7 @@ var guarantees = []mutant{
 		edits: []edit{replace("quorum/fence.go",
 			"if anew >= r.tally.quorum {",
 			"if anew >= 0 {")},
-		pkg: simPkg, tests: []string{"TestFencesKeepTheOrder"},
+		pkg: simPkg, tests: []string{"TestFencesIncreaseDespiteClockSkew"},
 		minor: true,
 	},
 	{
