@@ -1,0 +1,70 @@
+package quorum_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/quorumlock/redlock/internal/redisproc"
+	"github.com/quorumlock/redlock/quorum"
+)
+
+// BenchmarkHandOff measures how long it takes from the holder's call of Release until another
+// Manager's Acquire returns, on five real masters with one waiter.
+func BenchmarkHandOff(b *testing.B) {
+	masters := redisproc.Start(b, 5)
+	var managers [2]*quorum.Manager
+	for i := range managers {
+		m, err := quorum.Open(urls(masters), nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer func() { _ = m.Close() }()
+		managers[i] = m
+	}
+	const ttl = 30 * time.Second
+	held, err := managers[0].TryAcquire(b.Context(), "handed", ttl)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		next, waiter := make(chan *quorum.Lock, 1), managers[(i+1)%2]
+		go func() {
+			l, err := waiter.Acquire(b.Context(), "handed", ttl)
+			if err != nil {
+				b.Error(err)
+			}
+			next <- l
+		}()
+		waitFor(b, managers[i%2], 1)
+		b.StartTimer()
+		if err := held.Release(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		held = <-next
+	}
+	if err := held.Release(b.Context()); err != nil && !errors.Is(err, quorum.ErrLost) {
+		b.Fatal(err)
+	}
+}
+
+// waitFor waits until so many wait for the lock on the masters.
+func waitFor(b *testing.B, m *quorum.Manager, waiters int) {
+	b.Helper()
+	for {
+		i, err := m.Inspect(b.Context(), "handed")
+		if err != nil {
+			b.Fatal(err)
+		}
+		all := true
+		for _, master := range i.Masters {
+			all = all && master.Waiting == waiters
+		}
+		if all {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
