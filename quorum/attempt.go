@@ -10,10 +10,7 @@ import (
 )
 
 // acquirer makes attempts to acquire locks.
-type acquirer struct {
-	*engine
-	expiry *expiryLoop // of the locks that come of them
-}
+type acquirer struct{ *engine }
 
 // maxRepeats is how often an attempt that stood in its own way is repeated at once.
 const maxRepeats = 2
@@ -156,7 +153,7 @@ func (a *acquirer) rollBack(ctx context.Context, attempt *round, start clock.Ins
 
 // newLock makes the lock that a claim has won.
 func (a *acquirer) newLock(c *claim, p acquireParams, start, until clock.Instant) *Lock {
-	l := &Lock{engine: a.engine, expiry: a.expiry, claim: c, until: until, kept: start.Add(p.ttl)}
+	l := &Lock{engine: a.engine, claim: c, until: until, kept: start.Add(p.ttl)}
 	l.watched.item = l
 	if p.renew {
 		l.renewal = newRenewal(c.Token, p, start)

@@ -74,6 +74,6 @@ func bootstrap(ctx context.Context, e *engine, word string, permits []string) ([
 		return nil, failure
 	}
 	given := make([]string, e.system.Masters())
-	r.each(func(master int, a *wire.Answer) { given[master] = a.Permit })
+	r.each(func(master int, a *wire.Answer) { given[master] = a.Stored })
 	return given, nil
 }

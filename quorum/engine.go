@@ -18,9 +18,9 @@ import (
 	"github.com/quorumlock/redlock/token"
 )
 
-// engine is what all parts of a Manager work with: the masters, the lanes to them, the clock and
-// the options. It makes claims and carries out what answers entail. It knows nothing of locks,
-// waiters or the Manager.
+// engine is what all parts of a Manager work with: the masters, the lanes to them, the clock, the
+// options, and the loops that owed releases and expiring locks are looked at by. It makes claims and
+// carries out what answers entail. It knows nothing of locks, waiters or the Manager.
 //
 // Lock order: there is none to know. No goroutine of this package holds two of its mutexes at
 // once, nor calls a lane or a client's code while it holds one.
@@ -36,6 +36,7 @@ type engine struct {
 	contention contention
 	retired    retiredTokens
 	releasers  []*releaser // one per master
+	expiry     *expiryLoop
 	timers     timerPool
 
 	calls  inFlight      // of the Manager's methods
@@ -56,6 +57,7 @@ func newEngine(clients []redis.UniversalClient, opts Options) *engine {
 	e := &engine{
 		opts: opts, clock: opts.Clock,
 		system: vote.Majority(len(clients)),
+		expiry: newExpiryLoop(opts.Clock),
 		tokens: token.NewSource(opts.hooks.Random),
 		done:   make(chan struct{}),
 	}

@@ -49,7 +49,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	case verdict == vote.Won:
 		return nil
 	}
-	l.expiry.look(&l.watched, until)
+	l.engine.expiry.look(&l.watched, until)
 	return x.round.failure("extend", noQuorum(ctx)...)
 }
 

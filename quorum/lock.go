@@ -17,7 +17,6 @@ import (
 // life.
 type Lock struct {
 	engine *engine
-	expiry *expiryLoop
 	claim  *claim
 	gone   atomic.Bool // letGo has been called
 
@@ -96,7 +95,7 @@ func (l *Lock) Lost() <-chan struct{} {
 	if over != nil {
 		return closedChannel
 	}
-	l.expiry.look(&l.watched, until)
+	l.engine.expiry.look(&l.watched, until)
 	return lost
 }
 

@@ -18,7 +18,6 @@ import (
 type Manager struct {
 	engine   *engine
 	acquirer *acquirer
-	expiry   *expiryLoop
 	waiters  *waiters
 	notifier *notifier
 	owned    []redis.UniversalClient // what Close closes
@@ -75,13 +74,12 @@ func Open(urls []string, opts *Options) (*Manager, error) {
 
 func start(clients, owned []redis.UniversalClient, opts Options) *Manager {
 	e := newEngine(clients, opts)
-	expiry, notifier := newExpiryLoop(e.clock), newNotifier(e)
-	a := &acquirer{engine: e, expiry: expiry}
+	a, notifier := &acquirer{e}, newNotifier(e)
 	m := &Manager{
-		engine: e, acquirer: a, expiry: expiry, notifier: notifier,
+		engine: e, acquirer: a, notifier: notifier,
 		waiters: newWaiters(a, notifier), owned: owned, stop: make(chan struct{}),
 	}
-	m.tasks.Go(func() { expiry.run(m.stop) })
+	m.tasks.Go(func() { e.expiry.run(m.stop) })
 	for _, r := range e.releasers {
 		m.tasks.Go(func() { r.run(m.stop) })
 	}
@@ -106,7 +104,7 @@ func (m *Manager) Close() error {
 	close(e.done)
 	ctx, cancel := context.WithTimeout(context.Background(), e.opts.CloseTimeout)
 	defer cancel()
-	m.expiry.close()
+	e.expiry.close()
 	var errs []error
 	if running := e.calls.wait(ctx); running > 0 {
 		errs = append(errs, fmt.Errorf("quorum: close: %d calls still running", running))

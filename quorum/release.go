@@ -104,7 +104,7 @@ func (l *Lock) allowRetry(failed *release) {
 
 // askRelease tells the masters and waits for a majority.
 func (l *Lock) askRelease(ctx context.Context, now clock.Instant) error {
-	l.expiry.forget(&l.watched)
+	l.engine.expiry.forget(&l.watched)
 	r := startRelease(l.engine, l.claim, wire.Anyone, now, 0)
 	switch r.wait(ctx, now, now.Add(l.engine.opts.AttemptTimeout)) {
 	case vote.Won, vote.Tentative:
@@ -139,6 +139,6 @@ func (l *Lock) letGoInTime(over error, now clock.Instant) {
 	case now >= closes:
 		l.letGo(over, now)
 	default:
-		l.expiry.look(&l.watched, closes)
+		l.engine.expiry.look(&l.watched, closes)
 	}
 }

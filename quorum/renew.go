@@ -79,7 +79,7 @@ func (n *renewal) retryPause(attempt time.Duration) time.Duration {
 // watchRenewal has the lock renewed from now on, if it is to be.
 func (l *Lock) watchRenewal() {
 	if n := l.renewal; n != nil {
-		l.expiry.look(&l.watched, n.next)
+		l.engine.expiry.look(&l.watched, n.next)
 	}
 }
 

@@ -123,6 +123,6 @@ func (l *Lock) repaired(master int, o vote.Outcome) {
 	next := l.repairs.next
 	l.mu.Unlock()
 	if again {
-		l.expiry.look(&l.watched, next)
+		l.engine.expiry.look(&l.watched, next)
 	}
 }

@@ -142,10 +142,10 @@ func reply(value any, err error) wire.Reply {
 
 // failure is reply for a call that brought back no value.
 func failure(err error) wire.Reply {
-	var ofMaster redis.Error
+	var ofMaster wire.MasterError
 	switch {
 	case errors.As(err, &ofMaster):
-		return wire.Reply{Kind: wire.ReplyError, Err: err, Text: ofMaster.Error()}
+		return wire.Reply{Kind: wire.ReplyError, Err: err}
 	case neverConnected(err):
 		return wire.Reply{Kind: wire.NotConnected, Err: err}
 	}
@@ -165,7 +165,7 @@ func returned(err error) bool {
 	if err == nil || errors.Is(err, redis.Nil) || errors.Is(err, io.EOF) {
 		return true
 	}
-	var ofMaster redis.Error
+	var ofMaster wire.MasterError
 	var network *net.OpError
 	return errors.As(err, &ofMaster) || errors.As(err, &network)
 }

@@ -23,8 +23,7 @@ type Answer struct {
 	HandedOn    bool // release: a waiter has the key now
 	Unheard     bool // wait: nobody listens on the channel
 
-	Stored string        // acquire: the other token that is stored there, if it was taken
-	Permit string        // bootstrap: to be used up by the second step
+	Stored string        // acquire: the other token that is stored there; bootstrap: the permit that is
 	Fence  int64         // acquire: the fence that is stored there now
 	Time   int64         // the master's time in microseconds; 0 if it did not tell
 	Left   time.Duration // wait: what the key has left, or the quarantine; negative if the key does not expire or is not there
@@ -58,11 +57,11 @@ func (q *quarantined) Is(target error) bool { return target == ErrQuarantined } 
 // Read returns what became of the call. dropped is why it was never sent, nil if it was. From then
 // on the call can no longer be written.
 func (c *Call) Read(dropped error) (a Answer) {
-	c.sealed.Store(true) // before tries are read
+	c.tries.seal() // before they are counted
 	switch {
 	case dropped != nil:
 		a.Outcome, a.Err = vote.Unsent, dropped
-	case c.tries.Load() == 0 && c.Reply.Kind == NotConnected:
+	case c.tries.count() == 0 && c.Reply.Kind == NotConnected:
 		a.Outcome, a.Err = vote.Unsent, c.Reply.Err
 	default:
 		c.read(&a)
@@ -242,7 +241,7 @@ func (a *Answer) readPermit(parts []any) bool {
 	}
 	switch code {
 	case codeHeld:
-		a.Outcome, a.Permit = vote.Held, permit
+		a.Outcome, a.Stored = vote.Held, permit
 		return true
 	case codeTaken:
 		a.Outcome = vote.Taken

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/quorumlock/redlock/internal/vote"
 )
@@ -19,9 +18,8 @@ type Call struct {
 	Settled bool // Answer has been filled in
 
 	form      Form
-	forbidden bool         // the client has no right to some key of the request
-	sealed    atomic.Bool  // it must not be written any more
-	tries     atomic.Int32 // how often a client has written it to a connection
+	forbidden bool // the client has no right to some key of the request
+	tries     tries
 }
 
 // Form is how a call is put to a master. A master that does not understand one form is asked in
@@ -67,8 +65,7 @@ func (c *Call) Forbidden() bool { return c.forbidden && c.Reply.Kind == ReplyVal
 //
 // Clients call it from goroutines of their own, perhaps after the call has returned.
 func (c *Call) MarshalBinary() ([]byte, error) {
-	c.tries.Add(1)
-	if c.sealed.Load() {
+	if !c.tries.add() {
 		return nil, errSealed
 	}
 	return c.Request.Subject.tokenText, nil
@@ -100,7 +97,7 @@ func (r *Request) command(f Form) (args []any, token int) {
 		return args, 2
 	}
 	if script == nil {
-		script, args = acquireScript, r.acquireArgs()
+		script, args = acquireScript, r.acquireArgs(0) // there is no fence
 	}
 	switch f {
 	case FormEval:
@@ -137,9 +134,7 @@ func (c *Call) Rephrase() bool {
 	default:
 		return false
 	}
-	if c.tries.Load() > 0 {
-		c.tries.Add(-1)
-	}
+	c.tries.takeBack()
 	return true
 }
 
@@ -169,7 +164,7 @@ func (c *Call) mayComeLater(a *Answer) bool {
 func (c *Call) repeated() bool { return !c.sentOnce() }
 
 // sentOnce tells whether the client has put the call on the wire exactly once.
-func (c *Call) sentOnce() bool { return c.tries.Load() == 1 }
+func (c *Call) sentOnce() bool { return c.tries.count() == 1 }
 
 // ReplyKind tells what a client brought back from a call.
 type ReplyKind uint8
@@ -186,9 +181,14 @@ const (
 // Reply is what a client brought back from a call.
 type Reply struct {
 	Kind  ReplyKind
-	Value any    // a string, an int64 or a []any
-	Err   error  // the client's error
-	Text  string // of the master's own error, for ReplyError
+	Value any   // a string, an int64 or a []any
+	Err   error // the client's error; for ReplyError it is or wraps a MasterError
+}
+
+// MasterError is an error that a master replied. It is the interface by which go-redis marks them.
+type MasterError interface {
+	error
+	RedisError()
 }
 
 // Answered reports whether the master replied at all.
@@ -196,5 +196,6 @@ func (r *Reply) Answered() bool { return r.Kind >= ReplyValue }
 
 // hasPrefix tells whether the master's error begins so, behind an ERR that some servers put there.
 func (r *Reply) hasPrefix(prefix string) bool {
-	return strings.HasPrefix(strings.TrimPrefix(r.Text, "ERR "), prefix)
+	var e MasterError
+	return errors.As(r.Err, &e) && strings.HasPrefix(strings.TrimPrefix(e.Error(), "ERR "), prefix)
 }

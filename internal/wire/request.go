@@ -27,15 +27,14 @@ func NewSubject(key, token string, fencing bool, guard time.Duration) Subject {
 // it.
 type Request struct {
 	Subject *Subject
-	Op      vote.Op
 	TTL     time.Duration // acquire, extend and repair
 	Heir    Heir          // release
 
-	proposal  int64 // acquire with fencing: the proposed fence
-	retention time.Duration
-	waiter    bool    // acquire: for a waiter
-	script    *Script // nil for acquire where it can be a plain SET
-	args      []any   // the command
+	proposal int64   // acquire with fencing: the proposed fence
+	script   *Script // nil for acquire where it can be a plain SET
+	args     []any   // the command
+	Op       vote.Op
+	waiter   bool // acquire: for a waiter
 }
 
 // Proposal returns the fence that an acquire request proposes, 0 without fencing.
@@ -60,9 +59,9 @@ func LowerThan(ticket int64) Heir { return Heir(strconv.FormatInt(ticket, 10)) }
 // Acquire asks for the key: with one plain SET, unless a grant has to do more than that. Without
 // fencing, proposal and retention have no meaning.
 func (s *Subject) Acquire(ttl time.Duration, proposal int64, retention time.Duration) Request {
-	r := Request{Subject: s, Op: vote.Acquire, TTL: ttl, proposal: proposal, retention: retention}
+	r := Request{Subject: s, Op: vote.Acquire, TTL: ttl, proposal: proposal}
 	if s.Fencing || s.Guard > 0 {
-		r.script, r.args = acquireScript, r.acquireArgs()
+		r.script, r.args = acquireScript, r.acquireArgs(retention)
 	} else {
 		r.args = []any{"set", s.keyArg, s.Token, "nx", "get", "px", ttl.Milliseconds()}
 	}
@@ -71,12 +70,12 @@ func (s *Subject) Acquire(ttl time.Duration, proposal int64, retention time.Dura
 
 // Confirm is Acquire for a waiter, which leaves the queue by it.
 func (s *Subject) Confirm(ttl time.Duration, proposal int64, retention time.Duration) Request {
-	r := Request{Subject: s, Op: vote.Acquire, TTL: ttl, proposal: proposal, retention: retention, waiter: true, script: confirmScript}
-	r.args = r.acquireArgs()
+	r := Request{Subject: s, Op: vote.Acquire, TTL: ttl, proposal: proposal, waiter: true, script: confirmScript}
+	r.args = r.acquireArgs(retention)
 	return r
 }
 
-func (r *Request) acquireArgs() []any {
+func (r *Request) acquireArgs(retention time.Duration) []any {
 	s, fence := r.Subject, ""
 	if s.Fencing {
 		fence = strconv.FormatInt(r.proposal, 10)
@@ -87,7 +86,7 @@ func (r *Request) acquireArgs() []any {
 		keys = append(keys, queueKey(s.Key))
 	}
 	return script.evalsha(s.guarded(keys),
-		s.Token, r.TTL.Milliseconds(), fence, r.retention.Milliseconds(), s.Guard.Milliseconds(), queue)
+		s.Token, r.TTL.Milliseconds(), fence, retention.Milliseconds(), s.Guard.Milliseconds(), queue)
 }
 
 // Extend asks the masters to keep the key for the token, and the fence with it.

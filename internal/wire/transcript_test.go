@@ -131,12 +131,17 @@ func reply(args []string) wire.Reply {
 		}
 		return wire.Reply{Kind: wire.ReplyValue, Value: items}
 	case "error":
-		return wire.Reply{Kind: wire.ReplyError, Err: errors.New(rest), Text: rest}
+		return wire.Reply{Kind: wire.ReplyError, Err: masterError(rest)}
 	case "not-connected":
 		return wire.Reply{Kind: wire.NotConnected, Err: errors.New("refused")}
 	}
 	return wire.Reply{Err: errors.New("timeout")}
 }
+
+type masterError string
+
+func (e masterError) Error() string { return string(e) }
+func (masterError) RedisError()     {}
 
 // item is a number, if it looks like one, a text otherwise; quotes around it are taken off.
 func item(arg string) any {
@@ -157,7 +162,6 @@ func (s *scene) answer(a wire.Answer) string {
 	add(a.Fence != 0, "fence %d", a.Fence)
 	add(a.Anew, "anew")
 	add(a.HandedOn, "handed on")
-	add(a.Permit != "", "permit %q", a.Permit)
 	add(a.Left != 0, "%v left", a.Left)
 	add(a.Rank != 0, "rank %d", a.Rank)
 	add(a.Unheard, "nobody listens")
