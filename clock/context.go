@@ -30,9 +30,9 @@ func (t *Timeouts) Context(parent context.Context, d time.Duration) context.Cont
 	deadline := time.Now().Add(d)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if slack := t.end.Sub(deadline); parent != t.parent || slack < 0 || slack > d/8 {
+	if slack := t.end.Sub(deadline); parent != t.parent || slack < 0 || slack > d/8 { //mutant:timeouts-renewed
 		t.parent, t.end = parent, deadline.Add(d/8)
-		t.shared, t.cancel = context.WithDeadline(parent, t.end)
+		t.shared, t.cancel = context.WithDeadline(parent, t.end) //mutant:timeouts-end
 	}
 	return deadlineContext{Context: t.shared, deadline: deadline}
 }

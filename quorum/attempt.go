@@ -71,7 +71,7 @@ func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, r
 	if verdict == vote.Won && !late && !a.closed.Load() {
 		l := a.newLock(c, p, start, until)
 		if confirmed != nil {
-			confirmed.begin(l)
+			confirmed.begin(l) //mutant:late-hand-off
 		}
 		l.watchRenewal() // from here on others renew it
 		return l, nil

@@ -61,8 +61,8 @@ func (s *localQueues) takeTurn(ctx context.Context, key string) (*localQueue, bo
 func (s *localQueues) join(key string) (*localQueue, *list.Element) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q, ok := s.byKey[key]; ok {
-		return q, q.waiting.PushBack(make(chan struct{}))
+	if q, ok := s.byKey[key]; ok { //mutant:local-contender
+		return q, q.waiting.PushBack(make(chan struct{})) //mutant:local-order
 	}
 	q := &localQueue{}
 	s.byKey[key] = q

@@ -111,7 +111,7 @@ func (n *notifier) catchUp(master int) {
 	began := now()
 	for _, w := range n.byJitter() {
 		due := began.Add(time.Duration(w.jitter() * float64(askSpread)))
-		if wait := due.Sub(now()); wait > 0 && !n.engine.sleep(n.ctx, wait) {
+		if wait := due.Sub(now()); wait > 0 && !n.engine.sleep(n.ctx, wait) { //mutant:catch-up-spreads
 			return
 		}
 		w.askSoon(master)
@@ -163,7 +163,7 @@ func (n *notifier) close(ctx context.Context) {
 	if !open {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, closeMoment)
+	ctx, cancel := context.WithTimeout(ctx, closeMoment) //mutant:notifier-closes
 	defer cancel()
 	done := make(chan struct{})
 	go func() {
@@ -188,7 +188,7 @@ type subscription struct {
 // received.
 func (s *subscription) Subscribed() {
 	s.since.Store(int64(s.notifier.engine.clock.Now()) + 1)
-	s.notifier.group.Go(func() { s.notifier.catchUp(s.master) })
+	s.notifier.group.Go(func() { s.notifier.catchUp(s.master) }) //mutant:subscribed-catches-up
 }
 
 // Received delivers a message.

@@ -53,7 +53,7 @@ func (m *Manager) Once(ctx context.Context, name string, period time.Duration, f
 	}
 	completed := false
 	defer func() {
-		if m.engine.opts.OnceGivesBack && (err != nil || !completed) {
+		if m.engine.opts.OnceGivesBack && (err != nil || !completed) { //mutant:once-gives-back
 			err = errors.Join(err, l.giveUp(ctx))
 		}
 	}()
@@ -92,8 +92,8 @@ func (a *acquirer) takePeriod(ctx context.Context, p acquireParams) (*Lock, erro
 			return nil, err
 		}
 		pause := backoff.Pause(a.opts.MinBackoff, a.opts.MaxBackoff, n, token)
-		last := now().Add(pause) >= deadline
-		if holder := failure.holder; holder != "" && !a.retired.has(holder, now()) {
+		last := now().Add(pause) >= deadline                                         //mutant:once-last
+		if holder := failure.holder; holder != "" && !a.retired.has(holder, now()) { //mutant:once-rival
 			if holder != seen.token && (seen.token == "" || !last) {
 				seen = rival{holder, now().Add(a.youth(ctx, p, holder))}
 			}

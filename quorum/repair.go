@@ -70,11 +70,11 @@ func (p *repairs) end(master int, o vote.Outcome, now clock.Instant) bool {
 		p.pause = min(max(firstRepairPause, 2*p.pause), maxRepairPause)
 		p.next = now.Add(p.pause)
 	}
-	return p.missing != 0
+	return p.missing != 0 //mutant:repair-again
 }
 
 // repair gives the lock back to masters that do not have it, for as long as the others do.
-func (l *Lock) repair(masters vote.Set, expires clock.Instant) {
+func (l *Lock) repair(masters vote.Set, expires clock.Instant) { //mutant:repair-sent
 	now := l.engine.clock.Now()
 	l.mu.Lock()
 	masters &^= l.repairs.asked

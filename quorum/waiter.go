@@ -113,7 +113,7 @@ func (w *waiter) waitedInVain(ctx context.Context, last *AttemptError) error {
 // contend makes attempts, and waits in the masters' queues in between, until one attempt wins, even
 // if too late, ctx ends, or the Manager is closed.
 func (w *waiter) contend(ctx context.Context, key string, q *localQueue) (*Lock, error) {
-	defer w.leave(wire.Anyone)
+	defer w.leave(wire.Anyone) //mutant:waiter-leaves
 	next := queue.Attempt
 	if w.contention.contended(key, w.clock.Now()) && ctx.Err() == nil {
 		next = queue.Stay
@@ -164,7 +164,7 @@ func (w *waiter) act(ctx context.Context, next queue.Action) (*Lock, error) {
 		}
 		return l, err
 	case queue.GiveBack:
-		w.leave(wire.LowerThan(w.ticket))
+		w.leave(wire.LowerThan(w.ticket)) //mutant:waiter-gives-back
 	case queue.Stay:
 	}
 	return nil, nil
@@ -269,7 +269,7 @@ func (w *waiter) newTicket(ctx context.Context, c *claim) int64 {
 		place := wire.Place{Lease: queue.Lease, Grant: w.queue.Grant()}
 		newRound(w.engine, c, c.Wait(place)).run(ctx, w.clock.Now(), clock.Never)
 	}
-	return max(w.offsets.mastersTime(w.clock.Now()), 1)
+	return max(w.offsets.mastersTime(w.clock.Now()), 1) //mutant:ticket
 }
 
 // why returns why the waiter has not got the lock: by what the masters told last, if that says that

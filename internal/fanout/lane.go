@@ -38,8 +38,8 @@ func (l *lane[P]) submit(s *slot[P], op *Op[P], now time.Duration) {
 	dropped := l.dropExpired(now, nil)
 	dropped = s.dropExpired(now, dropped)
 	if op.Undo {
-		s.undone = true
-		dropped = l.supersede(s, dropped)
+		s.undone = true                   //mutant:undo-is-last
+		dropped = l.supersede(s, dropped) //mutant:undo-supersedes
 	}
 	if err := l.accept(s, op, now); err != nil {
 		dropped = drop(op, err, dropped)
@@ -53,16 +53,16 @@ func (l *lane[P]) accept(s *slot[P], op *Op[P], now time.Duration) error {
 	switch {
 	case l.closed:
 		return ErrClosed
-	case op.Undo && !s.sent:
+	case op.Undo && !s.sent: //mutant:undo-of-nothing
 		return ErrNothingSent
 	case s.undone && !op.Undo:
 		return ErrSuperseded
-	case s.active != nil:
+	case s.active != nil: //mutant:lane-active
 		s.wait(op)
 		return nil
-	case l.refusing(now):
+	case l.refusing(now): //mutant:lane-refuses
 		return ErrNotAnswering
-	case l.queue.len >= l.cfg.Queue:
+	case l.queue.len >= l.cfg.Queue: //mutant:lane-full
 		return ErrFull
 	}
 	l.enqueue(op)
@@ -95,7 +95,7 @@ func (l *lane[P]) supersede(s *slot[P], dropped *Op[P]) *Op[P] {
 // call sent after the last one it answered is stuck.
 func (l *lane[P]) notAnswering(now time.Duration) bool {
 	stuck := len(l.calls) - l.fresh(now)
-	return l.failing || stuck > 0 && l.calls[stuck-1] > l.answered
+	return l.failing || stuck > 0 && l.calls[stuck-1] > l.answered //mutant:lane-stuck
 }
 
 // fresh counts the calls that are under way and not stuck.
@@ -118,7 +118,7 @@ func (l *lane[P]) refusing(now time.Duration) bool {
 	}
 	fresh := l.fresh(now)
 	if fresh == 0 {
-		return len(l.calls) >= l.cfg.Pipelines
+		return len(l.calls) >= l.cfg.Pipelines //mutant:lane-stuck-full
 	}
 	return now-l.calls[len(l.calls)-1] > l.cfg.Stall/64
 }
@@ -214,7 +214,7 @@ func (l *lane[P]) quiesce() {
 func (l *lane[P]) fill(batch []*Op[P], now time.Duration, dropped *Op[P]) ([]*Op[P], *Op[P]) {
 	for n := l.allowance(now); n > 0 && l.queue.len > 0; {
 		op := l.queue.first
-		if op.Deadline <= now {
+		if op.Deadline <= now { //mutant:lane-too-late
 			dropped = l.dropQueued(op, ErrExpired, dropped)
 			continue
 		}
@@ -225,7 +225,7 @@ func (l *lane[P]) fill(batch []*Op[P], now time.Duration, dropped *Op[P]) ([]*Op
 	}
 	if len(batch) > 0 {
 		l.calls = append(l.calls, now)
-		l.watch(l.cfg.Stall)
+		l.watch(l.cfg.Stall) //mutant:lane-watches
 	}
 	return batch, dropped
 }
@@ -240,12 +240,12 @@ func (l *lane[P]) finish(batch []*Op[P], sent time.Duration, err error) {
 	dropped := l.judge(err, len(batch), sent, now)
 	l.mu.Unlock()
 	finishDropped(dropped)
-	for _, op := range batch {
+	for _, op := range batch { //mutant:lane-tells-owners
 		op.Owner.Done(op, nil)
 	}
 
 	l.mu.Lock()
-	for _, op := range batch {
+	for _, op := range batch { //mutant:lane-advances
 		l.advance(op.seq)
 	}
 	dropped = nil

@@ -37,7 +37,7 @@ func (l *lane[P]) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.watchdog.armed = false
-	if l.closed {
+	if l.closed { //mutant:watchdog-closed
 		return
 	}
 	now := l.cfg.Now()
@@ -45,7 +45,7 @@ func (l *lane[P]) look() {
 		l.wake.Signal()
 	}
 	for _, sent := range l.calls {
-		if left := l.cfg.Stall - (now - sent); left > 0 {
+		if left := l.cfg.Stall - (now - sent); left > 0 { //mutant:watchdog-next
 			l.watch(max(left, leastWatch))
 			return
 		}
@@ -54,7 +54,7 @@ func (l *lane[P]) look() {
 
 // stopWatching is for a lane that is closed.
 func (l *lane[P]) stopWatching() {
-	if l.watchdog.timer != nil {
+	if l.watchdog.timer != nil { //mutant:watchdog-stops
 		l.watchdog.timer.Stop()
 	}
 }

@@ -106,7 +106,7 @@ func (e *Entry) decide(v view, r Retry, wake *alarm) Action {
 		}
 	}
 	if v.grants != 0 && wake.isDue(e.granted.Add(e.keptFor())) {
-		return GiveBack
+		return GiveBack //mutant:queue-gives-back
 	}
 	return Stay
 }
@@ -118,7 +118,7 @@ func (e *Entry) turn(v view, r Retry) clock.Instant {
 	if v.grants != 0 {
 		return r.Confirm
 	}
-	return max(r.Confirm, e.vacant.Add(time.Duration(e.rank(v.answered))*patience))
+	return max(r.Confirm, e.vacant.Add(time.Duration(e.rank(v.answered))*patience)) //mutant:queue-turn
 }
 
 // keptFor returns for how long the entry keeps grants that are too few. Waiters that split the

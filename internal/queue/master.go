@@ -101,7 +101,7 @@ func (m *masterView) recheck(pause time.Duration) time.Duration {
 	soon := pause
 	isBlocked := m.answer.Outcome == vote.Taken || m.isQuarantined()
 	if isBlocked && m.answer.Rank == 0 && m.answer.Left >= 0 {
-		soon = min(m.answer.Left, pause) + time.Millisecond
+		soon = min(m.answer.Left, pause) + time.Millisecond //mutant:recheck-vacancy
 	}
 	if soon > longestRecheck {
 		m.rechecks = 0

@@ -58,7 +58,7 @@ func outOfRange(o *redis.Options) string {
 			return "pool size"
 		}
 	}
-	if o.MaxRetries > maxRetries {
+	if o.MaxRetries > maxRetries { //mutant:url-retries
 		return "number of retries"
 	}
 	// Without a timeout a dial fails at once, and so does a call that has to wait for a connection.
@@ -91,7 +91,7 @@ func tune(o *redis.Options, timeout time.Duration, connections int) *redis.Optio
 	orDefault(&o.WriteTimeout, timeout)
 	// One retry, at once, for a pooled connection that the master has closed.
 	orDefault(&o.MaxRetries, 1)
-	o.MaxRetries = max(o.MaxRetries, -1) // below that go-redis does not send a pipeline at all
+	o.MaxRetries = max(o.MaxRetries, -1) // below that go-redis does not send a pipeline at all //mutant:dial-one-try
 	orDefault(&o.MinRetryBackoff, -1)
 	orDefault(&o.MaxRetryBackoff, -1)
 	o.DialerRetries = 1

@@ -63,7 +63,7 @@ var errNoReply = errors.New("no reply")
 // Send carries out a lane's batch. Calls that the master did not understand are put again in
 // another form before it returns.
 func (m *Master) Send(ctx context.Context, batch []*Op) error {
-	ctx = m.timeouts.Context(ctx, m.timeout)
+	ctx = m.timeouts.Context(ctx, m.timeout) //mutant:call-deadline
 	for pending := batch; len(pending) > 0; pending = m.misunderstood(pending) {
 		if len(pending) == 1 {
 			m.sendOne(ctx, &pending[0].Payload)

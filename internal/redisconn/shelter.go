@@ -15,8 +15,8 @@ import (
 // nothing that such a value says of its reply can be believed.
 func sheltered(call func() error) (err error) {
 	defer func() {
-		if thrown := recover(); thrown != nil {
-			err = fmt.Errorf("client panicked: %v%s", thrown, thrownAt())
+		if thrown := recover(); thrown != nil { //mutant:shelter-recovers
+			err = fmt.Errorf("client panicked: %v%s", thrown, thrownAt()) //mutant:shelter-error
 		}
 	}()
 	return call()

@@ -72,7 +72,7 @@ func (m *Master) subscribe(ctx context.Context, channel string, l Listener) {
 // connect subscribes, for no longer than a call may take. A client that waits for its context
 // would otherwise wait forever.
 func (m *Master) connect(ctx context.Context, sub *redis.PubSub, channel string) error {
-	ctx, cancel := context.WithTimeout(ctx, m.timeout)
+	ctx, cancel := context.WithTimeout(ctx, m.timeout) //mutant:subscribing-ends
 	defer cancel()
 	return sub.Subscribe(ctx, channel)
 }
@@ -85,7 +85,7 @@ type endsConnection struct{}
 // closeAtEnd closes conn when the context ends that ctx carries under endsConnection.
 func closeAtEnd(ctx context.Context, conn net.Conn) {
 	if alive, ok := ctx.Value(endsConnection{}).(context.Context); ok {
-		context.AfterFunc(alive, func() { _ = conn.Close() }) // whoever uses it gets the error
+		context.AfterFunc(alive, func() { _ = conn.Close() }) // whoever uses it gets the error //mutant:subscription-ends
 	}
 }
 

@@ -32,7 +32,7 @@
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local current = redis.call('GET', KEYS[1])
-if current and current ~= ARGV[1] then
+if current and current ~= ARGV[1] then --mutant:acquire-compares
   return {TAKEN, current, 0, now}
 end
 if not current and ARGV[5] ~= '0' then
@@ -52,10 +52,10 @@ if ARGV[3] ~= '' then
     stored, anew = tonumber(ARGV[3]), 1
   end
 end
-if not current then
+if not current then --mutant:acquire-vacant
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 elseif redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  redis.call('PEXPIRE', KEYS[1], ARGV[2]) --mutant:acquire-lengthens
 end
 local n = tonumber(ARGV[6])
 if n > 0 then

@@ -135,7 +135,7 @@ func (c *Call) readValue(a *Answer) bool {
 // repeated the call, because no other request carries it. The window counts from before the first
 // try.
 func (c *Call) readToken(a *Answer, stored string) {
-	if stored == c.Request.Subject.Token {
+	if stored == c.Request.Subject.Token { //mutant:answer-own-token
 		a.Outcome = vote.Held
 		return
 	}

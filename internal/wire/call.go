@@ -51,7 +51,7 @@ func (c *Call) Choose(noAuxKeys, noSetNXGet bool) {
 // CanBeKeyOnly tells whether the call can do without the auxiliary keys. A client that may use a
 // lock's key can always release it and look at it.
 func (c *Call) CanBeKeyOnly() bool {
-	return c.Request.Op == vote.Release || c.Request.Op == vote.Inspect
+	return c.Request.Op == vote.Release || c.Request.Op == vote.Inspect //mutant:key-only
 }
 
 // Forbidden reports that the master carried the call out without the auxiliary keys, because the
@@ -125,9 +125,9 @@ func (c *Call) Rephrase() bool {
 		return false
 	}
 	switch {
-	case c.form == FormSet && c.Request.Op == vote.Acquire && c.Reply.hasPrefix("syntax error"):
+	case c.form == FormSet && c.Request.Op == vote.Acquire && c.Reply.hasPrefix("syntax error"): //mutant:rephrase-set
 		c.form = FormEvalSHA
-	case c.form == FormEvalSHA && c.Reply.hasPrefix("NOSCRIPT"):
+	case c.form == FormEvalSHA && c.Reply.hasPrefix("NOSCRIPT"): //mutant:rephrase-noscript
 		c.form = FormEval
 	case c.form != FormKeyOnly && c.CanBeKeyOnly() && c.Reply.wantsFewerKeys():
 		c.form, c.forbidden = FormKeyOnly, c.Reply.hasPrefix("NOPERM")

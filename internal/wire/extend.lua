@@ -20,17 +20,17 @@
 -- Reply    HELD the token has the key, and its fence or a higher one is stored,
 --          ABSENT nobody has the key, TAKEN another token has it
 local current = redis.call('GET', KEYS[1])
-if current and current ~= ARGV[1] then
+if current and current ~= ARGV[1] then --mutant:extend-compares
   return TAKEN
-elseif not current and ARGV[3] ~= '1' then
+elseif not current and ARGV[3] ~= '1' then --mutant:extend-repairs
   return ABSENT
 end
 if ARGV[4] ~= '' then
   storeFence(KEYS[2], fenceAt(KEYS[2]), ARGV[4], ARGV[5])
 end
-if not current then
+if not current then --mutant:extend-vacant
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-elseif redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then
+elseif redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then --mutant:extend-lengthens
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
 end
 return HELD

@@ -20,14 +20,14 @@ end
 -- now     the server's time in milliseconds
 local function nextWaiter(queue, below, now)
   for _ = 1, 1000 do
-    local first = redis.pcall('ZRANGE', queue, 0, 0, 'WITHSCORES')
+    local first = redis.pcall('ZRANGE', queue, 0, 0, 'WITHSCORES') --mutant:queue-first
     local token, ticket = first[1], first[2]
     if not token or below ~= '' and tonumber(ticket) >= tonumber(below) then
       return nil
     end
     local record = redis.pcall('HGET', recordsOf(queue), token)
     local lease, grant, channel = string.match(type(record) == 'string' and record or '', '^(%d+) (%d+) (.*)$')
-    if lease and tonumber(lease) > now then
+    if lease and tonumber(lease) > now then --mutant:queue-lease
       return token, grant, channel
     end
     removeWaiter(queue, token)

@@ -24,7 +24,7 @@ if waiting then
 end
 if not current then
   return ABSENT
-elseif current ~= ARGV[1] then
+elseif current ~= ARGV[1] then --mutant:release-compares
   return TAKEN
 end
 if waiting then
@@ -32,10 +32,10 @@ if waiting then
   local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
   local guard = tonumber(ARGV[2] or '0')
   local token, grant, channel = nextWaiter(KEYS[2], ARGV[3] or '', now)
-  if token and not (guard > 0 and quarantine(KEYS[3], guard, now)) then
+  if token and not (guard > 0 and quarantine(KEYS[3], guard, now)) then --mutant:release-quarantined
     if redis.pcall('SET', KEYS[1], token, 'PX', grant).ok then
       removeWaiter(KEYS[2], token)
-      redis.pcall('PUBLISH', channel, token)
+      redis.pcall('PUBLISH', channel, token) --mutant:release-publishes
       return HANDED_ON
     end
   end

@@ -27,10 +27,10 @@ end
 local clock = redis.call('TIME')
 local micros = clock[1] * 1000000 + clock[2]
 local now = math.floor(micros / 1000)
-local current = redis.call('GET', KEYS[1])
+local current = redis.call('GET', KEYS[1]) --mutant:wait-current
 local left = redis.call('PTTL', KEYS[1])
 if current == ARGV[1] then
-  return {HELD, left, 0, micros, listeners()}
+  return {HELD, left, 0, micros, listeners()} --mutant:wait-held
 end
 local rank = 0
 if ARGV[2] ~= '' then
@@ -39,7 +39,7 @@ if ARGV[2] ~= '' then
   redis.call('HSET', KEYS[3], ARGV[1], string.format('%.0f', now + ARGV[3]) .. ' ' .. ARGV[4] .. ' ' .. ARGV[5])
   for _, key in ipairs({KEYS[2], KEYS[3]}) do
     if redis.call('PTTL', key) < tonumber(ARGV[3]) then
-      redis.call('PEXPIRE', key, ARGV[3])
+      redis.call('PEXPIRE', key, ARGV[3]) --mutant:queue-expires
     end
   end
   rank = redis.call('ZRANK', KEYS[2], ARGV[1])
