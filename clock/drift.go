@@ -44,7 +44,7 @@ func (d Drift) Of(ttl time.Duration) time.Duration {
 
 // Window returns how long a lock whose first request is sent now may be relied
 // on: ttl − drift. It is 0 or negative where ttl is too short to hold anything.
-func (d Drift) Window(ttl time.Duration) time.Duration { return ttl - d.Of(ttl) }
+func (d Drift) Window(ttl time.Duration) time.Duration { return ttl - d.Of(ttl) } //mutant:window
 
 // Validity returns what is left of the window after elapsed, counted from before
 // the first request was sent: ttl − elapsed − drift. At 0 and below the lock

@@ -68,8 +68,8 @@ func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, r
 		verdict, last = a.mint(ctx, r, until)
 	}
 	late := a.clock.Now() >= min(until, p.ends(start))
-	if verdict == vote.Won && !late && !a.closed.Load() {
-		l := a.newLock(c, p, start, until)
+	if verdict == vote.Won && !late && !a.closed.Load() { //mutant:attempt-won
+		l := a.newLock(c, p, start, until) //mutant:new-lock
 		if confirmed != nil {
 			confirmed.begin(l) //mutant:late-hand-off
 		}
@@ -92,7 +92,7 @@ func (a *acquirer) withdraw(c *claim, now clock.Instant) {
 func (a *acquirer) fail(ctx context.Context, p acquireParams, r, last *round, start clock.Instant, late bool) error {
 	failure := last.acquireFailure(ctx)
 	failure.late, failure.blockedByRetired = late, r.blockedByRetired(a.clock.Now())
-	a.rollBack(ctx, r, start)
+	a.rollBack(ctx, r, start) //mutant:roll-back
 	if a.closed.Load() {
 		return ErrClosed
 	}
@@ -155,7 +155,7 @@ func (a *acquirer) rollBack(ctx context.Context, attempt *round, start clock.Ins
 func (a *acquirer) newLock(c *claim, p acquireParams, start, until clock.Instant) *Lock {
 	l := &Lock{engine: a.engine, claim: c, until: until, kept: start.Add(p.ttl)}
 	l.watched.item = l
-	if p.renew {
+	if p.renew { //mutant:lock-renewal
 		l.renewal = newRenewal(c.Token, p, start)
 	}
 	return l

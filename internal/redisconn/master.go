@@ -45,7 +45,7 @@ func (m *Master) Name() string { return m.identity.name }
 // Redact makes an error fit to be shown: without the master's password, and with the ownership
 // token cut short.
 func (m *Master) Redact(err error, token string) error {
-	return redact(err, token, m.identity.password)
+	return redact(err, token, m.identity.password) //mutant:redact-secrets
 }
 
 // Publishes tells whether messages from the master can reach who subscribes by its client. A Ring

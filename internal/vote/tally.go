@@ -89,13 +89,13 @@ func (t *Tally) Usurped() Set { return t.usurped }
 //   - Wait: any report is a vote.
 //   - Inspect, Bootstrap: every master is waited for.
 func (t *Tally) Verdict(y System, op Op) Verdict {
-	pending := y.All() &^ t.settled
+	pending := y.All() &^ t.settled //mutant:pending
 	gone := t.by[Taken] | t.by[Absent]
 	switch op {
 	case Acquire:
-		return judge(y, t.by[Held], pending, t.by[Taken], y.Blocks)
+		return judge(y, t.by[Held], pending, t.by[Taken], y.Blocks) //mutant:acquire-verdict
 	case Extend, Repair:
-		return judge(y, t.by[Held], pending, gone, y.HasQuorum)
+		return judge(y, t.by[Held], pending, gone, y.HasQuorum) //mutant:extend-verdict
 	case Release:
 		return t.release(y, gone, pending)
 	case Wait:
@@ -133,12 +133,12 @@ func judge(y System, votes, pending, against Set, enough func(Set) bool) Verdict
 	switch {
 	case y.HasQuorum(votes):
 		return Won
-	case y.HasQuorum(votes | pending):
+	case y.HasQuorum(votes | pending): //mutant:quorum-still-possible
 		return Undecided
 	case enough(against):
 		return LostToRival
 	case enough(against | pending):
-		return Doomed
+		return Doomed //mutant:doomed
 	}
 	return Failed
 }

@@ -81,7 +81,7 @@ func (c *Call) read(a *Answer) {
 			a.unexpected(c.Reply.Value)
 		}
 	default:
-		a.Outcome, a.Err = vote.Unknown, c.Reply.Err
+		a.Outcome, a.Err = vote.Unknown, c.Reply.Err //mutant:no-answer
 		if a.Err == nil {
 			a.Err = errors.New("no reply")
 		}
@@ -200,7 +200,7 @@ func (a *Answer) readRelease(code int64) bool {
 		a.Outcome, a.HandedOn = vote.Absent, code == codeHandedOn
 		return true
 	}
-	return a.readCode(code)
+	return a.readCode(code) //mutant:release-code
 }
 
 // maxRank is the highest rank that a master is believed.

@@ -154,7 +154,7 @@ func (c *Call) mayComeLater(a *Answer) bool {
 	case vote.Unknown:
 		return true
 	case vote.Refused: // an impossible reply may mean anything
-		return c.Reply.Kind == ReplyValue && !a.Quarantined || c.repeated()
+		return c.Reply.Kind == ReplyValue && !a.Quarantined || c.repeated() //mutant:refused-late
 	}
 	return c.repeated()
 }
