@@ -70,8 +70,8 @@ func TestContextsOfSubscriptionsEnd(t *testing.T) {
 	bubble(t, 3, func(b *bench) {
 		ended := make(chan time.Time, 100)
 		h := &hook{
-			before: func(context.Context) error { return nil },
-			dial: func(ctx context.Context) error {
+			onCall: func(context.Context) error { return nil },
+			onDial: func(ctx context.Context) error {
 				if deadline, _ := ctx.Deadline(); time.Until(deadline) != timeout {
 					return nil // go-redis dials for its pool, by a context of its own
 				}
@@ -194,8 +194,8 @@ func TestStuckSubscriptionDoesNotKeepClose(t *testing.T) {
 	bubble(t, 3, func(b *bench) {
 		stuck := make(chan struct{})
 		h := &hook{
-			before: func(context.Context) error { return nil },
-			dial: func(ctx context.Context) error {
+			onCall: func(context.Context) error { return nil },
+			onDial: func(ctx context.Context) error {
 				if deadline, _ := ctx.Deadline(); time.Until(deadline) == timeout {
 					<-stuck
 				}
