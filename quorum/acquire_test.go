@@ -295,17 +295,10 @@ func TestClientRetryIsNotARival(t *testing.T) {
 	for mode, legacy := range map[string]bool{"set": false, "script": true} {
 		t.Run(mode, func(t *testing.T) {
 			bubble(t, 3, func(b *bench) {
-				var retrying []redis.UniversalClient
 				for _, m := range b.Masters() {
 					m.LegacySet(legacy)
-					opts := m.Options()
-					opts.MaxRetries = 1
-					c := redis.NewClient(opts)
-					defer c.Close()
-					retrying = append(retrying, c)
 				}
-				m, err := quorum.New(retrying, &quorum.Options{Clock: b.clock})
-				require.NoError(b, err)
+				m := b.managerWithClients(quorum.Options{}, func(o *redis.Options) { o.MaxRetries = 1 })
 				defer m.Close()
 				b.warm(m)
 				for _, m := range b.Masters() {

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/quorum"
 )
 
@@ -21,17 +20,10 @@ import (
 // within retryAfter, on another connection. The first may arrive later.
 func (b *bench) repeating() *quorum.Manager {
 	b.Helper()
-	var clients []redis.UniversalClient
-	for _, m := range b.Masters() {
-		o := m.Options()
+	m := b.managerWithClients(quorum.Options{}, func(o *redis.Options) {
 		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = 1, -1, -1
 		o.ReadTimeout, o.ContextTimeoutEnabled = retryAfter, false
-		client := redis.NewClient(o)
-		b.Cleanup(func() { assert.NoError(b, client.Close()) })
-		clients = append(clients, client)
-	}
-	m, err := quorum.New(clients, &quorum.Options{Clock: clock.Runtime()})
-	require.NoError(b, err)
+	})
 	b.warm(m)
 	return m
 }

@@ -209,13 +209,21 @@ func (processHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 // retryAfter is when the clients of retrying repeat what was not answered.
 const retryAfter = 5 * time.Millisecond
 
-// retrying returns a Manager whose clients repeat what was not answered.
+// retrying returns a Manager whose clients repeat requests that were not answered.
 func (b *bench) retrying(opts quorum.Options) *quorum.Manager {
+	b.Helper()
+	return b.managerWithClients(opts, func(o *redis.Options) {
+		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = 1, retryAfter, retryAfter
+	})
+}
+
+// managerWithClients returns a Manager with new clients, whose options change sets.
+func (b *bench) managerWithClients(opts quorum.Options, change func(*redis.Options)) *quorum.Manager {
 	b.Helper()
 	var clients []redis.UniversalClient
 	for _, m := range b.Masters() {
 		o := m.Options()
-		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = 1, retryAfter, retryAfter
+		change(o)
 		client := redis.NewClient(o)
 		b.Cleanup(func() { assert.NoError(b, client.Close()) })
 		clients = append(clients, client)

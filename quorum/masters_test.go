@@ -293,8 +293,13 @@ func TestRepeatedRequestsCountOnce(t *testing.T) {
 	for what, legacy := range map[string]bool{"Redis 7": false, "Redis 6": true} {
 		t.Run(what, func(t *testing.T) {
 			bubble(t, 3, func(b *bench) {
-				m, done := repeating(b, legacy)
-				defer done()
+				for _, master := range b.Masters() {
+					master.LegacySet(legacy)
+				}
+				m := b.managerWithClients(quorum.Options{CloseTimeout: 50 * time.Millisecond}, func(o *redis.Options) {
+					o.MaxRetries = 1
+				})
+				defer func() { _ = m.Close() }()
 				b.warm(m)
 				cut := func() {
 					for _, master := range b.Masters() {
@@ -317,26 +322,6 @@ func TestRepeatedRequestsCountOnce(t *testing.T) {
 				b.standsNowhere(0)
 			})
 		})
-	}
-}
-
-// repeating returns a Manager whose clients repeat requests once.
-func repeating(b *bench, legacy bool) (m *quorum.Manager, done func()) {
-	b.Helper()
-	var clients []redis.UniversalClient
-	for _, master := range b.Masters() {
-		master.LegacySet(legacy)
-		opts := master.Options()
-		opts.MaxRetries = 1
-		clients = append(clients, redis.NewClient(opts))
-	}
-	m, err := quorum.New(clients, &quorum.Options{Clock: b.clock, CloseTimeout: 50 * time.Millisecond})
-	require.NoError(b, err)
-	return m, func() {
-		_ = m.Close()
-		for _, c := range clients {
-			require.NoError(b, c.Close())
-		}
 	}
 }
 
