@@ -185,8 +185,8 @@ func TestReleaseIsNotSentWhereAcquireWasNot(t *testing.T) {
 		require.NoError(b, l.Release(b.Context()))
 		b.Master(2).Resume()
 		time.Sleep(timeout)
-		_, there := b.Master(2).Get(name)
-		assert.False(b, there)
+		_, stored := b.Master(2).Get(name)
+		assert.False(b, stored)
 		assert.Equal(b, 1, b.Master(2).Commands(), "only the first request was ever sent")
 	})
 }
