@@ -315,7 +315,7 @@ func TestEachAttemptHasItsOwnToken(t *testing.T) {
 		b.occupy(2)
 		seen := map[string]int{}
 		for range 20 {
-			b.Master(2).DropReplies(1) // granted stored, unknown here
+			b.Master(2).DropReplies(1) // the master grants, but its reply is lost
 			b.Master(2).DelayReplies(0, 0)
 			ctx, cancel := context.WithTimeout(b.Context(), 100*time.Millisecond)
 			_, err := b.TryAcquire(ctx, name, ttl)
