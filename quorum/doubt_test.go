@@ -156,7 +156,6 @@ type abandoningHook struct {
 	calls    sync.WaitGroup // the abandoned ones that go on
 }
 
-// ProcessPipelineHook is part of redis.Hook.
 func (h *abandoningHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		if h.next.Add(-1) < 0 {
