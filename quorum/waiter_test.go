@@ -52,11 +52,11 @@ type served struct {
 }
 
 // wait calls Acquire in the background, and returns when the caller is in the queues.
-func (b *bench) wait(ctx context.Context, who int, m *quorum.Manager, results chan<- served) {
+func (b *bench) wait(ctx context.Context, waiter int, m *quorum.Manager, results chan<- served) {
 	b.Helper()
 	go func() {
 		l, err := m.Acquire(ctx, name, ttl)
-		results <- served{who, l, err, time.Now()}
+		results <- served{waiter, l, err, time.Now()}
 	}()
 	time.Sleep(10 * time.Millisecond)
 }
@@ -613,7 +613,7 @@ func TestEachOfManyContendersHoldsAlone(t *testing.T) {
 		var all sync.WaitGroup
 		var history quorumtest.History
 		start := time.Now()
-		for who, m := range managers {
+		for i, m := range managers {
 			all.Go(func() {
 				for range 10 {
 					l, err := m.Acquire(b.Context(), name, ttl)
@@ -623,7 +623,7 @@ func TestEachOfManyContendersHoldsAlone(t *testing.T) {
 					from := time.Since(start)
 					time.Sleep(2 * time.Millisecond)
 					history.Add(quorumtest.Hold{
-						Name: name, Holder: strconv.Itoa(who), Token: l.Token(), From: from, To: time.Since(start),
+						Name: name, Holder: strconv.Itoa(i), Token: l.Token(), From: from, To: time.Since(start),
 					})
 					assert.NoError(b, l.Release(b.Context()))
 				}
