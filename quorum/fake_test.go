@@ -18,29 +18,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Replies of a master that does all it is asked.
+// Replies of a master that grants everything.
 const (
-	nilReply  = "$-1\r\n"
-	okReply   = "+OK\r\n"
-	oneReply  = ":1\r\n"
-	helloless = "-ERR unknown command 'hello'\r\n"
+	nilReply = "$-1\r\n"
+	okReply  = "+OK\r\n"
+	oneReply = ":1\r\n"
+	noHello  = "-ERR unknown command 'hello'\r\n"
 )
 
-// fake is a server that says on the wire whatever a test wants: what embedded
-// masters, being right, never say.
+// fake is a server that gives any reply a test wants. Embedded masters always reply correctly, so
+// they cannot stand in for a broken server.
 type fake struct {
-	// answer returns the reply to a command, and "" to keep silent.
+	// answer returns the reply to a command, or "" for no reply.
 	answer func(args []string) string
 
-	mu       sync.Mutex // guards all below
+	mu       sync.Mutex // guards the fields below
 	commands [][]string
 	conns    []net.Conn
 	serving  sync.WaitGroup
-	ended    chan struct{} // gets a value whenever a connection has ended
+	ended    chan struct{} // receives a value for each connection that ends
 }
 
-// newFake returns a fake that behaves, where its answer is nil or returns
-// behaved's reply.
+// newFake returns a fake that replies with answer, or with behaved if answer is nil.
 func newFake(t *testing.T, answer func(args []string) string) *fake {
 	t.Helper()
 	if answer == nil {
@@ -51,11 +50,11 @@ func newFake(t *testing.T, answer func(args []string) string) *fake {
 	return f
 }
 
-// behaved answers as a master that grants, keeps and releases everything.
+// behaved replies like a master that grants, extends and releases everything.
 func behaved(args []string) string {
 	switch strings.ToLower(args[0]) {
 	case "hello":
-		return helloless
+		return noHello
 	case "set":
 		return nilReply
 	case "eval", "evalsha":
@@ -64,7 +63,7 @@ func behaved(args []string) string {
 	return okReply
 }
 
-// setUp tells whether a command is one that clients set a connection up with.
+// setUp reports whether clients send the command to set up a connection.
 func setUp(args []string) bool {
 	return slices.Contains([]string{"hello", "auth", "select", "client"}, strings.ToLower(args[0]))
 }
@@ -72,20 +71,20 @@ func setUp(args []string) bool {
 func (f *fake) close() {
 	f.mu.Lock()
 	for _, c := range f.conns {
-		_ = c.Close() // its client may have closed it already
+		_ = c.Close() // the client may have closed it already
 	}
 	f.mu.Unlock()
 	f.serving.Wait()
 }
 
-// dial is an Options.Dialer that leads to the fake without a socket.
+// dial is an Options.Dialer that connects to the fake without a socket.
 func (f *fake) dial(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
 	f.serve(server)
 	return client, nil
 }
 
-// client returns a client of the fake without a socket. The test closes it.
+// client returns a client that connects to the fake without a socket. The test closes it.
 func (f *fake) client(addr string, change func(*redis.Options)) *redis.Client {
 	opts := &redis.Options{
 		Addr: addr, Dialer: f.dial, MaxRetries: -1, DialerRetries: 1, Protocol: 2,
@@ -101,8 +100,8 @@ func (f *fake) serve(c net.Conn) {
 	f.mu.Lock()
 	f.conns = append(f.conns, c)
 	f.mu.Unlock()
-	// A client does not read before all of its pipeline is written, and a connection
-	// without a socket has no buffers.
+	// A client writes its whole pipeline before it reads. A net.Pipe has no buffer, so the replies
+	// need one.
 	replies := make(chan string, 1<<12)
 	f.serving.Go(func() {
 		for reply := range replies {
@@ -110,13 +109,13 @@ func (f *fake) serve(c net.Conn) {
 				continue
 			}
 			if _, err := io.WriteString(c, reply); err != nil {
-				_ = c.Close() // then nothing is read there any more
+				_ = c.Close() // which also ends the reader below
 			}
 		}
 	})
 	f.serving.Go(func() {
 		defer func() {
-			_ = c.Close() // its client may have closed it already
+			_ = c.Close() // the client may have closed it already
 			close(replies)
 			f.ended <- struct{}{}
 		}()
@@ -153,14 +152,14 @@ func readCommand(r *bufio.Reader) ([]string, error) {
 	return args, nil
 }
 
-// sent returns the commands that have arrived.
+// sent returns the commands received so far.
 func (f *fake) sent() [][]string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.commands)
 }
 
-// listen makes the fake reachable through a socket, and returns its address.
+// listen makes the fake listen on a socket, and returns its address.
 func (f *fake) listen(t *testing.T, network string) string {
 	t.Helper()
 	addr := "127.0.0.1:0"
@@ -173,7 +172,7 @@ func (f *fake) listen(t *testing.T, network string) string {
 	return l.Addr().String()
 }
 
-// listenTLS is listen with a certificate that no client has a reason to trust.
+// listenTLS is like listen, with a certificate that clients have no reason to trust.
 func (f *fake) listenTLS(t *testing.T) string {
 	t.Helper()
 	donor := httptest.NewTLSServer(nil)
@@ -195,5 +194,5 @@ func (f *fake) accept(t *testing.T, l net.Listener) {
 			f.serve(c)
 		}
 	})
-	t.Cleanup(func() { _ = l.Close() }) // before the fake's own close, which waits for it
+	t.Cleanup(func() { _ = l.Close() }) // runs before f.close, which waits for the loop above
 }

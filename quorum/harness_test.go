@@ -24,8 +24,7 @@ const (
 	timeout = time.Second // Options.AttemptTimeout's default
 )
 
-// bench is a set of embedded masters and a Manager of locks on them, in a
-// bubble of virtual time.
+// bench is a cluster of embedded masters and a Manager of locks on it, in a bubble of virtual time.
 type bench struct {
 	*testing.T
 	*quorumtest.Cluster
@@ -39,6 +38,7 @@ func bubble(t *testing.T, n int, test func(b *bench)) {
 	bubbleWith(t, n, quorum.Options{}, test)
 }
 
+// bubbleWith is like bubble, with options for the Manager.
 func bubbleWith(t *testing.T, n int, opts quorum.Options, test func(b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -49,7 +49,7 @@ func bubbleWith(t *testing.T, n int, opts quorum.Options, test func(b *bench)) {
 		}
 		b := &bench{T: t, Cluster: cluster, Manager: newManager(t, cluster, opts), clock: opts.Clock}
 		defer func() {
-			_ = b.Manager.Close() // the test may have done so
+			_ = b.Manager.Close() // the test may have closed it already
 			assert.NoError(t, cluster.Close())
 			time.Sleep(2 * time.Second) // go-redis' pools end a second after they are closed
 		}()
@@ -64,8 +64,7 @@ func newManager(t *testing.T, cluster *quorumtest.Cluster, opts quorum.Options) 
 	return m
 }
 
-// warm makes connections and loads scripts, which tests of single commands would
-// otherwise see.
+// warm makes connections and loads scripts, so that a test sees single commands only.
 func (b *bench) warm(m *quorum.Manager) {
 	b.Helper()
 	l, err := m.TryAcquire(b.Context(), "warm", ttl)
@@ -76,13 +75,13 @@ func (b *bench) warm(m *quorum.Manager) {
 	synctest.Wait()
 }
 
-// acquire takes the lock, and lets what is under way to the masters that were not
-// needed for that be sent.
+// acquire acquires the lock, and lets the masters beyond the quorum answer too.
 func (b *bench) acquire() *quorum.Lock {
 	b.Helper()
 	return b.acquireNamed(name)
 }
 
+// acquireNamed is acquire for another name.
 func (b *bench) acquireNamed(name string) *quorum.Lock {
 	b.Helper()
 	l, err := b.TryAcquire(b.Context(), name, ttl)
@@ -91,7 +90,7 @@ func (b *bench) acquireNamed(name string) *quorum.Lock {
 	return l
 }
 
-// standing returns what each master has under the lock's key, "" for nothing.
+// standing returns the token that each master stores for the lock, or "" for none.
 func (b *bench) standing() (tokens []string) {
 	for _, m := range b.Masters() {
 		token, _ := m.Get(name)
@@ -100,7 +99,7 @@ func (b *bench) standing() (tokens []string) {
 	return tokens
 }
 
-// count returns on how many masters token stands; "" counts the vacant ones.
+// count returns how many masters store the token for the lock. For "" it counts the vacant ones.
 func (b *bench) count(token string) int {
 	n := 0
 	for _, t := range b.standing() {
@@ -111,21 +110,24 @@ func (b *bench) count(token string) int {
 	return n
 }
 
-// occupy puts another's token on the first n masters.
+// occupy stores another client's token on the first n masters for an hour.
 func (b *bench) occupy(n int) { b.occupyFor(n, time.Hour) }
 
+// occupyFor is like occupy, for another TTL.
 func (b *bench) occupyFor(n int, ttl time.Duration) {
 	for _, m := range b.Masters()[:n] {
 		m.Set(name, "another", ttl)
 	}
 }
 
+// hang makes the first n masters hang.
 func (b *bench) hang(n int) {
 	for _, m := range b.Masters()[:n] {
 		m.Hang()
 	}
 }
 
+// resume resumes all masters.
 func (b *bench) resume() {
 	for _, m := range b.Masters() {
 		m.Resume()
@@ -139,7 +141,7 @@ func took(f func()) time.Duration {
 	return time.Since(start)
 }
 
-// closed tells whether the lock's Lost channel is closed by now.
+// closed reports whether the lock's Lost channel is closed.
 func closed(l *quorum.Lock) bool {
 	synctest.Wait()
 	select {
@@ -150,21 +152,22 @@ func closed(l *quorum.Lock) bool {
 	}
 }
 
-// withHooks returns opts with hooks that only this module's tests can set.
+// withHooks returns opts with hooks that only tests of this module can set.
 func withHooks(opts quorum.Options, h testhook.Hooks) quorum.Options {
 	testhook.Set(&opts, h)
 	return opts
 }
 
-// predictable returns options of a Manager that draws the tokens of seeded.
+// predictable returns options for a Manager that draws its tokens from seeded.
 func predictable() *quorum.Options {
 	opts := withHooks(quorum.Options{Clock: clock.Runtime()}, testhook.Hooks{Random: seeded()})
 	return &opts
 }
 
-// seeded returns a source of tokens that gives the same ones each time.
+// seeded returns a source of random bytes that always gives the same ones.
 func seeded() *rand.ChaCha8 { return rand.NewChaCha8([32]byte{42}) }
 
+// attemptError returns the AttemptError in err. There must be one.
 func attemptError(tb testing.TB, err error) *quorum.AttemptError {
 	tb.Helper()
 	var failure *quorum.AttemptError
@@ -179,6 +182,7 @@ func ended() context.Context {
 	return ctx
 }
 
+// assertReason asserts that err is the sentinel want and none of the other sentinels.
 func assertReason(tb testing.TB, err, want error) {
 	tb.Helper()
 	for _, sentinel := range []error{quorum.ErrTaken, quorum.ErrNoQuorum, quorum.ErrLost, quorum.ErrClosed} {
@@ -190,32 +194,37 @@ func assertReason(tb testing.TB, err, want error) {
 	}
 }
 
-// processHook is a hook on a client's single commands.
+// processHook is a go-redis hook that concerns single commands only.
 type processHook func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error
 
-// DialHook is part of redis.Hook.
 func (processHook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-// ProcessHook is part of redis.Hook.
 func (h processHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error { return h(ctx, cmd, next) }
 }
 
-// ProcessPipelineHook is part of redis.Hook.
 func (processHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
-// retryAfter is when the clients of retrying repeat what was not answered.
+// retryAfter is how long the clients of retrying wait before they repeat a request.
 const retryAfter = 5 * time.Millisecond
 
-// retrying returns a Manager whose clients repeat what was not answered.
+// retrying returns a Manager whose clients repeat requests that were not answered.
 func (b *bench) retrying(opts quorum.Options) *quorum.Manager {
+	b.Helper()
+	return b.managerWithClients(opts, func(o *redis.Options) {
+		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = 1, retryAfter, retryAfter
+	})
+}
+
+// managerWithClients returns a Manager with new clients, whose options change sets.
+func (b *bench) managerWithClients(opts quorum.Options, change func(*redis.Options)) *quorum.Manager {
 	b.Helper()
 	var clients []redis.UniversalClient
 	for _, m := range b.Masters() {
 		o := m.Options()
-		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = 1, retryAfter, retryAfter
+		change(o)
 		client := redis.NewClient(o)
 		b.Cleanup(func() { assert.NoError(b, client.Close()) })
 		clients = append(clients, client)
@@ -226,8 +235,7 @@ func (b *bench) retrying(opts quorum.Options) *quorum.Manager {
 	return m
 }
 
-// restart restarts a master, and has the Manager's client notice on each of its
-// connections.
+// restart restarts a master, and waits until every connection of the Manager's client is new.
 func (b *bench) restart(i int, memory quorumtest.Memory) {
 	b.Helper()
 	require.NoError(b, b.Master(i).Restart(memory))

@@ -21,20 +21,19 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// hook is somebody's go-redis hook, which does something before each call, or after
-// it, or before each dial, while it is on: what a rate limiter, a tracer or a circuit
-// breaker may do.
+// hook is a go-redis hook. While it is on, it runs a function before or after each call, and
+// another before each dial. Rate limiters, tracers and circuit breakers do such things.
 type hook struct {
-	on           atomic.Bool
-	before, dial func(ctx context.Context) error // dial may be nil
-	after        bool                            // not before the call, but after it
-	pipelines    atomic.Int64
+	on             atomic.Bool
+	onCall, onDial func(ctx context.Context) error // onDial may be nil
+	afterCall      bool                            // onCall runs after the call instead of before it
+	pipelines      atomic.Int64                    // sent so far
 }
 
 func (h *hook) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if h.on.Load() && h.dial != nil {
-			if err := h.dial(ctx); err != nil {
+		if h.on.Load() && h.onDial != nil {
+			if err := h.onDial(ctx); err != nil {
 				return nil, err
 			}
 		}
@@ -55,25 +54,24 @@ func (h *hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 	}
 }
 
-func (h *hook) around(ctx context.Context, cmds []redis.Cmder, call func() error) error {
+func (h *hook) around(ctx context.Context, cmds []redis.Cmder, next func() error) error {
 	if !h.on.Load() {
-		return call()
+		return next()
 	}
-	if h.after {
-		defer func() { _ = h.before(ctx) }() // for the panic
-		return call()
+	if h.afterCall {
+		defer func() { _ = h.onCall(ctx) }() // only its panic matters
+		return next()
 	}
-	if err := h.before(ctx); err != nil {
+	if err := h.onCall(ctx); err != nil {
 		for _, cmd := range cmds {
 			cmd.SetErr(err)
 		}
 		return err
 	}
-	return call()
+	return next()
 }
 
-// hooked returns a Manager whose client of the first master has a hook. It is the
-// test that closes it.
+// hooked returns a Manager whose client of the first master has a hook. The test closes it.
 func (b *bench) hooked(h *hook) *quorum.Manager {
 	b.Helper()
 	clients := b.Clients()
@@ -86,14 +84,13 @@ func (b *bench) hooked(h *hook) *quorum.Manager {
 	return m
 }
 
-// TestContextsOfClientsEnd: a hook that waits for a call's context waits for the
-// attempt's time-out, and not for ever. Four of those had the master out for the
-// life of the process.
-func TestContextsOfClientsEnd(t *testing.T) {
+// A hook that waits for the context of a call waits for about AttemptTimeout, not forever. Four
+// calls that waited forever used to disable the master for the life of the process.
+func TestHookWaitsNoLongerThanAttemptTimeout(t *testing.T) {
 	bubble(t, 3, func(b *bench) {
 		var mu sync.Mutex
 		var waited []time.Duration
-		h := &hook{before: func(ctx context.Context) error {
+		h := &hook{onCall: func(ctx context.Context) error {
 			deadline, ok := ctx.Deadline()
 			assert.True(b, ok)
 			start := time.Now()
@@ -125,25 +122,25 @@ func TestContextsOfClientsEnd(t *testing.T) {
 		l, err := m.TryAcquire(b.Context(), name, ttl)
 		require.NoError(b, err)
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(l.Token()), "the master has a vote again")
+		assert.Equal(b, 3, b.count(l.Token()), "the master votes again")
 		assert.True(b, m.Stats().Masters[0].Answering)
 		require.NoError(b, l.Release(b.Context()))
-		require.NoError(b, m.Close(), "no call is under way, and nothing is owed")
+		require.NoError(b, m.Close(), "no call is under way, and no release is owed")
 	})
 }
 
-// TestPanicOfAClientIsAnUnknownOutcome, and of nothing else: not of the process, nor
-// of the other masters, nor of the lock.
-func TestPanicOfAClientIsAnUnknownOutcome(t *testing.T) {
-	for what, thrown := range map[string]any{
+// A panic in a client makes the outcome on that master Unknown. It affects neither the process, nor
+// the other masters, nor the lock.
+func TestClientPanicIsUnknownOutcome(t *testing.T) {
+	for kind, value := range map[string]any{
 		"text": "boom", "error": errors.New("boom"),
-		// To a plain acquire, this is what a master says that has granted it.
+		// It is what a client returns when a master has granted a plain acquire.
 		"reply": redis.Nil,
 	} {
 		for _, after := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, after the call: %v", what, after), func(t *testing.T) {
+			t.Run(fmt.Sprintf("value=%s/after=%v", kind, after), func(t *testing.T) {
 				bubble(t, 3, func(b *bench) {
-					h := &hook{before: func(context.Context) error { panic(thrown) }, after: after}
+					h := &hook{onCall: func(context.Context) error { panic(value) }, afterCall: after}
 					m := b.hooked(h)
 					b.warm(m)
 					b.Master(1).Hang()
@@ -152,11 +149,11 @@ func TestPanicOfAClientIsAnUnknownOutcome(t *testing.T) {
 					assertReason(b, err, quorum.ErrNoQuorum)
 					first := attemptError(b, err).Masters[0]
 					assert.Equal(b, quorum.Unknown, first.Outcome)
-					assert.ErrorContains(b, first.Err, fmt.Sprintf("client panicked: %v (hook_test.go:", thrown))
+					assert.ErrorContains(b, first.Err, fmt.Sprintf("client panicked: %v (hook_test.go:", value))
 					h.on.Store(false)
 					b.resume()
 					time.Sleep(2 * timeout)
-					assert.Equal(b, 3, b.count(""), "what may have been carried out is released")
+					assert.Equal(b, 3, b.count(""), "a request that may have been executed is undone")
 					cycle(b, m)
 					require.NoError(b, m.Close())
 				})
@@ -165,11 +162,11 @@ func TestPanicOfAClientIsAnUnknownOutcome(t *testing.T) {
 	}
 }
 
-// TestPanicInAPipeline: each of its operations has an unknown outcome, and none has
-// another's reply.
-func TestPanicInAPipeline(t *testing.T) {
+// A panic in a pipeline makes the outcome of each of its operations Unknown. None gets the reply of
+// another.
+func TestPanicInPipelineIsUnknownForAllOfIt(t *testing.T) {
 	bubble(t, 3, func(b *bench) {
-		h := &hook{before: func(context.Context) error { panic("boom") }, after: true}
+		h := &hook{onCall: func(context.Context) error { panic("boom") }, afterCall: true}
 		m := b.hooked(h)
 		b.warm(m)
 		h.on.Store(true)
@@ -188,8 +185,8 @@ func TestPanicInAPipeline(t *testing.T) {
 				return nil
 			})
 		}
-		require.NoError(b, group.Wait(), "the other masters suffice")
-		assert.Positive(b, h.pipelines.Load(), "or this tests nothing")
+		require.NoError(b, group.Wait(), "the other masters are a quorum")
+		assert.Positive(b, h.pipelines.Load(), "otherwise this tests nothing")
 		h.on.Store(false)
 		time.Sleep(2 * timeout)
 		cycle(b, m)
@@ -199,13 +196,14 @@ func TestPanicInAPipeline(t *testing.T) {
 	})
 }
 
-// TestPanicInASubscription: as it is made, and where go-redis makes it anew in the
-// middle of receiving, under a lock that it does not let go of then.
-func TestPanicInASubscription(t *testing.T) {
+// A subscription that panics is tried again. The panic can come when the subscription is made, or
+// later, when go-redis reconnects in the middle of receiving. In the second case go-redis never
+// releases a mutex that it holds.
+func TestSubscriptionIsRetriedAfterPanic(t *testing.T) {
 	bubble(t, 3, func(b *bench) {
 		h := &hook{
-			before: func(context.Context) error { return nil },
-			dial:   func(context.Context) error { panic("boom") },
+			onCall: func(context.Context) error { return nil },
+			onDial: func(context.Context) error { panic("boom") },
 		}
 		m := b.hooked(h)
 		b.warm(m)

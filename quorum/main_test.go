@@ -9,8 +9,7 @@ import (
 	"github.com/quorumlock/redlock/internal/leaktest"
 )
 
-// silent keeps go-redis from writing each dial that failed, which is what many
-// tests are about, to standard error.
+// silent keeps go-redis from logging failed dials to standard error. Many tests cause them.
 type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
