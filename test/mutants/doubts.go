@@ -9,7 +9,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/request.go",
 			"\treturn q.repeated()\n}\n",
 			"\treturn false\n}\n")},
-		pkg: quorumPkg, tests: []string{"TestFirstTryOfAnAcquireArrivesAfterTheRelease", "TestFirstTryOfARepairArrivesAfterTheRelease", "TestFirstTryOfAPlaceArrivesAfterItWasLeft"},
+		pkg: quorumPkg, tests: []string{"TestLateFirstTryOfAcquireIsReleased", "TestLateFirstTryOfRepairIsReleased", "TestLateFirstTryOfQueueEntryIsRemoved"},
 	},
 	{
 		name: "an-answer-ends-doubt-in-histories",
@@ -26,7 +26,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/claim.go",
 			"\t\tc.manager.ledgers[q.master].settle(debt",
 			"\t\tif code, ok := q.reply.(int64); ok && code > 0 {\n\t\t\tc.doubtful.And(^bit)\n\t\t}\n\t\tc.manager.ledgers[q.master].settle(debt")},
-		pkg: quorumPkg, tests: []string{"TestFirstTryOfAnAcquireArrivesAfterTheRelease", "TestAnUnknownRequestArrivesAfterItsRelease"},
+		pkg: quorumPkg, tests: []string{"TestLateFirstTryOfAcquireIsReleased", "TestLateUnansweredAcquireIsReleased"},
 	},
 	{
 		name: "doubt-ends-early",
@@ -34,7 +34,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/ledger.go",
 			"longestDoubt = 64 * time.Second",
 			"longestDoubt = 16 * time.Second")},
-		pkg: quorumPkg, tests: []string{"TestLateRequestsAreWaitedForAsLongAsTCPSendsAgain"},
+		pkg: quorumPkg, tests: []string{"TestReleaseIsRepeatedWhileTCPMayRetransmit"},
 		minor: true,
 	},
 	{
@@ -43,7 +43,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/request.go",
 			"case q.tries.Load() == 0 && neverConnected(q.replyErr):",
 			"case q.tries.Load() < 0:")},
-		pkg: quorumPkg, tests: []string{"TestNothingIsOwedThatWasNeverSent"},
+		pkg: quorumPkg, tests: []string{"TestNoReleaseIsOwedWithoutConnection"},
 	},
 	{
 		name: "abandoned-commands-are-reused",
@@ -52,7 +52,7 @@ var doubts = []mutant{
 			replace("quorum/master.go", "\tif !returned(err) {\n\t\tfor _, op", "\tif false {\n\t\tfor _, op"),
 			replace("quorum/master.go", "\tif answered {\n", "\tif answered || err != nil {\n"),
 		},
-		pkg: quorumPkg, tests: []string{"TestRepliesToAnAbandonedCallAreNobodysVotes"},
+		pkg: quorumPkg, tests: []string{"TestRepliesToAbandonedCallAreNoVotes"},
 	},
 	{
 		name: "loss-unnoticed-by-release",
@@ -60,7 +60,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/tally.go",
 			"case t.usurped >= t.quorum:",
 			"case t.usurped > t.masters:")},
-		pkg: quorumPkg, tests: []string{"TestReleaseThatFindsAnothersTokenTellsOfTheLoss"},
+		pkg: quorumPkg, tests: []string{"TestReleaseReportsLossIfMajorityStoresAnotherToken"},
 	},
 	{
 		name: "repeated-release-is-a-loss",
@@ -68,7 +68,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/round.go",
 			"r.first && outcome == Taken && q.sentOnce()",
 			"outcome == Taken")},
-		pkg: quorumPkg, tests: []string{"TestRepeatedReleaseIsNotMistakenForALoss"},
+		pkg: quorumPkg, tests: []string{"TestRepeatedReleaseIsNoLoss"},
 	},
 	{
 		name: "loss-decided-too-early",
@@ -76,7 +76,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/tally.go",
 			"case sufficient && t.usurped > 0 && t.usurped+pending >= t.quorum:",
 			"case sufficient && t.usurped > t.masters:")},
-		pkg: quorumPkg, tests: []string{"TestReleaseThatFindsAnothersTokenTellsOfTheLoss"},
+		pkg: quorumPkg, tests: []string{"TestReleaseReportsLossIfMajorityStoresAnotherToken"},
 	},
 	{
 		name: "long-extension-left-behind",
@@ -84,7 +84,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/extend.go",
 			"\treturn l.asked > l.kept\n",
 			"\treturn l.asked < l.kept\n")},
-		pkg: quorumPkg, tests: []string{"TestFailedExtendLeavesNothingBehind"},
+		pkg: quorumPkg, tests: []string{"TestFailedExtendIsReleased"},
 	},
 	{
 		name: "late-tries-are-written",
@@ -92,7 +92,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/request.go",
 			"\tif q.sealed.Load() {\n",
 			"\tif q.sealed.Load() && q == nil {\n")},
-		pkg: quorumPkg, tests: []string{"TestASettledRequestIsWrittenNoMore"},
+		pkg: quorumPkg, tests: []string{"TestSettledRequestIsNotWrittenAgain"},
 	},
 	{
 		name: "permit-of-another-master",
@@ -108,7 +108,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/round.go",
 			"return r.tally.usurped > 0",
 			"return r.tally.usurped < 0")},
-		pkg: quorumPkg, tests: []string{"TestLateAnswersTellOfALossToo"},
+		pkg: quorumPkg, tests: []string{"TestReleaseWaitsForAnswersThatShowLoss"},
 		minor: true,
 	},
 	{
@@ -117,7 +117,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/acquire.go",
 			"const mostAgain = 2",
 			"const mostAgain = 0")},
-		pkg: quorumPkg, tests: []string{"TestOwnFailedAttemptIsNotInTheWay"},
+		pkg: quorumPkg, tests: []string{"TestRetiredTokenDoesNotBlockNextAttempt"},
 	},
 	{
 		name: "young-tokens-are-believed",
@@ -133,7 +133,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/acquire.go",
 			"to, now := nobody, m.opts.Clock.Now()",
 			"to, now := anyone, m.opts.Clock.Now()")},
-		pkg: quorumPkg, tests: []string{"TestFailedAttemptsHandOnToNobody"},
+		pkg: quorumPkg, tests: []string{"TestFailedAttemptDoesNotHandOff"},
 	},
 	{
 		name: "hung-master-holds-up-a-claim",
@@ -141,7 +141,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/waiter.go",
 			"return fresh >= e.waiter.manager.quorum",
 			"return fresh >= len(e.places)")},
-		pkg: quorumPkg, tests: []string{"TestVacantLockIsClaimedThoughAMasterHangs"},
+		pkg: quorumPkg, tests: []string{"TestFreeLockIsConfirmedAlthoughMasterHangs"},
 		minor: true,
 	},
 	{
@@ -150,7 +150,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/waiter.go",
 			"return min(max(m.opts.AttemptTimeout, leastGrant), mostGrant)",
 			"return max(m.opts.AttemptTimeout, leastGrant, 0*mostGrant)")},
-		pkg: quorumPkg, tests: []string{"TestDeadWaiterCostsTwoSeconds"},
+		pkg: quorumPkg, tests: []string{"TestGrantLastsTwoSecondsAtMost"},
 		minor: true,
 	},
 	{
@@ -159,7 +159,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/waiter.go",
 			"p.rank == 0 && p.left >= 0 {",
 			"p.rank == 0 && p.left > 0 {")},
-		pkg: quorumPkg, tests: []string{"TestExpiryIsNoticedInItsMillisecond"},
+		pkg: quorumPkg, tests: []string{"TestWaiterNoticesExpiryWhenPTTLIsZero"},
 	},
 	{
 		name: "vacancy-believed-for-long",
@@ -167,7 +167,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/waiter.go",
 			"if e.vacant > 0 && p.outcome == Absent && p.rank > 0 {",
 			"if e.vacant < 0 {")},
-		pkg: quorumPkg, tests: []string{"TestWhoeverSeesAFreeLockSoonSeesWhoTookIt", "TestLosersOfAFreeLockAreToldThatItIsTaken"},
+		pkg: quorumPkg, tests: []string{"TestWaiterThatSawFreeLockAsksAgainSoon", "TestWaiterThatMissedFreeLockGetsErrTaken"},
 	},
 	{
 		name: "those-behind-are-told-nothing",
@@ -175,7 +175,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/line.go",
 			"\tln.contender = w\n",
 			"\tln.contender = nil\n")},
-		pkg: quorumPkg, tests: []string{"TestThoseBehindAContenderAreToldThatItIsTaken"},
+		pkg: quorumPkg, tests: []string{"TestWaiterBehindQueuedContenderGetsErrTaken"},
 		minor: true,
 	},
 	{
@@ -184,7 +184,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/waiter.go",
 			"if failure.late && ctx.Err() == nil {",
 			"if failure.late && ctx == nil {")},
-		pkg: quorumPkg, tests: []string{"TestAHopelessTTLLetsOthersPass"},
+		pkg: quorumPkg, tests: []string{"TestWaiterWithHopelessTTLLetsOthersPass"},
 	},
 	{
 		name: "panic-keeps-the-turn",
@@ -192,7 +192,7 @@ var doubts = []mutant{
 		edits: []edit{replace("quorum/waiter.go",
 			"\tdefer func() { m.lines.pass(key, ln, got) }() // also when a client's code panics\n\tl, err := w.contend(ctx, key, ln)\n",
 			"\tl, err := w.contend(ctx, key, ln)\n\tdefer func() { m.lines.pass(key, ln, got) }()\n")},
-		pkg: quorumPkg, tests: []string{"TestAPanicPassesTheTurn"},
+		pkg: quorumPkg, tests: []string{"TestPanicPassesTheTurnOn"},
 		hangs: true, minor: true,
 	},
 	{

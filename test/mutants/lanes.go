@@ -123,7 +123,7 @@ var lanes = []mutant{
 		name:  "release-of-nothing-sent",
 		rule:  "operations that were never sent owe nothing",
 		edits: []edit{cut("undo-of-nothing")},
-		pkg:   quorumPkg, tests: []string{"TestReleaseIsSentOnlyWhereSomethingWas"},
+		pkg:   quorumPkg, tests: []string{"TestReleaseIsNotSentWhereAcquireWasNot"},
 		minor: true,
 	},
 	{

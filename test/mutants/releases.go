@@ -7,7 +7,7 @@ var releases = []mutant{
 		name:  "no-rollback",
 		rule:  "a failed attempt is rolled back",
 		edits: []edit{cut("roll-back")},
-		pkg:   quorumPkg, tests: []string{"TestQuorum", "TestRollbackReachesUnknownOutcomes"},
+		pkg:   quorumPkg, tests: []string{"TestAttemptNeedsMajority", "TestRollbackReachesUnknownOutcomes"},
 	},
 	{
 		name: "rollback-of-grants-only",
@@ -20,19 +20,19 @@ var releases = []mutant{
 			r.Done(&r.ops[i], fanout.ErrNothingSent)
 		}
 	}`)},
-		pkg: quorumPkg, tests: []string{"TestRollbackDoesNotDependOnTheCallersContext"},
+		pkg: quorumPkg, tests: []string{"TestRollbackGoesOnAfterContextEnds"},
 	},
 	{
 		name:  "rollback-on-the-callers-context",
 		rule:  "rollback does not run on the caller's context, which may have ended",
 		edits: []edit{before("rollback", "\tif ctx.Err() != nil {\n\t\treturn\n\t}")},
-		pkg:   quorumPkg, tests: []string{"TestRollbackDoesNotDependOnTheCallersContext"},
+		pkg:   quorumPkg, tests: []string{"TestRollbackGoesOnAfterContextEnds"},
 	},
 	{
 		name:  "one-token-for-two-attempts",
 		rule:  "a token serves one attempt; the next one uses a fresh token",
 		edits: []edit{sub("fresh-token", `:= .*`, `:= "the token of "+name, error(nil)`)},
-		pkg:   quorumPkg, tests: []string{"TestEachAttemptHasATokenOfItsOwn"},
+		pkg:   quorumPkg, tests: []string{"TestEachAttemptHasItsOwnToken"},
 	},
 	{
 		name:  "timeout-is-a-refusal",
@@ -50,7 +50,7 @@ var releases = []mutant{
 		name:  "no-debts",
 		rule:  "a release that was not answered is retried until the key would have expired",
 		edits: []edit{sub("release-settled", `settle\((\w+), .*\)`, "owing.done()\n\t\t_ = $1")},
-		pkg:   quorumPkg, tests: []string{"TestDebtsArePaidWhenTheMasterIsBack"},
+		pkg:   quorumPkg, tests: []string{"TestOwedReleasesAreDeliveredWhenMasterReturns"},
 	},
 	{
 		name: "debts-for-ever",
@@ -60,7 +60,7 @@ var releases = []mutant{
 			sub("debt-too-late", `\w+\.expires <= (\w+)`, "$1 < 0"),
 			sub("payment", `\w+\.Expires\(\)`, "clock.Never"),
 		},
-		pkg: quorumPkg, tests: []string{"TestDebtsEndWithTheKey"},
+		pkg: quorumPkg, tests: []string{"TestOwedReleaseEndsWhenKeyHasExpired"},
 	},
 	{
 		name:  "debts-of-the-first-ttl",
@@ -73,27 +73,27 @@ var releases = []mutant{
 		name:  "debts-without-bound",
 		rule:  "debts are capped per master",
 		edits: []edit{sub("debts-bound", `<= 0`, "<= 1<<40")},
-		pkg:   quorumPkg, tests: []string{"TestDebtsAreCapped"},
+		pkg:   quorumPkg, tests: []string{"TestPendingReleasesAreCapped"},
 	},
 	{
 		name:  "latest-debts-dropped",
 		rule:  "of too many debts those that expire first are dropped",
 		edits: []edit{sub("debts-order", `Or\(cmp\.Compare\((.*?), (.*?)\)`, "Or(cmp.Compare($2, $1)")},
-		pkg:   quorumPkg, tests: []string{"TestDebtsAreCapped"},
+		pkg:   quorumPkg, tests: []string{"TestPendingReleasesAreCapped"},
 		minor: true,
 	},
 	{
 		name:  "dropped-debts-uncounted",
 		rule:  "debts that are dropped are counted",
 		edits: []edit{cut("debts-dropped")},
-		pkg:   quorumPkg, tests: []string{"TestDebtsAreCapped"},
+		pkg:   quorumPkg, tests: []string{"TestPendingReleasesAreCapped"},
 		minor: true,
 	},
 	{
 		name:  "close-does-not-drain",
 		rule:  "Close drains the debts",
 		edits: []edit{cut("close-drains")},
-		pkg:   quorumPkg, tests: []string{"TestCloseDeliversWhatIsOwed"},
+		pkg:   quorumPkg, tests: []string{"TestCloseDeliversOwedReleases"},
 	},
 	{
 		name: "close-without-bound",
@@ -102,7 +102,7 @@ var releases = []mutant{
 			sub("hopeless", ">= closingFailures", "< 0"),
 			sub("close-timeout", `\w+\.opts\.CloseTimeout`, "1000*$0"),
 		},
-		pkg: quorumPkg, tests: []string{"TestCloseWithManyDebts"},
+		pkg: quorumPkg, tests: []string{"TestCloseDoesNotWaitForEachOwedRelease"},
 	},
 	{
 		name:  "close-waits-for-a-minority",
@@ -160,7 +160,7 @@ var releases = []mutant{
 			sub("attempt-won", ` && !\w+\.closed\.Load\(\)`, ""),
 			sub("close-ends-rounds", `== vote\.Release`, "< vote.Bootstrap"),
 		},
-		pkg: quorumPkg, tests: []string{"TestNoLockIsWonDuringClose"},
+		pkg: quorumPkg, tests: []string{"TestNoLockIsAcquiredDuringClose"},
 		minor: true,
 	},
 	{

@@ -69,7 +69,7 @@ var scripts = []mutant{
 		name:  "old-servers-unrecognised",
 		rule:  "a server before Redis 7 is recognized by its refusal of SET NX GET",
 		edits: []edit{cut("rephrase-set")},
-		pkg:   quorumPkg, tests: []string{"TestServersBeforeRedis7"},
+		pkg:   quorumPkg, tests: []string{"TestServersBeforeRedis7Work"},
 	},
 	{
 		name:  "calls-without-deadline",
@@ -81,7 +81,7 @@ var scripts = []mutant{
 		name:  "contexts-without-end",
 		rule:  "a client's context ends about when its deadline says, whatever waits for it",
 		edits: []edit{sub("timeouts-end", `WithDeadline\((\w+), .*\)`, "WithCancel($1)")},
-		pkg:   quorumPkg, tests: []string{"TestContextsOfClientsEnd"},
+		pkg:   quorumPkg, tests: []string{"TestHookWaitsNoLongerThanAttemptTimeout"},
 	},
 	{
 		name:  "timeouts-not-renewed",
@@ -94,19 +94,19 @@ var scripts = []mutant{
 		name:  "subscribing-without-end",
 		rule:  "subscribing takes no longer than a call may, even in a client that waits for its context",
 		edits: []edit{sub("subscribing-ends", `, (\S*)\)`, ", 1000*$1)")},
-		pkg:   quorumPkg, tests: []string{"TestContextsOfSubscriptionsEnd"},
+		pkg:   quorumPkg, tests: []string{"TestHungDialOfSubscriptionIsRetried"},
 	},
 	{
 		name:  "panics-let-through",
 		rule:  "a client or a hook that panics takes down nobody else",
 		edits: []edit{sub("shelter-recovers", `recover\(\)`, "any(nil)")},
-		pkg:   quorumPkg, tests: []string{"TestPanicOfAClientIsAnUnknownOutcome"},
+		pkg:   quorumPkg, tests: []string{"TestClientPanicIsUnknownOutcome"},
 	},
 	{
 		name:  "panic-believed",
 		rule:  "the outcome of a call that panicked is unknown, whatever was thrown",
 		edits: []edit{sub("shelter-error", `%v%s`, "%w%s")},
-		pkg:   quorumPkg, tests: []string{"TestPanicOfAClientIsAnUnknownOutcome"},
+		pkg:   quorumPkg, tests: []string{"TestClientPanicIsUnknownOutcome"},
 		minor: true,
 	},
 	{

@@ -7,13 +7,13 @@ var votes = []mutant{
 		name:  "quorum-half",
 		rule:  "a quorum is N/2+1 of all masters",
 		edits: []edit{sub("quorum", `(\w+\.masters)/2 \+ 1`, "max($1/2, 1)")},
-		pkg:   quorumPkg, tests: []string{"TestQuorum"},
+		pkg:   quorumPkg, tests: []string{"TestAttemptNeedsMajority"},
 	},
 	{
 		name:  "quorum-half-of-even",
 		rule:  "a quorum is N/2+1 of all masters, even N included",
 		edits: []edit{sub("quorum", `(\w+\.masters)/2 \+ 1`, "($1 + 1) / 2")},
-		pkg:   quorumPkg, tests: []string{"TestQuorum"},
+		pkg:   quorumPkg, tests: []string{"TestAttemptNeedsMajority"},
 		minor: true,
 	},
 	{
@@ -38,7 +38,7 @@ var votes = []mutant{
 		name:  "waits-for-all",
 		rule:  "a decision is taken as soon as it is certain; a master that hangs costs a healthy quorum nothing",
 		edits: []edit{after("pending", "\tif pending != 0 && op != Release {\n\t\treturn Undecided\n\t}")},
-		pkg:   quorumPkg, tests: []string{"TestHungMinorityCostsNothing", "TestMajorityImpossibleIsDecidedAtOnce"},
+		pkg:   quorumPkg, tests: []string{"TestHungMinorityDelaysNoOperation", "TestAttemptFailsOnceMajorityIsImpossible"},
 	},
 	{
 		name: "taken-by-a-quorum",
@@ -47,20 +47,20 @@ var votes = []mutant{
 			sub("acquire-verdict", `(\w+)\.Blocks`, "$1.HasQuorum"),
 			sub("err-taken", `\.Blocking`, ".Quorum"),
 		},
-		pkg: quorumPkg, tests: []string{"TestQuorum", "TestTakenAndNoQuorumAreNotConfused"},
+		pkg: quorumPkg, tests: []string{"TestAttemptNeedsMajority", "TestErrTakenOnlyIfEnoughMastersAreTaken"},
 	},
 	{
 		name:  "taken-by-any",
 		rule:  "ErrTaken only if N − quorum + 1 masters have another token; ErrNoQuorum otherwise",
 		edits: []edit{sub("err-taken", `>= \w+\.Blocking\(\)`, "> 0")},
-		pkg:   quorumPkg, tests: []string{"TestTakenAndNoQuorumAreNotConfused"},
+		pkg:   quorumPkg, tests: []string{"TestErrTakenOnlyIfEnoughMastersAreTaken"},
 		minor: true,
 	},
 	{
 		name:  "no-grace-for-the-reason",
 		rule:  "ErrTaken and ErrNoQuorum are never confused, also where a master fails before the others answer",
 		edits: []edit{sub("doomed", "Doomed", "Failed")},
-		pkg:   quorumPkg, tests: []string{"TestTakenIsToldApartThoughAMasterFailsFirst"},
+		pkg:   quorumPkg, tests: []string{"TestErrTakenAlthoughMasterFailsFirst"},
 	},
 
 	// The window of validity.
@@ -80,7 +80,7 @@ var votes = []mutant{
 		name:  "window-from-the-answer",
 		rule:  "elapsed counts from before the first send",
 		edits: []edit{sub("new-lock", `(\w+)\.newLock\((\w+), (\w+), (\w+), \w+\)`, "$1.newLock($2, $3, $4, $1.clock.Now().Add($3.window))")},
-		pkg:   quorumPkg, tests: []string{"TestElapsedCounts", "TestClientRetryIsNotARival"},
+		pkg:   quorumPkg, tests: []string{"TestValidityCountsFromBeforeFirstRequest", "TestClientRetryIsNotARival"},
 	},
 	{
 		name:  "extended-from-the-answer",
@@ -106,7 +106,7 @@ var votes = []mutant{
 		name:  "waits-beyond-the-window",
 		rule:  "an attempt does not wait for longer than its window",
 		edits: []edit{sub("attempt-verdict", `(run\(\w+, \w+), \w+`, "$1, clock.Never")},
-		pkg:   quorumPkg, tests: []string{"TestQuorumWithoutValidityIsAFailure"},
+		pkg:   quorumPkg, tests: []string{"TestQuorumWithoutValidityIsFailure"},
 	},
 	{
 		name:  "extended-after-the-window",
