@@ -35,15 +35,11 @@ import (
 // period ends. Use Do for work that may take longer and must not overlap with the next run. Close
 // does not end the period.
 func (m *Manager) Once(ctx context.Context, name string, period time.Duration, fn func(context.Context) error) (ran bool, err error) {
-	mustHave(ctx)
 	if fn == nil {
 		return false, errNoFunction
 	}
-	p, err := m.engine.opts.checkAcquire(name, period, nil)
+	p, err := m.begin(ctx, name, period, nil)
 	if err != nil {
-		return false, err
-	}
-	if err := m.engine.enter(); err != nil {
 		return false, err
 	}
 	defer m.engine.exit()
