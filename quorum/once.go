@@ -35,6 +35,7 @@ import (
 // period ends. Use Do for work that may take longer and must not overlap with the next run. Close
 // does not end the period.
 func (m *Manager) Once(ctx context.Context, name string, period time.Duration, fn func(context.Context) error) (ran bool, err error) {
+	mustHave(ctx)
 	if fn == nil {
 		return false, errNoFunction
 	}
