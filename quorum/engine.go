@@ -145,7 +145,7 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 			e.contention.mark(c.Key, e.clock.Now())
 		}
 		debt := ledger.Debt[*claim]{Lock: c, Token: c.Token, Heir: string(call.Request.Heir)}
-		e.releasers[master].settle(debt, a.Outcome, dropped)
+		e.releasers[master].settle(debt, a.Outcome, dropped) //mutant:release-settled
 	}
 }
 

@@ -20,13 +20,13 @@
 -- Reply    HELD the token has the key, and its fence or a higher one is stored,
 --          ABSENT nobody has the key, TAKEN another token has it
 local current = redis.call('GET', KEYS[1])
-if current and current ~= ARGV[1] then
+if current and current ~= ARGV[1] then --mutant:extend-compares
   return TAKEN
 elseif not current and ARGV[3] ~= '1' then
   return ABSENT
 end
-if ARGV[4] ~= '' then
-  storeFence(KEYS[2], fenceAt(KEYS[2]), ARGV[4], ARGV[5])
+if ARGV[4] ~= '' then --mutant:extend-fence
+  storeFence(KEYS[2], fenceAt(KEYS[2]), ARGV[4], ARGV[5]) --mutant:carried-fence
 end
 if not current then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
