@@ -13,7 +13,7 @@ import (
 type acquirer struct{ *engine }
 
 // maxRepeats is how often an attempt that stood in its own way is repeated at once.
-const maxRepeats = 2
+const maxRepeats = 2 //mutant:max-repeats
 
 // attempt tries once, with a token of its own, and returns that token. What an earlier attempt of
 // this Manager has yet to roll back is no reason to fail: its release is on the way to the same
@@ -125,7 +125,7 @@ func (a *acquirer) mint(ctx context.Context, granted *round, until clock.Instant
 		return vote.Won, granted
 	}
 	r := newRound(a.engine, c, c.Extend(granted.TTL, fence, c.retention()))
-	return r.run(ctx, start, until), r
+	return r.run(ctx, start, until), r //mutant:second-round
 }
 
 // rollBack releases what a failed attempt was granted. It waits for the masters that are known to
@@ -138,7 +138,7 @@ func (a *acquirer) mint(ctx context.Context, granted *round, until clock.Instant
 func (a *acquirer) rollBack(ctx context.Context, attempt *round, start clock.Instant) {
 	c, now := attempt.claim, a.clock.Now()
 	granted := attempt.with(vote.Held)
-	to := wire.Nobody
+	to := wire.Nobody //mutant:rollback-heir
 	if a.system.HasQuorum(granted) {
 		to = wire.Anyone
 	}

@@ -23,7 +23,6 @@ import (
 // The caller's goroutine runs fn.
 func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error) (err error) {
 	mustHave(ctx)
-	mustHave(ctx)
 	if fn == nil { //mutant:do-nil
 		return errNoFunction
 	}

@@ -23,7 +23,7 @@ import (
 func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	mustHave(ctx)
 	e := l.engine
-	whole, window, err := e.opts.checkTTL(ttl)
+	whole, window, err := e.opts.checkTTL(ttl) //mutant:extend-ttl
 	if err != nil {
 		return fmt.Errorf("quorum: extend %s: %w", quote(l.Name()), err)
 	}
@@ -58,7 +58,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 func (l *Lock) overhangs() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.asked > l.kept
+	return l.asked > l.kept //mutant:overhangs
 }
 
 // window returns when the lock's window closes, or why it is over. It notes until when the masters

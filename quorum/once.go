@@ -120,7 +120,7 @@ func (a *acquirer) youth(ctx context.Context, p acquireParams, token string) tim
 		}
 	}
 	attempt := a.opts.AttemptTimeout + a.opts.AttemptTimeout/8
-	return min(max(attempt-age, 0), p.ttl/2)
+	return min(max(attempt-age, 0), p.ttl/2) //mutant:youth
 }
 
 func (a *acquirer) onceError(ctx context.Context, failure *AttemptError) error {

@@ -182,7 +182,7 @@ func (o *Options) checkAcquire(name string, ttl time.Duration, opts []AcquireOpt
 		return p, fmt.Errorf("quorum: acquire: %w", err)
 	}
 	var err error
-	if p.ttl, p.window, err = o.checkTTL(ttl); err != nil {
+	if p.ttl, p.window, err = o.checkTTL(ttl); err != nil { //mutant:acquire-ttl
 		return p, acquireError(name, err)
 	}
 	for _, opt := range opts {

@@ -108,7 +108,7 @@ func (r *round) count(call *wire.Call, a wire.Answer, dropped error) (decided bo
 	r.tally.Add(vote.Ballot{ //mutant:ballot
 		Master: master, Outcome: a.Outcome,
 		Untouched: errors.Is(dropped, fanout.ErrNothingSent),
-		Usurped:   r.first && a.Outcome == vote.Taken && a.SentOnce,
+		Usurped:   r.first && a.Outcome == vote.Taken && a.SentOnce, //mutant:usurped-ballot
 	})
 	if v := r.tally.Verdict(r.engine.system, r.Op); v != r.verdict && !r.verdict.Final() {
 		r.verdict, decided = v, true
@@ -173,7 +173,7 @@ const classifyGrace = 10 * time.Millisecond
 func (r *round) mayBeUsurped() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.tally.Usurped() != 0
+	return r.tally.Usurped() != 0 //mutant:wait-for-usurpers
 }
 
 // mayGrant tells whether a master may yet grant what it was asked for.

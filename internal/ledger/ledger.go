@@ -25,7 +25,7 @@ const (
 	// doubles each time, up to longestDoubt. By then two minutes have passed, which is the longest
 	// that TCP waits before it sends something again (Linux: TCP_RTO_MAX).
 	doubtPause   = time.Second
-	longestDoubt = 64 * time.Second
+	longestDoubt = 64 * time.Second //mutant:longest-doubt
 
 	// mostTries is how many releases are tried at once.
 	mostTries = 256

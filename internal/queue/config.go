@@ -46,7 +46,7 @@ type Config struct {
 
 // Grant returns for how long a master grants a waiter the lock, for it to confirm.
 func (c Config) Grant() time.Duration {
-	return min(max(c.AttemptTimeout, leastGrant), mostGrant)
+	return min(max(c.AttemptTimeout, leastGrant), mostGrant) //mutant:grant-length
 }
 
 // grace is how long a waiter keeps grants that are too few. The masters that have yet to grant it

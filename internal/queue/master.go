@@ -65,7 +65,7 @@ func (m *masterView) record(a Answer, now clock.Instant) {
 // to expect: a waiter before this one is about to take a free lock, or other masters have granted
 // the lock since this one was asked.
 func (e *Entry) dueAt(m *masterView) clock.Instant {
-	if e.vacant > 0 && m.answer.Outcome == vote.Absent && m.answer.Rank > 0 {
+	if e.vacant > 0 && m.answer.Outcome == vote.Absent && m.answer.Rank > 0 { //mutant:believed-vacancy
 		return min(m.due, m.heard.Add(min(firstRecheck<<m.rechecks, longestRecheck)))
 	}
 	if e.granted > 0 && m.answer.Outcome != vote.Held && m.asked <= e.granted {
@@ -93,7 +93,7 @@ func (e *Entry) pause(m *masterView, notified bool) time.Duration {
 // recheck shortens a pause if the master is about to have news for the first in the queue: the
 // holder's key should expire, or the quarantine end. It doubles with each further time in a row, in
 // case the master says the same again: a key may be extended in its last moment each time.
-func (m *masterView) recheck(pause time.Duration) time.Duration {
+func (m *masterView) recheck(pause time.Duration) time.Duration { //mutant:recheck
 	if m.answer.Outcome == vote.Absent {
 		m.rechecks = min(m.rechecks+1, mostRechecks)
 		return pause // dueAt shortens it

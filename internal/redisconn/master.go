@@ -109,7 +109,7 @@ func (m *Master) sendPipeline(ctx context.Context, batch []*Op) {
 		p.cmds[i] = *redis.NewCmd(context.Background(), p.args[n:len(p.args):len(p.args)]...)
 	}
 	err := sheltered(func() error { return p.exec(ctx, m.client) })
-	if !returned(err) {
+	if !returned(err) { //mutant:pipeline-not-returned
 		for _, op := range batch {
 			op.Payload.Reply = failure(err)
 		}
@@ -124,7 +124,7 @@ func (m *Master) sendPipeline(ctx context.Context, batch []*Op) {
 		op.Payload.Reply = reply(value, replyErr)
 		answered = answered && op.Payload.Reply.Answered()
 	}
-	if answered {
+	if answered { //mutant:pipeline-answered
 		m.pool.giveBack(p)
 	}
 }

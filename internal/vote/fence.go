@@ -32,7 +32,7 @@ func Retention(longest time.Duration) time.Duration {
 	if longest > math.MaxInt64/2 {
 		return longest
 	}
-	return max(minRetention, 2*longest)
+	return max(minRetention, 2*longest) //mutant:retention
 }
 
 // Minting finds the fence of a lock that a quorum granted. The zero value has no votes.
@@ -44,7 +44,7 @@ type Minting struct {
 // Add counts a grant: the fence that the master stores now, and whether that is the proposed one,
 // stored by this very request.
 func (m *Minting) Add(master int, stored int64, anew bool) {
-	m.highest = max(m.highest, stored)
+	m.highest = max(m.highest, stored) //mutant:highest-stored
 	if anew {
 		m.anew |= Only(master)
 	}
@@ -54,7 +54,7 @@ func (m *Minting) Add(master int, stored int64, anew bool) {
 // above the highest that is stored and above now, the masters' time in microseconds. stored tells
 // whether a quorum stores it already. A fence above MaxFence cannot be used.
 func (m *Minting) Fence(y System, proposal, now int64) (fence int64, stored bool) {
-	if y.HasQuorum(m.anew) {
+	if y.HasQuorum(m.anew) { //mutant:stored-anew
 		return proposal, true
 	}
 	return max(m.highest, now) + 1, false
@@ -70,6 +70,6 @@ func MedianOffset(known []int64, own func() int64) int64 {
 	if len(known)%2 == 0 {
 		known = append(known, own())
 	}
-	slices.Sort(known)
-	return known[len(known)/2]
+	slices.Sort(known)         //mutant:sort-offsets
+	return known[len(known)/2] //mutant:median-offset
 }

@@ -115,11 +115,11 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 func (t *Tally) release(y System, gone, pending Set) Verdict {
 	enough := y.HasQuorum(gone | t.untouched)
 	switch {
-	case y.HasQuorum(t.usurped):
+	case y.HasQuorum(t.usurped): //mutant:usurped
 		return LostToRival
 	case enough && !y.HasQuorum(gone) && pending != 0:
 		return Tentative
-	case enough && t.usurped != 0 && y.HasQuorum(t.usurped|pending):
+	case enough && t.usurped != 0 && y.HasQuorum(t.usurped|pending): //mutant:may-be-usurped
 		return Tentative
 	case enough:
 		return Won

@@ -61,7 +61,7 @@ func (c *Call) Read(dropped error) (a Answer) {
 	switch {
 	case dropped != nil:
 		a.Outcome, a.Err = vote.Unsent, dropped
-	case c.tries.count() == 0 && c.Reply.Kind == NotConnected:
+	case c.tries.count() == 0 && c.Reply.Kind == NotConnected: //mutant:never-sent
 		a.Outcome, a.Err = vote.Unsent, c.Reply.Err
 	default:
 		c.read(&a)
@@ -162,7 +162,7 @@ func (c *Call) readGrant(a *Answer, parts []any) bool {
 			return false
 		}
 		a.Outcome, a.Fence = vote.Held, fence
-		a.Anew = number == 1 && fence == c.Request.proposal && fence > 0
+		a.Anew = number == 1 && fence == c.Request.proposal && fence > 0 //mutant:read-anew
 		return true
 	case codeTaken:
 		c.readToken(a, text)

@@ -12,7 +12,7 @@ var waiting = []mutant{
 	{
 		name:  "catching-up-before-messages",
 		rule:  "messages are delivered at once, however many waiters there are to catch up",
-		edits: []edit{sub("subscribed-catches-up", `^.*\{ (.*); return nil \}\)`, "$1")},
+		edits: []edit{sub("subscribed-catches-up", `^.*\{ (.*) \}\)`, "$1")},
 		pkg:   quorumPkg, tests: []string{"TestCrowdOfWaitersDelaysNoMessage"},
 	},
 	{
