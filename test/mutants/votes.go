@@ -139,8 +139,8 @@ var votes = []mutant{
 	{
 		name: "lost-at-the-ttl",
 		rule: "loss is signalled before the server expires the key: when the window ends",
-		edits: []edit{sub("lost-look", `(\w+)\.expiry\.look\((.*), (\w+)\)`,
-			"$1.expiry.look($2, $3.Add($1.engine.opts.Drift.Of(time.Duration($1.claim.longest.Load()))))")},
+		edits: []edit{sub("lost-look", `(\w+)\.engine\.expiry\.look\((.*), (\w+)\)`,
+			"$1.engine.expiry.look($2, $3.Add($1.engine.opts.Drift.Of(time.Duration($1.claim.longest.Load()))))")},
 		pkg: quorumPkg, tests: []string{"TestLostClosesWhenTheWindowDoes"},
 	},
 	{
