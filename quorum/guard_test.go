@@ -23,8 +23,8 @@ const (
 
 var guarding = quorum.Options{RestartGuard: guard}
 
-// guarded runs a test with n masters that were declared new.
-func guarded(t *testing.T, n int, test func(b *bench)) {
+// guardedBubble runs a test with n masters that were declared new.
+func guardedBubble(t *testing.T, n int, test func(b *bench)) {
 	t.Helper()
 	bubbleWith(t, n, guarding, func(b *bench) {
 		require.NoError(b, b.Bootstrap(b.Context()))
@@ -41,7 +41,7 @@ func TestForgetfulMastersCastNoVote(t *testing.T) {
 		"flushed":                func(b *bench, i int) { b.Master(i).FlushAll() },
 	} {
 		t.Run(what, func(t *testing.T) {
-			guarded(t, 3, func(b *bench) {
+			guardedBubble(t, 3, func(b *bench) {
 				forget(b, 0)
 				forget(b, 1)
 				_, err := b.TryAcquire(b.Context(), name, ttl)
@@ -78,13 +78,13 @@ func TestSecondHolderWithoutTheGuard(t *testing.T) {
 		return err
 	}
 	bubble(t, 3, func(b *bench) { assert.NoError(b, second(b)) })
-	guarded(t, 3, func(b *bench) { assert.ErrorIs(b, second(b), quorum.ErrQuarantined) })
+	guardedBubble(t, 3, func(b *bench) { assert.ErrorIs(b, second(b), quorum.ErrQuarantined) })
 }
 
 // TestHolderRepairsWhereTheGuardHoldsOut: its majority is confirmed, so the
 // master knows again all that it has to.
 func TestHolderRepairsWhereTheGuardHoldsOut(t *testing.T) {
-	guarded(t, 3, func(b *bench) {
+	guardedBubble(t, 3, func(b *bench) {
 		l := b.acquire()
 		b.restart(0, quorumtest.LoseMemory)
 		require.NoError(b, l.Extend(b.Context(), ttl))
@@ -96,7 +96,7 @@ func TestHolderRepairsWhereTheGuardHoldsOut(t *testing.T) {
 // TestMarkerIsNeverWrittenOlder: a clock that is set back does not shorten the
 // time that a master is held out.
 func TestMarkerIsNeverWrittenOlder(t *testing.T) {
-	guarded(t, 1, func(b *bench) {
+	guardedBubble(t, 1, func(b *bench) {
 		b.restart(0, quorumtest.KeepMemory)
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		require.ErrorIs(b, err, quorum.ErrQuarantined)
@@ -111,7 +111,7 @@ func TestMarkerIsNeverWrittenOlder(t *testing.T) {
 // out.
 func TestWhateverTheMarkerSays(t *testing.T) {
 	for _, text := range []string{"", "nonsense", "0123 ", "0123 -5", "0123 5", "01.23 5", "01.23 0", "01.23 5 first"} {
-		guarded(t, 1, func(b *bench) {
+		guardedBubble(t, 1, func(b *bench) {
 			b.Master(0).Set(marker, text, 0)
 			_, err := b.TryAcquire(b.Context(), name, ttl)
 			assert.ErrorIs(b, err, quorum.ErrQuarantined, "%q", text)
@@ -121,7 +121,7 @@ func TestWhateverTheMarkerSays(t *testing.T) {
 
 // TestGuardCountsFromWhoeverComesFirst: one quarantine, whoever asks.
 func TestGuardCountsFromWhoeverComesFirst(t *testing.T) {
-	guarded(t, 1, func(b *bench) {
+	guardedBubble(t, 1, func(b *bench) {
 		b.Master(0).FlushAll()
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		require.ErrorIs(b, err, quorum.ErrQuarantined)
@@ -138,14 +138,14 @@ func TestGuardCountsFromWhoeverComesFirst(t *testing.T) {
 
 // TestTTLsAboveTheGuardAreRefused, wherever one can be given.
 func TestTTLsAboveTheGuardAreRefused(t *testing.T) {
-	guarded(t, 3, func(b *bench) {
+	guardedBubble(t, 3, func(b *bench) {
 		const over = guard + time.Millisecond
 		executed := b.Master(0).Commands()
 		_, err := b.TryAcquire(b.Context(), name, over)
 		assert.ErrorContains(b, err, "TTL 1m0.001s is over the restart guard 1m0s")
 		_, err = b.Acquire(b.Context(), name, over)
 		assert.ErrorContains(b, err, "over the restart guard")
-		_, err = b.Once(b.Context(), name, over, nothing)
+		_, err = b.Once(b.Context(), name, over, noop)
 		assert.ErrorContains(b, err, "over the restart guard")
 		err = b.Do(b.Context(), name, over, func(context.Context, *quorum.Lock) error { return nil })
 		assert.ErrorContains(b, err, "over the restart guard")
@@ -196,7 +196,7 @@ func TestBootstrapAfterAnEarlyClient(t *testing.T) {
 
 // TestBootstrapTellsForHowLongToWait where it is refused.
 func TestBootstrapTellsForHowLongToWait(t *testing.T) {
-	guarded(t, 3, func(b *bench) {
+	guardedBubble(t, 3, func(b *bench) {
 		b.Master(1).Set(marker, "abc.def 0", 0) // of an earlier life
 		err := b.Bootstrap(b.Context())
 		assert.ErrorIs(b, err, quorum.ErrNotFresh)
@@ -255,7 +255,7 @@ func TestBootstrapNeedsAGuard(t *testing.T) {
 }
 
 func TestInspectShowsWhoIsHeldOut(t *testing.T) {
-	guarded(t, 3, func(b *bench) {
+	guardedBubble(t, 3, func(b *bench) {
 		i, err := b.Inspect(b.Context(), name)
 		require.NoError(b, err)
 		assert.Zero(b, i.Masters[0].Quarantined)
@@ -321,7 +321,7 @@ func TestPermitIsOfOneMaster(t *testing.T) {
 // TestWaitersStartTheGuardsTime: whoever waits for a lock that is held has the guard
 // over when it comes to the masters that forgot it.
 func TestWaitersStartTheGuardsTime(t *testing.T) {
-	guarded(t, 3, func(b *bench) {
+	guardedBubble(t, 3, func(b *bench) {
 		l, err := b.TryAcquire(b.Context(), name, guard)
 		require.NoError(b, err)
 		synctest.Wait()
@@ -349,7 +349,7 @@ func TestWaitersStartTheGuardsTime(t *testing.T) {
 // TestGuardSeesAFailoverAndBack: the same process has what a lagging replica had. Two
 // of three masters forget the holder so, one by one.
 func TestGuardSeesAFailoverAndBack(t *testing.T) {
-	guarded(t, 3, func(b *bench) {
+	guardedBubble(t, 3, func(b *bench) {
 		for _, m := range b.Masters() {
 			m.Snapshot() // the replica gets no more than this
 		}

@@ -183,7 +183,7 @@ func TestInspectOnAnEndedContextAsksNobody(t *testing.T) {
 		_, err := b.Inspect(ended(), name)
 		assertReason(b, err, quorum.ErrNoQuorum)
 		assert.Equal(b, 3, attemptError(b, err).Count(quorum.Unsent))
-		b.untouched()
+		b.assertNoCommands()
 		require.NoError(b, b.Manager.Close())
 		_, err = b.Inspect(b.Context(), name)
 		assertReason(b, err, quorum.ErrClosed)
@@ -225,7 +225,7 @@ func TestQuarantinedMastersAreNotFree(t *testing.T) {
 		"none, and one is silent": {0, 1, quorum.StateFree},
 	} {
 		t.Run(what, func(t *testing.T) {
-			guarded(t, 3, func(b *bench) {
+			guardedBubble(t, 3, func(b *bench) {
 				for i := range tt.quarantined {
 					b.Master(i).FlushAll()
 				}

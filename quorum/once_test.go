@@ -19,14 +19,14 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-func nothing(context.Context) error { return nil }
+func noop(context.Context) error { return nil }
 
 func TestOnceRunsOncePerPeriod(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 5} {
 		bubble(t, n, func(b *bench) {
 			for period := range 3 {
 				for call := range 3 {
-					ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+					ran, err := b.Once(b.Context(), name, time.Hour, noop)
 					require.NoError(b, err)
 					assert.Equal(b, call == 0, ran, "period %d", period)
 				}
@@ -83,7 +83,7 @@ func TestOnceRetriesASplitVote(t *testing.T) {
 		for i, m := range b.Masters()[:4] {
 			m.Set(name, fmt.Sprint("contender-", i/2), 500*time.Millisecond)
 		}
-		ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+		ran, err := b.Once(b.Context(), name, time.Hour, noop)
 		require.NoError(b, err)
 		assert.True(b, ran)
 	})
@@ -92,7 +92,7 @@ func TestOnceRetriesASplitVote(t *testing.T) {
 			m.Set(name, fmt.Sprint("contender-", i/2), time.Hour)
 		}
 		assert.LessOrEqual(b, took(func() {
-			ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+			ran, err := b.Once(b.Context(), name, time.Hour, noop)
 			assert.False(b, ran)
 			assertReason(b, err, quorum.ErrTaken)
 		}), 5*time.Second, "and the retries are bounded")
@@ -104,14 +104,14 @@ func TestOnceGivesUpWithoutAQuorum(t *testing.T) {
 		for _, m := range b.Masters()[:3] {
 			m.Stop()
 		}
-		ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+		ran, err := b.Once(b.Context(), name, time.Hour, noop)
 		assert.False(b, ran)
 		assertReason(b, err, quorum.ErrNoQuorum)
 
 		ctx, cancel := context.WithTimeout(b.Context(), 100*time.Millisecond)
 		defer cancel()
 		assert.Equal(b, 100*time.Millisecond, took(func() {
-			_, err := b.Once(ctx, name, time.Hour, nothing)
+			_, err := b.Once(ctx, name, time.Hour, noop)
 			assert.ErrorIs(b, err, context.DeadlineExceeded)
 			assertReason(b, err, quorum.ErrNoQuorum)
 		}))
@@ -144,7 +144,7 @@ func TestOnceGivesBack(t *testing.T) {
 		})
 		synctest.Wait()
 		assert.Equal(b, 3, b.count(""))
-		ran, err = b.Once(b.Context(), name, time.Hour, nothing)
+		ran, err = b.Once(b.Context(), name, time.Hour, noop)
 		assert.True(b, ran)
 		assert.NoError(b, err)
 		synctest.Wait()
@@ -161,13 +161,13 @@ func TestOnceKnowsItsOwnAttempts(t *testing.T) {
 			m.DelayReplies(2*timeout, 1)
 			time.AfterFunc(time.Millisecond, func() { m.DropRequests(quorumtest.Always) })
 		}
-		_, err := b.Once(b.Context(), name, ttl, nothing)
+		_, err := b.Once(b.Context(), name, ttl, noop)
 		assertReason(b, err, quorum.ErrNoQuorum)
 		require.Equal(b, 0, b.count(""), "granted: or this tests nothing")
 		for _, m := range b.Masters() {
 			m.Heal()
 		}
-		ran, err := b.Once(b.Context(), name, ttl, nothing)
+		ran, err := b.Once(b.Context(), name, ttl, noop)
 		require.NoError(b, err)
 		assert.True(b, ran)
 	})
@@ -182,13 +182,13 @@ func TestOnceKnowsAnAttemptThatItsContextEnded(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(b.Context(), 50*time.Millisecond)
 		defer cancel()
-		_, err := b.Once(ctx, name, ttl, nothing)
+		_, err := b.Once(ctx, name, ttl, noop)
 		assert.ErrorIs(b, err, context.DeadlineExceeded)
 		require.Equal(b, 0, b.count(""), "granted: or this tests nothing")
-		ran, err := b.Once(b.Context(), name, ttl, nothing)
+		ran, err := b.Once(b.Context(), name, ttl, noop)
 		require.NoError(b, err)
 		assert.True(b, ran)
-		ran, err = b.Once(b.Context(), name, ttl, nothing)
+		ran, err = b.Once(b.Context(), name, ttl, noop)
 		require.NoError(b, err)
 		assert.False(b, ran, "what it has is no failed attempt")
 	})
@@ -220,7 +220,7 @@ func TestOnceLooksAgainAtAYoungToken(t *testing.T) {
 				})
 				var ran bool
 				var err error
-				assert.LessOrEqual(b, took(func() { ran, err = b.Once(b.Context(), name, ttl, nothing) }), tt.took)
+				assert.LessOrEqual(b, took(func() { ran, err = b.Once(b.Context(), name, ttl, noop) }), tt.took)
 				require.NoError(b, err)
 				assert.Equal(b, tt.ran, ran)
 				time.Sleep(tt.rolledBack)
@@ -235,7 +235,7 @@ func TestOnceIsNotSureBeforeItsContextEnds(t *testing.T) {
 		b.occupyFor(3, ttl)
 		ctx, cancel := context.WithTimeout(b.Context(), timeout/2)
 		defer cancel()
-		ran, err := b.Once(ctx, name, ttl, nothing)
+		ran, err := b.Once(ctx, name, ttl, noop)
 		assert.False(b, ran)
 		assertReason(b, err, quorum.ErrTaken)
 		assert.ErrorIs(b, err, context.DeadlineExceeded)
@@ -289,12 +289,12 @@ func TestOnceKnowsATokenThatItCannotReleaseYet(t *testing.T) {
 		defer func() { assert.NoError(b, m.Close()) }()
 		hook.mute.Store(true)
 		hook.deaf.Store(true)
-		_, err = m.Once(b.Context(), name, time.Hour, nothing)
+		_, err = m.Once(b.Context(), name, time.Hour, noop)
 		assertReason(b, err, quorum.ErrNoQuorum)
 		require.Zero(b, b.count(""), "granted: or this tests nothing")
 		hook.deaf.Store(false)
 		time.AfterFunc(3*timeout, func() { hook.mute.Store(false) })
-		ran, err := m.Once(b.Context(), name, time.Hour, nothing)
+		ran, err := m.Once(b.Context(), name, time.Hour, noop)
 		require.NoError(b, err)
 		assert.True(b, ran)
 	})

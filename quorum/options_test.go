@@ -22,8 +22,8 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// untouched checks that no command has reached a master.
-func (b *bench) untouched() {
+// assertNoCommands checks that no command has reached a master.
+func (b *bench) assertNoCommands() {
 	b.Helper()
 	synctest.Wait()
 	for i, m := range b.Masters() {
@@ -58,7 +58,7 @@ func TestBadOptionsAreErrors(t *testing.T) {
 				assert.Nil(b, m)
 				require.EqualError(b, same, err.Error())
 				assertReason(b, err, nil)
-				b.untouched()
+				b.assertNoCommands()
 			})
 		})
 	}
@@ -144,7 +144,7 @@ func TestBadNamesAreErrors(t *testing.T) {
 					assert.True(b, strings.HasPrefix(err.Error(), "quorum: "), "%s: %v", what, err)
 					assertReason(b, err, nil)
 				}
-				b.untouched()
+				b.assertNoCommands()
 			})
 		})
 	}
@@ -167,7 +167,7 @@ func TestBadTTLsAreErrors(t *testing.T) {
 					require.ErrorContains(b, err, `quorum: acquire "`+name+`": `+text, call)
 					assertReason(b, err, nil)
 				}
-				b.untouched()
+				b.assertNoCommands()
 
 				l := b.acquire()
 				synctest.Wait()
@@ -340,7 +340,7 @@ func TestSourceOfTokensThatFails(t *testing.T) {
 					assert.True(b, strings.HasPrefix(err.Error(), "quorum: "), "%v", err)
 					assertReason(b, err, nil)
 				}
-				b.untouched()
+				b.assertNoCommands()
 			})
 		})
 	}

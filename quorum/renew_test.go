@@ -16,7 +16,7 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-func (b *bench) renewed(maxHold time.Duration) *quorum.Lock {
+func (b *bench) acquireRenewed(maxHold time.Duration) *quorum.Lock {
 	b.Helper()
 	l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(maxHold))
 	require.NoError(b, err)
@@ -26,7 +26,7 @@ func (b *bench) renewed(maxHold time.Duration) *quorum.Lock {
 
 func TestAutoRenewKeepsTheLock(t *testing.T) {
 	bubble(t, 5, func(b *bench) {
-		l := b.renewed(0)
+		l := b.acquireRenewed(0)
 		for range 600 {
 			time.Sleep(time.Second)
 			require.Greater(b, l.Validity(), ttl/2)
@@ -45,7 +45,7 @@ func TestAutoRenewKeepsTheLock(t *testing.T) {
 // TestAutoRenewIsAboutAThirdOfTheTTL: neither a flood nor a gamble.
 func TestAutoRenewIsAboutAThirdOfTheTTL(t *testing.T) {
 	bubble(t, 3, func(b *bench) {
-		l := b.renewed(0)
+		l := b.acquireRenewed(0)
 		b.warm(b.Manager)
 		before := b.Master(0).Commands()
 		time.Sleep(100 * ttl)
@@ -60,7 +60,7 @@ func TestAutoRenewIsAboutAThirdOfTheTTL(t *testing.T) {
 // itself it ends nothing.
 func TestFailedRenewalIsRetriedWithinTheWindow(t *testing.T) {
 	bubble(t, 5, func(b *bench) {
-		l := b.renewed(0)
+		l := b.acquireRenewed(0)
 		lost := l.Lost()
 		time.Sleep(time.Second)
 		b.hang(3)
@@ -89,7 +89,7 @@ func TestLossIsSignalledBeforeTheKeysExpire(t *testing.T) {
 	} {
 		t.Run(how, func(t *testing.T) {
 			bubble(t, 5, func(b *bench) {
-				l := b.renewed(0)
+				l := b.acquireRenewed(0)
 				time.Sleep(5*ttl + 123*time.Millisecond)
 				for _, m := range b.Masters() {
 					fail(m)
@@ -110,7 +110,7 @@ func TestLossIsSignalledBeforeTheKeysExpire(t *testing.T) {
 
 func TestMajorityThatDeniesEndsTheLock(t *testing.T) {
 	bubble(t, 5, func(b *bench) {
-		l := b.renewed(0)
+		l := b.acquireRenewed(0)
 		time.Sleep(time.Second)
 		b.occupy(3)
 		assert.LessOrEqual(b, took(func() { <-l.Lost() }), ttl/3)
@@ -128,7 +128,7 @@ func TestMajorityThatDeniesEndsTheLock(t *testing.T) {
 
 func TestHoldLimit(t *testing.T) {
 	bubble(t, 3, func(b *bench) {
-		l := b.renewed(25 * time.Second)
+		l := b.acquireRenewed(25 * time.Second)
 		assert.LessOrEqual(b, l.Validity(), 25*time.Second)
 		time.Sleep(20 * time.Second)
 		assert.Equal(b, 5*time.Second, l.Validity(), "what is left is up to the bound")
@@ -149,7 +149,7 @@ func TestHoldLimit(t *testing.T) {
 // TestHoldLimitBindsExtendToo: the bound is on the hold, not on who extends.
 func TestHoldLimitBindsExtendToo(t *testing.T) {
 	bubble(t, 3, func(b *bench) {
-		l := b.renewed(5 * time.Second)
+		l := b.acquireRenewed(5 * time.Second)
 		require.NoError(b, l.Extend(b.Context(), time.Hour))
 		assert.Equal(b, 5*time.Second, took(func() { <-l.Lost() }))
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
@@ -160,7 +160,7 @@ func TestHoldLimitBindsExtendToo(t *testing.T) {
 // confirmed it, for as long as the others have it.
 func TestRepair(t *testing.T) {
 	for how, extend := range map[string]func(b *bench) *quorum.Lock{
-		"renewed":  func(b *bench) *quorum.Lock { return b.renewed(0) },
+		"renewed":  func(b *bench) *quorum.Lock { return b.acquireRenewed(0) },
 		"extended": (*bench).acquire,
 	} {
 		t.Run(how, func(t *testing.T) {
@@ -213,7 +213,7 @@ func TestRollingRestartKeepsTheLock(t *testing.T) {
 	for _, n := range []int{3, 4, 5} {
 		t.Run(fmt.Sprintf("masters=%d", n), func(t *testing.T) {
 			bubble(t, n, func(b *bench) {
-				l := b.renewed(0)
+				l := b.acquireRenewed(0)
 				others, err := quorum.New(b.Clients(), &quorum.Options{Clock: b.clock})
 				require.NoError(b, err)
 				defer others.Close()
@@ -346,7 +346,7 @@ func TestSlowRenewalsGoOn(t *testing.T) {
 func TestHungRepairDoesNotStopRenewal(t *testing.T) {
 	bubble(t, 3, func(b *bench) {
 		b.warm(b.Manager)
-		l := b.renewed(0)
+		l := b.acquireRenewed(0)
 		synctest.Wait()
 		b.Master(0).FlushAll()
 		b.Master(0).Full()
@@ -365,7 +365,7 @@ func TestHungRepairDoesNotStopRenewal(t *testing.T) {
 func TestMachineSleepEndsRenewedLocks(t *testing.T) {
 	fake := &fakeclock.Clock{}
 	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
-		l := b.renewed(0)
+		l := b.acquireRenewed(0)
 		lost := l.Lost()
 		fake.Advance(ttl)
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
@@ -385,8 +385,8 @@ func TestHoldLimitIsNotShorterThanTimersAre(t *testing.T) {
 			assert.Nil(b, m)
 			require.EqualError(b, err, fmt.Sprintf("quorum: options: MaxHold %v is under 1ms", tooShort))
 		}
-		b.untouched()
-		l := b.renewed(time.Millisecond)
+		b.assertNoCommands()
+		l := b.acquireRenewed(time.Millisecond)
 		assert.Equal(b, time.Millisecond, l.Validity())
 	})
 }

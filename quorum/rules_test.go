@@ -58,7 +58,7 @@ func TestExtensionCountsFromBeforeTheSend(t *testing.T) {
 func TestRenewalCountsFromBeforeTheSend(t *testing.T) {
 	bubble(t, 3, func(b *bench) {
 		b.warm(b.Manager)
-		l := b.renewed(0)
+		l := b.acquireRenewed(0)
 		b.delayReplies(300*time.Millisecond, quorumtest.Always)
 		time.Sleep(time.Second) // what is left of the first window is less now
 		longest := time.Duration(0)
@@ -169,7 +169,7 @@ func TestLostClosesAfterASleepThoughNobodyAsks(t *testing.T) {
 // TestHoldEndsAtItsLimit: renewals go on until then, and no longer.
 func TestHoldEndsAtItsLimit(t *testing.T) {
 	bubble(t, 3, func(b *bench) {
-		l := b.renewed(25 * time.Second)
+		l := b.acquireRenewed(25 * time.Second)
 		time.Sleep(25*time.Second - time.Nanosecond)
 		assert.Greater(b, l.Validity(), time.Duration(0))
 		time.Sleep(time.Nanosecond)
@@ -208,7 +208,7 @@ func TestOnceRecognisesATokenOfItsOwn(t *testing.T) {
 			}
 		})
 		executed := b.Master(0).Commands()
-		ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+		ran, err := b.Once(b.Context(), name, time.Hour, noop)
 		require.NoError(b, err)
 		assert.True(b, ran, "no other replica has the period")
 		synctest.Wait()
