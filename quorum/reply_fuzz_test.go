@@ -327,8 +327,9 @@ func FuzzVotes(f *testing.F) {
 }
 
 func (f *fuzzed) fuzzVote() {
+	var commands atomic.Int32
 	f.during(func(_, token string) reply {
-		if token == "" { // the second round, which stores the fence
+		if commands.Add(1) == 2 { // the second round, which stores the fence
 			return reply{value: int64(1)}
 		}
 		return f.odd(token)

@@ -79,7 +79,7 @@ var doubts = []mutant{
 		name:  "permit-of-another-master",
 		rule:  "Bootstrap's permit is of one master, and not of the replica that took its place",
 		edits: []edit{sub("bootstrap-permit", ` and string\.find.* then`, " then")},
-		pkg:   quorumPkg, tests: []string{"TestPermitIsOfOneMaster"},
+		pkg:   quorumPkg, tests: []string{"TestPermitIsInvalidOnReplica"},
 	},
 	{
 		name:  "usurpers-that-answer-late",
@@ -98,7 +98,7 @@ var doubts = []mutant{
 		name:  "young-tokens-are-believed",
 		rule:  "a token younger than an attempt's timeout may belong to an attempt that fails",
 		edits: []edit{sub("youth", `min\((.*), .*\)`, "min($1, 0)")},
-		pkg:   quorumPkg, tests: []string{"TestOnceLooksAgainAtAYoungToken", "TestOnceIsNotSureBeforeItsContextEnds"},
+		pkg:   quorumPkg, tests: []string{"TestOnceRechecksYoungToken", "TestOnceReturnsErrTakenIfContextEndsBeforeRecheck"},
 	},
 	{
 		name:  "plain-attempts-hand-on",
@@ -156,7 +156,7 @@ var doubts = []mutant{
 		name:  "a-forbidden-name-forbids-others",
 		rule:  "what one name is forbidden says nothing of other names",
 		edits: []edit{after("no-aux-keys", "\tif len(k.uses) > 0 {\n\t\treturn true\n\t}")},
-		pkg:   quorumPkg, tests: []string{"TestAForbiddenNameChangesNothingForOthers"},
+		pkg:   quorumPkg, tests: []string{"TestForbiddenKeysDoNotAffectOtherLocks"},
 		minor: true,
 	},
 }

@@ -44,7 +44,7 @@ var releases = []mutant{
 		name:  "absent-is-final",
 		rule:  "absent is not final while an earlier write's outcome is unknown",
 		edits: []edit{sub("doubtful-release", `return [^}]*`, "return false ")},
-		pkg:   quorumPkg, tests: []string{"TestReleaseThatFindsNothingIsRepeated", "TestLateRepairIsUndone"},
+		pkg:   quorumPkg, tests: []string{"TestReleaseThatFindsNothingIsRepeated", "TestLateRepairIsReleasedAgain"},
 	},
 	{
 		name:  "no-debts",
@@ -66,7 +66,7 @@ var releases = []mutant{
 		name:  "debts-of-the-first-ttl",
 		rule:  "releases are retried until the key would have expired, extensions included",
 		edits: []edit{cut("extend-asked")},
-		pkg:   quorumPkg, tests: []string{"TestDebtsOfAnExtendedLockOutliveItsFirstTTL"},
+		pkg:   quorumPkg, tests: []string{"TestPendingReleaseOutlivesFirstTTLOfExtendedLock"},
 		minor: true,
 	},
 	{
@@ -123,19 +123,19 @@ var releases = []mutant{
 		name:  "release-keeps-the-window",
 		rule:  "a release closes the window first, whatever comes of it",
 		edits: []edit{cut("release-ends")},
-		pkg:   quorumPkg, tests: []string{"TestReleaseGoesOnWhenItsContextEnds"},
+		pkg:   quorumPkg, tests: []string{"TestReleaseContinuesAfterContextEnds"},
 	},
 	{
 		name:  "late-release-succeeds",
 		rule:  "a release after the window returns ErrLost",
 		edits: []edit{sub("release-over", `(\w+)\.over\(\w+\)`, "$1.ended")},
-		pkg:   quorumPkg, tests: []string{"TestReleaseAfterTheWindow", "TestMachineSleep"},
+		pkg:   quorumPkg, tests: []string{"TestReleaseAfterWindowReturnsErrLost", "TestLockExpiresDuringMachineSleep"},
 	},
 	{
 		name:  "release-on-the-callers-context",
 		rule:  "a release does not depend on the caller's context, which may have ended",
 		edits: []edit{cut("release-context")},
-		pkg:   quorumPkg, tests: []string{"TestReleaseOnAnEndedContextWaits"},
+		pkg:   quorumPkg, tests: []string{"TestReleaseWithEndedContextWaitsForMasters"},
 	},
 	{
 		name:  "repeated-release-fails",
@@ -151,7 +151,7 @@ var releases = []mutant{
 			before("lock-renewal", "\ta.expiry.look(&l.watched, until)"),
 			after("expiry-close", "\t\tif l, ok := w.item.(*Lock); ok {\n\t\t\tl.letGo(errManagerClosed, x.clock.Now())\n\t\t}"),
 		},
-		pkg: quorumPkg, tests: []string{"TestCloseEndsLocksAndCalls", "TestOnceKeepsThePeriodWhateverFnDoes"},
+		pkg: quorumPkg, tests: []string{"TestCloseEndsLocksAndCalls", "TestOnceKeepsPeriodThoughFnFails"},
 	},
 	{
 		name: "won-while-closing",
@@ -167,7 +167,7 @@ var releases = []mutant{
 		name:  "close-does-not-signal",
 		rule:  "Close signals every holder",
 		edits: []edit{cut("close-signals")},
-		pkg:   quorumPkg, tests: []string{"TestCloseEndsLocksAndCalls", "TestCloseLetsDoRelease"},
+		pkg:   quorumPkg, tests: []string{"TestCloseEndsLocksAndCalls", "TestCloseWaitsForDoToRelease"},
 		minor: true,
 	},
 	{

@@ -7,13 +7,13 @@ var scripts = []mutant{
 		name:  "lua-release-without-comparing",
 		rule:  "compare before delete",
 		edits: []edit{sub("release-compares", `^elseif .* then`, "elseif false then")},
-		pkg:   quorumPkg, tests: []string{"TestReleaseComparesTheToken", "TestReleaseAfterTheWindow"},
+		pkg:   quorumPkg, tests: []string{"TestReleaseRemovesOnlyItsToken", "TestReleaseAfterWindowReturnsErrLost"},
 	},
 	{
 		name:  "lua-extend-without-comparing",
 		rule:  "compare before extend",
 		edits: []edit{sub("extend-compares", `^if .* then`, "if false then")},
-		pkg:   quorumPkg, tests: []string{"TestExtendLearnsOfTheLoss"},
+		pkg:   quorumPkg, tests: []string{"TestExtendReportsLossOnlyIfMajorityDenies"},
 	},
 	{
 		name:  "lua-extend-shortens",
@@ -25,14 +25,14 @@ var scripts = []mutant{
 		name:  "lua-endless-key",
 		rule:  "extending gives a key without an expiry the TTL",
 		edits: []edit{sub("extend-lengthens", `^elseif (.*) < (.*) then`, "elseif $1 >= 0 and $1 < $2 then")},
-		pkg:   quorumPkg, tests: []string{"TestExtendGivesAnEndlessKeyAnEnd"},
+		pkg:   quorumPkg, tests: []string{"TestExtendSetsExpiryOfPersistentKey"},
 		minor: true,
 	},
 	{
 		name:  "lua-extend-recreates",
 		rule:  "an extension gives nobody a vacant key: the lock may be lost by then",
 		edits: []edit{sub("extend-repairs", `^elseif .* then`, "elseif false then")},
-		pkg:   quorumPkg, tests: []string{"TestExtendLearnsOfTheLoss"},
+		pkg:   quorumPkg, tests: []string{"TestExtendReportsLossOnlyIfMajorityDenies"},
 		minor: true,
 	},
 	{
@@ -42,7 +42,7 @@ var scripts = []mutant{
 			sub("extend-compares", `^if (.*) then`, "if $1 and ARGV[3] ~= '1' then"),
 			sub("extend-vacant", `^if (.*) then`, "if $1 or ARGV[3] == '1' then"),
 		},
-		pkg: quorumPkg, tests: []string{"TestRepair"},
+		pkg: quorumPkg, tests: []string{"TestForgottenLockIsRepaired"},
 	},
 	{
 		name: "lua-acquire-replaces",
@@ -51,7 +51,7 @@ var scripts = []mutant{
 			sub("acquire-compares", `^if .* then`, "if false then"),
 			sub("acquire-vacant", `^if .* then`, "if true then"),
 		},
-		pkg: quorumPkg, tests: []string{"TestOldServersReplaceNothing"},
+		pkg: quorumPkg, tests: []string{"TestAcquireOnOldServersKeepsOtherTokens"},
 	},
 	{
 		name:  "already-mine-is-taken",
@@ -63,7 +63,7 @@ var scripts = []mutant{
 		name:  "forgotten-script-is-final",
 		rule:  "a script that a master has forgotten is sent again",
 		edits: []edit{cut("rephrase-noscript")},
-		pkg:   quorumPkg, tests: []string{"TestReleaseFreesEveryMaster", "TestExtendMovesTheWindow"},
+		pkg:   quorumPkg, tests: []string{"TestReleaseRemovesKeyFromEveryMaster", "TestExtendMovesWindow"},
 	},
 	{
 		name:  "old-servers-unrecognised",
@@ -113,13 +113,13 @@ var scripts = []mutant{
 		name:  "endless-retries",
 		rule:  "what a URL sets is bounded: a master that is down must not keep a core busy",
 		edits: []edit{sub("url-retries", `> (\w+) \{`, "< -$1 {")},
-		pkg:   quorumPkg, tests: []string{"TestOpenBoundsWhatAURLSets"},
+		pkg:   quorumPkg, tests: []string{"TestOpenRejectsSettingsOutOfRange"},
 	},
 	{
 		name:  "not-even-one-try",
 		rule:  "a client of Open's sends each request at least once",
 		edits: []edit{cut("dial-one-try")},
-		pkg:   quorumPkg, tests: []string{"TestOpenedClientsTryAtLeastOnce"},
+		pkg:   quorumPkg, tests: []string{"TestOpenedClientsSendPipelinesWithoutRetries"},
 		minor: true,
 	},
 	{

@@ -134,14 +134,14 @@ var waiting = []mutant{
 		name:  "who-may-not-publish",
 		rule:  "a release never fails for lack of channel rights",
 		edits: []edit{sub("release-publishes", `pcall`, "call")},
-		pkg:   quorumPkg, tests: []string{"TestWaitingAcrossRights"},
+		pkg:   quorumPkg, tests: []string{"TestWaitersAreServedDespiteMissingRights"},
 		minor: true,
 	},
 	{
 		name:  "no-bare-release",
 		rule:  "a client without rights to the auxiliary keys can release",
 		edits: []edit{sub("key-only", `return .* \|\| `, "return ")},
-		pkg:   quorumPkg, tests: []string{"TestWaitingAcrossRights"},
+		pkg:   quorumPkg, tests: []string{"TestWaitersAreServedDespiteMissingRights"},
 		minor: true,
 	},
 }
