@@ -19,17 +19,17 @@ import (
 
 func TestAcquireStoresTheTokenOnEveryMaster(t *testing.T) {
 	for n := 1; n <= 9; n++ {
-		bubble(t, n, func(b *bench) {
+		bubble(t, n, func(b *testbed) {
 			l := b.acquire()
 			synctest.Wait()
-			assert.Equal(b, n, b.count(l.Token()))
+			assert.Equal(b, n, b.mastersStoring(l.Token()))
 			for _, m := range b.Masters() {
 				assert.Equal(b, ttl, m.TTL(name))
 			}
 			assert.Equal(b, name, l.Name())
 			assert.Zero(b, l.Fence())
 			assert.Equal(b, window, l.Validity(), "ttl − drift; no time has passed")
-			assert.False(b, closed(l))
+			assert.False(b, isLost(l))
 		})
 	}
 }
@@ -40,18 +40,18 @@ func TestAttemptNeedsMajority(t *testing.T) {
 	for n := 1; n <= 9; n++ {
 		for taken := 0; taken <= n; taken++ {
 			t.Run(fmt.Sprintf("masters=%d/taken=%d", n, taken), func(t *testing.T) {
-				bubble(t, n, func(b *bench) {
+				bubble(t, n, func(b *testbed) {
 					b.occupy(taken)
 					l, err := b.TryAcquire(b.Context(), name, ttl)
 					synctest.Wait()
 					if n-taken >= n/2+1 {
 						require.NoError(b, err)
-						assert.Equal(b, n-taken, b.count(l.Token()))
+						assert.Equal(b, n-taken, b.mastersStoring(l.Token()))
 						return
 					}
 					assertReason(b, err, quorum.ErrTaken)
-					assert.Equal(b, n-taken, b.count(""), "grants are rolled back")
-					failure := attemptError(b, err)
+					assert.Equal(b, n-taken, b.vacantMasters(), "grants are rolled back")
+					failure := requireAttemptError(b, err)
 					assert.Equal(b, n/2+1, failure.Quorum)
 					assert.GreaterOrEqual(b, failure.Count(quorum.Taken), n-(n/2+1)+1)
 				})
@@ -67,7 +67,7 @@ func TestErrTakenOnlyIfEnoughMastersAreTaken(t *testing.T) {
 		for taken := 0; taken <= n; taken++ {
 			for down := 0; down <= n-taken; down++ {
 				t.Run(fmt.Sprintf("masters=%d/taken=%d/down=%d", n, taken, down), func(t *testing.T) {
-					bubble(t, n, func(b *bench) {
+					bubble(t, n, func(b *testbed) {
 						b.occupy(taken)
 						for _, m := range b.Masters()[taken : taken+down] {
 							m.Stop()
@@ -91,7 +91,7 @@ func TestErrTakenOnlyIfEnoughMastersAreTaken(t *testing.T) {
 // A refused connection fails at once, while answers take time. Only the answers tell the attempt
 // that the lock is taken, so it must wait for them.
 func TestErrTakenAlthoughMasterFailsFirst(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		b.occupy(4)
 		for _, m := range b.Masters()[:4] {
 			m.DelayReplies(3*time.Millisecond, quorumtest.Always)
@@ -105,7 +105,7 @@ func TestErrTakenAlthoughMasterFailsFirst(t *testing.T) {
 }
 
 func TestHungMinorityDelaysNoOperation(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		b.hang(2)
 		for range 3 {
 			assert.Zero(b, took(func() {
@@ -119,7 +119,7 @@ func TestHungMinorityDelaysNoOperation(t *testing.T) {
 
 // The attempt does not wait for the masters that hang.
 func TestAttemptFailsOnceMajorityIsImpossible(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		b.occupy(3)
 		b.Master(3).Hang()
 		b.Master(4).Hang()
@@ -128,7 +128,7 @@ func TestAttemptFailsOnceMajorityIsImpossible(t *testing.T) {
 			assertReason(b, err, quorum.ErrTaken)
 		}))
 	})
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		for _, m := range b.Masters()[:3] {
 			m.Stop()
 		}
@@ -142,7 +142,7 @@ func TestAttemptFailsOnceMajorityIsImpossible(t *testing.T) {
 }
 
 func TestHungMajorityCostsOneTimeout(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		b.hang(3)
 		assert.Equal(b, timeout, took(func() {
 			_, err := b.TryAcquire(b.Context(), name, ttl)
@@ -166,7 +166,7 @@ func TestHungMajorityCostsOneTimeout(t *testing.T) {
 // Validity = TTL − elapsed − drift, where elapsed is the time from before the first request to the
 // deciding answer.
 func TestValidityCountsFromBeforeFirstRequest(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		for i, m := range b.Masters() {
 			m.DelayReplies(time.Duration(i+1)*100*time.Millisecond, quorumtest.Always)
 		}
@@ -183,8 +183,8 @@ func TestValidityCountsFromBeforeFirstRequest(t *testing.T) {
 
 // The masters grant the lock too late for any validity to be left.
 func TestQuorumWithoutValidityIsFailure(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		const short = 100 * time.Millisecond
 		for _, m := range b.Masters() {
 			m.DelayReplies(99*time.Millisecond, 1) // 2 ms after the end of the window
@@ -194,28 +194,28 @@ func TestQuorumWithoutValidityIsFailure(t *testing.T) {
 		assertReason(b, err, quorum.ErrNoQuorum)
 		assert.Equal(b, 97*time.Millisecond, time.Since(start), "it does not wait past the window")
 		time.Sleep(10 * time.Millisecond)
-		assert.Equal(b, 3, b.count(""), "rolled back, not left to expire")
+		assert.Equal(b, 3, b.vacantMasters(), "rolled back, not left to expire")
 	})
 }
 
 // The masters execute the requests, but their replies are lost. Even so, the keys are removed long
 // before they expire.
 func TestRollbackReachesUnknownOutcomes(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		for _, m := range b.Masters()[:3] {
 			m.DropReplies(1)
 		}
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrNoQuorum)
-		assert.Equal(b, 3, attemptError(b, err).Count(quorum.Unknown))
+		assert.Equal(b, 3, requireAttemptError(b, err).Count(quorum.Unknown))
 		time.Sleep(timeout)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
 // Otherwise the keys of a caller that gave up would block others until they expire.
 func TestRollbackGoesOnAfterContextEnds(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		b.hang(3)
 		ctx, cancel := context.WithCancel(b.Context())
 		time.AfterFunc(50*time.Millisecond, cancel)
@@ -225,18 +225,18 @@ func TestRollbackGoesOnAfterContextEnds(t *testing.T) {
 			assertReason(b, err, quorum.ErrNoQuorum)
 		}))
 		synctest.Wait()
-		assert.Equal(b, 5, b.count(""), "the two masters that answered are free at once")
+		assert.Equal(b, 5, b.vacantMasters(), "the two masters that answered are free at once")
 		b.resume()
 		time.Sleep(2 * timeout)
-		assert.Equal(b, 5, b.count(""), "the others executed the acquire, and then the release")
+		assert.Equal(b, 5, b.vacantMasters(), "the others executed the acquire, and then the release")
 	})
 }
 
 // A suspended server reads its sockets in no particular order when it continues. So nothing is sent
 // after an acquire until its call has returned, and a release that finds nothing is repeated.
 func TestRollbackNeverOvertakesItsAcquire(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		late := b.Master(2)
 		executed := late.Commands()
 		late.DelayRequests(700*time.Millisecond, 1)
@@ -254,7 +254,7 @@ func TestRollbackNeverOvertakesItsAcquire(t *testing.T) {
 
 // The acquire arrives after its call has timed out, and after the release.
 func TestReleaseThatFindsNothingIsRepeated(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		late := b.Master(2)
 		late.DelayRequests(timeout+500*time.Millisecond, 1)
 		l := b.acquire()
@@ -270,7 +270,7 @@ func TestReleaseThatFindsNothingIsRepeated(t *testing.T) {
 
 // A master that resumes executes everything that was sent to it, on old connections and new ones.
 func TestNoKeyRemainsOnHungMaster(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.Master(2).Hang()
 		for i := range 20 {
 			l, err := b.TryAcquire(b.Context(), fmt.Sprintf("lock-%d", i), time.Minute)
@@ -290,13 +290,13 @@ func TestNoKeyRemainsOnHungMaster(t *testing.T) {
 func TestClientRetryIsNotARival(t *testing.T) {
 	for mode, legacy := range map[string]bool{"set": false, "script": true} {
 		t.Run(mode, func(t *testing.T) {
-			bubble(t, 3, func(b *bench) {
+			bubble(t, 3, func(b *testbed) {
 				for _, m := range b.Masters() {
 					m.LegacySet(legacy)
 				}
 				m := b.managerWithClients(quorum.Options{}, func(o *redis.Options) { o.MaxRetries = 1 })
 				defer m.Close()
-				b.warm(m)
+				b.warmUp(m)
 				for _, m := range b.Masters() {
 					m.CutReplies(1)
 				}
@@ -311,7 +311,7 @@ func TestClientRetryIsNotARival(t *testing.T) {
 
 // A late rollback of one attempt must not remove a grant of the next.
 func TestEachAttemptHasItsOwnToken(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(2)
 		seen := map[string]int{}
 		for range 20 {
@@ -334,7 +334,7 @@ func TestEachAttemptHasItsOwnToken(t *testing.T) {
 }
 
 func TestEndedContextSendsNothing(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		cause := errors.New("deploy")
 		ctx, cancel := context.WithCancelCause(b.Context())
 		cancel(cause)
@@ -344,7 +344,7 @@ func TestEndedContextSendsNothing(t *testing.T) {
 			assert.ErrorIs(b, err, context.Canceled)
 			assert.ErrorIs(b, err, cause)
 			assertReason(b, err, quorum.ErrNoQuorum)
-			assert.Equal(b, 3, attemptError(b, err).Count(quorum.Unsent))
+			assert.Equal(b, 3, requireAttemptError(b, err).Count(quorum.Unsent))
 		}
 		_, err := b.Inspect(ctx, name)
 		assert.ErrorIs(b, err, context.Canceled)
@@ -356,7 +356,7 @@ func TestEndedContextSendsNothing(t *testing.T) {
 }
 
 func TestAcquireWaitsForTheHolder(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		time.AfterFunc(3*time.Second, func() { assert.NoError(b, l.Release(context.Background())) })
 		start := time.Now()
@@ -371,7 +371,7 @@ func TestAcquireWaitsForTheHolder(t *testing.T) {
 
 // The error says both that ctx ended and why the last attempt failed.
 func TestAcquireErrorHasContextErrorAndReason(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		b.occupy(3)
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
@@ -381,7 +381,7 @@ func TestAcquireErrorHasContextErrorAndReason(t *testing.T) {
 			assertReason(b, err, quorum.ErrTaken)
 		}))
 	})
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		for _, m := range b.Masters() {
 			m.Stop()
 		}
@@ -395,7 +395,7 @@ func TestAcquireErrorHasContextErrorAndReason(t *testing.T) {
 
 // The last attempt was interrupted before it learned anything. The one before failed with ErrTaken.
 func TestInterruptedAttemptKeepsEarlierReason(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(2)
 		ctx, cancel := context.WithTimeout(b.Context(), 200*time.Millisecond)
 		defer cancel()
@@ -408,7 +408,7 @@ func TestInterruptedAttemptKeepsEarlierReason(t *testing.T) {
 
 // Several Managers contend for a lock, and no two of them hold it at the same time.
 func TestContendersExcludeEachOther(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		const contenders, rounds = 8, 5
 		holding, holds := 0, 0
 		done := make(chan struct{})
@@ -443,7 +443,7 @@ func TestContendersExcludeEachOther(t *testing.T) {
 
 func TestWindowUsesOptionsClockOnly(t *testing.T) {
 	fake := &fakeclock.Clock{}
-	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
+	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *testbed) {
 		l := b.acquire()
 		time.Sleep(time.Hour)
 		assert.Equal(b, window, l.Validity(), "the clock stood still")

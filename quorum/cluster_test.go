@@ -45,12 +45,12 @@ func TestClusterIsReloadedWhenNodeDoesNotAnswer(t *testing.T) {
 // Half of the slot's keys are on another node. The master refuses scripts with several keys, but
 // executes those with one.
 func TestReleaseSucceedsWhileSlotMoves(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
-		f := newFake(b.T, func(args []string) string {
+	bubble(t, 1, func(b *testbed) {
+		f := newFakeServer(b.T, func(args []string) string {
 			if strings.HasPrefix(strings.ToLower(args[0]), "eval") && args[2] != "1" {
 				return "-TRYAGAIN Multiple keys request during rehashing of slot\r\n"
 			}
-			return behaved(args)
+			return grantAll(args)
 		})
 		client := f.client("192.0.2.1:1", nil)
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})

@@ -13,10 +13,10 @@ import (
 // The panic names the mistake, and comes before any argument is checked and before anything is
 // sent.
 func TestNilContextPanicsBeforeAnythingElse(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		var none context.Context
 		l := b.acquire()
-		before := b.standing()
+		before := b.storedTokens()
 		calls := map[string]func(m *quorum.Manager, name string){
 			"TryAcquire": func(m *quorum.Manager, name string) { _, _ = m.TryAcquire(none, name, ttl) },
 			"Acquire":    func(m *quorum.Manager, name string) { _, _ = m.Acquire(none, name, ttl) },
@@ -30,7 +30,7 @@ func TestNilContextPanicsBeforeAnythingElse(t *testing.T) {
 		for method, call := range calls {
 			assert.PanicsWithValue(b, "quorum: nil context", func() { call(b.Manager, "") }, method)
 		}
-		assert.Equal(b, before, b.standing())
+		assert.Equal(b, before, b.storedTokens())
 		assert.Positive(b, l.Validity())
 		require.NoError(b, l.Release(b.Context()))
 		require.NoError(b, b.Manager.Close(), "no call counts as under way")

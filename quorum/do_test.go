@@ -17,24 +17,24 @@ import (
 var errJob = errors.New("job failed")
 
 func TestDoKeepsLockWhileFnRuns(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		err := b.Do(b.Context(), name, ttl, func(ctx context.Context, l *quorum.Lock) error {
 			for range 10 {
 				time.Sleep(ttl)
 				assert.NoError(b, ctx.Err())
-				assert.Equal(b, 5, b.count(l.Token()))
+				assert.Equal(b, 5, b.mastersStoring(l.Token()))
 			}
 			return errJob
 		})
 		assert.ErrorIs(b, err, errJob)
 		assert.NotErrorIs(b, err, quorum.ErrLost)
 		synctest.Wait()
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
 func TestConcurrentDoCallsRunOneAtATime(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		running, ran := 0, 0
 		done := make(chan error)
 		for range 10 {
@@ -58,7 +58,7 @@ func TestConcurrentDoCallsRunOneAtATime(t *testing.T) {
 
 // ending is a way to end the context that Do gives to fn.
 type ending struct {
-	end    func(b *bench, cancel context.CancelCauseFunc)
+	end    func(b *testbed, cancel context.CancelCauseFunc)
 	cause  error
 	lost   bool          // the lock is lost, too
 	within time.Duration // after end, the context ends within this time
@@ -68,26 +68,26 @@ type ending struct {
 func TestDoReportsWhyContextEnded(t *testing.T) {
 	caller := errors.New("deploy")
 	for how, tt := range map[string]ending{
-		"expired":    {func(b *bench, _ context.CancelCauseFunc) { b.hang(3) }, quorum.ErrExpired, true, window},
-		"taken over": {func(b *bench, _ context.CancelCauseFunc) { b.occupy(3) }, quorum.ErrDenied, true, ttl / 3},
-		"forgotten": {func(b *bench, _ context.CancelCauseFunc) {
+		"expired":    {func(b *testbed, _ context.CancelCauseFunc) { b.hang(3) }, quorum.ErrExpired, true, window},
+		"taken over": {func(b *testbed, _ context.CancelCauseFunc) { b.occupy(3) }, quorum.ErrDenied, true, ttl / 3},
+		"forgotten": {func(b *testbed, _ context.CancelCauseFunc) {
 			for _, m := range b.Masters()[:3] {
 				m.FlushAll()
 			}
 		}, quorum.ErrDenied, true, ttl / 3},
-		"manager closed":   {func(b *bench, _ context.CancelCauseFunc) { go func() { _ = b.Manager.Close() }() }, quorum.ErrClosed, true, 0},
-		"caller's context": {func(_ *bench, cancel context.CancelCauseFunc) { cancel(caller) }, caller, false, 0},
+		"manager closed":   {func(b *testbed, _ context.CancelCauseFunc) { go func() { _ = b.Manager.Close() }() }, quorum.ErrClosed, true, 0},
+		"caller's context": {func(_ *testbed, cancel context.CancelCauseFunc) { cancel(caller) }, caller, false, 0},
 	} {
 		t.Run(how, func(t *testing.T) {
 			for _, result := range []error{nil, errJob, context.Canceled} {
-				bubble(t, 5, func(b *bench) { doUntil(b, tt, result) })
+				bubble(t, 5, func(b *testbed) { doUntil(b, tt, result) })
 			}
 		})
 	}
 }
 
 // doUntil calls Do with an fn that waits for the end of its context and returns result.
-func doUntil(b *bench, tt ending, result error) {
+func doUntil(b *testbed, tt ending, result error) {
 	ctx, cancel := context.WithCancelCause(b.Context())
 	defer cancel(nil)
 	err := b.Do(ctx, name, ttl, func(ctx context.Context, l *quorum.Lock) error {
@@ -116,13 +116,13 @@ func doUntil(b *bench, tt ending, result error) {
 	}
 	b.resume()
 	time.Sleep(5 * time.Second)
-	assert.Zero(b, len(b.standing())-b.count("")-b.count("another"), "masters still store the lock's token")
+	assert.Zero(b, len(b.storedTokens())-b.vacantMasters()-b.mastersStoring("another"), "masters still store the lock's token")
 }
 
 // TestDoReturnsErrLostThoughFnSucceeds has fn return nil after the lock was lost. The caller must
 // learn that the work was not protected to its end.
 func TestDoReturnsErrLostThoughFnSucceeds(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		err := b.Do(b.Context(), name, ttl, func(context.Context, *quorum.Lock) error {
 			b.hang(2)
 			time.Sleep(2 * ttl)
@@ -138,7 +138,7 @@ func TestDoReturnsErrLostThoughFnSucceeds(t *testing.T) {
 // The context must know of the expiry before any timer fires.
 func TestDoContextSeesExpiryBeforeTimersFire(t *testing.T) {
 	fake := &fakeclock.Clock{}
-	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
+	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *testbed) {
 		for _, ask := range []func(context.Context) error{
 			context.Context.Err,
 			context.Cause,
@@ -162,17 +162,17 @@ func TestDoContextSeesExpiryBeforeTimersFire(t *testing.T) {
 }
 
 func TestDoReleasesWhenFnPanics(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		assert.PanicsWithValue(b, "oh no", func() {
 			_ = b.Do(b.Context(), name, ttl, func(context.Context, *quorum.Lock) error { panic("oh no") })
 		})
 		synctest.Wait()
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
 func TestDoReleasesAfterContextEnds(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		ctx, cancel := context.WithCancel(b.Context())
 		err := b.Do(ctx, name, ttl, func(context.Context, *quorum.Lock) error {
 			cancel()
@@ -180,12 +180,12 @@ func TestDoReleasesAfterContextEnds(t *testing.T) {
 		})
 		assert.NoError(b, err, "fn succeeded and the release was confirmed")
 		synctest.Wait()
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
 func TestDoAllowsReleaseInFn(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		assert.NoError(b, b.Do(b.Context(), name, ttl, func(ctx context.Context, l *quorum.Lock) error {
 			err := l.Release(ctx)
 			assert.Error(b, ctx.Err())
@@ -195,7 +195,7 @@ func TestDoAllowsReleaseInFn(t *testing.T) {
 }
 
 func TestDoDoesNotRunFnWithoutLock(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(2)
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
@@ -220,7 +220,7 @@ func TestDoDoesNotRunFnWithoutLock(t *testing.T) {
 // TestCloseWaitsForDoToRelease calls Close while fn runs. Close ends fn's context, waits for fn to
 // return, and then the lock is released.
 func TestCloseWaitsForDoToRelease(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		started, done := make(chan bool), make(chan error)
 		go func() {
 			done <- b.Do(context.Background(), name, ttl, func(ctx context.Context, _ *quorum.Lock) error {
@@ -235,13 +235,13 @@ func TestCloseWaitsForDoToRelease(t *testing.T) {
 		err := <-done
 		assert.ErrorIs(b, err, quorum.ErrClosed)
 		assert.ErrorIs(b, err, quorum.ErrLost)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
 // TestDoEndsFnAtMaxHold checks that both fn and the caller of Do learn the reason.
 func TestDoEndsFnAtMaxHold(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{MaxHold: 25 * time.Second}, func(b *bench) {
+	bubbleWith(t, 3, quorum.Options{MaxHold: 25 * time.Second}, func(b *testbed) {
 		start := time.Now()
 		err := b.Do(b.Context(), name, ttl, func(ctx context.Context, l *quorum.Lock) error {
 			<-ctx.Done()
@@ -253,6 +253,6 @@ func TestDoEndsFnAtMaxHold(t *testing.T) {
 		assertReason(b, err, quorum.ErrLost)
 		assert.ErrorIs(b, err, quorum.ErrHoldLimit)
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }

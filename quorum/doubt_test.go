@@ -16,20 +16,20 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// repeating returns a Manager whose clients repeat a request on another connection if it is not
-// answered within retryAfter. The first try may arrive after the second.
-func (b *bench) repeating() *quorum.Manager {
+// managerRetryingTimeouts returns a Manager whose clients repeat a request on another connection if
+// it is not answered within retryAfter. The first try may arrive after the second.
+func (b *testbed) managerRetryingTimeouts() *quorum.Manager {
 	b.Helper()
 	m := b.managerWithClients(quorum.Options{}, func(o *redis.Options) {
 		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = 1, -1, -1
 		o.ReadTimeout, o.ContextTimeoutEnabled = retryAfter, false
 	})
-	b.warm(m)
+	b.warmUp(m)
 	return m
 }
 
-// late delays the next request to each master, but not its repetition.
-func (b *bench) late(by time.Duration) {
+// delayNextRequests delays the next request to each master, but not its repetition.
+func (b *testbed) delayNextRequests(by time.Duration) {
 	for _, m := range b.Masters() {
 		m.DelayRequests(by, 1)
 	}
@@ -42,27 +42,27 @@ const firstTryDelay = 1500 * time.Millisecond
 // The second try was answered, and the release removed the key that it had stored. Then the first
 // try stores it again. That key must not stay for its whole TTL.
 func TestLateFirstTryOfAcquireIsReleased(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		m := b.repeating()
+	bubble(t, 3, func(b *testbed) {
+		m := b.managerRetryingTimeouts()
 		defer func() { assert.NoError(b, m.Close()) }()
-		b.late(firstTryDelay)
+		b.delayNextRequests(firstTryDelay)
 		l, err := m.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		synctest.Wait()
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
-		require.Equal(b, 3, b.count(""))
+		require.Equal(b, 3, b.vacantMasters())
 		time.Sleep(firstTryDelay + time.Millisecond)
-		require.Equal(b, 3, b.count(l.Token()), "it has arrived")
+		require.Equal(b, 3, b.mastersStoring(l.Token()), "it has arrived")
 		time.Sleep(2 * time.Second)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
 // A client may repeat the request of a repair too, and the first try may arrive after the release.
 func TestLateFirstTryOfRepairIsReleased(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		m := b.repeating()
+	bubble(t, 3, func(b *testbed) {
+		m := b.managerRetryingTimeouts()
 		defer func() { assert.NoError(b, m.Close()) }()
 		l, err := m.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
@@ -72,35 +72,35 @@ func TestLateFirstTryOfRepairIsReleased(t *testing.T) {
 		b.Master(0).DelayReplies(2*time.Millisecond, 1) // to the extend, which the repair follows
 		require.NoError(b, l.Extend(b.Context(), time.Hour))
 		time.Sleep(2 * retryAfter)
-		require.Equal(b, 3, b.count(l.Token()), "repaired by the second try")
+		require.Equal(b, 3, b.mastersStoring(l.Token()), "repaired by the second try")
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
-		require.Equal(b, 3, b.count(""))
+		require.Equal(b, 3, b.vacantMasters())
 		time.Sleep(firstTryDelay + time.Millisecond)
-		require.Equal(b, 1, b.count(l.Token()), "the first try has arrived")
+		require.Equal(b, 1, b.mastersStoring(l.Token()), "the first try has arrived")
 		time.Sleep(2 * time.Second)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
 // A waiter that gave up must not be queued again, because it would be granted the lock.
 func TestLateFirstTryOfQueueEntryIsRemoved(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		m := b.repeating()
+	bubble(t, 3, func(b *testbed) {
+		m := b.managerRetryingTimeouts()
 		defer func() { assert.NoError(b, m.Close()) }()
 		l := b.acquire()
 		ctx, cancel := context.WithTimeout(b.Context(), 600*time.Millisecond)
 		defer cancel()
-		results := make(chan served, 1)
-		b.wait(ctx, 0, m, results)
-		b.late(firstTryDelay) // delays the next renewal of its place
+		results := make(chan acquireResult, 1)
+		b.startWaiter(ctx, 0, m, results)
+		b.delayNextRequests(firstTryDelay) // delays the next renewal of its place
 		assertReason(b, (<-results).err, quorum.ErrTaken)
 		synctest.Wait()
-		require.Equal(b, []int{0, 0, 0}, b.waiting())
+		require.Equal(b, []int{0, 0, 0}, b.queueLengths())
 		time.Sleep(firstTryDelay + time.Millisecond)
-		require.Equal(b, []int{1, 1, 1}, b.waiting(), "it has arrived")
+		require.Equal(b, []int{1, 1, 1}, b.queueLengths(), "it has arrived")
 		time.Sleep(2 * time.Second)
-		assert.Equal(b, []int{0, 0, 0}, b.waiting())
+		assert.Equal(b, []int{0, 0, 0}, b.queueLengths())
 		require.NoError(b, l.Release(b.Context()))
 	})
 }
@@ -108,20 +108,20 @@ func TestLateFirstTryOfQueueEntryIsRemoved(t *testing.T) {
 // One master did not answer the acquire, and a repair stored the token there. The release removes
 // that key, and then the acquire arrives.
 func TestLateUnansweredAcquireIsReleased(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.Master(0).DelayRequests(5*timeout/2, 1)
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		time.Sleep(timeout) // the call times out
 		require.NoError(b, l.Extend(b.Context(), time.Hour))
 		synctest.Wait()
-		require.Equal(b, 3, b.count(l.Token()), "repaired")
+		require.Equal(b, 3, b.mastersStoring(l.Token()), "repaired")
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(3*timeout/2 + time.Millisecond)
-		require.Equal(b, 1, b.count(l.Token()), "it has arrived")
+		require.Equal(b, 1, b.mastersStoring(l.Token()), "it has arrived")
 		time.Sleep(2 * time.Second)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
@@ -130,18 +130,18 @@ func TestLateUnansweredAcquireIsReleased(t *testing.T) {
 func TestReleaseIsRepeatedWhileTCPMayRetransmit(t *testing.T) {
 	const rtoMax = 120 * time.Second
 	for by, gone := range map[time.Duration]bool{rtoMax: true, 2 * rtoMax: false} {
-		bubble(t, 3, func(b *bench) {
-			m := b.repeating()
+		bubble(t, 3, func(b *testbed) {
+			m := b.managerRetryingTimeouts()
 			defer func() { assert.NoError(b, m.Close()) }()
-			b.late(by)
+			b.delayNextRequests(by)
 			l, err := m.TryAcquire(b.Context(), name, time.Hour)
 			require.NoError(b, err)
 			require.NoError(b, l.Release(b.Context()))
 			time.Sleep(by + 70*time.Second)
 			if gone {
-				assert.Equal(b, 3, b.count(""), "%v late", by)
+				assert.Equal(b, 3, b.vacantMasters(), "%v late", by)
 			} else {
-				assert.Equal(b, 3, b.count(l.Token()), "%v late; otherwise the other case tests nothing", by)
+				assert.Equal(b, 3, b.mastersStoring(l.Token()), "%v late; otherwise the other case tests nothing", by)
 			}
 			assert.Zero(b, m.Stats().Masters[0].PendingReleases)
 		})
@@ -181,7 +181,7 @@ func callNext(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) erro
 // meanwhile. The other call is abandoned too, so that its own replies do not overwrite what those
 // commands say.
 func TestRepliesToAbandonedCallAreNoVotes(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+	bubble(t, 1, func(b *testbed) {
 		client := redis.NewClient(b.Master(0).Options())
 		defer func() { assert.NoError(b, client.Close()) }()
 		hook := &abandoningHook{processHook: callNext, patience: 10 * time.Millisecond}
@@ -189,7 +189,7 @@ func TestRepliesToAbandonedCallAreNoVotes(t *testing.T) {
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})
 		require.NoError(b, err)
 		defer func() { assert.NoError(b, m.Close()) }()
-		b.warm(m)
+		b.warmUp(m)
 		failures := make(chan map[string]error, 100)
 		try := func(names ...string) {
 			// The first attempt keeps the lane busy, so that the others share a pipeline.
@@ -228,8 +228,8 @@ func TestRepliesToAbandonedCallAreNoVotes(t *testing.T) {
 // does not.
 func TestReleaseReportsLossIfMajorityStoresAnotherToken(t *testing.T) {
 	for n, lost := range []bool{false, false, false, true, true, true} {
-		bubble(t, 5, func(b *bench) {
-			b.warm(b.Manager)
+		bubble(t, 5, func(b *testbed) {
+			b.warmUp(b.Manager)
 			l := b.acquire()
 			b.occupy(n)
 			b.Master(0).DelayReplies(time.Millisecond, 1)
@@ -243,15 +243,15 @@ func TestReleaseReportsLossIfMajorityStoresAnotherToken(t *testing.T) {
 			assertReason(b, err, quorum.ErrLost)
 			assert.ErrorIs(b, err, quorum.ErrDenied)
 			assertReason(b, again, quorum.ErrLost)
-			assert.Equal(b, n, b.count("another"))
+			assert.Equal(b, n, b.mastersStoring("another"))
 		})
 	}
 }
 
 // One of the three masters that store another token answers late.
 func TestReleaseWaitsForAnswersThatShowLoss(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 5, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		b.occupy(3)
 		b.Master(0).DelayReplies(100*time.Millisecond, 1)
@@ -262,7 +262,7 @@ func TestReleaseWaitsForAnswersThatShowLoss(t *testing.T) {
 // A hook sends each SET twice, but returns with the first answer. The second SET would store the
 // token after the release.
 func TestSettledRequestIsNotWrittenAgain(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+	bubble(t, 1, func(b *testbed) {
 		client := redis.NewClient(b.Master(0).Options())
 		defer func() { assert.NoError(b, client.Close()) }()
 		plain := b.Master(0).Client()
@@ -282,7 +282,7 @@ func TestSettledRequestIsNotWrittenAgain(t *testing.T) {
 		require.NoError(b, err)
 		require.NoError(b, l.Release(b.Context()))
 		assert.ErrorContains(b, <-tried, "settled before it was written")
-		assert.Equal(b, 1, b.count(""))
+		assert.Equal(b, 1, b.vacantMasters())
 	})
 }
 
@@ -290,25 +290,25 @@ func TestSettledRequestIsNotWrittenAgain(t *testing.T) {
 // sign of a loss. That is so if a client repeats the request, and if Release is called again after
 // too few answers.
 func TestRepeatedReleaseIsNoLoss(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		m := b.retrying(quorum.Options{})
+	bubble(t, 3, func(b *testbed) {
+		m := b.managerWithRetries(quorum.Options{})
 		defer func() { assert.NoError(b, m.Close()) }()
-		b.warm(m)
+		b.warmUp(m)
 		l, err := m.TryAcquire(b.Context(), name, ttl)
 		require.NoError(b, err)
 		synctest.Wait()
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, b.Manager, results)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
 		for _, master := range b.Masters() {
 			master.CutReplies(1)
 		}
 		require.NoError(b, l.Release(b.Context()))
 		b.releaseNext(results)
 	})
-	bubble(t, 3, func(b *bench) {
-		m := b.others(1, quorum.Options{})[0]
+	bubble(t, 3, func(b *testbed) {
+		m := b.otherManagers(1, quorum.Options{})[0]
 		defer func() { assert.NoError(b, m.Close()) }()
-		b.warm(b.Manager)
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		for _, master := range b.Masters() {
 			master.DropReplies(1)
@@ -323,23 +323,23 @@ func TestRepeatedReleaseIsNoLoss(t *testing.T) {
 
 // The masters that executed the extend would keep the lock for far longer than its window.
 func TestFailedExtendIsReleased(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
 		b.hang(2)
 		assertReason(b, l.Extend(b.Context(), time.Hour), quorum.ErrNoQuorum)
 		b.resume()
 		time.Sleep(time.Second)
-		assert.Equal(b, 3, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 		time.Sleep(ttl)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
 // The rollback of a failed attempt may arrive after the next attempt. Its token must not count as a
 // rival until then.
 func TestRetiredTokenDoesNotBlockNextAttempt(t *testing.T) {
-	bubble(t, 2, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 2, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.Master(0).Set(name, "another", time.Hour)
 		b.Master(1).DelayReplies(time.Millisecond, 1) // it grants the lock, but the attempt fails before
 		_, err := b.TryAcquire(b.Context(), name, ttl)
@@ -353,8 +353,8 @@ func TestRetiredTokenDoesNotBlockNextAttempt(t *testing.T) {
 
 // If the token of another client is in the way, it is useless to repeat the attempt.
 func TestAttemptIsRepeatedOnlyForRetiredTokens(t *testing.T) {
-	bubble(t, 2, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 2, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.occupy(2)
 		before := b.Master(0).Commands()
 		_, err := b.TryAcquire(b.Context(), name, ttl)

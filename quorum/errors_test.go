@@ -24,14 +24,14 @@ import (
 const oom = "OOM command not allowed when used memory > 'maxmemory'."
 
 func TestAttemptErrorListsEveryMaster(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(1)
 		b.Master(1).Full()
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		full := b.Master(1).Addr()
 		require.EqualError(b, err, `quorum: acquire "nightly-mail": no quorum `+
 			`(quorum 2 of 3 masters: 1 held; 1 taken; 1 refused; `+full+`: `+oom+`)`)
-		failure := attemptError(b, err)
+		failure := requireAttemptError(b, err)
 		assert.Equal(b, "acquire", failure.Op)
 		assert.Equal(b, name, failure.Name)
 		assert.Equal(b, 2, failure.Quorum)
@@ -47,8 +47,8 @@ func TestAttemptErrorListsEveryMaster(t *testing.T) {
 }
 
 func TestErrorTextOfEachOperation(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 1, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		_, err := b.TryAcquire(b.Context(), "a\"b\n", ttl)
 		require.NoError(b, err)
@@ -64,7 +64,7 @@ func TestErrorTextOfEachOperation(t *testing.T) {
 		err = l.Release(b.Context())
 		require.EqualError(b, err, `quorum: release "nightly-mail": no quorum`+tail)
 		require.EqualError(b, l.Extend(b.Context(), ttl), `quorum: extend "nightly-mail": lock lost: released`)
-		_, err = b.TryAcquire(ended(), name, ttl)
+		_, err = b.TryAcquire(endedContext(), name, ttl)
 		require.EqualError(b, err, `quorum: acquire "nightly-mail": no quorum: context canceled (quorum 1 of 1 masters: 1 unsent)`)
 	})
 }
@@ -79,8 +79,8 @@ func TestOutcomeString(t *testing.T) {
 }
 
 func TestErrorsMatchTheirSentinels(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrTaken)
@@ -114,14 +114,14 @@ func TestErrorsWrapRepliesOfMasters(t *testing.T) {
 		"NEWERROR that this client does not know":                      func(err error) bool { return redis.HasErrorPrefix(err, "NEWERROR") },
 	} {
 		t.Run(text, func(t *testing.T) {
-			bubble(t, 1, func(b *bench) {
+			bubble(t, 1, func(b *testbed) {
 				b.Master(0).Fail(text)
 				_, err := b.TryAcquire(b.Context(), name, ttl)
 				assertReason(b, err, quorum.ErrNoQuorum)
 				var reply redis.Error
 				require.ErrorAs(b, err, &reply)
 				assert.True(b, matches(err), "%v", err)
-				assert.True(b, matches(attemptError(b, err).Masters[0].Err), "%v", err)
+				assert.True(b, matches(requireAttemptError(b, err).Masters[0].Err), "%v", err)
 				assert.ErrorContains(b, err, text)
 			})
 		})
@@ -134,10 +134,10 @@ func TestErrorsWrapRefusedConnections(t *testing.T) {
 		_, err := m.TryAcquire(t.Context(), name, ttl)
 		assertReason(t, err, quorum.ErrNoQuorum)
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
-		require.ErrorIs(t, attemptError(t, err).Masters[0].Err, syscall.ECONNREFUSED)
+		require.ErrorIs(t, requireAttemptError(t, err).Masters[0].Err, syscall.ECONNREFUSED)
 	}
 	t.Run("New", func(t *testing.T) {
-		bubble(t, 1, func(b *bench) {
+		bubble(t, 1, func(b *testbed) {
 			b.Master(0).Stop()
 			check(b.T, b.Manager)
 		})
@@ -175,7 +175,7 @@ func TestMasterTimeoutsAreNotContextErrors(t *testing.T) {
 		"attempt": func(*redis.Options) {},
 	} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, 3, func(b *bench) {
+			bubble(t, 3, func(b *testbed) {
 				b.hang(3)
 				opts := b.Master(0).Options()
 				change(opts)
@@ -201,7 +201,7 @@ func TestMasterTimeoutsAreNotContextErrors(t *testing.T) {
 }
 
 func TestErrorsWrapSocketTimeouts(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+	bubble(t, 1, func(b *testbed) {
 		b.hang(1)
 		opts := b.Master(0).Options()
 		opts.ReadTimeout = 10 * time.Millisecond
@@ -255,7 +255,7 @@ func TestErrorsWrapContextErrorAndCause(t *testing.T) {
 	} {
 		for op := range operations(nil, nil) {
 			t.Run(what+"/"+op, func(t *testing.T) {
-				bubble(t, 3, func(b *bench) {
+				bubble(t, 3, func(b *testbed) {
 					l := b.acquire()
 					b.hang(2)
 					err := operations(b.Manager, l)[op](tt.ctx(tt.cause))
@@ -282,7 +282,7 @@ func repeatCommand(args []string) string {
 // TestErrorsHideToken has a master repeat the token in its errors, as Redis does with arguments of
 // commands that it does not know.
 func TestErrorsHideToken(t *testing.T) {
-	first, err := token.NewSource(seeded()).New()
+	first, err := token.NewSource(seededSource()).New()
 	require.NoError(t, err)
 	answers := map[string]func(args []string) string{
 		"the whole command": repeatCommand,
@@ -313,9 +313,9 @@ func TestErrorsHideToken(t *testing.T) {
 func checkErrorsHideToken(t *testing.T, token string, answer func(args []string) string) error {
 	t.Helper()
 	var repeats atomic.Bool
-	f := newFake(t, func(args []string) string {
-		if !repeats.Load() || setUp(args) {
-			return behaved(args)
+	f := newFakeServer(t, func(args []string) string {
+		if !repeats.Load() || isSetup(args) {
+			return grantAll(args)
 		}
 		return answer(args)
 	})
@@ -325,7 +325,7 @@ func checkErrorsHideToken(t *testing.T, token string, answer func(args []string)
 		assertHides(t, err, token)
 		assertHides(t, err, token[:20])
 	}
-	m, err := quorum.New([]redis.UniversalClient{client}, predictable())
+	m, err := quorum.New([]redis.UniversalClient{client}, predictableOptions())
 	require.NoError(t, err)
 	l, err := m.TryAcquire(t.Context(), name, ttl)
 	require.NoError(t, err)
@@ -335,7 +335,7 @@ func checkErrorsHideToken(t *testing.T, token string, answer func(args []string)
 	check(l.Extend(t.Context(), ttl))
 	check(l.Release(t.Context()))
 
-	same, err := quorum.New([]redis.UniversalClient{client}, predictable())
+	same, err := quorum.New([]redis.UniversalClient{client}, predictableOptions())
 	require.NoError(t, err)
 	_, err = same.TryAcquire(t.Context(), name, ttl)
 	check(err)
@@ -352,15 +352,15 @@ func TestErrorsHidePassword(t *testing.T) {
 			return "-ERR unknown command '" + args[0] + "', with args beginning with: '" + strings.Join(args[1:], "' '") + "\r\n"
 		},
 		"after connection setup": func(args []string) string {
-			if setUp(args) {
-				return behaved(args)
+			if isSetup(args) {
+				return grantAll(args)
 			}
 			return "-NOAUTH not with " + password + "\r\n"
 		},
 	}
 	for what, answer := range answers {
 		t.Run(what, func(t *testing.T) {
-			f := newFake(t, answer)
+			f := newFakeServer(t, answer)
 			addr := f.listen(t, "tcp")
 			secret := func(o *redis.Options) { o.Password, o.Username = password, "me" }
 			opened := open(t, quorum.Options{CloseTimeout: time.Millisecond}, "redis://me:"+password+"@"+addr)
@@ -387,8 +387,8 @@ func TestErrorsHidePassword(t *testing.T) {
 }
 
 func TestLocksAndInspectionsHideToken(t *testing.T) {
-	bubbleWith(t, 3, *predictable(), func(b *bench) {
-		first, err := token.NewSource(seeded()).New()
+	bubbleWith(t, 3, *predictableOptions(), func(b *testbed) {
+		first, err := token.NewSource(seededSource()).New()
 		require.NoError(b, err)
 		l := b.acquire()
 		require.Equal(b, first, l.Token(), "the first token of the seed")
@@ -410,7 +410,7 @@ func TestLocksAndInspectionsHideToken(t *testing.T) {
 // could answer. The error must not say that this master gave no answer, only that the attempt did
 // not wait for it.
 func TestErrorDoesNotBlameUnawaitedMasters(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(2)
 		b.hang(1)
 		b.Master(0).Resume()

@@ -14,7 +14,7 @@ import (
 )
 
 func TestExtendMovesWindow(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		lost := l.Lost()
 		time.Sleep(5 * time.Second)
@@ -25,17 +25,17 @@ func TestExtendMovesWindow(t *testing.T) {
 			assert.Equal(b, ttl, m.TTL(name))
 		}
 		time.Sleep(window - 1)
-		assert.False(b, closed(l))
+		assert.False(b, isLost(l))
 		assert.Equal(b, lost, l.Lost())
 		time.Sleep(time.Nanosecond)
-		assert.True(b, closed(l))
+		assert.True(b, isLost(l))
 	})
 }
 
 // TestExtendNeverShortens also loses the replies to a short extension. The masters have executed
 // it, while the holder still relies on its earlier, longer window.
 func TestExtendNeverShortens(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		require.NoError(b, l.Extend(b.Context(), 100*time.Millisecond))
 		assert.Equal(b, window, l.Validity(), "the longer window stays")
@@ -54,7 +54,7 @@ func TestExtendNeverShortens(t *testing.T) {
 }
 
 func TestExtendSetsExpiryOfPersistentKey(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+	bubble(t, 1, func(b *testbed) {
 		l := b.acquire()
 		b.Master(0).Set(name, l.Token(), 0)
 		require.NoError(b, l.Extend(b.Context(), ttl))
@@ -65,7 +65,7 @@ func TestExtendSetsExpiryOfPersistentKey(t *testing.T) {
 // TestExtendConfirmedAfterWindowIsLoss delays the confirmations until after the window. The masters
 // stored the token all along, but the holder did not know that in time.
 func TestExtendConfirmedAfterWindowIsLoss(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
 		time.Sleep(window - 100*time.Millisecond)
 		for _, m := range b.Masters() {
@@ -75,21 +75,21 @@ func TestExtendConfirmedAfterWindowIsLoss(t *testing.T) {
 			assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
 		}))
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
-		assert.True(b, closed(l))
+		assert.True(b, isLost(l))
 		time.Sleep(time.Second)
-		assert.Equal(b, 3, b.count(""), "the extended keys are released")
+		assert.Equal(b, 3, b.vacantMasters(), "the extended keys are released")
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0), "a lost lock stays lost")
 	})
 }
 
 func TestExtendWithoutQuorumKeepsWindow(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		b.hang(3)
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrNoQuorum)
 		assert.Equal(b, window-timeout, l.Validity())
-		assert.False(b, closed(l), "a failed extension alone does not end the lock")
+		assert.False(b, isLost(l), "a failed extension alone does not end the lock")
 		b.resume()
 		time.Sleep(timeout)
 		require.NoError(b, l.Extend(b.Context(), ttl))
@@ -108,7 +108,7 @@ func TestExtendReportsLossOnlyIfMajorityDenies(t *testing.T) {
 		// Two of four masters cannot confirm the lock, but no other client can hold it either.
 		{4, 2, 0, quorum.ErrNoQuorum}, {4, 3, 0, quorum.ErrLost}, {1, 1, 0, quorum.ErrLost},
 	} {
-		bubble(t, tt.n, func(b *bench) {
+		bubble(t, tt.n, func(b *testbed) {
 			l := b.acquire()
 			synctest.Wait()
 			for i, m := range b.Masters() {
@@ -121,24 +121,24 @@ func TestExtendReportsLossOnlyIfMajorityDenies(t *testing.T) {
 			}
 			err := l.Extend(b.Context(), ttl)
 			assertReason(b, err, tt.want)
-			assert.Equal(b, tt.want == quorum.ErrLost, closed(l), "%+v", tt) //nolint:errorlint // a table's sentinel
+			assert.Equal(b, tt.want == quorum.ErrLost, isLost(l), "%+v", tt) //nolint:errorlint // a table's sentinel
 			synctest.Wait()
-			assert.Equal(b, tt.stolen, b.count("another"), "another client's key is not touched")
+			assert.Equal(b, tt.stolen, b.mastersStoring("another"), "another client's key is not touched")
 			if tt.want == quorum.ErrLost { //nolint:errorlint // a table's sentinel
 				assert.LessOrEqual(b, l.Validity(), time.Duration(0))
-				assert.Equal(b, tt.n-tt.forgot-tt.stolen, b.count(l.Token()), "the remaining keys stay until the window would have closed")
+				assert.Equal(b, tt.n-tt.forgot-tt.stolen, b.mastersStoring(l.Token()), "the remaining keys stay until the window would have closed")
 				time.Sleep(window)
 				synctest.Wait()
-				assert.Zero(b, b.count(l.Token()), "then they are released")
+				assert.Zero(b, b.mastersStoring(l.Token()), "then they are released")
 			}
 		})
 	}
 }
 
 func TestExtendWithEndedContextKeepsLock(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		err := l.Extend(ended(), ttl)
+		err := l.Extend(endedContext(), ttl)
 		assertReason(b, err, quorum.ErrNoQuorum)
 		assert.ErrorIs(b, err, context.Canceled)
 		assert.Equal(b, window, l.Validity(), "the lock is still held")
@@ -146,7 +146,7 @@ func TestExtendWithEndedContextKeepsLock(t *testing.T) {
 }
 
 func TestLostClosesWithWindow(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
 		lost := l.Lost()
 		assert.Equal(b, window, took(func() { <-lost }))
@@ -164,7 +164,7 @@ func TestLostClosesWithWindow(t *testing.T) {
 // machine sleeps.
 func TestLockExpiresDuringMachineSleep(t *testing.T) {
 	fake := &fakeclock.Clock{}
-	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
+	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *testbed) {
 		l := b.acquire()
 		longer, err := b.TryAcquire(b.Context(), "longer", time.Hour)
 		require.NoError(b, err)
@@ -174,7 +174,7 @@ func TestLockExpiresDuringMachineSleep(t *testing.T) {
 		assert.Zero(b, l.Validity(), "Validity knows at once")
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
 		<-lost // closed by the first call that notices
-		assert.False(b, closed(longer))
+		assert.False(b, isLost(longer))
 
 		unwatched := b.acquireNamed("unwatched") // Lost was not called
 		fake.Advance(window)

@@ -26,9 +26,9 @@ const (
 	noHello  = "-ERR unknown command 'hello'\r\n"
 )
 
-// fake is a server that gives any reply a test wants. Embedded masters always reply correctly, so
-// they cannot stand in for a broken server.
-type fake struct {
+// fakeServer is a server that gives any reply a test wants. Embedded masters always reply
+// correctly, so they cannot stand in for a broken server.
+type fakeServer struct {
 	// answer returns the reply to a command, or "" for no reply.
 	answer func(args []string) string
 
@@ -39,19 +39,19 @@ type fake struct {
 	ended    chan struct{} // receives a value for each connection that ends
 }
 
-// newFake returns a fake that replies with answer, or with behaved if answer is nil.
-func newFake(t *testing.T, answer func(args []string) string) *fake {
+// newFakeServer returns a fakeServer that replies with answer, or with grantAll if answer is nil.
+func newFakeServer(t *testing.T, answer func(args []string) string) *fakeServer {
 	t.Helper()
 	if answer == nil {
-		answer = behaved
+		answer = grantAll
 	}
-	f := &fake{answer: answer, ended: make(chan struct{}, 1000)}
+	f := &fakeServer{answer: answer, ended: make(chan struct{}, 1000)}
 	t.Cleanup(f.close)
 	return f
 }
 
-// behaved replies like a master that grants, extends and releases everything.
-func behaved(args []string) string {
+// grantAll replies like a master that grants, extends and releases everything.
+func grantAll(args []string) string {
 	switch strings.ToLower(args[0]) {
 	case "hello":
 		return noHello
@@ -63,12 +63,12 @@ func behaved(args []string) string {
 	return okReply
 }
 
-// setUp reports whether clients send the command to set up a connection.
-func setUp(args []string) bool {
+// isSetup reports whether clients send the command to set up a connection.
+func isSetup(args []string) bool {
 	return slices.Contains([]string{"hello", "auth", "select", "client"}, strings.ToLower(args[0]))
 }
 
-func (f *fake) close() {
+func (f *fakeServer) close() {
 	f.mu.Lock()
 	for _, c := range f.conns {
 		_ = c.Close() // the client may have closed it already
@@ -77,15 +77,15 @@ func (f *fake) close() {
 	f.serving.Wait()
 }
 
-// dial is an Options.Dialer that connects to the fake without a socket.
-func (f *fake) dial(context.Context, string, string) (net.Conn, error) {
+// dial is an Options.Dialer that connects to the fakeServer without a socket.
+func (f *fakeServer) dial(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
 	f.serve(server)
 	return client, nil
 }
 
-// client returns a client that connects to the fake without a socket. The test closes it.
-func (f *fake) client(addr string, change func(*redis.Options)) *redis.Client {
+// client returns a client that connects to the fakeServer without a socket. The test closes it.
+func (f *fakeServer) client(addr string, change func(*redis.Options)) *redis.Client {
 	opts := &redis.Options{
 		Addr: addr, Dialer: f.dial, MaxRetries: -1, DialerRetries: 1, Protocol: 2,
 		DisableIdentity: true, ContextTimeoutEnabled: true, MaintNotificationsConfig: quiet,
@@ -96,7 +96,7 @@ func (f *fake) client(addr string, change func(*redis.Options)) *redis.Client {
 	return redis.NewClient(opts)
 }
 
-func (f *fake) serve(c net.Conn) {
+func (f *fakeServer) serve(c net.Conn) {
 	f.mu.Lock()
 	f.conns = append(f.conns, c)
 	f.mu.Unlock()
@@ -152,15 +152,15 @@ func readCommand(r *bufio.Reader) ([]string, error) {
 	return args, nil
 }
 
-// sent returns the commands received so far.
-func (f *fake) sent() [][]string {
+// received returns the commands received so far.
+func (f *fakeServer) received() [][]string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.commands)
 }
 
-// listen makes the fake listen on a socket, and returns its address.
-func (f *fake) listen(t *testing.T, network string) string {
+// listen makes the fakeServer listen on a socket, and returns its address.
+func (f *fakeServer) listen(t *testing.T, network string) string {
 	t.Helper()
 	addr := "127.0.0.1:0"
 	if network == "unix" {
@@ -173,7 +173,7 @@ func (f *fake) listen(t *testing.T, network string) string {
 }
 
 // listenTLS is like listen, with a certificate that clients have no reason to trust.
-func (f *fake) listenTLS(t *testing.T) string {
+func (f *fakeServer) listenTLS(t *testing.T) string {
 	t.Helper()
 	donor := httptest.NewTLSServer(nil)
 	donor.Close()
@@ -183,7 +183,7 @@ func (f *fake) listenTLS(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func (f *fake) accept(t *testing.T, l net.Listener) {
+func (f *fakeServer) accept(t *testing.T, l net.Listener) {
 	t.Helper()
 	f.serving.Go(func() {
 		for {

@@ -20,7 +20,7 @@ const fenceKey = "redlock:aux:fence{" + name + "}"
 var fencingOptions = quorum.Options{Fencing: true}
 
 // fences returns the fence that each master stores, 0 for none.
-func (b *bench) fences() (fences []int64) {
+func (b *testbed) fences() (fences []int64) {
 	for _, m := range b.Masters() {
 		text, ok := m.Get(fenceKey)
 		if !ok {
@@ -33,14 +33,14 @@ func (b *bench) fences() (fences []int64) {
 	return fences
 }
 
-func (b *bench) storeFences(fences ...int64) {
+func (b *testbed) storeFences(fences ...int64) {
 	for i, fence := range fences {
 		b.Master(i).Set(fenceKey, fmt.Sprint(fence), time.Hour)
 	}
 }
 
 // nextFence acquires and releases the lock, and returns its fence.
-func (b *bench) nextFence() int64 {
+func (b *testbed) nextFence() int64 {
 	b.Helper()
 	l := b.acquire()
 	fence := l.Fence()
@@ -51,7 +51,7 @@ func (b *bench) nextFence() int64 {
 
 func TestFencesIncrease(t *testing.T) {
 	for n := 1; n <= 6; n++ {
-		bubbleWith(t, n, fencingOptions, func(b *bench) {
+		bubbleWith(t, n, fencingOptions, func(b *testbed) {
 			last := int64(0)
 			for range 20 {
 				l := b.acquire()
@@ -70,8 +70,8 @@ func TestFencesIncrease(t *testing.T) {
 // TestFenceTakesOneRoundTrip acquires a lock after the masters' time is known. No stored fence is
 // ahead of it, so a second round trip is not needed.
 func TestFenceTakesOneRoundTrip(t *testing.T) {
-	bubbleWith(t, 3, fencingOptions, func(b *bench) {
-		b.warm(b.Manager)
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
+		b.warmUp(b.Manager)
 		before := b.Master(0).Commands()
 		b.acquire()
 		assert.Equal(b, before+1, b.Master(0).Commands())
@@ -86,8 +86,8 @@ func TestFenceTakesOneRoundTrip(t *testing.T) {
 func TestFenceIsAboveAllStoredByItsMajority(t *testing.T) {
 	const high = int64(5e15) // far ahead of what any clock proposes
 	for stored := range 3 {
-		bubbleWith(t, 3, fencingOptions, func(b *bench) {
-			b.warm(b.Manager)
+		bubbleWith(t, 3, fencingOptions, func(b *testbed) {
+			b.warmUp(b.Manager)
 			fences := make([]int64, 3)
 			fences[stored] = high
 			b.storeFences(fences...)
@@ -102,8 +102,8 @@ func TestFenceIsAboveAllStoredByItsMajority(t *testing.T) {
 // TestAcquireFailsIfFenceIsNotStored has all masters grant the key, and two of three lose the
 // request that stores the fence. Without a majority that stores it, the attempt must fail.
 func TestAcquireFailsIfFenceIsNotStored(t *testing.T) {
-	bubbleWith(t, 3, fencingOptions, func(b *bench) {
-		b.warm(b.Manager)
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.storeFences(5e15, 5e15, 5e15)
 		b.delayReplies(20*time.Millisecond, 1)
 		time.AfterFunc(10*time.Millisecond, func() { // after all masters have granted the key
@@ -113,17 +113,17 @@ func TestAcquireFailsIfFenceIsNotStored(t *testing.T) {
 		})
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrNoQuorum)
-		assert.Equal(b, 1, attemptError(b, err).Count(quorum.Held))
+		assert.Equal(b, 1, requireAttemptError(b, err).Count(quorum.Held))
 		time.Sleep(2 * time.Second)
-		assert.Equal(b, 3, b.count(""), "rolled back")
+		assert.Equal(b, 3, b.vacantMasters(), "rolled back")
 	})
 }
 
 // TestSecondRoundComparesToken replaces the token on two masters before the second round stores the
 // fence. Those masters must neither store it nor count.
 func TestSecondRoundComparesToken(t *testing.T) {
-	bubbleWith(t, 3, fencingOptions, func(b *bench) {
-		b.warm(b.Manager)
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.storeFences(5e15, 5e15, 5e15)
 		b.delayReplies(100*time.Millisecond, 1)
 		time.AfterFunc(50*time.Millisecond, func() {
@@ -142,12 +142,12 @@ func TestSecondRoundComparesToken(t *testing.T) {
 // executed. The stored fence may then be from either request, so a second round must store the
 // lock's fence.
 func TestRepeatedAcquireNeedsSecondRound(t *testing.T) {
-	bubbleWith(t, 3, fencingOptions, func(b *bench) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 		var managers []*quorum.Manager
 		for range 2 {
-			m := b.retrying(fencingOptions)
+			m := b.managerWithRetries(fencingOptions)
 			defer func() { assert.NoError(b, m.Close()) }()
-			b.warm(m)
+			b.warmUp(m)
 			managers = append(managers, m)
 		}
 		for _, m := range b.Masters() {
@@ -167,7 +167,7 @@ func TestRepeatedAcquireNeedsSecondRound(t *testing.T) {
 // TestExtendAndRepairCarryFence removes the fence from single masters. An extension and a repair
 // must store it there again, because those masters may later be the only ones that keep the lock.
 func TestExtendAndRepairCarryFence(t *testing.T) {
-	bubbleWith(t, 3, fencingOptions, func(b *bench) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 		l := b.acquire()
 		b.Master(0).Del(fenceKey)
 		require.NoError(b, l.Extend(b.Context(), ttl))
@@ -177,7 +177,7 @@ func TestExtendAndRepairCarryFence(t *testing.T) {
 		b.Master(1).FlushAll()
 		require.NoError(b, l.Extend(b.Context(), ttl))
 		time.Sleep(time.Second)
-		assert.Equal(b, 3, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 		assert.Equal(b, l.Fence(), b.fences()[1], "repaired")
 	})
 }
@@ -185,7 +185,7 @@ func TestExtendAndRepairCarryFence(t *testing.T) {
 // TestExtendAndRepairNeverLowerFence stores a higher fence on one master. Neither an extension nor
 // a repair may replace it.
 func TestExtendAndRepairNeverLowerFence(t *testing.T) {
-	bubbleWith(t, 3, fencingOptions, func(b *bench) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 		l := b.acquire()
 		b.storeFences(5e15)
 		require.NoError(b, l.Extend(b.Context(), ttl))
@@ -194,7 +194,7 @@ func TestExtendAndRepairNeverLowerFence(t *testing.T) {
 		b.Master(0).Del(name)
 		require.NoError(b, l.Extend(b.Context(), ttl))
 		time.Sleep(time.Second)
-		assert.Equal(b, 3, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 		assert.Equal(b, int64(5e15), b.fences()[0])
 	})
 }
@@ -203,10 +203,10 @@ func TestExtendAndRepairNeverLowerFence(t *testing.T) {
 // vote and keeps the text.
 func TestInvalidFenceCastsNoVote(t *testing.T) {
 	for _, text := range []string{"", "-1", "1e3", "abc", "9007199254740992", "99999999999999999", " 7"} {
-		bubbleWith(t, 3, fencingOptions, func(b *bench) {
+		bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 			b.Master(0).Set(fenceKey, text, time.Hour)
 			l := b.acquire()
-			assert.Equal(b, []string{"", l.Token(), l.Token()}, b.standing())
+			assert.Equal(b, []string{"", l.Token(), l.Token()}, b.storedTokens())
 			require.NoError(b, l.Release(b.Context()))
 
 			b.Master(1).Set(fenceKey, text, time.Hour)
@@ -214,7 +214,7 @@ func TestInvalidFenceCastsNoVote(t *testing.T) {
 			assertReason(b, err, quorum.ErrNoQuorum)
 			assert.ErrorContains(b, err, "no fencing token is stored, but something else")
 			synctest.Wait()
-			assert.Equal(b, 3, b.count(""))
+			assert.Equal(b, 3, b.vacantMasters())
 			stored, _ := b.Master(1).Get(fenceKey)
 			assert.Equal(b, text, stored)
 		})
@@ -224,7 +224,7 @@ func TestInvalidFenceCastsNoVote(t *testing.T) {
 // TestExtendFailsOnInvalidFences stores invalid text on a majority. An extension must not treat it
 // as no fence.
 func TestExtendFailsOnInvalidFences(t *testing.T) {
-	bubbleWith(t, 3, fencingOptions, func(b *bench) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 		l := b.acquire()
 		for _, m := range b.Masters()[:2] {
 			m.Set(fenceKey, "1e3", time.Hour)
@@ -238,7 +238,7 @@ func TestExtendFailsOnInvalidFences(t *testing.T) {
 // TestFencesExpire checks that a fence expires 24 hours or two TTLs after the lock was last
 // acquired or extended, whichever is longer.
 func TestFencesExpire(t *testing.T) {
-	bubbleWith(t, 3, fencingOptions, func(b *bench) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 		l := b.acquire()
 		assert.Equal(b, 24*time.Hour, b.Master(0).TTL(fenceKey))
 		time.Sleep(ttl / 2)
@@ -260,7 +260,7 @@ func TestFencesExpire(t *testing.T) {
 // TestFencesIncreaseDespiteWrongClocks sets two of three clocks wrong, and hangs one master at a
 // time.
 func TestFencesIncreaseDespiteWrongClocks(t *testing.T) {
-	bubbleWith(t, 3, fencingOptions, func(b *bench) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 		b.Master(0).AdvanceClock(-5 * time.Hour)
 		b.Master(1).AdvanceClock(5 * time.Hour)
 		last := int64(0)
@@ -278,7 +278,7 @@ func TestFencesIncreaseDespiteWrongClocks(t *testing.T) {
 // TestOneFastClockDoesNotRaiseFences sets one master's clock centuries ahead. A majority does not
 // agree with it, so it must not raise the fences.
 func TestOneFastClockDoesNotRaiseFences(t *testing.T) {
-	bubbleWith(t, 3, fencingOptions, func(b *bench) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 		b.Master(0).AdvanceClock(200 * 365 * 24 * time.Hour)
 		for range 10 {
 			assert.Less(b, b.nextFence(), time.Now().Add(time.Hour).UnixMicro())
@@ -291,7 +291,7 @@ func TestOneFastClockDoesNotRaiseFences(t *testing.T) {
 func TestFenceKeyIsInSlotOfLock(t *testing.T) {
 	opts := fencingOptions
 	opts.Prefix = "p:"
-	bubbleWith(t, 1, opts, func(b *bench) {
+	bubbleWith(t, 1, opts, func(b *testbed) {
 		for key, aux := range map[string]string{
 			"a": "redlock:aux:fence{p:a}", "{a}": "redlock:aux:fence:p:{a}",
 			"x{a}y": "redlock:aux:fence:p:x{a}y", "{": "redlock:aux:fence{p:{}",
@@ -310,11 +310,11 @@ func TestFenceKeyIsInSlotOfLock(t *testing.T) {
 func TestFencesIncreaseAfterMastersForget(t *testing.T) {
 	opts := fencingOptions
 	opts.RestartGuard = time.Minute
-	bubbleWith(t, 3, opts, func(b *bench) {
+	bubbleWith(t, 3, opts, func(b *testbed) {
 		require.NoError(b, b.Bootstrap(b.Context()))
 		last := int64(0)
 		for i := range 9 {
-			b.restart(i%3, quorumtest.LoseMemory)
+			b.restartAndReconnect(i%3, quorumtest.LoseMemory)
 			for range 5 {
 				fence := b.nextFence()
 				require.Greater(b, fence, last)
@@ -346,7 +346,7 @@ func TestProposalsFarFromMastersTimeAreNotStored(t *testing.T) {
 		opts := fencingOptions
 		opts.RestartGuard = tt.guard
 		opts = withHooks(opts, testhook.Hooks{Wall: func() time.Time { return time.Now().Add(tt.ahead) }})
-		bubbleWith(t, 3, opts, func(b *bench) {
+		bubbleWith(t, 3, opts, func(b *testbed) {
 			if tt.guard > 0 {
 				require.NoError(b, b.Bootstrap(b.Context()))
 			}
@@ -360,9 +360,9 @@ func TestProposalsFarFromMastersTimeAreNotStored(t *testing.T) {
 func TestOneWrongClockDoesNotDecideFence(t *testing.T) {
 	for wrong := range 3 {
 		for _, ahead := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
-			bubbleWith(t, 3, fencingOptions, func(b *bench) {
+			bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 				b.Master(wrong).AdvanceClock(ahead)
-				b.warm(b.Manager)
+				b.warmUp(b.Manager)
 				assert.InDelta(b, time.Now().UnixMicro(), b.acquire().Fence(), 1000, "master %d is %v ahead", wrong, ahead)
 			})
 		}
@@ -370,8 +370,8 @@ func TestOneWrongClockDoesNotDecideFence(t *testing.T) {
 }
 
 func TestRefusedAttemptStoresNoFence(t *testing.T) {
-	bubbleWith(t, 3, fencingOptions, func(b *bench) {
-		b.warm(b.Manager)
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.occupy(3)
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrTaken)

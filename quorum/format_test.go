@@ -57,7 +57,7 @@ func TestManagerNeverPrintsPassword(t *testing.T) {
 
 // TestLockNeverPrintsWholeToken prints a Lock with every verb.
 func TestLockNeverPrintsWholeToken(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+	bubble(t, 1, func(b *testbed) {
 		l := b.acquire()
 		for _, verb := range verbs {
 			text := fmt.Sprintf(verb, l)
@@ -83,9 +83,9 @@ func logged(value any) (asJSON, asText string) {
 // TestLogsNeverShowWholeToken logs and prints locks and inspections, by value and by pointer. Only
 // marshaling an inspection shows whole tokens.
 func TestLogsNeverShowWholeToken(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{Fencing: true}, func(b *bench) {
+	bubbleWith(t, 3, quorum.Options{Fencing: true}, func(b *testbed) {
 		l := b.acquire()
-		b.plant("a-waiter's-token", 1, time.Minute)
+		b.plantWaiter("a-waiter's-token", 1, time.Minute)
 		b.Master(2).Set(name, "another-client's-token", time.Hour)
 		b.Master(1).Stop()
 		i, err := b.Inspect(b.Context(), name)
@@ -136,7 +136,7 @@ func TestLongNamesAreTruncated(t *testing.T) {
 		"of invalid UTF-8": {strings.Repeat("\x80", 200), `"` + strings.Repeat(`\x80`, 100) + `…" (200 bytes)`},
 	} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, 1, func(b *bench) {
+			bubble(t, 1, func(b *testbed) {
 				l, err := b.TryAcquire(b.Context(), tt.name, ttl)
 				require.NoError(b, err)
 				_, taken := b.TryAcquire(b.Context(), tt.name, ttl)
@@ -162,7 +162,7 @@ func TestLongNamesAreTruncated(t *testing.T) {
 					assert.Less(b, len(text), 1000)
 					assert.True(b, utf8.ValidString(text))
 				}
-				assert.Equal(b, tt.name, attemptError(b, taken).Name, "fields hold the whole name")
+				assert.Equal(b, tt.name, requireAttemptError(b, taken).Name, "fields hold the whole name")
 				assert.Equal(b, tt.name, l.Name())
 				require.NoError(b, l.Release(b.Context()))
 			})

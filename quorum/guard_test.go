@@ -24,9 +24,9 @@ const (
 var guardOptions = quorum.Options{RestartGuard: guard}
 
 // guardedBubble runs a test with the restart guard, on n masters that Bootstrap has declared empty.
-func guardedBubble(t *testing.T, n int, test func(b *bench)) {
+func guardedBubble(t *testing.T, n int, test func(b *testbed)) {
 	t.Helper()
-	bubbleWith(t, n, guardOptions, func(b *bench) {
+	bubbleWith(t, n, guardOptions, func(b *testbed) {
 		require.NoError(b, b.Bootstrap(b.Context()))
 		test(b)
 	})
@@ -35,13 +35,13 @@ func guardedBubble(t *testing.T, n int, test func(b *bench)) {
 // TestForgetfulMastersCastNoVote makes two of three masters forget, or appear to forget, in several
 // ways. They must cast no vote until the guard's time has passed by their own clocks.
 func TestForgetfulMastersCastNoVote(t *testing.T) {
-	for what, forget := range map[string]func(*bench, int){
-		"restarted empty":     func(b *bench, i int) { b.restart(i, quorumtest.LoseMemory) },
-		"restarted with keys": func(b *bench, i int) { b.restart(i, quorumtest.KeepMemory) },
-		"flushed":             func(b *bench, i int) { b.Master(i).FlushAll() },
+	for what, forget := range map[string]func(*testbed, int){
+		"restarted empty":     func(b *testbed, i int) { b.restartAndReconnect(i, quorumtest.LoseMemory) },
+		"restarted with keys": func(b *testbed, i int) { b.restartAndReconnect(i, quorumtest.KeepMemory) },
+		"flushed":             func(b *testbed, i int) { b.Master(i).FlushAll() },
 	} {
 		t.Run(what, func(t *testing.T) {
-			guardedBubble(t, 3, func(b *bench) {
+			guardedBubble(t, 3, func(b *testbed) {
 				forget(b, 0)
 				forget(b, 1)
 				_, err := b.TryAcquire(b.Context(), name, ttl)
@@ -49,7 +49,7 @@ func TestForgetfulMastersCastNoVote(t *testing.T) {
 				assert.ErrorIs(b, err, quorum.ErrQuarantined)
 				assert.ErrorContains(b, err, "quarantined by the restart guard for another 1m0s")
 				synctest.Wait()
-				assert.Equal(b, 3, b.count(""))
+				assert.Equal(b, 3, b.vacantMasters())
 
 				time.Sleep(guard - 2*time.Millisecond)
 				_, err = b.TryAcquire(b.Context(), name, ttl)
@@ -58,7 +58,7 @@ func TestForgetfulMastersCastNoVote(t *testing.T) {
 				l, err := b.TryAcquire(b.Context(), name, ttl)
 				require.NoError(b, err)
 				synctest.Wait()
-				assert.Equal(b, 3, b.count(l.Token()))
+				assert.Equal(b, 3, b.mastersStoring(l.Token()))
 			})
 		})
 	}
@@ -67,41 +67,41 @@ func TestForgetfulMastersCastNoVote(t *testing.T) {
 // TestForgetfulMasterAllowsSecondHolderOnlyWithoutGuard shows why the guard exists. Without it, a
 // master that forgets the first holder lets a second one in.
 func TestForgetfulMasterAllowsSecondHolderOnlyWithoutGuard(t *testing.T) {
-	second := func(b *bench) error {
+	second := func(b *testbed) error {
 		b.Master(0).DropRequests(1) // the other two are the holder's quorum
 		l := b.acquire()
-		assert.Equal(b, []string{"", l.Token(), l.Token()}, b.standing())
+		assert.Equal(b, []string{"", l.Token(), l.Token()}, b.storedTokens())
 		time.Sleep(2 * time.Second) // until the client gives up the dropped request
-		b.restart(1, quorumtest.LoseMemory)
+		b.restartAndReconnect(1, quorumtest.LoseMemory)
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assert.Positive(b, l.Validity())
 		return err
 	}
-	bubble(t, 3, func(b *bench) { assert.NoError(b, second(b)) })
-	guardedBubble(t, 3, func(b *bench) { assert.ErrorIs(b, second(b), quorum.ErrQuarantined) })
+	bubble(t, 3, func(b *testbed) { assert.NoError(b, second(b)) })
+	guardedBubble(t, 3, func(b *testbed) { assert.ErrorIs(b, second(b), quorum.ErrQuarantined) })
 }
 
 // TestHolderRepairsKeyOnQuarantinedMaster extends a lock while one master is quarantined. A
 // majority has confirmed the lock, so its key may be restored there.
 func TestHolderRepairsKeyOnQuarantinedMaster(t *testing.T) {
-	guardedBubble(t, 3, func(b *bench) {
+	guardedBubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		b.restart(0, quorumtest.LoseMemory)
+		b.restartAndReconnect(0, quorumtest.LoseMemory)
 		require.NoError(b, l.Extend(b.Context(), ttl))
 		time.Sleep(time.Second)
-		assert.Equal(b, 3, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 	})
 }
 
 // TestMarkerTimeNeverDecreases sets a quarantined master's clock back. That must not shorten the
 // quarantine.
 func TestMarkerTimeNeverDecreases(t *testing.T) {
-	guardedBubble(t, 1, func(b *bench) {
-		b.restart(0, quorumtest.KeepMemory)
+	guardedBubble(t, 1, func(b *testbed) {
+		b.restartAndReconnect(0, quorumtest.KeepMemory)
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		require.ErrorIs(b, err, quorum.ErrQuarantined)
 		b.Master(0).AdvanceClock(-time.Hour)
-		b.restart(0, quorumtest.KeepMemory)
+		b.restartAndReconnect(0, quorumtest.KeepMemory)
 		_, err = b.TryAcquire(b.Context(), name, ttl)
 		assert.ErrorContains(b, err, "quarantined by the restart guard for another 1h1m0s")
 	})
@@ -111,7 +111,7 @@ func TestMarkerTimeNeverDecreases(t *testing.T) {
 // must not count as known.
 func TestInvalidMarkerQuarantinesMaster(t *testing.T) {
 	for _, text := range []string{"", "nonsense", "0123 ", "0123 -5", "0123 5", "01.23 5", "01.23 0", "01.23 5 first"} {
-		guardedBubble(t, 1, func(b *bench) {
+		guardedBubble(t, 1, func(b *testbed) {
 			b.Master(0).Set(marker, text, 0)
 			_, err := b.TryAcquire(b.Context(), name, ttl)
 			assert.ErrorIs(b, err, quorum.ErrQuarantined, "%q", text)
@@ -122,7 +122,7 @@ func TestInvalidMarkerQuarantinesMaster(t *testing.T) {
 // TestQuarantineCountsFromFirstClient quarantines a master once for all clients, from the first
 // request on.
 func TestQuarantineCountsFromFirstClient(t *testing.T) {
-	guardedBubble(t, 1, func(b *bench) {
+	guardedBubble(t, 1, func(b *testbed) {
 		b.Master(0).FlushAll()
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		require.ErrorIs(b, err, quorum.ErrQuarantined)
@@ -140,7 +140,7 @@ func TestQuarantineCountsFromFirstClient(t *testing.T) {
 // TestTTLsAboveGuardAreRejected checks every method that takes a TTL. A master that forgot a longer
 // lock could vote again before that lock is over.
 func TestTTLsAboveGuardAreRejected(t *testing.T) {
-	guardedBubble(t, 3, func(b *bench) {
+	guardedBubble(t, 3, func(b *testbed) {
 		const over = guard + time.Millisecond
 		executed := b.Master(0).Commands()
 		_, err := b.TryAcquire(b.Context(), name, over)
@@ -161,12 +161,12 @@ func TestTTLsAboveGuardAreRejected(t *testing.T) {
 }
 
 func TestBootstrapAcceptsOnlyNewDeployments(t *testing.T) {
-	bubbleWith(t, 3, guardOptions, func(b *bench) {
+	bubbleWith(t, 3, guardOptions, func(b *testbed) {
 		b.Master(2).Stop()
 		err := b.Bootstrap(b.Context())
 		assertReason(b, err, quorum.ErrNoQuorum)
 		assert.ErrorContains(b, err, "quorum: bootstrap: no quorum (quorum 3 of 3 masters: 2 held; 1 unsent")
-		b.restart(2, quorumtest.LoseMemory)
+		b.restartAndReconnect(2, quorumtest.LoseMemory)
 		require.NoError(b, b.Bootstrap(b.Context()), "the failed Bootstrap has written nothing")
 		b.acquire()
 		assert.ErrorIs(b, b.Bootstrap(b.Context()), quorum.ErrNotFresh)
@@ -174,7 +174,7 @@ func TestBootstrapAcceptsOnlyNewDeployments(t *testing.T) {
 		assert.ErrorIs(b, b.Bootstrap(b.Context()), quorum.ErrNotFresh, "one of them is not new")
 		_, marked := b.Master(1).Get(marker)
 		assert.False(b, marked)
-		assert.ErrorIs(b, b.Bootstrap(ended()), context.Canceled)
+		assert.ErrorIs(b, b.Bootstrap(endedContext()), context.Canceled)
 	})
 }
 
@@ -182,13 +182,13 @@ func TestBootstrapAcceptsOnlyNewDeployments(t *testing.T) {
 // While they are quarantined they have granted nothing, so Bootstrap is still safe. Once they cast
 // votes, it is too late.
 func TestBootstrapIsAllowedDuringFirstQuarantine(t *testing.T) {
-	bubbleWith(t, 3, guardOptions, func(b *bench) {
+	bubbleWith(t, 3, guardOptions, func(b *testbed) {
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		require.ErrorIs(b, err, quorum.ErrQuarantined)
 		require.NoError(b, b.Bootstrap(b.Context()))
 		b.acquire()
 	})
-	bubbleWith(t, 3, guardOptions, func(b *bench) {
+	bubbleWith(t, 3, guardOptions, func(b *testbed) {
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		require.ErrorIs(b, err, quorum.ErrQuarantined)
 		time.Sleep(guard)
@@ -200,7 +200,7 @@ func TestBootstrapIsAllowedDuringFirstQuarantine(t *testing.T) {
 // TestRefusedBootstrapReportsQuarantine checks the error when a master was in use before. It must
 // say how long the quarantine lasts.
 func TestRefusedBootstrapReportsQuarantine(t *testing.T) {
-	guardedBubble(t, 3, func(b *bench) {
+	guardedBubble(t, 3, func(b *testbed) {
 		b.Master(1).Set(marker, "abc.def 0", 0) // left by an earlier deployment
 		err := b.Bootstrap(b.Context())
 		assert.ErrorIs(b, err, quorum.ErrNotFresh)
@@ -212,7 +212,7 @@ func TestRefusedBootstrapReportsQuarantine(t *testing.T) {
 // TestLateBootstrapRequestsChangeNothing repeats the requests of Bootstrap after the master has
 // forgotten what it granted since. They must not declare it empty again.
 func TestLateBootstrapRequestsChangeNothing(t *testing.T) {
-	bubbleWith(t, 1, guardOptions, func(b *bench) {
+	bubbleWith(t, 1, guardOptions, func(b *testbed) {
 		var repeat []func()
 		client := redis.NewClient(b.Master(0).Options())
 		defer func() { assert.NoError(b, client.Close()) }()
@@ -238,8 +238,8 @@ func TestLateBootstrapRequestsChangeNothing(t *testing.T) {
 }
 
 func TestBootstrapToleratesRepeatedRequests(t *testing.T) {
-	bubbleWith(t, 1, guardOptions, func(b *bench) {
-		m := b.retrying(guardOptions)
+	bubbleWith(t, 1, guardOptions, func(b *testbed) {
+		m := b.managerWithRetries(guardOptions)
 		defer func() { assert.NoError(b, m.Close()) }()
 		time.AfterFunc(10*time.Millisecond, func() { b.Master(0).CutReplies(1) })
 		b.Master(0).DelayReplies(20*time.Millisecond, 1)
@@ -248,18 +248,18 @@ func TestBootstrapToleratesRepeatedRequests(t *testing.T) {
 }
 
 func TestBootstrapNeedsRestartGuard(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+	bubble(t, 1, func(b *testbed) {
 		assert.ErrorContains(b, b.Bootstrap(b.Context()), "there is no RestartGuard")
 		assert.Empty(b, b.Master(0).Keys())
 	})
-	bubbleWith(t, 1, guardOptions, func(b *bench) {
+	bubbleWith(t, 1, guardOptions, func(b *testbed) {
 		require.NoError(b, b.Manager.Close())
 		assert.ErrorIs(b, b.Bootstrap(b.Context()), quorum.ErrClosed)
 	})
 }
 
 func TestInspectShowsQuarantine(t *testing.T) {
-	guardedBubble(t, 3, func(b *bench) {
+	guardedBubble(t, 3, func(b *testbed) {
 		i, err := b.Inspect(b.Context(), name)
 		require.NoError(b, err)
 		assert.Zero(b, i.Masters[0].Quarantined)
@@ -295,7 +295,7 @@ func TestGuardRejectsClusterAndRingClients(t *testing.T) {
 // the master's place before the second step is repeated there. The permit must not declare the
 // replica empty.
 func TestPermitIsInvalidOnReplica(t *testing.T) {
-	bubbleWith(t, 1, guardOptions, func(b *bench) {
+	bubbleWith(t, 1, guardOptions, func(b *testbed) {
 		master := b.Master(0)
 		client := redis.NewClient(master.Options())
 		defer func() { assert.NoError(b, client.Close()) }()
@@ -326,17 +326,17 @@ func TestPermitIsInvalidOnReplica(t *testing.T) {
 // TestWaiterStartsQuarantine has a client wait for a held lock on masters that have lost their
 // markers. The wait starts the quarantine, which is nearly over when the lock is released.
 func TestWaiterStartsQuarantine(t *testing.T) {
-	guardedBubble(t, 3, func(b *bench) {
+	guardedBubble(t, 3, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, guard)
 		require.NoError(b, err)
 		synctest.Wait()
 		for _, m := range b.Masters() {
 			m.Del(marker) // as if it was flushed and a repair restored the lock's key
 		}
-		others := b.others(1, guardOptions)
+		others := b.otherManagers(1, guardOptions)
 		defer b.closeAll(others)
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, others[0], got)
+		got := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, others[0], got)
 		for _, m := range b.Masters() {
 			_, marked := m.Get(marker)
 			assert.True(b, marked)
@@ -354,7 +354,7 @@ func TestWaiterStartsQuarantine(t *testing.T) {
 // TestGuardDetectsFailoverAndBack fails two of three masters over to lagging replicas and back. The
 // processes stay the same, but they have the replicas' data and have forgotten the holder.
 func TestGuardDetectsFailoverAndBack(t *testing.T) {
-	guardedBubble(t, 3, func(b *bench) {
+	guardedBubble(t, 3, func(b *testbed) {
 		for _, m := range b.Masters() {
 			m.Snapshot() // the replica receives nothing later
 		}
@@ -366,8 +366,8 @@ func TestGuardDetectsFailoverAndBack(t *testing.T) {
 			m.FailoverAndBack()
 			require.Equal(b, run, m.RunID())
 		}
-		require.Equal(b, 2, b.count(""))
-		others := b.others(1, guardOptions)
+		require.Equal(b, 2, b.vacantMasters())
+		others := b.otherManagers(1, guardOptions)
 		defer b.closeAll(others)
 		for range 5 { // the client notices closed connections one by one
 			_, err = others[0].TryAcquire(b.Context(), name, ttl)

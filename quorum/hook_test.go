@@ -21,16 +21,16 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// hook is a go-redis hook. While it is on, it runs a function before or after each call, and
+// faultHook is a go-redis hook. While it is on, it runs a function before or after each call, and
 // another before each dial. Rate limiters, tracers and circuit breakers do such things.
-type hook struct {
+type faultHook struct {
 	on             atomic.Bool
 	onCall, onDial func(ctx context.Context) error // onDial may be nil
 	afterCall      bool                            // onCall runs after the call instead of before it
 	pipelines      atomic.Int64                    // sent so far
 }
 
-func (h *hook) DialHook(next redis.DialHook) redis.DialHook {
+func (h *faultHook) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if h.on.Load() && h.onDial != nil {
 			if err := h.onDial(ctx); err != nil {
@@ -41,20 +41,20 @@ func (h *hook) DialHook(next redis.DialHook) redis.DialHook {
 	}
 }
 
-func (h *hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (h *faultHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		return h.around(ctx, []redis.Cmder{cmd}, func() error { return next(ctx, cmd) })
 	}
 }
 
-func (h *hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (h *faultHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		h.pipelines.Add(1)
 		return h.around(ctx, cmds, func() error { return next(ctx, cmds) })
 	}
 }
 
-func (h *hook) around(ctx context.Context, cmds []redis.Cmder, next func() error) error {
+func (h *faultHook) around(ctx context.Context, cmds []redis.Cmder, next func() error) error {
 	if !h.on.Load() {
 		return next()
 	}
@@ -71,8 +71,9 @@ func (h *hook) around(ctx context.Context, cmds []redis.Cmder, next func() error
 	return next()
 }
 
-// hooked returns a Manager whose client of the first master has a hook. The test closes it.
-func (b *bench) hooked(h *hook) *quorum.Manager {
+// managerWithHook returns a Manager whose client of the first master has a hook. The test closes
+// it.
+func (b *testbed) managerWithHook(h *faultHook) *quorum.Manager {
 	b.Helper()
 	clients := b.Clients()
 	client := redis.NewClient(b.Master(0).Options())
@@ -87,10 +88,10 @@ func (b *bench) hooked(h *hook) *quorum.Manager {
 // A hook that waits for the context of a call waits for about AttemptTimeout, not forever. Four
 // calls that waited forever used to disable the master for the life of the process.
 func TestHookWaitsNoLongerThanAttemptTimeout(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		var mu sync.Mutex
 		var waited []time.Duration
-		h := &hook{onCall: func(ctx context.Context) error {
+		h := &faultHook{onCall: func(ctx context.Context) error {
 			deadline, ok := ctx.Deadline()
 			assert.True(b, ok)
 			start := time.Now()
@@ -101,8 +102,8 @@ func TestHookWaitsNoLongerThanAttemptTimeout(t *testing.T) {
 			waited = append(waited, time.Since(start))
 			return ctx.Err()
 		}}
-		m := b.hooked(h)
-		b.warm(m)
+		m := b.managerWithHook(h)
+		b.warmUp(m)
 		h.on.Store(true)
 		for i := range 6 {
 			l, err := m.TryAcquire(b.Context(), fmt.Sprintf("lock-%d", i), ttl)
@@ -122,7 +123,7 @@ func TestHookWaitsNoLongerThanAttemptTimeout(t *testing.T) {
 		l, err := m.TryAcquire(b.Context(), name, ttl)
 		require.NoError(b, err)
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(l.Token()), "the master votes again")
+		assert.Equal(b, 3, b.mastersStoring(l.Token()), "the master votes again")
 		assert.True(b, m.Stats().Masters[0].Answering)
 		require.NoError(b, l.Release(b.Context()))
 		require.NoError(b, m.Close(), "no call is under way, and no release is owed")
@@ -139,21 +140,21 @@ func TestClientPanicIsUnknownOutcome(t *testing.T) {
 	} {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("value=%s/after=%v", kind, after), func(t *testing.T) {
-				bubble(t, 3, func(b *bench) {
-					h := &hook{onCall: func(context.Context) error { panic(value) }, afterCall: after}
-					m := b.hooked(h)
-					b.warm(m)
+				bubble(t, 3, func(b *testbed) {
+					h := &faultHook{onCall: func(context.Context) error { panic(value) }, afterCall: after}
+					m := b.managerWithHook(h)
+					b.warmUp(m)
 					b.Master(1).Hang()
 					h.on.Store(true)
 					_, err := m.TryAcquire(b.Context(), name, ttl)
 					assertReason(b, err, quorum.ErrNoQuorum)
-					first := attemptError(b, err).Masters[0]
+					first := requireAttemptError(b, err).Masters[0]
 					assert.Equal(b, quorum.Unknown, first.Outcome)
 					assert.ErrorContains(b, first.Err, fmt.Sprintf("client panicked: %v (hook_test.go:", value))
 					h.on.Store(false)
 					b.resume()
 					time.Sleep(2 * timeout)
-					assert.Equal(b, 3, b.count(""), "a request that may have been executed is undone")
+					assert.Equal(b, 3, b.vacantMasters(), "a request that may have been executed is undone")
 					cycle(b, m)
 					require.NoError(b, m.Close())
 				})
@@ -165,10 +166,10 @@ func TestClientPanicIsUnknownOutcome(t *testing.T) {
 // A panic in a pipeline makes the outcome of each of its operations Unknown. None gets the reply of
 // another.
 func TestPanicInPipelineIsUnknownForAllOfIt(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		h := &hook{onCall: func(context.Context) error { panic("boom") }, afterCall: true}
-		m := b.hooked(h)
-		b.warm(m)
+	bubble(t, 3, func(b *testbed) {
+		h := &faultHook{onCall: func(context.Context) error { panic("boom") }, afterCall: true}
+		m := b.managerWithHook(h)
+		b.warmUp(m)
 		h.on.Store(true)
 		var group errgroup.Group
 		for i := range 50 {
@@ -200,30 +201,30 @@ func TestPanicInPipelineIsUnknownForAllOfIt(t *testing.T) {
 // later, when go-redis reconnects in the middle of receiving. In the second case go-redis never
 // releases a mutex that it holds.
 func TestSubscriptionIsRetriedAfterPanic(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		h := &hook{
+	bubble(t, 3, func(b *testbed) {
+		h := &faultHook{
 			onCall: func(context.Context) error { return nil },
 			onDial: func(context.Context) error { panic("boom") },
 		}
-		m := b.hooked(h)
-		b.warm(m)
+		m := b.managerWithHook(h)
+		b.warmUp(m)
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		h.on.Store(true)
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, m, got)
-		assert.Equal(b, 2, b.subscribers())
+		got := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, m, got)
+		assert.Equal(b, 2, b.subscribedMasters())
 		h.on.Store(false)
 		time.Sleep(10 * time.Second)
-		assert.Equal(b, 3, b.subscribers())
+		assert.Equal(b, 3, b.subscribedMasters())
 
 		h.on.Store(true)
 		require.NoError(b, b.Master(0).Restart(quorumtest.KeepMemory))
 		time.Sleep(10 * time.Second)
-		assert.Equal(b, 2, b.subscribers())
+		assert.Equal(b, 2, b.subscribedMasters())
 		h.on.Store(false)
 		time.Sleep(10 * time.Second)
-		assert.Equal(b, 3, b.subscribers())
+		assert.Equal(b, 3, b.subscribedMasters())
 		require.NoError(b, l.Release(b.Context()))
 		s := <-got
 		require.NoError(b, s.err)

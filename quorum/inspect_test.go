@@ -33,13 +33,13 @@ func TestInspectState(t *testing.T) {
 		"any bytes as a token":   {[]string{"\x00", "\x00"}, quorum.StateHeld, "\x00"},
 	} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, len(tt.tokens), func(b *bench) {
+			bubble(t, len(tt.tokens), func(b *testbed) {
 				for i, token := range tt.tokens {
 					if token != "" {
 						b.Master(i).Set(name, token, time.Minute)
 					}
 				}
-				before := b.standing()
+				before := b.storedTokens()
 				i, err := b.Inspect(b.Context(), name)
 				require.NoError(b, err)
 				assert.Equal(b, name, i.Name)
@@ -51,7 +51,7 @@ func TestInspectState(t *testing.T) {
 					assert.Equal(b, tt.tokens[n], m.Token)
 					assert.NoError(b, m.Err)
 				}
-				assert.Equal(b, before, b.standing(), "Inspect changes nothing")
+				assert.Equal(b, before, b.storedTokens(), "Inspect changes nothing")
 			})
 		})
 	}
@@ -60,7 +60,7 @@ func TestInspectState(t *testing.T) {
 // TestKeyWithEmptyValueIsNotVacant stores empty values under the lock's key. No attempt can succeed
 // on such a master.
 func TestKeyWithEmptyValueIsNotVacant(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.Master(0).Set(name, "", 0)
 		b.Master(1).Set(name, "", ttl)
 		_, err := b.TryAcquire(b.Context(), name, ttl)
@@ -95,7 +95,7 @@ func TestInspectionTTLIsHowLongQuorumLasts(t *testing.T) {
 		"one about to expire":  {[]time.Duration{30 * time.Second, 30 * time.Second, time.Millisecond}, []time.Duration{30 * time.Second}},
 	} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, len(tt.ttls), func(b *bench) {
+			bubble(t, len(tt.ttls), func(b *testbed) {
 				for i, ttl := range tt.ttls {
 					b.Master(i).Set(name, "a", ttl)
 				}
@@ -115,8 +115,8 @@ func TestInspectionTTLIsHowLongQuorumLasts(t *testing.T) {
 }
 
 func TestInspectionString(t *testing.T) {
-	bubble(t, 4, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 4, func(b *testbed) {
+		b.warmUp(b.Manager)
 		for i, ttl := range []time.Duration{ttl, 0} {
 			b.Master(i).Set(name, "0123456789abcdefghijkl", ttl)
 		}
@@ -132,7 +132,7 @@ func TestInspectionString(t *testing.T) {
 }
 
 func TestInspectWaitsForHungMasterUntilAttemptTimeout(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
 		b.hang(1)
 		var i *quorum.Inspection
@@ -154,7 +154,7 @@ func TestInspectWaitsForHungMasterUntilAttemptTimeout(t *testing.T) {
 // TestInspectStateWithUnreachableMaster stops one of three masters. The state is unknown if that
 // master could decide it, and known otherwise.
 func TestInspectStateWithUnreachableMaster(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.Master(2).Stop()
 		b.Master(0).Set(name, "a", ttl)
 		i, err := b.Inspect(b.Context(), name)
@@ -169,24 +169,24 @@ func TestInspectStateWithUnreachableMaster(t *testing.T) {
 }
 
 func TestInspectWithoutQuorumReturnsErrNoQuorum(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.hang(2)
 		var i *quorum.Inspection
 		var err error
 		assert.Equal(b, timeout, took(func() { i, err = b.Inspect(b.Context(), name) }))
 		assert.Nil(b, i)
 		assertReason(b, err, quorum.ErrNoQuorum)
-		assert.Equal(b, 2, attemptError(b, err).Count(quorum.Unknown))
-		assert.Equal(b, 1, attemptError(b, err).Count(quorum.Absent))
+		assert.Equal(b, 2, requireAttemptError(b, err).Count(quorum.Unknown))
+		assert.Equal(b, 1, requireAttemptError(b, err).Count(quorum.Absent))
 		b.resume()
 	})
 }
 
 func TestInspectWithEndedContextSendsNothing(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		_, err := b.Inspect(ended(), name)
+	bubble(t, 3, func(b *testbed) {
+		_, err := b.Inspect(endedContext(), name)
 		assertReason(b, err, quorum.ErrNoQuorum)
-		assert.Equal(b, 3, attemptError(b, err).Count(quorum.Unsent))
+		assert.Equal(b, 3, requireAttemptError(b, err).Count(quorum.Unsent))
 		b.assertNoCommands()
 		require.NoError(b, b.Manager.Close())
 		_, err = b.Inspect(b.Context(), name)
@@ -197,10 +197,10 @@ func TestInspectWithEndedContextSendsNothing(t *testing.T) {
 // TestInspectionSaturatesHugeTTL has a master report the longest possible TTL. Redis accepts expiry
 // times of up to 292 million years, but a time.Duration holds only 292 years.
 func TestInspectionSaturatesHugeTTL(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
-		f := newFake(b.T, func(args []string) string {
-			if setUp(args) {
-				return behaved(args)
+	bubble(t, 1, func(b *testbed) {
+		f := newFakeServer(b.T, func(args []string) string {
+			if isSetup(args) {
+				return grantAll(args)
 			}
 			return "*6\r\n$1\r\na\r\n:9223372036854775807\r\n:0\r\n$0\r\n\r\n:0\r\n:0\r\n"
 		})
@@ -231,7 +231,7 @@ func TestQuarantinedMastersDoNotCountAsFree(t *testing.T) {
 		"none, and one stopped": {0, 1, quorum.StateFree},
 	} {
 		t.Run(what, func(t *testing.T) {
-			guardedBubble(t, 3, func(b *bench) {
+			guardedBubble(t, 3, func(b *testbed) {
 				for i := range tt.quarantined {
 					b.Master(i).FlushAll()
 				}

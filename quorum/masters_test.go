@@ -78,9 +78,9 @@ var masterFaults = map[string]masterFault{
 }
 
 // withFaults runs a test with three masters. Its argument inject makes the first n of them faulty.
-func withFaults(t *testing.T, fault masterFault, n int, test func(b *bench, m *quorum.Manager, inject func())) {
+func withFaults(t *testing.T, fault masterFault, n int, test func(b *testbed, m *quorum.Manager, inject func())) {
 	t.Helper()
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		clients := make([]*redis.Client, 3)
 		masters := make([]redis.UniversalClient, 3)
 		for i := range clients {
@@ -89,7 +89,7 @@ func withFaults(t *testing.T, fault masterFault, n int, test func(b *bench, m *q
 		}
 		m, err := quorum.New(masters, &quorum.Options{Clock: b.clock, CloseTimeout: 50 * time.Millisecond})
 		require.NoError(b, err)
-		b.warm(m)
+		b.warmUp(m)
 		test(b, m, func() {
 			for i := range n {
 				fault.inject(b.T, b.Master(i), clients[i])
@@ -106,7 +106,7 @@ func withFaults(t *testing.T, fault masterFault, n int, test func(b *bench, m *q
 func TestFaultyMinorityIsOutvoted(t *testing.T) {
 	for kind, fault := range masterFaults {
 		t.Run(kind, func(t *testing.T) {
-			withFaults(t, fault, 1, func(b *bench, m *quorum.Manager, inject func()) {
+			withFaults(t, fault, 1, func(b *testbed, m *quorum.Manager, inject func()) {
 				l, err := m.TryAcquire(b.Context(), name, ttl)
 				require.NoError(b, err)
 				synctest.Wait()
@@ -120,7 +120,7 @@ func TestFaultyMinorityIsOutvoted(t *testing.T) {
 }
 
 // cycle acquires, extends, inspects and releases a lock. All of it must succeed.
-func cycle(b *bench, m *quorum.Manager) {
+func cycle(b *testbed, m *quorum.Manager) {
 	b.Helper()
 	l, err := m.TryAcquire(b.Context(), name, ttl)
 	require.NoError(b, err)
@@ -128,7 +128,7 @@ func cycle(b *bench, m *quorum.Manager) {
 }
 
 // extendAndRelease does what cycle does with a lock that is already acquired.
-func extendAndRelease(b *bench, m *quorum.Manager, l *quorum.Lock) {
+func extendAndRelease(b *testbed, m *quorum.Manager, l *quorum.Lock) {
 	b.Helper()
 	require.NoError(b, l.Extend(b.Context(), 2*ttl))
 	i, err := m.Inspect(b.Context(), name)
@@ -144,14 +144,14 @@ func extendAndRelease(b *bench, m *quorum.Manager, l *quorum.Lock) {
 func TestFaultyMajorityIsNotTaken(t *testing.T) {
 	for kind, fault := range masterFaults {
 		t.Run(kind, func(t *testing.T) {
-			withFaults(t, fault, 2, func(b *bench, m *quorum.Manager, inject func()) {
+			withFaults(t, fault, 2, func(b *testbed, m *quorum.Manager, inject func()) {
 				l, err := m.TryAcquire(b.Context(), name, ttl)
 				require.NoError(b, err)
 				synctest.Wait()
 				inject()
 				_, err = m.TryAcquire(b.Context(), name, ttl)
 				assertReason(b, err, quorum.ErrNoQuorum)
-				for _, master := range attemptError(b, err).Masters[:2] {
+				for _, master := range requireAttemptError(b, err).Masters[:2] {
 					assert.Equal(b, fault.outcome, master.Outcome, "%v", err)
 					assert.ErrorContains(b, master.Err, fault.text)
 				}
@@ -179,7 +179,7 @@ func TestFaultyMajorityIsNotTaken(t *testing.T) {
 }
 
 // assertNotStored checks that no master from index first on has a key of the lock.
-func (b *bench) assertNotStored(first int) {
+func (b *testbed) assertNotStored(first int) {
 	b.Helper()
 	for _, m := range b.Masters()[first:] {
 		assert.NotContains(b, m.Keys(), name)
@@ -231,7 +231,7 @@ func TestOddRepliesGrantNothing(t *testing.T) {
 	for reply, outcome := range oddReplies {
 		for _, masters := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%.20q from %d of 3", reply, masters), func(t *testing.T) {
-				bubble(t, 3, func(b *bench) { testOddReplies(b, reply, outcome, masters) })
+				bubble(t, 3, func(b *testbed) { testOddReplies(b, reply, outcome, masters) })
 			})
 		}
 	}
@@ -239,15 +239,15 @@ func TestOddRepliesGrantNothing(t *testing.T) {
 
 // testOddReplies makes the first masters of three reply oddly. Then a lock is acquired, and another
 // one that is held is extended, inspected and released.
-func testOddReplies(b *bench, reply string, outcome quorum.Outcome, masters int) {
+func testOddReplies(b *testbed, reply string, outcome quorum.Outcome, masters int) {
 	var odd atomic.Bool
 	clients := b.Clients()
 	for i := range masters {
-		f := newFake(b.T, func(args []string) string {
-			if odd.Load() && !setUp(args) {
+		f := newFakeServer(b.T, func(args []string) string {
+			if odd.Load() && !isSetup(args) {
 				return reply
 			}
-			return behaved(args)
+			return grantAll(args)
 		})
 		clients[i] = f.client(fmt.Sprintf("192.0.2.%d:1", i), nil)
 		defer func() { require.NoError(b, clients[i].Close()) }()
@@ -275,7 +275,7 @@ func testOddReplies(b *bench, reply string, outcome quorum.Outcome, masters int)
 		want = quorum.ErrTaken
 	}
 	assertReason(b, err, want)
-	for _, master := range attemptError(b, err).Masters[:masters] {
+	for _, master := range requireAttemptError(b, err).Masters[:masters] {
 		assert.Equal(b, outcome, master.Outcome, "%v", master.Err)
 		assert.Equal(b, outcome != quorum.Taken, master.Err != nil)
 	}
@@ -290,7 +290,7 @@ func testOddReplies(b *bench, reply string, outcome quorum.Outcome, masters int)
 func TestRepeatedRequestsCountOnce(t *testing.T) {
 	for what, legacy := range map[string]bool{"Redis 7": false, "Redis 6": true} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, 3, func(b *bench) {
+			bubble(t, 3, func(b *testbed) {
 				for _, master := range b.Masters() {
 					master.LegacySet(legacy)
 				}
@@ -298,7 +298,7 @@ func TestRepeatedRequestsCountOnce(t *testing.T) {
 					o.MaxRetries = 1
 				})
 				defer func() { _ = m.Close() }()
-				b.warm(m)
+				b.warmUp(m)
 				cut := func() {
 					for _, master := range b.Masters() {
 						master.CutReplies(1)
@@ -310,7 +310,7 @@ func TestRepeatedRequestsCountOnce(t *testing.T) {
 				require.NoError(b, err, "a token that is already stored is a vote")
 				time.Sleep(timeout) // all masters have answered
 				assert.Equal(b, 2, b.Master(0).Commands()-before, "it was repeated")
-				assert.Equal(b, 3, b.count(l.Token()))
+				assert.Equal(b, 3, b.mastersStoring(l.Token()))
 				cut()
 				require.NoError(b, l.Extend(b.Context(), ttl))
 				time.Sleep(timeout)
@@ -325,7 +325,7 @@ func TestRepeatedRequestsCountOnce(t *testing.T) {
 
 // Redis before version 7 has no SET with both NX and GET.
 func TestServersBeforeRedis7Work(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		for _, m := range b.Masters() {
 			m.LegacySet(true)
 		}

@@ -15,7 +15,7 @@ import (
 // masters can have two holders at once, as soon as one master misses one attempt. So can a
 // deployment that changes the prefix.
 func TestDifferentMastersOrPrefixesDoNotExclude(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		before, err := quorum.New(b.Clients()[:3], &quorum.Options{Clock: b.clock})
 		require.NoError(b, err)
 		prefixed := newManager(b.T, b.Cluster, quorum.Options{Clock: b.clock, Prefix: "app:"})
@@ -25,7 +25,7 @@ func TestDifferentMastersOrPrefixesDoNotExclude(t *testing.T) {
 		first, err := before.TryAcquire(b.Context(), name, ttl)
 		require.NoError(b, err)
 		time.Sleep(2 * time.Second) // until the client stops trying the third master
-		b.restart(2, quorumtest.KeepMemory)
+		b.restartAndReconnect(2, quorumtest.KeepMemory)
 		second := b.acquire()
 		third, err := prefixed.TryAcquire(b.Context(), name, ttl)
 		require.NoError(b, err)

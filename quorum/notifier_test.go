@@ -20,8 +20,8 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// subscribers returns how many masters have a subscriber to a notifier channel.
-func (b *bench) subscribers() (n int) {
+// subscribedMasters returns how many masters have a subscriber to a notifier channel.
+func (b *testbed) subscribedMasters() (n int) {
 	b.Helper()
 	for _, m := range b.Masters() {
 		n += len(m.Client().PubSubChannels(b.Context(), "redlock:aux:channel:*").Val())
@@ -32,7 +32,7 @@ func (b *bench) subscribers() (n int) {
 // The timeout of the dial must not end the subscription later. The connections of Open's clients
 // close when the subscription ends, and not before.
 func TestSubscriptionOutlivesItsDial(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		var dials atomic.Int64
 		clients := make([]redis.UniversalClient, 3)
 		for i, master := range b.Masters() {
@@ -50,9 +50,9 @@ func TestSubscriptionOutlivesItsDial(t *testing.T) {
 		require.NoError(b, err)
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, m, results)
-		assert.Equal(b, 3, b.subscribers())
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, m, results)
+		assert.Equal(b, 3, b.subscribedMasters())
 		before := dials.Load()
 		time.Sleep(time.Minute)
 		assert.Equal(b, before, dials.Load())
@@ -64,9 +64,9 @@ func TestSubscriptionOutlivesItsDial(t *testing.T) {
 
 // A dial that waits for its context ends at AttemptTimeout. Then the subscription is tried again.
 func TestHungDialOfSubscriptionIsRetried(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		ends := make(chan time.Time, 100)
-		h := &hook{
+		h := &faultHook{
 			onCall: func(context.Context) error { return nil },
 			onDial: func(ctx context.Context) error {
 				if deadline, _ := ctx.Deadline(); time.Until(deadline) != timeout {
@@ -77,19 +77,19 @@ func TestHungDialOfSubscriptionIsRetried(t *testing.T) {
 				return ctx.Err()
 			},
 		}
-		m := b.hooked(h)
-		b.warm(m)
+		m := b.managerWithHook(h)
+		b.warmUp(m)
 		l := b.acquire()
 		h.on.Store(true)
 		start := time.Now()
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, m, results)
-		assert.Equal(b, 2, b.subscribers())
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, m, results)
+		assert.Equal(b, 2, b.subscribedMasters())
 		h.on.Store(false)
 		time.Sleep(2 * timeout)
 		require.NotEmpty(b, ends)
 		assert.Equal(b, timeout, (<-ends).Sub(start))
-		assert.Equal(b, 3, b.subscribers())
+		assert.Equal(b, 3, b.subscribedMasters())
 		require.NoError(b, l.Release(b.Context()))
 		b.releaseNext(results)
 		require.NoError(b, m.Close())
@@ -130,7 +130,7 @@ func (c *crowd) answer(args []string) string {
 		return fmt.Sprintf("*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n",
 			len(args[1]), args[1], len(args[1]), args[1], len(c.token), c.token)
 	}
-	return behaved(args)
+	return grantAll(args)
 }
 
 // Waiters may miss messages while there is no subscription. So each of them asks the master once
@@ -139,7 +139,7 @@ func TestCrowdOfWaitersDelaysNoMessage(t *testing.T) {
 	const n = 1000
 	synctest.Test(t, func(t *testing.T) {
 		c := &crowd{}
-		client := newFake(t, c.answer).client("192.0.2.1:1", nil)
+		client := newFakeServer(t, c.answer).client("192.0.2.1:1", nil)
 		defer func() { assert.NoError(t, client.Close()) }()
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: clock.Runtime()})
 		require.NoError(t, err)
@@ -185,9 +185,9 @@ func TestCrowdOfWaitersDelaysNoMessage(t *testing.T) {
 
 // The subscription is stuck in a client that ignores its context. Nothing depends on it anymore.
 func TestCloseDoesNotWaitForStuckSubscription(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		stuck := make(chan struct{})
-		h := &hook{
+		h := &faultHook{
 			onCall: func(context.Context) error { return nil },
 			onDial: func(ctx context.Context) error {
 				if deadline, _ := ctx.Deadline(); time.Until(deadline) == timeout {
@@ -196,13 +196,13 @@ func TestCloseDoesNotWaitForStuckSubscription(t *testing.T) {
 				return nil
 			},
 		}
-		m := b.hooked(h)
-		b.warm(m)
+		m := b.managerWithHook(h)
+		b.warmUp(m)
 		b.acquire()
 		h.on.Store(true)
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, m, results)
-		assert.Equal(b, 2, b.subscribers())
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, m, results)
+		assert.Equal(b, 2, b.subscribedMasters())
 		assert.LessOrEqual(b, took(func() { assert.NoError(b, m.Close()) }), 100*time.Millisecond)
 		assertReason(b, (<-results).err, quorum.ErrClosed)
 		close(stuck) // the goroutine must end now, or the bubble fails

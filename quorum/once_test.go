@@ -23,7 +23,7 @@ func noop(context.Context) error { return nil }
 
 func TestOnceRunsOncePerPeriod(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 5} {
-		bubble(t, n, func(b *bench) {
+		bubble(t, n, func(b *testbed) {
 			for period := range 3 {
 				for call := range 3 {
 					ran, err := b.Once(b.Context(), name, time.Hour, noop)
@@ -42,7 +42,7 @@ func TestOnceRunsOnOneReplica(t *testing.T) {
 	for _, replicas := range []int{2, 5, 20} {
 		for round := range 4 {
 			t.Run(fmt.Sprintf("replicas=%d/round=%d", replicas, round), func(t *testing.T) {
-				bubble(t, 5, func(b *bench) {
+				bubble(t, 5, func(b *testbed) {
 					results := make(chan bool)
 					runs := 0
 					for r := range replicas {
@@ -80,7 +80,7 @@ func TestOnceRunsOnOneReplica(t *testing.T) {
 // TestOnceRetriesSplitVote lets two contenders store their tokens on two masters each. Once wins if
 // those tokens expire soon, and returns ErrTaken within 5 s if they do not.
 func TestOnceRetriesSplitVote(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		for i, m := range b.Masters()[:4] {
 			m.Set(name, fmt.Sprint("contender-", i/2), 500*time.Millisecond)
 		}
@@ -88,7 +88,7 @@ func TestOnceRetriesSplitVote(t *testing.T) {
 		require.NoError(b, err)
 		assert.True(b, ran)
 	})
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		for i, m := range b.Masters()[:4] {
 			m.Set(name, fmt.Sprint("contender-", i/2), time.Hour)
 		}
@@ -101,7 +101,7 @@ func TestOnceRetriesSplitVote(t *testing.T) {
 }
 
 func TestOnceFailsWithoutQuorum(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		for _, m := range b.Masters()[:3] {
 			m.Stop()
 		}
@@ -120,7 +120,7 @@ func TestOnceFailsWithoutQuorum(t *testing.T) {
 }
 
 func TestOnceKeepsPeriodThoughFnFails(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		ran, err := b.Once(b.Context(), "fails", time.Hour, func(context.Context) error { return errJob })
 		assert.True(b, ran)
 		assert.ErrorIs(b, err, errJob)
@@ -136,7 +136,7 @@ func TestOnceKeepsPeriodThoughFnFails(t *testing.T) {
 }
 
 func TestOnceGivesBackPeriodIfFnFails(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{OnceGivesBack: true}, func(b *bench) {
+	bubbleWith(t, 3, quorum.Options{OnceGivesBack: true}, func(b *testbed) {
 		ran, err := b.Once(b.Context(), name, time.Hour, func(context.Context) error { return errJob })
 		assert.True(b, ran)
 		assert.ErrorIs(b, err, errJob)
@@ -144,27 +144,27 @@ func TestOnceGivesBackPeriodIfFnFails(t *testing.T) {
 			_, _ = b.Once(b.Context(), name, time.Hour, func(context.Context) error { panic("oh no") })
 		})
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 		ran, err = b.Once(b.Context(), name, time.Hour, noop)
 		assert.True(b, ran)
 		assert.NoError(b, err)
 		synctest.Wait()
-		assert.Equal(b, 0, b.count(""), "a successful run keeps the period")
+		assert.Equal(b, 0, b.vacantMasters(), "a successful run keeps the period")
 	})
 }
 
 // TestOnceRecognizesTokenOfFailedAttempt makes a first call fail after the masters have granted it
 // the period. The second call must not mistake that token for another replica's.
 func TestOnceRecognizesTokenOfFailedAttempt(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		for _, m := range b.Masters() {
 			m.DelayReplies(2*timeout, 1)
 			time.AfterFunc(time.Millisecond, func() { m.DropRequests(quorumtest.Always) })
 		}
 		_, err := b.Once(b.Context(), name, ttl, noop)
 		assertReason(b, err, quorum.ErrNoQuorum)
-		require.Equal(b, 0, b.count(""), "the masters must have granted the failed attempt")
+		require.Equal(b, 0, b.vacantMasters(), "the masters must have granted the failed attempt")
 		for _, m := range b.Masters() {
 			m.Heal()
 		}
@@ -177,8 +177,8 @@ func TestOnceRecognizesTokenOfFailedAttempt(t *testing.T) {
 // TestOnceRecognizesTokenOfCanceledAttempt ends the context of a first call whose requests the
 // masters have already executed. The second call must not mistake its token for another replica's.
 func TestOnceRecognizesTokenOfCanceledAttempt(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		for _, m := range b.Masters() {
 			m.DelayReplies(100*time.Millisecond, 1)
 		}
@@ -186,7 +186,7 @@ func TestOnceRecognizesTokenOfCanceledAttempt(t *testing.T) {
 		defer cancel()
 		_, err := b.Once(ctx, name, ttl, noop)
 		assert.ErrorIs(b, err, context.DeadlineExceeded)
-		require.Equal(b, 0, b.count(""), "the masters must have granted the canceled attempt")
+		require.Equal(b, 0, b.vacantMasters(), "the masters must have granted the canceled attempt")
 		ran, err := b.Once(b.Context(), name, ttl, noop)
 		require.NoError(b, err)
 		assert.True(b, ran)
@@ -211,8 +211,8 @@ func TestOnceRechecksYoungToken(t *testing.T) {
 		"old enough":      {9 * timeout / 8, time.Hour, false, 0},
 	} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, 3, func(b *bench) {
-				b.warm(b.Manager)
+			bubble(t, 3, func(b *testbed) {
+				b.warmUp(b.Manager)
 				for _, m := range b.Masters() {
 					m.Set(name, "another", ttl-tt.age)
 				}
@@ -236,7 +236,7 @@ func TestOnceRechecksYoungToken(t *testing.T) {
 // at a young token again. The period may yet become free, so Once must not report that another
 // replica has it.
 func TestOnceReturnsErrTakenIfContextEndsBeforeRecheck(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupyFor(3, ttl)
 		ctx, cancel := context.WithTimeout(b.Context(), timeout/2)
 		defer cancel()
@@ -284,7 +284,7 @@ func (h *cutHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 // token is old enough to look like that of a successful attempt. Once must still recognize it as
 // its own.
 func TestOnceRecognizesUndeliveredRelease(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+	bubble(t, 1, func(b *testbed) {
 		client := redis.NewClient(b.Master(0).Options())
 		defer func() { assert.NoError(b, client.Close()) }()
 		hook := &cutHook{}
@@ -297,7 +297,7 @@ func TestOnceRecognizesUndeliveredRelease(t *testing.T) {
 		hook.setRepliesCut.Store(true)
 		_, err = m.Once(b.Context(), name, time.Hour, noop)
 		assertReason(b, err, quorum.ErrNoQuorum)
-		require.Zero(b, b.count(""), "the master must have granted the failed attempt")
+		require.Zero(b, b.vacantMasters(), "the master must have granted the failed attempt")
 		hook.setRepliesCut.Store(false)
 		time.AfterFunc(3*timeout, func() { hook.scriptsCut.Store(false) })
 		ran, err := m.Once(b.Context(), name, time.Hour, noop)

@@ -54,7 +54,7 @@ func embedded(t *testing.T, n int) *quorumtest.Cluster {
 // setupCommands returns the commands that set up the connection.
 func setupCommands(commands [][]string) (set []string) {
 	for _, args := range commands {
-		if !setUp(args) {
+		if !isSetup(args) {
 			break
 		}
 		set = append(set, strings.Join(args, " "))
@@ -80,7 +80,7 @@ func TestOpenAppliesURLSettings(t *testing.T) {
 		"socket and user": {"unix", "unix://me:pass@%s?db=2", []string{"hello 2 auth me pass", "auth me pass", "select 2"}},
 	} {
 		t.Run(what, func(t *testing.T) {
-			f := newFake(t, nil)
+			f := newFakeServer(t, nil)
 			var addr string
 			if tt.network == "tls" {
 				addr = f.listenTLS(t)
@@ -91,20 +91,20 @@ func TestOpenAppliesURLSettings(t *testing.T) {
 			l, err := m.TryAcquire(patiently(t), name, ttl)
 			require.NoError(t, err)
 			require.NoError(t, l.Release(patiently(t)))
-			assert.Equal(t, tt.want, setupCommands(f.sent()))
+			assert.Equal(t, tt.want, setupCommands(f.received()))
 			require.NoError(t, m.Close())
 		})
 	}
 }
 
 func TestOpenVerifiesCertificates(t *testing.T) {
-	f := newFake(t, nil)
+	f := newFakeServer(t, nil)
 	m := open(t, quorum.Options{}, "rediss://"+f.listenTLS(t))
 	_, err := m.TryAcquire(patiently(t), name, ttl)
 	assertReason(t, err, quorum.ErrNoQuorum)
 	var unknown x509.UnknownAuthorityError
 	require.ErrorAs(t, err, &unknown)
-	assert.Empty(t, f.sent())
+	assert.Empty(t, f.received())
 }
 
 // errorTexts returns the texts of err and of every error that it wraps.
@@ -201,7 +201,7 @@ func TestOpenRejectsSettingsOutOfRange(t *testing.T) {
 // pipelines.
 func TestOpenedClientsSendPipelinesWithoutRetries(t *testing.T) {
 	for _, retries := range []string{"-1", "-9"} {
-		f := newFake(t, nil)
+		f := newFakeServer(t, nil)
 		m := open(t, quorum.Options{}, "redis://"+f.listen(t, "tcp")+"?max_retries="+retries)
 		var group errgroup.Group
 		for i := range 100 {
@@ -312,13 +312,13 @@ func TestHungMinorityDoesNotBlockOpenedManager(t *testing.T) {
 func TestOpenedCallsEndAtAttemptTimeout(t *testing.T) {
 	for what, ignored := range map[string]string{"lock command": "set", "connection setup": "hello"} {
 		t.Run(what, func(t *testing.T) {
-			ignoring := newFake(t, func(args []string) string {
+			ignoring := newFakeServer(t, func(args []string) string {
 				if strings.EqualFold(args[0], ignored) {
 					return ""
 				}
-				return behaved(args)
+				return grantAll(args)
 			})
-			f := newFake(t, nil)
+			f := newFakeServer(t, nil)
 			m := open(t, quorum.Options{AttemptTimeout: 500 * time.Millisecond, CloseTimeout: 100 * time.Millisecond},
 				"redis://"+ignoring.listen(t, "tcp")+"?read_timeout=1h", "redis://"+f.listen(t, "tcp"))
 			_, err := m.TryAcquire(patiently(t), name, ttl)
@@ -333,9 +333,9 @@ func TestOpenedCallsEndAtAttemptTimeout(t *testing.T) {
 }
 
 func TestURLMayShortenTimeouts(t *testing.T) {
-	ignoring := newFake(t, func(args []string) string {
-		if setUp(args) {
-			return behaved(args)
+	ignoring := newFakeServer(t, func(args []string) string {
+		if isSetup(args) {
+			return grantAll(args)
 		}
 		return ""
 	})
@@ -372,7 +372,7 @@ func TestUnreachableMasterIsNotLogged(t *testing.T) {
 	c.Master(0).Stop()
 	var log logRecorder
 	redis.SetLogger(&log)
-	defer redis.SetLogger(silent{})
+	defer redis.SetLogger(silentLogger{})
 
 	m := open(t, quorum.Options{}, c.URLs()...)
 	for range 5 {
@@ -393,7 +393,7 @@ func TestUnreachableMasterIsNotLogged(t *testing.T) {
 }
 
 func TestCloseClosesOpenedClients(t *testing.T) {
-	f := newFake(t, nil)
+	f := newFakeServer(t, nil)
 	m := open(t, quorum.Options{}, "redis://"+f.listen(t, "tcp"))
 	_, err := m.TryAcquire(patiently(t), name, ttl)
 	require.NoError(t, err)
@@ -412,7 +412,7 @@ func TestCloseClosesOpenedClients(t *testing.T) {
 }
 
 func TestCloseDoesNotCloseGivenClients(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
 		require.NoError(b, l.Release(b.Context()))
 		require.NoError(b, b.Manager.Close())

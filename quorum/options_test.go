@@ -23,7 +23,7 @@ import (
 )
 
 // assertNoCommands checks that no master has executed a command.
-func (b *bench) assertNoCommands() {
+func (b *testbed) assertNoCommands() {
 	b.Helper()
 	synctest.Wait()
 	for i, m := range b.Masters() {
@@ -50,7 +50,7 @@ func TestInvalidOptionsAreRejected(t *testing.T) {
 		"drift factor outside [0, 1)\nquorum: options:": {Drift: clock.Drift{Factor: math.NaN()}, MaxPendingReleases: -1},
 	} {
 		t.Run(text, func(t *testing.T) {
-			bubble(t, 3, func(b *bench) {
+			bubble(t, 3, func(b *testbed) {
 				m, err := quorum.New(b.Clients(), &opts)
 				assert.Nil(b, m)
 				require.ErrorContains(b, err, "quorum: options: "+text)
@@ -67,12 +67,12 @@ func TestInvalidOptionsAreRejected(t *testing.T) {
 func TestNilAndZeroOptionsAreDefaults(t *testing.T) {
 	for what, opts := range map[string]*quorum.Options{"nil": nil, "zero": {}} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, 3, func(b *bench) {
+			bubble(t, 3, func(b *testbed) {
 				m, err := quorum.New(b.Clients(), opts)
 				require.NoError(b, err)
 				l, err := m.TryAcquire(b.Context(), name, ttl)
 				require.NoError(b, err)
-				assert.GreaterOrEqual(b, b.count(l.Token()), 2, "the key is the name alone")
+				assert.GreaterOrEqual(b, b.mastersStoring(l.Token()), 2, "the key is the name alone")
 				assert.LessOrEqual(b, l.Validity(), window)
 				assert.Positive(b, l.Validity())
 				require.NoError(b, l.Release(b.Context()))
@@ -86,7 +86,7 @@ func TestNilAndZeroOptionsAreDefaults(t *testing.T) {
 // other.
 func TestBackoffDefaultAdaptsToOtherBound(t *testing.T) {
 	for _, opts := range []quorum.Options{{MaxBackoff: 1}, {MinBackoff: time.Hour}} {
-		bubble(t, 1, func(b *bench) {
+		bubble(t, 1, func(b *testbed) {
 			m, err := quorum.New(b.Clients(), &opts)
 			require.NoError(b, err, "the default of the other bound adapts")
 			require.NoError(b, m.Close())
@@ -95,7 +95,7 @@ func TestBackoffDefaultAdaptsToOtherBound(t *testing.T) {
 }
 
 func TestNewCopiesOptionsAndClients(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		opts := &quorum.Options{Prefix: "a:", Clock: b.clock}
 		clients := b.Clients()
 		m, err := quorum.New(clients, opts)
@@ -114,16 +114,16 @@ func TestNewCopiesOptionsAndClients(t *testing.T) {
 }
 
 // methods are Manager's methods that take a name, most of them with a TTL.
-var methods = map[string]func(b *bench, name string, ttl time.Duration) error{
-	"TryAcquire": func(b *bench, name string, ttl time.Duration) error {
+var methods = map[string]func(b *testbed, name string, ttl time.Duration) error{
+	"TryAcquire": func(b *testbed, name string, ttl time.Duration) error {
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		return err
 	},
-	"Acquire": func(b *bench, name string, ttl time.Duration) error {
+	"Acquire": func(b *testbed, name string, ttl time.Duration) error {
 		_, err := b.Acquire(b.Context(), name, ttl)
 		return err
 	},
-	"Inspect": func(b *bench, name string, _ time.Duration) error {
+	"Inspect": func(b *testbed, name string, _ time.Duration) error {
 		_, err := b.Inspect(b.Context(), name)
 		return err
 	},
@@ -139,7 +139,7 @@ func TestInvalidNamesAreRejected(t *testing.T) {
 		{"redlock:au", "x:", "is reserved for auxiliary keys"},
 	} {
 		t.Run(fmt.Sprintf("%q+%q", tt.prefix, tt.name), func(t *testing.T) {
-			bubbleWith(t, 3, quorum.Options{Prefix: tt.prefix}, func(b *bench) {
+			bubbleWith(t, 3, quorum.Options{Prefix: tt.prefix}, func(b *testbed) {
 				for what, call := range methods {
 					err := call(b, tt.name, ttl)
 					require.ErrorContains(b, err, tt.text, what)
@@ -163,7 +163,7 @@ func TestInvalidTTLsAreRejected(t *testing.T) {
 		"TTL 2.999ms leaves no validity after a drift of":    3*time.Millisecond - time.Microsecond,
 	} {
 		t.Run(text, func(t *testing.T) {
-			bubble(t, 3, func(b *bench) {
+			bubble(t, 3, func(b *testbed) {
 				for _, call := range []string{"TryAcquire", "Acquire"} {
 					err := methods[call](b, name, ttl)
 					require.ErrorContains(b, err, `quorum: acquire "`+name+`": `+text, call)
@@ -186,7 +186,7 @@ func TestInvalidTTLsAreRejected(t *testing.T) {
 }
 
 func TestShortestAndLongestTTL(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), "short", 3*time.Millisecond)
 		require.NoError(b, err)
 		assert.Equal(b, 970*time.Microsecond, l.Validity())
@@ -197,8 +197,8 @@ func TestShortestAndLongestTTL(t *testing.T) {
 }
 
 func TestTTLIsTruncatedToMilliseconds(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l, err := b.TryAcquire(b.Context(), name, ttl+999*time.Microsecond)
 		require.NoError(b, err)
 		synctest.Wait()
@@ -222,7 +222,7 @@ func TestNamesMayBeAnyBytes(t *testing.T) {
 	} {
 		for _, prefix := range []string{"", "p\x00:"} {
 			t.Run(fmt.Sprintf("%q+%.20q", prefix, name), func(t *testing.T) {
-				bubbleWith(t, 3, quorum.Options{Prefix: prefix}, func(b *bench) {
+				bubbleWith(t, 3, quorum.Options{Prefix: prefix}, func(b *testbed) {
 					l, err := b.TryAcquire(b.Context(), name, ttl)
 					require.NoError(b, err)
 					assert.Equal(b, name, l.Name())
@@ -339,7 +339,7 @@ func TestAcquireFailsIfTokenSourceFails(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			opts := withHooks(quorum.Options{}, testhook.Hooks{Random: random})
-			bubbleWith(t, 3, opts, func(b *bench) {
+			bubbleWith(t, 3, opts, func(b *testbed) {
 				for _, call := range []func(context.Context, string, time.Duration, ...quorum.AcquireOption) (*quorum.Lock, error){b.TryAcquire, b.Acquire} {
 					l, err := call(b.Context(), name, ttl)
 					assert.Nil(b, l)
@@ -372,7 +372,7 @@ func FuzzOptions(f *testing.F) {
 			return
 		}
 		assert.False(t, attempt < 0 || minBackoff < 0 || maxBackoff < 0 || pendingReleases < 0 || closeTimeout < 0 || fixed < 0 || factor < 0, "a negative value was accepted")
-		_, err = m.TryAcquire(ended(), "name", time.Hour)
+		_, err = m.TryAcquire(endedContext(), "name", time.Hour)
 		assert.Error(t, err)
 		assert.NoError(t, m.Close())
 	})

@@ -47,7 +47,7 @@ func TestWaiterAsksAgainBeforeLaneIsDone(t *testing.T) {
 // A waiter behind a contender learns from it why it has failed, even while the contender itself
 // gives up. It must not get the error of the contender's context.
 func TestLocalWaitersGetOnlyTheirOwnContextErrors(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.Master(0).Stop()
 		b.Master(1).Stop()
 		cause := errors.New("no patience left")
@@ -79,7 +79,7 @@ func TestLocalWaitersGetOnlyTheirOwnContextErrors(t *testing.T) {
 // Waiters behind a contender get the reasons of its failure. Each of them may modify the error that
 // it got.
 func TestLocalWaitersMayModifyTheirErrors(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.Master(0).Stop()
 		b.Master(1).Stop()
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
@@ -88,7 +88,7 @@ func TestLocalWaitersMayModifyTheirErrors(t *testing.T) {
 		for range 8 {
 			waiters.Go(func() error {
 				_, err := b.Acquire(ctx, name, ttl)
-				failure := attemptError(b, err)
+				failure := requireAttemptError(b, err)
 				for i := range failure.Masters {
 					failure.Masters[i].Outcome = quorum.Held
 					failure.Masters[i].Err = nil

@@ -13,57 +13,57 @@ import (
 )
 
 func TestReleaseRemovesKeyFromEveryMaster(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		lost := l.Lost()
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 		<-lost
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 		assert.NoError(b, l.Release(b.Context()), "a second release is no error")
 	})
 }
 
 func TestReleaseRemovesOnlyItsToken(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		synctest.Wait()
 		b.occupy(2)
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
-		assert.Equal(b, 2, b.count("another"))
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 2, b.mastersStoring("another"))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
 // TestReleaseAfterWindowReturnsErrLost releases a lock that another client may hold by now.
 func TestReleaseAfterWindowReturnsErrLost(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		time.Sleep(window)
 		b.occupy(2)
 		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
 		synctest.Wait()
-		assert.Equal(b, 2, b.count("another"))
-		assert.Equal(b, 3, b.count(""), "the lock's own keys are released")
+		assert.Equal(b, 2, b.mastersStoring("another"))
+		assert.Equal(b, 3, b.vacantMasters(), "the lock's own keys are released")
 		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
 	})
 }
 
 func TestReleaseWorksWithEndedContext(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
-		require.NoError(b, l.Release(ended()))
+		require.NoError(b, l.Release(endedContext()))
 		synctest.Wait()
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
 func TestReleaseContinuesAfterContextEnds(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		synctest.Wait()
 		b.hang(3)
@@ -77,14 +77,14 @@ func TestReleaseContinuesAfterContextEnds(t *testing.T) {
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0), "the window closes even if the release fails")
 		b.resume()
 		time.Sleep(timeout)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
 // TestReleaseWithoutQuorumIsDeliveredLater makes a release fail. It is repeated in the background,
 // and another call of Release asks the masters again.
 func TestReleaseWithoutQuorumIsDeliveredLater(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, time.Minute)
 		require.NoError(b, err)
 		synctest.Wait()
@@ -98,13 +98,13 @@ func TestReleaseWithoutQuorumIsDeliveredLater(t *testing.T) {
 		}
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(6 * time.Second)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
 func TestReleaseCancelsUnsentExtend(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		synctest.Wait()
 		late := b.Master(2)
@@ -116,12 +116,12 @@ func TestReleaseCancelsUnsentExtend(t *testing.T) {
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(time.Second)
 		assert.Equal(b, executed+2, late.Commands(), "one extension and the release")
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
 func TestConcurrentReleasesAllSucceed(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		for _, m := range b.Masters() {
 			m.DelayReplies(20*time.Millisecond, -1)
@@ -134,12 +134,12 @@ func TestConcurrentReleasesAllSucceed(t *testing.T) {
 			assert.NoError(b, <-results)
 		}
 		time.Sleep(time.Second)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
 func TestCloseEndsLocksAndCalls(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l, watched := b.acquire(), b.acquireNamed("watched")
 		lost := watched.Lost()
 		waiting := make(chan error)
@@ -153,7 +153,7 @@ func TestCloseEndsLocksAndCalls(t *testing.T) {
 		<-lost
 		assertReason(b, <-waiting, quorum.ErrClosed)
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
-		assert.True(b, closed(l))
+		assert.True(b, isLost(l))
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrClosed)
 		_, err = b.Acquire(b.Context(), name, ttl)
@@ -163,7 +163,7 @@ func TestCloseEndsLocksAndCalls(t *testing.T) {
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrClosed)
 		assertReason(b, l.Release(b.Context()), quorum.ErrClosed)
 		assertReason(b, b.Manager.Close(), quorum.ErrClosed)
-		assert.Equal(b, 5, b.count(l.Token()), "unreleased locks are left to expire")
+		assert.Equal(b, 5, b.mastersStoring(l.Token()), "unreleased locks are left to expire")
 		assert.Equal(b, executed+1, b.Master(0).Commands(), "the waiter leaves the queue")
 		assert.Equal(b, []string{name, "watched"}, b.Master(0).Keys())
 	})
@@ -173,8 +173,8 @@ func TestCloseEndsLocksAndCalls(t *testing.T) {
 // never sent its token. The release must wait for both of the others. If it counted the hung master
 // instead, one of them might still store the token, and the next attempt would lack a quorum.
 func TestReleaseWaitsForAnsweringMasters(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.Master(2).Hang()
 		stuck := b.acquireNamed("stuck") // in flight to the hung master
 		time.Sleep(timeout / 2)
@@ -182,7 +182,7 @@ func TestReleaseWaitsForAnsweringMasters(t *testing.T) {
 		b.Master(1).DelayReplies(3*time.Millisecond, 1)
 		b.Master(1).DelayRequests(3*time.Millisecond, 1)
 		require.NoError(b, l.Release(b.Context()))
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 		require.NoError(b, stuck.Release(b.Context()))
 	})
 }
@@ -191,8 +191,8 @@ func TestReleaseWaitsForAnsweringMasters(t *testing.T) {
 // hangs a third before the release. At most that one still stores the token, so the release
 // succeeds without waiting.
 func TestReleaseCountsMastersThatNeverStoredToken(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 5, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.hang(2)
 		stuck := b.acquireNamed("stuck") // in flight to the hung masters
 		time.Sleep(timeout / 2)
@@ -202,6 +202,6 @@ func TestReleaseCountsMastersThatNeverStoredToken(t *testing.T) {
 		b.resume()
 		require.NoError(b, stuck.Release(b.Context()))
 		time.Sleep(5 * time.Second)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }

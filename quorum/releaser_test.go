@@ -17,7 +17,7 @@ import (
 
 // A master that was down gets the releases that it missed, long before the keys expire.
 func TestOwedReleasesAreDeliveredWhenMasterReturns(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		const locks = 300
 		var held []*quorum.Lock
 		for i := range locks {
@@ -41,7 +41,7 @@ func TestOwedReleasesAreDeliveredWhenMasterReturns(t *testing.T) {
 
 // A release is not tried again once its key must have expired.
 func TestOwedReleaseEndsWhenKeyHasExpired(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
 		synctest.Wait()
 		b.Master(1).Stop()
@@ -57,7 +57,7 @@ func TestOwedReleaseEndsWhenKeyHasExpired(t *testing.T) {
 // A master that stays down must not cost more and more memory. Beyond MaxPendingReleases, the keys
 // that expire first are left to expire.
 func TestPendingReleasesAreCapped(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{MaxPendingReleases: 64}, func(b *bench) {
+	bubbleWith(t, 3, quorum.Options{MaxPendingReleases: 64}, func(b *testbed) {
 		var held []*quorum.Lock
 		for i := range 300 {
 			l, err := b.TryAcquire(b.Context(), fmt.Sprintf("lock-%d", i), time.Duration(60+i)*time.Second)
@@ -87,16 +87,16 @@ func TestPendingReleasesAreCapped(t *testing.T) {
 
 // Close waits for masters that answer, even if they are late.
 func TestCloseDeliversOwedReleases(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		synctest.Wait()
 		b.Master(1).DelayRequests(200*time.Millisecond, 1)
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
-		require.Equal(b, 2, b.count(""))
+		require.Equal(b, 2, b.vacantMasters())
 		require.NoError(b, b.Manager.Close())
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
@@ -109,7 +109,7 @@ func TestCloseDoesNotWaitForAMinority(t *testing.T) {
 	} {
 		for n := 1; n <= 2; n++ {
 			t.Run(fmt.Sprint(n, " ", state), func(t *testing.T) {
-				bubble(t, 3, func(b *bench) {
+				bubble(t, 3, func(b *testbed) {
 					l, err := b.TryAcquire(b.Context(), name, time.Hour)
 					require.NoError(b, err)
 					synctest.Wait()
@@ -135,7 +135,7 @@ func TestCloseDoesNotWaitForAMinority(t *testing.T) {
 
 // A master that cannot be connected to has received no request, so it is owed no release.
 func TestNoReleaseIsOwedWithoutConnection(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.Master(2).Stop()
 		for range 100 {
 			l, err := b.TryAcquire(b.Context(), name, time.Hour)
@@ -150,7 +150,7 @@ func TestNoReleaseIsOwedWithoutConnection(t *testing.T) {
 }
 
 // patientManager returns a Manager whose clients ignore contexts and wait a minute for a reply.
-func (b *bench) patientManager(opts quorum.Options) *quorum.Manager {
+func (b *testbed) patientManager(opts quorum.Options) *quorum.Manager {
 	b.Helper()
 	return b.managerWithClients(opts, func(o *redis.Options) {
 		o.ContextTimeoutEnabled, o.ReadTimeout = false, time.Minute
@@ -159,7 +159,7 @@ func (b *bench) patientManager(opts quorum.Options) *quorum.Manager {
 
 // The client has no deadlines and is stuck in a read.
 func TestCloseDoesNotWaitForStuckClient(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		m := b.patientManager(quorum.Options{CloseTimeout: 2 * time.Second})
 		b.Master(1).Hang()
 		l, err := m.TryAcquire(b.Context(), name, ttl)
@@ -174,7 +174,7 @@ func TestCloseDoesNotWaitForStuckClient(t *testing.T) {
 
 // An acquire that never left this process needs no release.
 func TestReleaseIsNotSentWhereAcquireWasNot(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.Master(2).Hang()
 		_, _ = b.TryAcquire(b.Context(), "first", ttl) // this request hangs
 		time.Sleep(timeout / 2)
@@ -193,7 +193,7 @@ func TestReleaseIsNotSentWhereAcquireWasNot(t *testing.T) {
 
 // A master that answers with an error has changed nothing.
 func TestRefusedAcquireOwesNoRelease(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		for _, m := range b.Masters() {
 			m.Fail("NOAUTH Authentication required.")
 		}
@@ -210,7 +210,7 @@ func TestRefusedAcquireOwesNoRelease(t *testing.T) {
 
 // However often Release is called, a master is owed one release of the key.
 func TestRepeatedReleaseIsOwedOnce(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		synctest.Wait()
@@ -228,7 +228,7 @@ func TestRepeatedReleaseIsOwedOnce(t *testing.T) {
 			require.NoError(b, m.Restart(0))
 		}
 		time.Sleep(5 * time.Second)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 		assert.NoError(b, b.Manager.Close())
 	})
 }
@@ -236,10 +236,10 @@ func TestRepeatedReleaseIsOwedOnce(t *testing.T) {
 // One owed release is stuck in a client without deadlines. The master answers all others, so they
 // must be delivered.
 func TestStuckReleaseDoesNotDelayOthers(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		m := b.patientManager(quorum.Options{})
 		defer m.Close()
-		b.warm(m)
+		b.warmUp(m)
 		var held []*quorum.Lock
 		for i := range 40 {
 			l, err := m.TryAcquire(b.Context(), fmt.Sprint("lock-", i), time.Hour)
@@ -260,7 +260,7 @@ func TestStuckReleaseDoesNotDelayOthers(t *testing.T) {
 
 // A master that does not answer one release is not asked to answer the other 499.
 func TestCloseDoesNotWaitForEachOwedRelease(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		var held []*quorum.Lock
 		for i := range 500 {
 			l, err := b.TryAcquire(b.Context(), fmt.Sprint("lock-", i), time.Hour)
@@ -281,7 +281,7 @@ func TestCloseDoesNotWaitForEachOwedRelease(t *testing.T) {
 
 // The end of the longest TTL must not overflow into the past.
 func TestReleaseOfLongestTTLIsOwed(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, 1<<63-1)
 		require.NoError(b, err)
 		assert.Positive(b, l.Validity())
@@ -290,14 +290,14 @@ func TestReleaseOfLongestTTLIsOwed(t *testing.T) {
 		require.NoError(b, l.Release(b.Context()))
 		require.NoError(b, b.Master(1).Restart(0))
 		time.Sleep(5 * time.Second)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
 // A lock that is acquired during Close could not be released anymore.
 func TestNoLockIsAcquiredDuringClose(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		for _, m := range b.Masters() {
 			m.DelayReplies(50*time.Millisecond, 1)
 		}
@@ -311,16 +311,16 @@ func TestNoLockIsAcquiredDuringClose(t *testing.T) {
 		go func() { closing <- b.Manager.Close() }()
 		assertReason(b, <-result, quorum.ErrClosed)
 		assert.NoError(b, <-closing)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
 // The masters have confirmed these releases. They are only repeated in case the first try of the
 // acquire arrives late, and now the masters do not answer.
 func TestCloseDoesNotReportConfirmedReleases(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		m := b.repeating()
-		b.late(10 * time.Millisecond)
+	bubble(t, 3, func(b *testbed) {
+		m := b.managerRetryingTimeouts()
+		b.delayNextRequests(10 * time.Millisecond)
 		l, err := m.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		synctest.Wait()

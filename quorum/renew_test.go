@@ -17,7 +17,7 @@ import (
 )
 
 // acquireRenewed is acquire with AutoRenew.
-func (b *bench) acquireRenewed(maxHold time.Duration) *quorum.Lock {
+func (b *testbed) acquireRenewed(maxHold time.Duration) *quorum.Lock {
 	b.Helper()
 	l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(maxHold))
 	require.NoError(b, err)
@@ -26,19 +26,19 @@ func (b *bench) acquireRenewed(maxHold time.Duration) *quorum.Lock {
 }
 
 func TestAutoRenewKeepsLockUntilRelease(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquireRenewed(0)
 		for range 600 {
 			time.Sleep(time.Second)
 			require.Greater(b, l.Validity(), ttl/2)
-			require.Equal(b, 5, b.count(l.Token()))
+			require.Equal(b, 5, b.mastersStoring(l.Token()))
 		}
-		assert.False(b, closed(l))
+		assert.False(b, isLost(l))
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
 		executed := b.Master(0).Commands()
 		time.Sleep(time.Minute)
-		assert.Equal(b, 5, b.count(""), "nothing recreates the key after the release")
+		assert.Equal(b, 5, b.vacantMasters(), "nothing recreates the key after the release")
 		assert.Equal(b, executed, b.Master(0).Commands(), "renewals stop with the release")
 	})
 }
@@ -46,9 +46,9 @@ func TestAutoRenewKeepsLockUntilRelease(t *testing.T) {
 // TestAutoRenewExtendsEveryThirdOfTTL counts the renewals. More would load the masters, and fewer
 // would leave less time for retries.
 func TestAutoRenewExtendsEveryThirdOfTTL(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquireRenewed(0)
-		b.warm(b.Manager)
+		b.warmUp(b.Manager)
 		before := b.Master(0).Commands()
 		time.Sleep(100 * ttl)
 		n := b.Master(0).Commands() - before
@@ -61,14 +61,14 @@ func TestAutoRenewExtendsEveryThirdOfTTL(t *testing.T) {
 // TestFailedRenewalIsRetriedUntilWindowCloses hangs a majority of the masters until shortly before
 // the window closes. The failed renewals alone must not end the lock.
 func TestFailedRenewalIsRetriedUntilWindowCloses(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquireRenewed(0)
 		lost := l.Lost()
 		time.Sleep(time.Second)
 		b.hang(3)
 		time.Sleep(ttl - 3*time.Second)
 		assert.Greater(b, l.Validity(), time.Duration(0))
-		assert.False(b, closed(l))
+		assert.False(b, isLost(l))
 		b.resume()
 		time.Sleep(2 * time.Second)
 		assert.Greater(b, l.Validity(), ttl/2, "the lock was renewed just in time")
@@ -91,7 +91,7 @@ func TestLossIsSignaledBeforeKeysExpire(t *testing.T) {
 		"replies delayed": func(m *quorumtest.Master) { m.DelayReplies(20*time.Second, quorumtest.Always) },
 	} {
 		t.Run(how, func(t *testing.T) {
-			bubble(t, 5, func(b *bench) {
+			bubble(t, 5, func(b *testbed) {
 				l := b.acquireRenewed(0)
 				time.Sleep(5*ttl + 123*time.Millisecond)
 				for _, m := range b.Masters() {
@@ -112,7 +112,7 @@ func TestLossIsSignaledBeforeKeysExpire(t *testing.T) {
 }
 
 func TestDenyingMajorityEndsRenewedLock(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquireRenewed(0)
 		time.Sleep(time.Second)
 		b.occupy(3)
@@ -121,37 +121,37 @@ func TestDenyingMajorityEndsRenewedLock(t *testing.T) {
 		assertReason(b, err, quorum.ErrLost)
 		assert.ErrorIs(b, err, quorum.ErrDenied)
 		synctest.Wait()
-		assert.Equal(b, 3, b.count("another"))
-		assert.Equal(b, 2, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring("another"))
+		assert.Equal(b, 2, b.mastersStoring(l.Token()))
 		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
 		synctest.Wait()
-		assert.Equal(b, 2, b.count(""), "the remaining keys are released")
+		assert.Equal(b, 2, b.vacantMasters(), "the remaining keys are released")
 	})
 }
 
 func TestLockIsLostAtHoldLimit(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquireRenewed(25 * time.Second)
 		assert.LessOrEqual(b, l.Validity(), 25*time.Second)
 		time.Sleep(20 * time.Second)
 		assert.Equal(b, 5*time.Second, l.Validity(), "the window ends at the limit")
 		assert.Equal(b, 5*time.Second, took(func() { <-l.Lost() }))
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(""), "the lock is released at the limit")
+		assert.Equal(b, 3, b.vacantMasters(), "the lock is released at the limit")
 		err := l.Release(b.Context())
 		assertReason(b, err, quorum.ErrLost)
 		assert.ErrorIs(b, err, quorum.ErrHoldLimit)
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 		_, err = b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(-1))
 		assert.ErrorContains(b, err, "negative")
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
 // TestHoldLimitAppliesToExtend checks that the limit is on the whole hold, not only on renewals.
 func TestHoldLimitAppliesToExtend(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquireRenewed(5 * time.Second)
 		require.NoError(b, l.Extend(b.Context(), time.Hour))
 		assert.Equal(b, 5*time.Second, took(func() { <-l.Lost() }))
@@ -162,12 +162,12 @@ func TestHoldLimitAppliesToExtend(t *testing.T) {
 // TestForgottenLockIsRepaired checks that a master which forgot the lock gets the key back once a
 // majority has confirmed the lock. The key lasts as long there as on the other masters.
 func TestForgottenLockIsRepaired(t *testing.T) {
-	for how, acquire := range map[string]func(b *bench) *quorum.Lock{
-		"renewed":  func(b *bench) *quorum.Lock { return b.acquireRenewed(0) },
-		"extended": (*bench).acquire,
+	for how, acquire := range map[string]func(b *testbed) *quorum.Lock{
+		"renewed":  func(b *testbed) *quorum.Lock { return b.acquireRenewed(0) },
+		"extended": (*testbed).acquire,
 	} {
 		t.Run(how, func(t *testing.T) {
-			bubble(t, 5, func(b *bench) {
+			bubble(t, 5, func(b *testbed) {
 				l := acquire(b)
 				synctest.Wait()
 				b.Master(0).FlushAll()
@@ -177,14 +177,14 @@ func TestForgottenLockIsRepaired(t *testing.T) {
 					require.NoError(b, l.Extend(b.Context(), ttl))
 				}
 				time.Sleep(ttl / 2)
-				assert.Equal(b, 4, b.count(l.Token()))
-				assert.Equal(b, "another", b.standing()[1], "a repair must not replace another token")
+				assert.Equal(b, 4, b.mastersStoring(l.Token()))
+				assert.Equal(b, "another", b.storedTokens()[1], "a repair must not replace another token")
 				repaired, confirmed := b.Master(0).TTL(name), b.Master(4).TTL(name)
 				assert.GreaterOrEqual(b, repaired, l.Validity(), "the repaired key must outlast the window")
 				assert.LessOrEqual(b, repaired, confirmed)
 				require.NoError(b, l.Release(b.Context()))
 				time.Sleep(time.Minute)
-				assert.Equal(b, 4, b.count(""))
+				assert.Equal(b, 4, b.vacantMasters())
 			})
 		})
 	}
@@ -193,9 +193,9 @@ func TestForgottenLockIsRepaired(t *testing.T) {
 // TestFailedRepairIsRetried refuses repairs for lack of memory at first. They are retried until the
 // master stores the key.
 func TestFailedRepairIsRetried(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		b.warm(b.Manager)
+		b.warmUp(b.Manager)
 		forgetful := b.Master(0)
 		forgetful.FlushAll()
 		forgetful.Full() // it answers the extension but cannot store the key
@@ -216,7 +216,7 @@ func TestFailedRepairIsRetried(t *testing.T) {
 func TestRenewedLockSurvivesRollingRestart(t *testing.T) {
 	for _, n := range []int{3, 4, 5} {
 		t.Run(fmt.Sprintf("masters=%d", n), func(t *testing.T) {
-			bubble(t, n, func(b *bench) {
+			bubble(t, n, func(b *testbed) {
 				l := b.acquireRenewed(0)
 				others, err := quorum.New(b.Clients(), &quorum.Options{Clock: b.clock})
 				require.NoError(b, err)
@@ -239,7 +239,7 @@ func TestRenewedLockSurvivesRollingRestart(t *testing.T) {
 						require.Greater(b, l.Validity(), time.Duration(0))
 					}
 				}
-				assert.Equal(b, n, b.count(l.Token()))
+				assert.Equal(b, n, b.mastersStoring(l.Token()))
 				cancel()
 				for range 3 {
 					assertReason(b, <-waiting, quorum.ErrTaken)
@@ -253,9 +253,9 @@ func TestRenewedLockSurvivesRollingRestart(t *testing.T) {
 // TestLateConfirmationCausesNoRepair delays the confirmations of an extension until after the
 // window. They must not bring the lock back to a master that forgot it.
 func TestLateConfirmationCausesNoRepair(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
-		b.warm(b.Manager)
+		b.warmUp(b.Manager)
 		time.Sleep(window - 100*time.Millisecond)
 		b.Master(0).FlushAll()
 		for _, m := range b.Masters()[1:] {
@@ -265,15 +265,15 @@ func TestLateConfirmationCausesNoRepair(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		_, stored := b.Master(0).Get(name)
 		assert.False(b, stored)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
 // TestRepairLeavesNoKeyAfterRelease releases a lock while a repair is due. A repair in flight is
 // followed by the release, and an unsent one is never sent.
 func TestRepairLeavesNoKeyAfterRelease(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 5, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		synctest.Wait()
 		b.Master(0).FlushAll()
@@ -284,15 +284,15 @@ func TestRepairLeavesNoKeyAfterRelease(t *testing.T) {
 		b.Master(0).DelayRequests(300*time.Millisecond, 2)
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(5 * time.Second)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
 // TestLateRepairIsReleasedAgain delays a repair until its call has timed out and the release has
 // been executed.
 func TestLateRepairIsReleasedAgain(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 5, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		synctest.Wait()
 		forgetful := b.Master(0)
@@ -304,17 +304,17 @@ func TestLateRepairIsReleasedAgain(t *testing.T) {
 		time.Sleep(30 * time.Millisecond)
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(timeout + 300*time.Millisecond)
-		require.Equal(b, l.Token(), b.standing()[0], "the repair must arrive after the release")
+		require.Equal(b, l.Token(), b.storedTokens()[0], "the repair must arrive after the release")
 		time.Sleep(1500 * time.Millisecond)
-		assert.Equal(b, 5, b.count(""), "the release is repeated")
+		assert.Equal(b, 5, b.vacantMasters(), "the release is repeated")
 	})
 }
 
 // TestRenewalNeedsNoGoroutinePerLock renews 200 locks. A test in test/integration renews ten
 // thousand.
 func TestRenewalNeedsNoGoroutinePerLock(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 5, func(b *testbed) {
+		b.warmUp(b.Manager)
 		const locks = 200
 		var all [locks]*quorum.Lock
 		goroutines := runtime.NumGoroutine()
@@ -335,8 +335,8 @@ func TestRenewalNeedsNoGoroutinePerLock(t *testing.T) {
 // TestRenewalsContinueWithSlowMasters makes a round trip take longer than the period between
 // renewals.
 func TestRenewalsContinueWithSlowMasters(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l, err := b.TryAcquire(b.Context(), name, 300*time.Millisecond, quorum.AutoRenew(0))
 		require.NoError(b, err)
 		for _, m := range b.Masters() {
@@ -349,8 +349,8 @@ func TestRenewalsContinueWithSlowMasters(t *testing.T) {
 
 // TestHungRepairDoesNotStopRenewal hangs a master that forgot the lock while it is being repaired.
 func TestHungRepairDoesNotStopRenewal(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquireRenewed(0)
 		synctest.Wait()
 		b.Master(0).FlushAll()
@@ -362,14 +362,14 @@ func TestHungRepairDoesNotStopRenewal(t *testing.T) {
 		b.Master(0).Resume()
 		b.Master(0).Heal()
 		time.Sleep(ttl)
-		assert.Equal(b, 3, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 	})
 }
 
 // TestMachineSleepEndsRenewedLocks advances the clock while Go's timers stand still.
 func TestMachineSleepEndsRenewedLocks(t *testing.T) {
 	fake := &fakeclock.Clock{}
-	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
+	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *testbed) {
 		l := b.acquireRenewed(0)
 		lost := l.Lost()
 		fake.Advance(ttl)
@@ -382,7 +382,7 @@ func TestMachineSleepEndsRenewedLocks(t *testing.T) {
 // TestTooShortHoldLimitIsRejected rejects limits under 1 ms. With one, the lock would be lost by
 // the time it is returned.
 func TestTooShortHoldLimitIsRejected(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		for _, tooShort := range []time.Duration{1, time.Millisecond - 1} {
 			l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(tooShort))
 			assert.Nil(b, l)

@@ -226,7 +226,7 @@ func FuzzReplies(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, kind uint8, text string, number int64) {
-		fuzz(t, predictable(), kind, text, number, func(f *fuzzed) {
+		fuzz(t, predictableOptions(), kind, text, number, func(f *fuzzed) {
 			f.fuzzAcquire()
 			f.fuzzExtend()
 			f.fuzzRelease()
@@ -237,7 +237,7 @@ func FuzzReplies(f *testing.F) {
 
 func (f *fuzzed) fuzzAcquire() {
 	f.oddly(func() {
-		token, err := token.NewSource(seeded()).New()
+		token, err := token.NewSource(seededSource()).New()
 		require.NoError(f, err)
 		l, err := f.TryAcquire(f.Context(), name, ttl)
 		r := f.odd(token)

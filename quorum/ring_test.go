@@ -15,7 +15,7 @@ import (
 )
 
 // ringManager returns a Manager with a single master, which is a Ring of all masters.
-func (b *bench) ringManager() *quorum.Manager {
+func (b *testbed) ringManager() *quorum.Manager {
 	b.Helper()
 	shards, byAddr := map[string]string{}, map[string]*quorumtest.Master{}
 	for _, m := range b.Masters() {
@@ -36,9 +36,9 @@ func (b *bench) ringManager() *quorum.Manager {
 // A Ring publishes and subscribes on different shards, so messages do not arrive. It even panics if
 // it is subscribed to while no shard is up.
 func TestRingWaitersPoll(t *testing.T) {
-	bubble(t, 2, func(b *bench) {
+	bubble(t, 2, func(b *testbed) {
 		one, other := b.ringManager(), b.ringManager()
-		results := make(chan served, 1)
+		results := make(chan acquireResult, 1)
 		for _, m := range []*quorum.Manager{one, other, one} {
 			l, err := m.TryAcquire(b.Context(), name, ttl)
 			require.NoError(b, err)
@@ -46,9 +46,9 @@ func TestRingWaitersPoll(t *testing.T) {
 			if m == one {
 				waiter = other
 			}
-			b.wait(b.Context(), 0, waiter, results)
+			b.startWaiter(b.Context(), 0, waiter, results)
 			time.Sleep(time.Second)
-			assert.Zero(b, b.subscribers())
+			assert.Zero(b, b.subscribedMasters())
 			assert.LessOrEqual(b, took(func() {
 				require.NoError(b, l.Release(b.Context()))
 				b.releaseNext(results)
@@ -61,7 +61,7 @@ func TestRingWaitersPoll(t *testing.T) {
 
 // A waiter must survive an outage of all shards of its Ring.
 func TestWaiterOutlivesRingWithoutShards(t *testing.T) {
-	bubble(t, 2, func(b *bench) {
+	bubble(t, 2, func(b *testbed) {
 		holder, waiting := b.ringManager(), b.ringManager()
 		l, err := holder.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
@@ -69,8 +69,8 @@ func TestWaiterOutlivesRingWithoutShards(t *testing.T) {
 			m.Stop()
 		}
 		time.Sleep(10 * time.Second) // the Rings notice
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, waiting, results)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiting, results)
 		time.Sleep(10 * time.Second)
 		for _, m := range b.Masters() {
 			require.NoError(b, m.Restart(quorumtest.KeepMemory))

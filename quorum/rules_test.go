@@ -23,19 +23,19 @@ import (
 // answered, a majority is impossible, so the attempt must not wait any longer.
 func TestEvenSplitIsDecidedWithoutWaiting(t *testing.T) {
 	for _, n := range []int{2, 4, 6} {
-		bubble(t, n, func(b *bench) {
+		bubble(t, n, func(b *testbed) {
 			b.occupy(n / 2)
 			assert.Zero(b, took(func() {
 				_, err := b.TryAcquire(b.Context(), name, ttl)
 				assertReason(b, err, quorum.ErrTaken)
 			}))
 			synctest.Wait()
-			assert.Equal(b, n/2, b.count(""))
+			assert.Equal(b, n/2, b.vacantMasters())
 		})
 	}
 }
 
-func (b *bench) delayReplies(d time.Duration, k int) {
+func (b *testbed) delayReplies(d time.Duration, k int) {
 	for _, m := range b.Masters() {
 		m.DelayReplies(d, k)
 	}
@@ -44,8 +44,8 @@ func (b *bench) delayReplies(d time.Duration, k int) {
 // TestExtensionWindowCountsFromSending delays the replies. The masters may have executed the
 // extension at once, so its window must not count from the replies.
 func TestExtensionWindowCountsFromSending(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		time.Sleep(time.Second)
 		b.delayReplies(300*time.Millisecond, 1)
@@ -55,8 +55,8 @@ func TestExtensionWindowCountsFromSending(t *testing.T) {
 }
 
 func TestRenewalWindowCountsFromSending(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquireRenewed(0)
 		b.delayReplies(300*time.Millisecond, quorumtest.Always)
 		time.Sleep(time.Second) // after this, only a renewal can make the window longer again
@@ -74,14 +74,14 @@ func TestRenewalWindowCountsFromSending(t *testing.T) {
 // when the machine sleeps. No timer tells that the window has closed.
 func TestQuorumConfirmedAfterSleepIsFailure(t *testing.T) {
 	fake := &fakeclock.Clock{}
-	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
-		b.warm(b.Manager)
+	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.delayReplies(20*time.Millisecond, 1)
 		time.AfterFunc(10*time.Millisecond, func() { fake.Advance(window) })
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrNoQuorum)
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(""), "rolled back")
+		assert.Equal(b, 3, b.vacantMasters(), "rolled back")
 	})
 }
 
@@ -89,8 +89,8 @@ func TestQuorumConfirmedAfterSleepIsFailure(t *testing.T) {
 // they come, the new window would still be open, but the old one has closed.
 func TestExtendConfirmedAfterSleepIsLoss(t *testing.T) {
 	fake := &fakeclock.Clock{}
-	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
-		b.warm(b.Manager)
+	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		fake.Advance(window - time.Second)
 		b.delayReplies(20*time.Millisecond, 1)
@@ -100,7 +100,7 @@ func TestExtendConfirmedAfterSleepIsLoss(t *testing.T) {
 		assert.ErrorIs(b, err, quorum.ErrExpired)
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(""), "the extended keys are released")
+		assert.Equal(b, 3, b.vacantMasters(), "the extended keys are released")
 	})
 }
 
@@ -108,7 +108,7 @@ func TestExtendConfirmedAfterSleepIsLoss(t *testing.T) {
 // down. The release must stay pending for as long as the longest extension, because the key lasts
 // that long.
 func TestPendingReleaseOutlivesFirstTTLOfExtendedLock(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
 		require.NoError(b, l.Extend(b.Context(), time.Hour))
 		synctest.Wait()
@@ -117,15 +117,15 @@ func TestPendingReleaseOutlivesFirstTTLOfExtendedLock(t *testing.T) {
 		time.Sleep(3 * ttl)
 		require.NoError(b, b.Master(1).Restart(quorumtest.KeepMemory))
 		time.Sleep(3 * time.Second)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
 // TestQueuedRepairIsNotSentAfterWindow keeps a repair queued behind another call until the window
 // has closed.
 func TestQueuedRepairIsNotSentAfterWindow(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		forgetful := b.Master(0)
 		const short = 200 * time.Millisecond
 		l, err := b.TryAcquire(b.Context(), name, short)
@@ -145,7 +145,7 @@ func TestQueuedRepairIsNotSentAfterWindow(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		assert.Equal(b, executed, forgetful.Commands())
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
@@ -155,7 +155,7 @@ func TestLostClosesAfterSleepWithoutOtherCalls(t *testing.T) {
 	for what, opts := range map[string][]quorum.AcquireOption{"plain": nil, "renewed": {quorum.AutoRenew(0)}} {
 		t.Run(what, func(t *testing.T) {
 			fake := &fakeclock.Clock{}
-			bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
+			bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *testbed) {
 				l, err := b.TryAcquire(b.Context(), name, ttl, opts...)
 				require.NoError(b, err)
 				lost := l.Lost()
@@ -169,28 +169,28 @@ func TestLostClosesAfterSleepWithoutOtherCalls(t *testing.T) {
 
 // TestRenewalsContinueUntilHoldLimit checks that the lock is held up to its limit, and no longer.
 func TestRenewalsContinueUntilHoldLimit(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquireRenewed(25 * time.Second)
 		time.Sleep(25*time.Second - time.Nanosecond)
 		assert.Greater(b, l.Validity(), time.Duration(0))
 		time.Sleep(time.Nanosecond)
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
-		assert.True(b, closed(l))
+		assert.True(b, isLost(l))
 		time.Sleep(ttl)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
 // TestReleaseWithEndedContextWaitsForMasters checks that a release with an ended context still
 // waits for the masters, so that its result is known.
 func TestReleaseWithEndedContextWaitsForMasters(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		synctest.Wait()
 		b.delayReplies(20*time.Millisecond, 1)
-		assert.Equal(b, 20*time.Millisecond, took(func() { assert.NoError(b, l.Release(ended())) }))
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 20*time.Millisecond, took(func() { assert.NoError(b, l.Release(endedContext())) }))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
@@ -200,8 +200,8 @@ func TestReleaseWithEndedContextWaitsForMasters(t *testing.T) {
 func TestOnceRecognizesTokenOfRefusedRollback(t *testing.T) {
 	const attempt = 100 * time.Millisecond
 	opts := quorum.Options{AttemptTimeout: attempt, MinBackoff: 20 * time.Millisecond, MaxBackoff: 20 * time.Millisecond}
-	bubbleWith(t, 3, opts, func(b *bench) {
-		b.warm(b.Manager)
+	bubbleWith(t, 3, opts, func(b *testbed) {
+		b.warmUp(b.Manager)
 		for _, m := range b.Masters() {
 			m.DropReplies(1)
 		}
@@ -222,7 +222,7 @@ func TestOnceRecognizesTokenOfRefusedRollback(t *testing.T) {
 // TestAcquireOnOldServersKeepsOtherTokens checks the script for servers before Redis 7. There, too,
 // an attempt must leave the holder's token alone.
 func TestAcquireOnOldServersKeepsOtherTokens(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		for _, m := range b.Masters() {
 			m.LegacySet(true)
 		}
@@ -230,20 +230,20 @@ func TestAcquireOnOldServersKeepsOtherTokens(t *testing.T) {
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrTaken)
 		synctest.Wait()
-		assert.Equal(b, []string{"another", "another", ""}, b.standing())
+		assert.Equal(b, []string{"another", "another", ""}, b.storedTokens())
 	})
 }
 
 // TestCallsEndAtAttemptTimeout uses a client that would itself wait for an hour.
 func TestCallsEndAtAttemptTimeout(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+	bubble(t, 1, func(b *testbed) {
 		opts := b.Master(0).Options()
 		opts.ReadTimeout = time.Hour
 		client := redis.NewClient(opts)
 		defer client.Close()
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})
 		require.NoError(b, err)
-		b.warm(m)
+		b.warmUp(m)
 		b.Master(0).Hang()
 		_, err = m.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrNoQuorum)
@@ -257,10 +257,10 @@ func TestCallsEndAtAttemptTimeout(t *testing.T) {
 // Then the master refuses the client's own retry. The refusal does not mean that the key was not
 // stored.
 func TestRefusedRetryLeavesReleasePending(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		m := b.retrying(quorum.Options{})
+	bubble(t, 3, func(b *testbed) {
+		m := b.managerWithRetries(quorum.Options{})
 		defer func() { assert.NoError(b, m.Close()) }()
-		b.warm(m)
+		b.warmUp(m)
 		for _, master := range b.Masters()[:2] {
 			master.CutReplies(1)
 			time.AfterFunc(retryAfter/2, func() { master.Fail("LOADING soon") })
@@ -268,27 +268,27 @@ func TestRefusedRetryLeavesReleasePending(t *testing.T) {
 		_, err := m.TryAcquire(b.Context(), name, time.Hour)
 		assertReason(b, err, quorum.ErrNoQuorum)
 		time.Sleep(100 * time.Millisecond)
-		require.Positive(b, 3-b.count(""), "a master must have stored the key")
+		require.Positive(b, 3-b.vacantMasters(), "a master must have stored the key")
 		for _, master := range b.Masters() {
 			master.Heal()
 		}
 		time.Sleep(2 * time.Second)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
 // TestOddReplyLeavesReleasePending gives an acquire a reply that belongs to another command. Such a
 // reply does not mean that the key was not stored.
 func TestOddReplyLeavesReleasePending(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+	bubble(t, 1, func(b *testbed) {
 		var stored atomic.Value // the token, a string
 		var odd atomic.Bool     // scripts get an odd reply
 		stored.Store("")
 		odd.Store(true)
-		f := newFake(b.T, func(args []string) string {
+		f := newFakeServer(b.T, func(args []string) string {
 			switch {
-			case setUp(args):
-				return behaved(args)
+			case isSetup(args):
+				return grantAll(args)
 			case args[0] == "set":
 				stored.Store(args[2])
 				return oneReply // a script's reply, not a SET's
@@ -316,7 +316,7 @@ func TestOddReplyLeavesReleasePending(t *testing.T) {
 // TestRepairedKeysLastAsLongAsWindow repairs masters after short extensions. The holder relies on
 // an earlier, longer window, so the repaired keys must last that long.
 func TestRepairedKeysLastAsLongAsWindow(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		synctest.Wait()
@@ -327,15 +327,15 @@ func TestRepairedKeysLastAsLongAsWindow(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		assert.Greater(b, l.Validity(), 50*time.Minute)
-		assert.Equal(b, 3, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 	})
 }
 
 // TestConcurrentReleasesEndTogether calls Release concurrently without a quorum. Calls that wait
 // for a failing one must fail with it, rather than repeat it one after the other.
 func TestConcurrentReleasesEndTogether(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		b.hang(2)
 		assert.LessOrEqual(b, took(func() {
@@ -352,8 +352,8 @@ func TestConcurrentReleasesEndTogether(t *testing.T) {
 }
 
 func TestCloseEndsRunningAttempts(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{AttemptTimeout: time.Minute}, func(b *bench) {
-		b.warm(b.Manager)
+	bubbleWith(t, 3, quorum.Options{AttemptTimeout: time.Minute}, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.hang(2)
 		done := make(chan error, 2)
 		go func() {
@@ -379,7 +379,7 @@ func TestCloseEndsRunningAttempts(t *testing.T) {
 // remaining key must exclude others until the window would have closed, because the holder may have
 // looked at Validity just before.
 func TestRemainingKeyExcludesOthersUntilWindowCloses(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{RestartGuard: time.Minute}, func(b *bench) {
+	bubbleWith(t, 3, quorum.Options{RestartGuard: time.Minute}, func(b *testbed) {
 		require.NoError(b, b.Bootstrap(b.Context()))
 		b.occupy(1)
 		l := b.acquire() // on two of three masters
@@ -391,6 +391,6 @@ func TestRemainingKeyExcludesOthersUntilWindowCloses(t *testing.T) {
 		assert.ErrorIs(b, err, quorum.ErrQuarantined)
 		assert.Nil(b, other)
 		time.Sleep(validity + ttl)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }

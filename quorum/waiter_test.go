@@ -25,8 +25,8 @@ const (
 	grantTTL   = time.Second // how long a waiter keeps a grant: AttemptTimeout
 )
 
-// others returns n more Managers on the same masters, like those of other processes.
-func (b *bench) others(n int, opts quorum.Options) []*quorum.Manager {
+// otherManagers returns n more Managers on the same masters, like those of other processes.
+func (b *testbed) otherManagers(n int, opts quorum.Options) []*quorum.Manager {
 	b.Helper()
 	opts.Clock = b.clock
 	managers := make([]*quorum.Manager, n)
@@ -36,33 +36,33 @@ func (b *bench) others(n int, opts quorum.Options) []*quorum.Manager {
 	return managers
 }
 
-func (b *bench) closeAll(managers []*quorum.Manager) {
+func (b *testbed) closeAll(managers []*quorum.Manager) {
 	b.Helper()
 	for _, m := range managers {
 		assert.NoError(b, m.Close())
 	}
 }
 
-// served is the result of a call of Acquire.
-type served struct {
-	who  int
-	lock *quorum.Lock
-	err  error
-	at   time.Time
+// acquireResult is the result of a call of Acquire.
+type acquireResult struct {
+	waiter int
+	lock   *quorum.Lock
+	err    error
+	at     time.Time
 }
 
-// wait calls Acquire in the background, and returns when the caller is in the queues.
-func (b *bench) wait(ctx context.Context, waiter int, m *quorum.Manager, results chan<- served) {
+// startWaiter calls Acquire in the background, and returns when the caller is in the queues.
+func (b *testbed) startWaiter(ctx context.Context, waiter int, m *quorum.Manager, results chan<- acquireResult) {
 	b.Helper()
 	go func() {
 		l, err := m.Acquire(ctx, name, ttl)
-		results <- served{waiter, l, err, time.Now()}
+		results <- acquireResult{waiter, l, err, time.Now()}
 	}()
 	time.Sleep(10 * time.Millisecond)
 }
 
 // nextLock returns the next result, which must be a lock.
-func (b *bench) nextLock(results <-chan served) served {
+func (b *testbed) nextLock(results <-chan acquireResult) acquireResult {
 	b.Helper()
 	s := <-results
 	require.NoError(b, s.err)
@@ -70,23 +70,23 @@ func (b *bench) nextLock(results <-chan served) served {
 }
 
 // releaseNext releases the lock that is acquired next.
-func (b *bench) releaseNext(results <-chan served) {
+func (b *testbed) releaseNext(results <-chan acquireResult) {
 	b.Helper()
 	require.NoError(b, b.nextLock(results).lock.Release(b.Context()))
 }
 
 // releaseInOrder releases the lock of n waiters, which must acquire it in order.
-func (b *bench) releaseInOrder(results <-chan served, n int) {
+func (b *testbed) releaseInOrder(results <-chan acquireResult, n int) {
 	b.Helper()
 	for i := range n {
 		s := b.nextLock(results)
-		require.Equal(b, i, s.who)
+		require.Equal(b, i, s.waiter)
 		require.NoError(b, s.lock.Release(b.Context()))
 	}
 }
 
-// waiting returns the length of each master's queue.
-func (b *bench) waiting() (n []int) {
+// queueLengths returns the length of each master's queue.
+func (b *testbed) queueLengths() (n []int) {
 	b.Helper()
 	i, err := b.Inspect(b.Context(), name)
 	require.NoError(b, err)
@@ -101,21 +101,21 @@ func (b *bench) waiting() (n []int) {
 func TestWaitersAreServedInOrder(t *testing.T) {
 	const k = 8
 	for _, opts := range []quorum.Options{{}, {Fencing: true}} {
-		bubbleWith(t, 5, opts, func(b *bench) {
-			managers := b.others(k, opts)
+		bubbleWith(t, 5, opts, func(b *testbed) {
+			managers := b.otherManagers(k, opts)
 			defer b.closeAll(managers)
 			l := b.acquire()
-			results := make(chan served, k)
+			results := make(chan acquireResult, k)
 			for i, m := range managers {
-				b.wait(b.Context(), i, m, results)
+				b.startWaiter(b.Context(), i, m, results)
 			}
-			assert.Equal(b, []int{k, k, k, k, k}, b.waiting())
+			assert.Equal(b, []int{k, k, k, k, k}, b.queueLengths())
 			last := l.Fence()
 			require.NoError(b, l.Release(b.Context()))
 			released := time.Now()
 			for i := range k {
 				s := b.nextLock(results)
-				assert.Equal(b, i, s.who)
+				assert.Equal(b, i, s.waiter)
 				assert.Less(b, s.at.Sub(released), time.Millisecond, "handed off, not polled for")
 				if opts.Fencing {
 					assert.Greater(b, s.lock.Fence(), last)
@@ -123,7 +123,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 				}
 				assert.Equal(b, window, s.lock.Validity())
 				time.Sleep(100 * time.Millisecond) // some masters may hand off after the confirmation
-				assert.Equal(b, 5, b.count(s.lock.Token()))
+				assert.Equal(b, 5, b.mastersStoring(s.lock.Token()))
 				for _, m := range b.Masters() {
 					assert.InDelta(b, ttl-100*time.Millisecond, m.TTL(name), float64(2*time.Millisecond),
 						"the whole TTL, not the grant's")
@@ -133,8 +133,8 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 				released = time.Now()
 			}
 			synctest.Wait()
-			assert.Equal(b, []int{0, 0, 0, 0, 0}, b.waiting())
-			assert.Equal(b, 5, b.count(""))
+			assert.Equal(b, []int{0, 0, 0, 0, 0}, b.queueLengths())
+			assert.Equal(b, 5, b.vacantMasters())
 		})
 	}
 }
@@ -143,13 +143,13 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 // served in order.
 func TestLocalWaitersQueueLocally(t *testing.T) {
 	const k = 50
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		results := make(chan served, k)
+		results := make(chan acquireResult, k)
 		for i := range k {
-			b.wait(b.Context(), i, b.Manager, results)
+			b.startWaiter(b.Context(), i, b.Manager, results)
 		}
-		assert.Equal(b, []int{1, 1, 1}, b.waiting())
+		assert.Equal(b, []int{1, 1, 1}, b.queueLengths())
 		require.NoError(b, l.Release(b.Context()))
 		b.releaseInOrder(results, k)
 	})
@@ -157,20 +157,20 @@ func TestLocalWaitersQueueLocally(t *testing.T) {
 
 // A Manager with one waiter has its turn after the first of the twenty waiters of another Manager.
 func TestManagersTakeTurns(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		other := b.others(1, quorum.Options{})
+	bubble(t, 3, func(b *testbed) {
+		other := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(other)
 		l := b.acquire()
-		results := make(chan served, 21)
+		results := make(chan acquireResult, 21)
 		for i := range 20 {
-			b.wait(b.Context(), i, b.Manager, results)
+			b.startWaiter(b.Context(), i, b.Manager, results)
 		}
-		b.wait(b.Context(), 99, other[0], results)
+		b.startWaiter(b.Context(), 99, other[0], results)
 		require.NoError(b, l.Release(b.Context()))
 		var order []int
 		for range 21 {
 			s := b.nextLock(results)
-			order = append(order, s.who)
+			order = append(order, s.waiter)
 			time.Sleep(time.Millisecond)
 			require.NoError(b, s.lock.Release(b.Context()))
 		}
@@ -181,20 +181,20 @@ func TestManagersTakeTurns(t *testing.T) {
 // The first waiter in the queue sends a few commands a second, and the waiters behind it send
 // fewer. So a crowd of them does not keep the masters busy.
 func TestWaitersSendFewCommands(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		managers := b.others(10, quorum.Options{})
+	bubble(t, 3, func(b *testbed) {
+		managers := b.otherManagers(10, quorum.Options{})
 		defer b.closeAll(managers)
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
-		results := make(chan served, len(managers))
+		results := make(chan acquireResult, len(managers))
 		ctx, cancel := context.WithCancel(b.Context())
 		for i, m := range managers {
-			b.wait(ctx, i, m, results)
+			b.startWaiter(ctx, i, m, results)
 		}
 		before := b.Master(0).Commands()
 		time.Sleep(time.Minute)
 		assert.Less(b, (b.Master(0).Commands()-before)/60, 15, "per second, for all ten")
-		assert.Equal(b, []int{10, 10, 10}, b.waiting(), "they keep their places")
+		assert.Equal(b, []int{10, 10, 10}, b.queueLengths(), "they keep their places")
 		cancel()
 		for range managers {
 			s := <-results
@@ -202,30 +202,30 @@ func TestWaitersSendFewCommands(t *testing.T) {
 			assert.ErrorIs(b, s.err, context.Canceled)
 		}
 		synctest.Wait()
-		assert.Equal(b, []int{0, 0, 0}, b.waiting(), "canceled waiters leave the queue at once")
+		assert.Equal(b, []int{0, 0, 0}, b.queueLengths(), "canceled waiters leave the queue at once")
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait() // Release waits only for a majority
 		assert.Empty(b, b.Master(0).Keys())
 	})
 }
 
-// deaf is a client that subscribes to another server, so that no message reaches it. If the client
-// of that server is closed, subscriptions fail.
-type deaf struct {
+// deafClient is a client that subscribes to another server, so that no message reaches it. If the
+// client of that server is closed, subscriptions fail.
+type deafClient struct {
 	*redis.Client
 	elsewhere *redis.Client
 }
 
-func (d deaf) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {
+func (d deafClient) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {
 	return d.elsewhere.Subscribe(ctx, channels...)
 }
 
-// deafTo returns a Manager whose clients subscribe elsewhere.
-func (b *bench) deafTo(elsewhere *redis.Client) *quorum.Manager {
+// deafManager returns a Manager whose clients subscribe elsewhere.
+func (b *testbed) deafManager(elsewhere *redis.Client) *quorum.Manager {
 	b.Helper()
 	var clients []redis.UniversalClient
 	for _, c := range b.Clients() {
-		clients = append(clients, deaf{c.(*redis.Client), elsewhere})
+		clients = append(clients, deafClient{c.(*redis.Client), elsewhere})
 	}
 	m, err := quorum.New(clients, &quorum.Options{Clock: b.clock})
 	require.NoError(b, err)
@@ -235,7 +235,7 @@ func (b *bench) deafTo(elsewhere *redis.Client) *quorum.Manager {
 // A waiter that missed the message learns of the grant when it asks the masters. The grant lasts
 // until then.
 func TestLostMessageCostsNoMoreThanItsGrant(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		elsewhere, err := quorumtest.StartInProcess(1)
 		require.NoError(b, err)
 		refused := redis.NewClient(elsewhere.Master(0).Options())
@@ -243,10 +243,10 @@ func TestLostMessageCostsNoMoreThanItsGrant(t *testing.T) {
 		for fault, server := range map[string]*redis.Client{
 			"messages are lost": elsewhere.Master(0).Client(), "subscriptions fail": refused,
 		} {
-			m := b.deafTo(server)
+			m := b.deafManager(server)
 			l := b.acquire()
-			results := make(chan served, 1)
-			b.wait(b.Context(), 0, m, results)
+			results := make(chan acquireResult, 1)
+			b.startWaiter(b.Context(), 0, m, results)
 			time.Sleep(time.Second)
 			assert.LessOrEqual(b, took(func() {
 				require.NoError(b, l.Release(b.Context()))
@@ -260,7 +260,7 @@ func TestLostMessageCostsNoMoreThanItsGrant(t *testing.T) {
 
 // notifierChannels returns, for each master, the notifier channel of its only waiter, by the
 // waiter's token.
-func (b *bench) notifierChannels() (channels []map[string]string) {
+func (b *testbed) notifierChannels() (channels []map[string]string) {
 	b.Helper()
 	synctest.Wait()
 	for _, m := range b.Masters() {
@@ -276,12 +276,12 @@ func (b *bench) notifierChannels() (channels []map[string]string) {
 // Anybody can publish on a notifier channel, including the message that a waiter waits for. A
 // message never counts as a vote.
 func TestPublishedMessagesGrantNothing(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		waiter := b.others(1, quorum.Options{})
+		waiter := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(waiter)
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, waiter[0], results)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiter[0], results)
 		for range 5 {
 			// Read every queue before publishing. Once two masters have named the waiter, it tries
 			// to confirm the lock, is refused, and queues up again.
@@ -306,8 +306,8 @@ func TestPublishedMessagesGrantNothing(t *testing.T) {
 	})
 }
 
-// plant queues a waiter that never does anything.
-func (b *bench) plant(token string, ticket int64, lease time.Duration) {
+// plantWaiter queues a waiter that never does anything.
+func (b *testbed) plantWaiter(token string, ticket int64, lease time.Duration) {
 	b.Helper()
 	for _, m := range b.Masters() {
 		c := m.Client()
@@ -322,16 +322,16 @@ func (b *bench) plant(token string, ticket int64, lease time.Duration) {
 // whose lease has ended delays nobody.
 func TestDeadWaiterCostsItsGrantAndASecond(t *testing.T) {
 	for dead := range 4 {
-		bubble(t, 3, func(b *bench) {
+		bubble(t, 3, func(b *testbed) {
 			l := b.acquire()
 			for i := range dead {
-				b.plant(fmt.Sprint("dead-", i), int64(1+i), time.Minute)
+				b.plantWaiter(fmt.Sprint("dead-", i), int64(1+i), time.Minute)
 			}
-			b.plant("gone", 0, time.Millisecond)
-			waiter := b.others(1, quorum.Options{})
+			b.plantWaiter("gone", 0, time.Millisecond)
+			waiter := b.otherManagers(1, quorum.Options{})
 			defer b.closeAll(waiter)
-			results := make(chan served, 1)
-			b.wait(b.Context(), 0, waiter[0], results)
+			results := make(chan acquireResult, 1)
+			b.startWaiter(b.Context(), 0, waiter[0], results)
 			time.Sleep(time.Second)
 			require.NoError(b, l.Release(b.Context()))
 			assert.LessOrEqual(b, took(func() { b.releaseNext(results) }), time.Duration(dead)*(grantTTL+time.Second),
@@ -342,18 +342,18 @@ func TestDeadWaiterCostsItsGrantAndASecond(t *testing.T) {
 
 // When a holder dies, its lock goes to the first in the queue as soon as the TTL has passed.
 func TestDeadHolderCostsItsTTL(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		managers := b.others(3, quorum.Options{})
+	bubble(t, 5, func(b *testbed) {
+		managers := b.otherManagers(3, quorum.Options{})
 		defer b.closeAll(managers)
 		b.acquire() // never released
 		start := time.Now()
-		results := make(chan served, 3)
+		results := make(chan acquireResult, 3)
 		for i, m := range managers {
-			b.wait(b.Context(), i, m, results)
+			b.startWaiter(b.Context(), i, m, results)
 		}
 		for i := range managers {
 			s := b.nextLock(results)
-			assert.Equal(b, i, s.who)
+			assert.Equal(b, i, s.waiter)
 			assert.LessOrEqual(b, s.at.Sub(start), ttl+20*time.Millisecond)
 			require.NoError(b, s.lock.Release(b.Context()))
 		}
@@ -362,11 +362,11 @@ func TestDeadHolderCostsItsTTL(t *testing.T) {
 
 // If the lock is free and the first in the queue does not take it, the second does.
 func TestDeadFirstWaiterIsSkipped(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(3)
-		b.plant("dead", 1, time.Minute)
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, b.Manager, results)
+		b.plantWaiter("dead", 1, time.Minute)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
 		time.Sleep(time.Second)
 		for _, m := range b.Masters() {
 			m.Del(name)
@@ -378,44 +378,44 @@ func TestDeadFirstWaiterIsSkipped(t *testing.T) {
 // A waiter may be canceled while grants are on their way. It gives them back, so that the next
 // waiter does not have to wait for them to expire.
 func TestCanceledWaiterGivesItsGrantsBack(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		managers := b.others(2, quorum.Options{})
+	bubble(t, 3, func(b *testbed) {
+		managers := b.otherManagers(2, quorum.Options{})
 		defer b.closeAll(managers)
 		l := b.acquire()
-		results := make(chan served, 2)
+		results := make(chan acquireResult, 2)
 		ctx, cancel := context.WithCancel(b.Context())
-		b.wait(ctx, 0, managers[0], results)
-		b.wait(b.Context(), 1, managers[1], results)
+		b.startWaiter(ctx, 0, managers[0], results)
+		b.startWaiter(b.Context(), 1, managers[1], results)
 		// The masters grant the lock, but their replies are late.
 		b.delayReplies(200*time.Millisecond, quorumtest.Always)
 		released := make(chan error, 1)
 		go func() { released <- l.Release(b.Context()) }()
 		time.Sleep(100 * time.Millisecond)
-		assert.Zero(b, b.count(l.Token()))
+		assert.Zero(b, b.mastersStoring(l.Token()))
 		b.delayReplies(0, 0)
 		cancel()
 		s := <-results
-		assert.Equal(b, 0, s.who)
+		assert.Equal(b, 0, s.waiter)
 		assert.ErrorIs(b, s.err, context.Canceled)
 		s = b.nextLock(results)
-		assert.Equal(b, 1, s.who)
+		assert.Equal(b, 1, s.waiter)
 		require.NoError(b, <-released)
 		require.NoError(b, s.lock.Release(b.Context()))
 		time.Sleep(2 * time.Second)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
 // Masters may disagree for a moment about which waiter is first. Then the one with the lowest
 // ticket wins.
 func TestSplitGrantsGoToTheLowestTicket(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
-		managers := b.others(3, quorum.Options{})
+		managers := b.otherManagers(3, quorum.Options{})
 		defer b.closeAll(managers)
-		results := make(chan served, 3)
+		results := make(chan acquireResult, 3)
 		for i, m := range managers {
-			b.wait(b.Context(), i, m, results)
+			b.startWaiter(b.Context(), i, m, results)
 		}
 		// Make each waiter first on some masters, and none on a majority.
 		tokens := b.Master(0).Client().ZRange(b.Context(), queueKey, 0, -1).Val()
@@ -427,7 +427,7 @@ func TestSplitGrantsGoToTheLowestTicket(t *testing.T) {
 		require.NoError(b, l.Release(b.Context()))
 		assert.Less(b, took(func() {
 			s := b.nextLock(results)
-			assert.Equal(b, 0, s.who, "the lowest ticket")
+			assert.Equal(b, 0, s.waiter, "the lowest ticket")
 			require.NoError(b, s.lock.Release(b.Context()))
 		}), grantTTL)
 		for range 2 {
@@ -439,15 +439,15 @@ func TestSplitGrantsGoToTheLowestTicket(t *testing.T) {
 // One master grants the lock to a waiter while another client holds it. The waiter cannot use that
 // grant, and does not pass it on to the next one. So the holder can repair its key there.
 func TestStrayGrantIsNotPassedAround(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(1)
 		l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(0))
 		require.NoError(b, err)
-		managers := b.others(3, quorum.Options{})
+		managers := b.otherManagers(3, quorum.Options{})
 		defer b.closeAll(managers)
-		results := make(chan served, 3)
+		results := make(chan acquireResult, 3)
 		for i, m := range managers {
-			b.wait(b.Context(), i, m, results)
+			b.startWaiter(b.Context(), i, m, results)
 		}
 		stray := b.Master(0)
 		require.NoError(b, stray.Client().Del(b.Context(), name).Err())
@@ -456,9 +456,9 @@ func TestStrayGrantIsNotPassedAround(t *testing.T) {
 		stray.Set(name, token, grantTTL)
 		require.NoError(b, stray.Client().Publish(b.Context(), channel, token).Err())
 		time.Sleep(ttl)
-		assert.Equal(b, 3, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 		assert.Positive(b, l.Validity())
-		assert.Equal(b, []int{3, 3, 3}, b.waiting())
+		assert.Equal(b, []int{3, 3, 3}, b.queueLengths())
 		before := stray.Commands()
 		time.Sleep(10 * time.Second)
 		assert.Less(b, stray.Commands()-before, 100, "the grant is not passed around")
@@ -469,12 +469,12 @@ func TestStrayGrantIsNotPassedAround(t *testing.T) {
 
 // Masters that are out of memory still release the lock and hand it on.
 func TestFullMastersReleaseAndHandOff(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		waiter := b.others(1, quorum.Options{})
+		waiter := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(waiter)
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, waiter[0], results)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiter[0], results)
 		for _, m := range b.Masters() {
 			m.Full()
 		}
@@ -487,26 +487,26 @@ func TestFullMastersReleaseAndHandOff(t *testing.T) {
 // queue.
 func TestRollingRestartWithWaiters(t *testing.T) {
 	for _, opts := range []quorum.Options{{}, {RestartGuard: 30 * time.Second}} {
-		bubbleWith(t, 3, opts, func(b *bench) {
+		bubbleWith(t, 3, opts, func(b *testbed) {
 			if opts.RestartGuard > 0 {
 				require.NoError(b, b.Bootstrap(b.Context()))
 			}
-			managers := b.others(3, opts)
+			managers := b.otherManagers(3, opts)
 			defer b.closeAll(managers)
 			l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(0))
 			require.NoError(b, err)
 			synctest.Wait() // until every master has granted the lock, not just a quorum
-			results := make(chan served, 3)
+			results := make(chan acquireResult, 3)
 			for i, m := range managers {
-				b.wait(b.Context(), i, m, results)
+				b.startWaiter(b.Context(), i, m, results)
 			}
 			for _, m := range b.Masters() {
 				require.NoError(b, m.Restart(quorumtest.LoseMemory))
 				time.Sleep(2 * ttl)
 			}
 			assert.Positive(b, l.Validity())
-			assert.Equal(b, 3, b.count(l.Token()))
-			assert.Equal(b, []int{3, 3, 3}, b.waiting())
+			assert.Equal(b, 3, b.mastersStoring(l.Token()))
+			assert.Equal(b, []int{3, 3, 3}, b.queueLengths())
 			time.Sleep(opts.RestartGuard)
 			require.NoError(b, l.Release(b.Context()))
 			b.releaseInOrder(results, len(managers))
@@ -516,20 +516,20 @@ func TestRollingRestartWithWaiters(t *testing.T) {
 
 // A hand-off by a quarantined master would be a vote for a new lock.
 func TestQuarantinedMasterDoesNotHandOff(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{RestartGuard: time.Minute}, func(b *bench) {
+	bubbleWith(t, 3, quorum.Options{RestartGuard: time.Minute}, func(b *testbed) {
 		require.NoError(b, b.Bootstrap(b.Context()))
 		l := b.acquire()
-		waiter := b.others(1, quorum.Options{RestartGuard: time.Minute})
+		waiter := b.otherManagers(1, quorum.Options{RestartGuard: time.Minute})
 		defer b.closeAll(waiter)
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, waiter[0], results)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiter[0], results)
 		for _, m := range b.Masters()[:2] {
 			m.Del(marker) // has the effect of a restart
 		}
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(100 * time.Millisecond)
-		assert.Equal(b, 0, b.count(l.Token()))
-		assert.GreaterOrEqual(b, b.count(""), 2)
+		assert.Equal(b, 0, b.mastersStoring(l.Token()))
+		assert.GreaterOrEqual(b, b.vacantMasters(), 2)
 		assert.InDelta(b, time.Minute, took(func() { assert.NoError(b, (<-results).err) }), float64(2*time.Second))
 	})
 }
@@ -537,12 +537,12 @@ func TestQuarantinedMasterDoesNotHandOff(t *testing.T) {
 // Clients of other libraries know nothing of the queue. If one of them takes the lock, the waiter
 // gets it when that key expires.
 func TestOtherLibrariesMayJumpTheQueue(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		waiter := b.others(1, quorum.Options{})
+		waiter := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(waiter)
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, waiter[0], results)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiter[0], results)
 		for _, m := range b.Masters() {
 			m.Del(name)
 			m.Set(name, "another", 5*time.Second)
@@ -555,15 +555,15 @@ func TestOtherLibrariesMayJumpTheQueue(t *testing.T) {
 // A waiter that never made an attempt of its own gets the reason from the contender that it waited
 // for.
 func TestLocalWaiterThatGivesUpLearnsWhy(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.acquire()
-		results := make(chan served, 2)
+		results := make(chan acquireResult, 2)
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
-		b.wait(b.Context(), 0, b.Manager, results)
-		b.wait(ctx, 1, b.Manager, results)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
+		b.startWaiter(ctx, 1, b.Manager, results)
 		s := <-results
-		assert.Equal(b, 1, s.who)
+		assert.Equal(b, 1, s.waiter)
 		assertReason(b, s.err, quorum.ErrTaken)
 		assert.ErrorIs(b, s.err, context.DeadlineExceeded)
 		require.NoError(b, b.Manager.Close())
@@ -573,10 +573,10 @@ func TestLocalWaiterThatGivesUpLearnsWhy(t *testing.T) {
 
 // Entries of dead waiters must not pile up, so the queues expire with the leases in them.
 func TestQueueKeysExpire(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.acquire()
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, b.Manager, results)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
 		for _, m := range b.Masters() {
 			assert.InDelta(b, 15*time.Second, m.TTL(queueKey), float64(time.Second))
 			assert.InDelta(b, 15*time.Second, m.TTL(waitersKey), float64(time.Second))
@@ -586,13 +586,13 @@ func TestQueueKeysExpire(t *testing.T) {
 
 // A wrong clock of its own must neither put a waiter first nor keep it last.
 func TestTicketsUseTheMastersClocks(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		for _, m := range b.Masters() {
 			m.AdvanceClock(time.Hour)
 		}
 		b.acquire()
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, b.Manager, results)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
 		z := b.Master(0).Client().ZRangeWithScores(b.Context(), queueKey, 0, -1).Val()
 		require.Len(b, z, 1)
 		assert.InDelta(b, time.Now().Add(time.Hour).UnixMicro(), z[0].Score, 1e6)
@@ -607,8 +607,8 @@ func TestTicketsUseTheMastersClocks(t *testing.T) {
 // Ten Managers take a lock ten times each. All succeed, and no two of them hold it at the same
 // time.
 func TestEachOfManyContendersHoldsAlone(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		managers := b.others(10, quorum.Options{})
+	bubble(t, 5, func(b *testbed) {
+		managers := b.otherManagers(10, quorum.Options{})
 		defer b.closeAll(managers)
 		var all sync.WaitGroup
 		var history quorumtest.History
@@ -639,14 +639,14 @@ func TestEachOfManyContendersHoldsAlone(t *testing.T) {
 // Other programs may have values under the auxiliary keys. Locks can still be released and waited
 // for.
 func TestForeignValuesUnderAuxKeysBlockNobody(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		for _, m := range b.Masters() {
 			m.Set(queueKey, "a string", 0)
 			m.Set(waitersKey, "a string", 0)
 		}
 		l := b.acquire()
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, b.Manager, results)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
 		require.NoError(b, l.Release(b.Context()))
 		b.releaseNext(results) // by polling
 	})
@@ -655,7 +655,7 @@ func TestForeignValuesUnderAuxKeysBlockNobody(t *testing.T) {
 // Some of these names cannot serve as a hash tag, so their auxiliary keys may be in other Cluster
 // slots than their locks. Without a Cluster that does not matter.
 func TestNamesUnfitAsHashTagsAreWaitedFor(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		for _, name := range []string{"}", "a}b", "{}", "{a}b", "\x00"} {
 			l := b.acquireNamed(name)
 			got := make(chan error, 1)
@@ -675,12 +675,12 @@ func TestNamesUnfitAsHashTagsAreWaitedFor(t *testing.T) {
 
 // Close ends every waiter, even if a master hangs.
 func TestCloseEndsWaiters(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		m := b.others(1, quorum.Options{})[0]
-		results := make(chan served, 2)
-		b.wait(b.Context(), 0, m, results)
-		b.wait(b.Context(), 1, m, results)
+		m := b.otherManagers(1, quorum.Options{})[0]
+		results := make(chan acquireResult, 2)
+		b.startWaiter(b.Context(), 0, m, results)
+		b.startWaiter(b.Context(), 1, m, results)
 		b.Master(0).Hang()
 		_ = m.Close() // the entry on the hung master is left to its lease
 		for range 2 {
@@ -694,26 +694,26 @@ func TestCloseEndsWaiters(t *testing.T) {
 // One master hands the lock on only after the waiter has confirmed it on the others. That master
 // must keep it for as long as they do.
 func TestLateHandOffGetsTheFullTTL(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		waiter := b.others(1, quorum.Options{})
+		waiter := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(waiter)
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, waiter[0], results)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiter[0], results)
 		b.warmUpReleases()
 		b.Master(2).DelayRequests(30*time.Millisecond, 1)
 		require.NoError(b, l.Release(b.Context()))
 		s := b.nextLock(results)
-		assert.Equal(b, []string{s.lock.Token(), s.lock.Token(), l.Token()}, b.standing(),
+		assert.Equal(b, []string{s.lock.Token(), s.lock.Token(), l.Token()}, b.storedTokens(),
 			"not released on the last yet")
 		time.Sleep(500 * time.Millisecond)
-		assert.Equal(b, 3, b.count(s.lock.Token()))
+		assert.Equal(b, 3, b.mastersStoring(s.lock.Token()))
 		assert.InDelta(b, ttl-500*time.Millisecond, b.Master(2).TTL(name), float64(2*time.Millisecond))
 	})
 }
 
 // warmUpReleases makes the masters cache the release script.
-func (b *bench) warmUpReleases() {
+func (b *testbed) warmUpReleases() {
 	b.Helper()
 	l := b.acquireNamed("warm")
 	require.NoError(b, l.Release(b.Context()))
@@ -722,26 +722,26 @@ func (b *bench) warmUpReleases() {
 
 // A waiter in the queues does not take a key that is vacant on only a minority of the masters.
 func TestWaitingGrantsNothing(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(3)
-		waiter := b.others(1, quorum.Options{})
+		waiter := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(waiter)
 		ctx, cancel := context.WithTimeout(b.Context(), 10*time.Second)
 		defer cancel()
-		results := make(chan served, 1)
-		b.wait(ctx, 0, waiter[0], results)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(ctx, 0, waiter[0], results)
 		b.Master(0).Del(name)
 		for range 50 {
 			time.Sleep(100 * time.Millisecond)
-			assert.Equal(b, []string{"", "another", "another"}, b.standing())
+			assert.Equal(b, []string{"", "another", "another"}, b.storedTokens())
 		}
 		assertReason(b, (<-results).err, quorum.ErrTaken)
 	})
 }
 
-// deafAtFirst is deaf until it subscribes a second time.
+// deafAtFirst is a deafClient until it subscribes a second time.
 type deafAtFirst struct {
-	deaf
+	deafClient
 	subscribed *atomic.Int32
 }
 
@@ -749,25 +749,25 @@ func (d deafAtFirst) Subscribe(ctx context.Context, channels ...string) *redis.P
 	if d.subscribed.Add(1) > 1 {
 		return d.Client.Subscribe(ctx, channels...)
 	}
-	return d.deaf.Subscribe(ctx, channels...)
+	return d.deafClient.Subscribe(ctx, channels...)
 }
 
 // A subscription may be with a server that releases are no longer sent to, such as an old primary
 // that goes on after a failover. It is made again, with the right server.
 func TestSubscriptionToReplacedServerIsRenewed(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		elsewhere, err := quorumtest.StartInProcess(1)
 		require.NoError(b, err)
 		var clients []redis.UniversalClient
 		for _, c := range b.Clients() {
-			client := deaf{c.(*redis.Client), elsewhere.Master(0).Client()}
+			client := deafClient{c.(*redis.Client), elsewhere.Master(0).Client()}
 			clients = append(clients, deafAtFirst{client, new(atomic.Int32)})
 		}
 		m, err := quorum.New(clients, &quorum.Options{Clock: b.clock})
 		require.NoError(b, err)
 		l := b.acquire()
-		results := make(chan served, 1)
-		b.wait(b.Context(), 0, m, results)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, m, results)
 		time.Sleep(time.Second) // it asks the masters, and they say that nobody listens
 		assert.Zero(b, took(func() {
 			require.NoError(b, l.Release(b.Context()))
