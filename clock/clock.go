@@ -1,20 +1,18 @@
-// Package clock holds the time that a lock's safety rests on: monotonic
-// instants that go on counting while the machine sleeps, and the arithmetic of
-// the validity window.
+// Package clock provides the time that a lock's safety depends on: monotonic instants that keep
+// counting while the machine sleeps, and the arithmetic of the validity window.
 //
-// Nothing that a window rests on reads the wall clock. Somebody may set it back by
-// an hour; a lock that believed it would be held for an hour too long.
+// The validity window never depends on the wall clock. If someone set that clock back by an hour, a
+// lock that trusted it would be held for an hour too long.
 package clock
 
 import "time"
 
-// Instant is a point on a clock's own time line, in nanoseconds since an origin
-// that has no meaning. Instants of different clocks, and of different processes,
-// cannot be compared.
+// Instant is a reading of a Clock, in nanoseconds since an arbitrary origin. Instants of different
+// clocks or different processes cannot be compared.
 type Instant int64
 
-// Add returns the instant d after i. The result saturates instead of wrapping
-// around, so that "never" stays in the future.
+// Add returns the instant d after i. The result saturates at -Never and Never instead of wrapping
+// around, so Never stays in the future.
 func (i Instant) Add(d time.Duration) Instant {
 	sum := i + Instant(d)
 	switch {
@@ -26,7 +24,7 @@ func (i Instant) Add(d time.Duration) Instant {
 	return sum
 }
 
-// Sub returns the time from j to i, saturated at the bounds of a Duration.
+// Sub returns the time from j to i. The result saturates instead of wrapping around.
 func (i Instant) Sub(j Instant) time.Duration {
 	diff := i - j
 	switch {
@@ -38,26 +36,24 @@ func (i Instant) Sub(j Instant) time.Duration {
 	return time.Duration(diff)
 }
 
-// Never is the last Instant: a deadline that does not come.
+// Never is the last Instant: a deadline that is never reached.
 const Never Instant = 1<<63 - 1
 
-// Clock tells the time. Implementations are safe for concurrent use, never go
-// back, and count the time that the machine sleeps where they can.
+// Clock tells the time. Implementations are safe for concurrent use and never go back. Where they
+// can, they keep counting while the machine sleeps.
 //
-// A Clock has no timers on purpose. Go's timers stand still while the machine
-// sleeps, so they may wake somebody, but only the clock decides: code that waits
-// reads Now after each wake-up.
+// A Clock deliberately has no timers. Go's timers stop while the machine sleeps. A timer may wake a
+// goroutine, but only the clock decides: code that waits must call Now after each wake-up.
 type Clock interface {
 	Now() Instant
 }
 
-// System returns the clock of this machine: CLOCK_BOOTTIME on Linux, which
-// counts through machine sleep, and Go's monotonic clock elsewhere.
+// System returns the clock of this machine. On Linux it is CLOCK_BOOTTIME, which keeps counting
+// while the machine sleeps. Elsewhere it is Go's monotonic clock.
 func System() Clock { return system{} }
 
-// Runtime returns Go's monotonic clock. It stands still while the machine
-// sleeps (on Linux), so it is for tests: inside a testing/synctest bubble it is
-// the bubble's virtual time.
+// Runtime returns Go's monotonic clock. On Linux it stops while the machine sleeps, so use it only
+// in tests: inside a testing/synctest bubble, it follows the bubble's virtual time.
 func Runtime() Clock { return runtimeClock{origin: time.Now()} }
 
 type runtimeClock struct{ origin time.Time }

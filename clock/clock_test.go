@@ -24,11 +24,11 @@ func TestSystemClockNeverGoesBack(t *testing.T) {
 
 func TestSystemClockRunsAtTheSameRateAsGoTimers(t *testing.T) {
 	c := clock.System()
-	wall, start := time.Now(), c.Now() // what passed by the wall contains what elapsed
+	outerStart, start := time.Now(), c.Now() // Go's measurement encloses the clock's
 	<-time.After(20 * time.Millisecond)
-	elapsed, passed := c.Now().Sub(start), time.Since(wall)
+	elapsed, outer := c.Now().Sub(start), time.Since(outerStart)
 	assert.GreaterOrEqual(t, elapsed, 20*time.Millisecond)
-	assert.LessOrEqual(t, elapsed, passed, "the clock counts in nanoseconds")
+	assert.LessOrEqual(t, elapsed, outer, "the clock counts in nanoseconds")
 }
 
 func TestRuntimeClockFollowsTheBubble(t *testing.T) {
@@ -86,10 +86,10 @@ func FuzzValidity(f *testing.F) {
 			return
 		}
 		v := d.Validity(time.Duration(ttl), time.Duration(elapsed))
-		assert.LessOrEqual(t, v, time.Duration(ttl), "a validity never exceeds the TTL")
+		assert.LessOrEqual(t, v, time.Duration(ttl), "validity never exceeds the TTL")
 		assert.LessOrEqual(t, d.Validity(time.Duration(ttl), time.Duration(max(elapsed, 0)/2)+math.MaxInt64/2), v+math.MaxInt64/2)
 		if elapsed >= ttl {
-			assert.LessOrEqual(t, v, time.Duration(0), "no validity is left after the TTL")
+			assert.LessOrEqual(t, v, time.Duration(0), "no validity remains after the TTL")
 		}
 	})
 }

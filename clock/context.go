@@ -6,26 +6,27 @@ import (
 	"time"
 )
 
-// Timeouts makes the contexts of calls that may take about as long each, and of
-// which there are many. Context is context.WithTimeout at a sixth of its price:
-// contexts that were asked for at about the same time end together, by one timer,
-// and none has to be cancelled. A context ends up to an eighth of the time-out after
-// its Deadline, which is exact: for clients that turn it into one of their sockets',
-// the end is what stops all else that they wait for.
+// Timeouts makes contexts for many calls with about the same timeout, at one sixth of the cost of
+// context.WithTimeout. Contexts made at about the same time share one timer and end together, so
+// none needs to be canceled.
 //
-// The zero value is ready for use. A Timeouts must not be copied after its first use.
-// It is safe for concurrent use.
+// The Deadline of a context is exact. Clients that set their sockets' deadlines by it are on time.
+// The context itself ends up to one eighth of the timeout later, which stops everything else that a
+// client waits for.
+//
+// The zero value is ready for use. A Timeouts is safe for concurrent use. It must not be copied
+// after first use.
 type Timeouts struct {
-	mu     sync.Mutex // guards all below
+	mu     sync.Mutex // guards the fields below
 	parent context.Context
-	shared context.Context    // what ends the contexts that are made now
-	cancel context.CancelFunc // of shared, which ends by itself
-	end    time.Time          // of shared
+	shared context.Context    // ends the contexts that are made now
+	cancel context.CancelFunc // never called: shared ends by itself
+	end    time.Time          // when shared ends
 }
 
-// Context returns a context whose Deadline is d from now, or parent's if that is
-// earlier, and which ends within d/8 after it, or when parent does. Parents have to
-// be comparable, as all of package context are.
+// Context returns a context whose Deadline is d from now, or parent's deadline if that is earlier.
+// The context ends within d/8 after its Deadline, or when parent ends. Parents must be comparable,
+// as all contexts of package context are.
 func (t *Timeouts) Context(parent context.Context, d time.Duration) context.Context {
 	deadline := time.Now().Add(d)
 	t.mu.Lock()
@@ -42,7 +43,7 @@ type deadlineContext struct {
 	deadline time.Time
 }
 
-// Deadline returns the earlier of the context's own deadline and its parent's.
+// Deadline returns the context's own deadline or its parent's, whichever is earlier.
 func (c deadlineContext) Deadline() (time.Time, bool) {
 	if d, ok := c.Context.Deadline(); ok && d.Before(c.deadline) {
 		return d, true

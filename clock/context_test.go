@@ -11,8 +11,7 @@ import (
 	"github.com/quorumlock/redlock/clock"
 )
 
-// TestTimeoutsEnd: somebody may wait for the end of any of them, whatever comes
-// after it.
+// Every context ends on time, no matter which contexts are made after it.
 func TestTimeoutsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const d = time.Second
@@ -22,13 +21,13 @@ func TestTimeoutsEnd(t *testing.T) {
 		for range 1000 {
 			deadline := time.Now().Add(d)
 			ctx := timeouts.Context(t.Context(), d)
-			told, ok := ctx.Deadline()
+			got, ok := ctx.Deadline()
 			assert.True(t, ok)
-			assert.Equal(t, deadline, told, "exact")
+			assert.Equal(t, deadline, got, "the deadline is exact")
 			go func() {
 				<-ctx.Done()
 				assert.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
-				assert.GreaterOrEqual(t, time.Since(deadline), time.Duration(0), "not before its deadline")
+				assert.GreaterOrEqual(t, time.Since(deadline), time.Duration(0), "it does not end before its deadline")
 				assert.LessOrEqual(t, time.Since(deadline), d/8)
 				ends <- struct{}{}
 			}()
@@ -40,25 +39,24 @@ func TestTimeoutsEnd(t *testing.T) {
 	})
 }
 
-func TestTimeoutsHeedTheirParent(t *testing.T) {
+func TestTimeoutsEndWithTheirParent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var timeouts clock.Timeouts
-		_ = timeouts.Context(t.Context(), time.Second) // of another parent
+		_ = timeouts.Context(t.Context(), time.Second) // has another parent
 		parent, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		ctx := timeouts.Context(parent, time.Second)
 		deadline, _ := ctx.Deadline()
-		assert.Equal(t, time.Now().Add(time.Millisecond), deadline, "the parent's is earlier")
+		assert.Equal(t, time.Now().Add(time.Millisecond), deadline, "the parent's deadline is earlier")
 		cancel()
 		assert.ErrorIs(t, ctx.Err(), context.Canceled)
-		assert.Error(t, timeouts.Context(parent, time.Second).Err(), "it has ended already")
+		assert.Error(t, timeouts.Context(parent, time.Second).Err(), "the parent has ended already")
 		assert.NoError(t, timeouts.Context(t.Context(), time.Second).Err())
 	})
 }
 
-// TestTimeoutsOfDifferentLengths: a long one before it does not make a short one long,
-// and the other way round.
-func TestTimeoutsOfDifferentLengths(t *testing.T) {
+// A context ends on time even if the context made before it had a longer or shorter timeout.
+func TestTimeoutsOfDifferentLengthsEndOnTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var timeouts clock.Timeouts
 		for _, d := range []time.Duration{time.Hour, time.Second, time.Minute} {
@@ -77,21 +75,21 @@ func BenchmarkTimeouts(b *testing.B) {
 		b.ReportAllocs()
 		var timeouts clock.Timeouts
 		for b.Loop() {
-			<-started(timeouts.Context(parent, time.Second))
+			<-checkDone(timeouts.Context(parent, time.Second))
 		}
 	})
 	b.Run("baseline=WithTimeout", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			ctx, cancel := context.WithTimeout(parent, time.Second)
-			<-started(ctx)
+			<-checkDone(ctx)
 			cancel()
 		}
 	})
 }
 
-// started looks at a context as a client does before it sends anything.
-func started(ctx context.Context) <-chan struct{} {
+// checkDone checks a context as clients do before they send anything. It returns a closed channel.
+func checkDone(ctx context.Context) <-chan struct{} {
 	select {
 	case <-ctx.Done():
 	default:

@@ -8,9 +8,8 @@ import (
 
 type system struct{}
 
-// Now reads CLOCK_BOOTTIME. The call cannot fail on a kernel that runs Go
-// (BOOTTIME is older than the oldest one supported); if it does all the same, no
-// validity can be told and going on would be unsafe.
+// Now reads CLOCK_BOOTTIME. The call cannot fail: every kernel that Go supports has this clock. Now
+// panics if it fails anyway, because no validity can be computed without it.
 func (system) Now() Instant {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {

@@ -8,6 +8,6 @@ type system struct{}
 
 var origin = time.Now()
 
-// Now reads Go's monotonic clock. It counts machine sleep on Windows, and not
-// on macOS and the BSDs.
+// Now reads Go's monotonic clock. It keeps counting during machine sleep on Windows, but not on
+// macOS and the BSDs.
 func (system) Now() Instant { return Instant(time.Since(origin)) }

@@ -1,4 +1,4 @@
-// Package token makes the tokens that tell one holder of a lock from another.
+// Package token makes ownership tokens, which identify the holder of a lock.
 package token
 
 import (
@@ -9,24 +9,23 @@ import (
 	"sync"
 )
 
-// Bits is how much randomness an ownership token has. By the birthday bound,
-// two of 2^40 tokens are the same with a probability of 2^-49.
+// Bits is the number of random bits in an ownership token. By the birthday bound, the probability
+// that two of 2^40 tokens are equal is 2^-49.
 const Bits = 128
 
 // Source makes ownership tokens. It is safe for concurrent use.
 type Source struct {
-	mu     sync.Mutex // guards random, which need not be safe for concurrent use
+	mu     sync.Mutex // guards random, which may be unsafe for concurrent use
 	random io.Reader
 }
 
-// NewSource returns a Source that draws from random, or from crypto/rand if
-// random is nil. A test that passes a seeded generator gets the same tokens
-// each time; in production anything but crypto/rand risks two holders with the
-// same token, which is two holders at once.
+// NewSource returns a Source that reads from random, or from crypto/rand if random is nil. Tests
+// can pass a seeded generator to get the same tokens each time. In production, pass nil: with any
+// other source, two clients could draw the same token and hold a lock at the same time.
 func NewSource(random io.Reader) *Source { return &Source{random: random} }
 
-// New returns a fresh token: 22 characters of the URL-safe base64 alphabet that
-// carry 128 random bits. It fails only if the reader given to NewSource does.
+// New returns a fresh token: 22 characters of the URL-safe base64 alphabet, which carry 128 random
+// bits. It fails only if the reader passed to NewSource fails.
 func (s *Source) New() (string, error) {
 	var raw [Bits / 8]byte
 	if err := s.read(raw[:]); err != nil {
@@ -46,9 +45,9 @@ func (s *Source) read(p []byte) error {
 	return err
 }
 
-// Abbreviate returns the first characters of an ownership token, enough to tell
-// tokens apart in a log and too few to release the lock with: six, and never
-// more than half of the token.
+// Abbreviate returns the first six characters of an ownership token, but at most half of it,
+// followed by an ellipsis. That is enough to tell tokens apart in a log, and too little to release
+// the lock.
 func Abbreviate(token string) string {
 	return token[:min(6, len(token)/2)] + "…"
 }

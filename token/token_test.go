@@ -16,7 +16,7 @@ import (
 	"github.com/quorumlock/redlock/token"
 )
 
-func TestTokensAreTextSafeAndCarryAllBits(t *testing.T) {
+func TestTokensAreURLSafeAndUseAllBits(t *testing.T) {
 	s := token.NewSource(nil)
 	var ones [token.Bits / 8]byte
 	for range 200 {
@@ -30,7 +30,7 @@ func TestTokensAreTextSafeAndCarryAllBits(t *testing.T) {
 			ones[i] |= raw[i]
 		}
 	}
-	assert.Equal(t, bytes.Repeat([]byte{0xff}, len(ones)), ones[:], "each bit was set at least once")
+	assert.Equal(t, bytes.Repeat([]byte{0xff}, len(ones)), ones[:], "every bit was set at least once")
 }
 
 func TestTokensAreUniqueUnderConcurrency(t *testing.T) {
@@ -54,7 +54,7 @@ func TestTokensAreUniqueUnderConcurrency(t *testing.T) {
 	}
 }
 
-func TestSourceIsReplaceable(t *testing.T) {
+func TestSeededSourceRepeatsItsTokens(t *testing.T) {
 	seeded := func() string {
 		tok, err := token.NewSource(rand.NewChaCha8([32]byte{7})).New()
 		require.NoError(t, err)
@@ -63,12 +63,12 @@ func TestSourceIsReplaceable(t *testing.T) {
 	assert.Equal(t, seeded(), seeded())
 }
 
-func TestSourceReportsItsReadersError(t *testing.T) {
+func TestSourceReturnsReaderError(t *testing.T) {
 	broken := errors.New("no entropy")
 	_, err := token.NewSource(iotest.ErrReader(broken)).New()
 	assert.ErrorIs(t, err, broken)
 	_, err = token.NewSource(bytes.NewReader(make([]byte, 3))).New()
-	assert.ErrorIs(t, err, io.ErrUnexpectedEOF, "a short read never makes a weak token")
+	assert.ErrorIs(t, err, io.ErrUnexpectedEOF, "a short read must not make a weak token")
 }
 
 func TestAbbreviate(t *testing.T) {

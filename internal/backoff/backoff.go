@@ -1,8 +1,8 @@
-// Package backoff computes pauses between attempts, shortened at random.
+// Package backoff computes randomized pauses between attempts.
 //
-// The randomness comes from a seed that the caller has anyway, such as the attempt's own token.
-// That is as random as any other source and differs between contenders. And a test that replaces
-// the source of tokens replays its pauses too.
+// The randomness comes from a seed that the caller already has, such as the attempt's token. Tokens
+// are random and differ between contenders. A test that replaces the source of tokens also makes
+// the pauses repeatable.
 package backoff
 
 import (
@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// Pause returns how long to wait after the attempt-th failed attempt, counted from 0: least,
-// doubled with each attempt up to most, and shortened by up to a half.
-func Pause(least, most time.Duration, attempt int, seed string) time.Duration {
-	pause := most
-	if attempt < 63 && least<<attempt>>attempt == least {
-		pause = min(least<<attempt, most)
+// Pause returns how long to wait after a failed attempt. attempt counts from 0. The pause starts at
+// shortest, doubles with each attempt up to longest, and is then shortened at random by up to half.
+func Pause(shortest, longest time.Duration, attempt int, seed string) time.Duration {
+	pause := longest
+	if attempt < 63 && shortest<<attempt>>attempt == shortest {
+		pause = min(shortest<<attempt, longest)
 	}
 	return pause - time.Duration(float64(pause)/2*Jitter(seed))
 }
 
-// Jitter draws a number in [0, 1) from a seed.
+// Jitter returns a number in [0, 1) derived from seed.
 func Jitter(seed string) float64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(seed)) // never fails; see hash.Hash

@@ -15,7 +15,7 @@ import (
 
 const day = 24 * time.Hour
 
-// tokens returns n tokens as contenders have them, the same ones each time.
+// tokens returns the tokens of n contenders. They are the same each time.
 func tokens(t *testing.T, n int) []string {
 	t.Helper()
 	source := token.NewSource(seeded())
@@ -28,9 +28,8 @@ func tokens(t *testing.T, n int) []string {
 	return all
 }
 
-// A change of these numbers changes how contenders meet, and what simulations
-// replay.
-func TestBackoffSeries(t *testing.T) {
+// These numbers decide how often contenders collide, and what simulations replay.
+func TestPauseSeries(t *testing.T) {
 	series := func(attempts int, contenders []string) (pauses []string) {
 		for attempt := range attempts {
 			for _, contender := range contenders {
@@ -42,12 +41,12 @@ func TestBackoffSeries(t *testing.T) {
 	}
 	contenders := tokens(t, 6)
 	assert.Equal(t, []string{"8.614ms", "17.229ms", "34.458ms", "68.916ms", "137.832ms", "275.664ms", "275.664ms", "275.664ms"},
-		series(8, contenders[:1]), "one contender's attempts")
+		series(8, contenders[:1]), "attempts of one contender")
 	assert.Equal(t, []string{"8.614ms", "11.996ms", "15.538ms", "15.081ms", "9.251ms", "9.93ms"},
-		series(1, contenders), "first attempts")
+		series(1, contenders), "first attempts of all contenders")
 }
 
-func TestBackoffBounds(t *testing.T) {
+func TestPauseBounds(t *testing.T) {
 	contenders := tokens(t, 3)
 	for _, bounds := range []struct{ least, most time.Duration }{
 		{16 * time.Millisecond, 512 * time.Millisecond},
@@ -59,12 +58,12 @@ func TestBackoffBounds(t *testing.T) {
 		{time.Hour, math.MaxInt64},
 		{math.MaxInt64, math.MaxInt64},
 	} {
-		whole := bounds.least // what the pause is before it is shortened
+		whole := bounds.least // the pause before it is shortened
 		for attempt := range 1001 {
 			for _, contender := range contenders {
 				pause := backoff.Pause(bounds.least, bounds.most, attempt, contender)
 				if pause > whole || pause < whole/2 {
-					t.Fatalf("%v to %v, attempt %d: %v is not within half of %v", bounds.least, bounds.most, attempt, pause, whole)
+					t.Fatalf("%v to %v, attempt %d: pause %v is not between half of %v and all of it", bounds.least, bounds.most, attempt, pause, whole)
 				}
 			}
 			if whole > bounds.most/2 {
@@ -76,8 +75,8 @@ func TestBackoffBounds(t *testing.T) {
 	}
 }
 
-// Contenders that back off by the same amounts meet again and again.
-func TestBackoffSpreads(t *testing.T) {
+// Contenders that pause equally long collide again and again.
+func TestPausesSpread(t *testing.T) {
 	const contenders, buckets = 4000, 10
 	var hits [buckets]int
 	for _, contender := range tokens(t, contenders) {
@@ -87,8 +86,8 @@ func TestBackoffSpreads(t *testing.T) {
 	for i, n := range hits {
 		assert.InDelta(t, contenders/buckets, n, contenders/buckets/2, "bucket %d of %v", i, hits)
 	}
-	assert.Equal(t, backoff.Pause(day, day, 5, "same"), backoff.Pause(day, day, 5, "same"), "a replay pauses as the first time")
+	assert.Equal(t, backoff.Pause(day, day, 5, "same"), backoff.Pause(day, day, 5, "same"), "the same seed gives the same pause")
 }
 
-// seeded returns a source of randomness that gives the same bytes each time.
+// seeded returns a random source that gives the same bytes each time.
 func seeded() *rand.ChaCha8 { return rand.NewChaCha8([32]byte{42}) }

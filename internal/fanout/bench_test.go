@@ -11,13 +11,12 @@ import (
 	"github.com/quorumlock/redlock/internal/fanout"
 )
 
-// told tells who submitted an operation that it was settled.
-type told chan struct{}
+// signal is an Owner that sends on its channel when an operation is settled.
+type signal chan struct{}
 
-func (t told) Done(*op, error) { t <- struct{}{} }
+func (s signal) Done(*op, error) { s <- struct{}{} }
 
-// BenchmarkLanes measures what a round through five lanes costs beside the calls,
-// which take no time here.
+// BenchmarkLanes measures a round through five lanes, without the calls: they take no time here.
 func BenchmarkLanes(b *testing.B) {
 	const lanes = 5
 	for _, goroutines := range []int{1, 100} {
@@ -27,14 +26,14 @@ func BenchmarkLanes(b *testing.B) {
 				Lanes: lanes, Pipelines: 4, Batch: 1024, Queue: 1 << 16, Stall: stall,
 				Now: func() time.Duration { return time.Since(start) },
 			}, func(context.Context, int, []*op) error { return nil })
-			defer func() { _ = g.Close(context.Background()) }() // nothing is under way
+			defer func() { _ = g.Close(context.Background()) }() // no call is in flight
 			b.ReportAllocs()
 			var left atomic.Int64
 			left.Store(int64(b.N))
 			var all sync.WaitGroup
 			for range goroutines {
 				all.Go(func() {
-					owner := make(told, lanes)
+					owner := make(signal, lanes)
 					for left.Add(-1) >= 0 {
 						ops := make([]op, lanes)
 						for i := range ops {

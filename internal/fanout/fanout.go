@@ -1,25 +1,23 @@
-// Package fanout hands operations to every master at once: one lane per master,
-// all lanes run by one errgroup.
+// Package fanout sends operations to all masters at once. Each master has its own lane, and one
+// errgroup runs all lanes.
 //
-// A lane takes everything that is queued and sends it as one pipeline. With one
-// caller that is a single command; under load it batches by itself. What a lane
-// promises:
+// A lane takes all queued operations and sends them as one pipeline. With one caller that is a
+// single command. Under load, operations batch by themselves. Each lane guarantees:
 //
-//   - Order per Sequence. The next operation of a sequence is sent only after
-//     the call that carried the one before has returned, the client's own
-//     retries and time-outs included. A request that timed out may still be on
-//     its way; a second one sent past it could be executed first. Operations of
-//     different sequences may overtake each other. The owner of the one before
-//     has been told what became of it by then.
-//   - Nothing late. An operation whose deadline has passed is dropped, not sent.
-//   - No waiting for a master that does not answer. Once a call has failed or
-//     stalled, the lane sends one operation at a time to find out whether the
-//     master is back, and refuses the others at once (ErrNotAnswering).
-//   - Bounded memory and goroutines: Config.Queue operations wait and
-//     Config.Pipelines calls are under way in a lane, whatever its master does.
+//   - Order within a Sequence. A lane sends the next operation of a sequence only after the call
+//     that carried the previous one has returned, including the client's own retries and timeouts.
+//     By then the owner of the previous operation knows its result. This matters because a request
+//     that timed out may still be in flight, and the master could execute a later request first.
+//     Operations of different sequences may overtake each other.
+//   - Nothing late. A lane drops an operation whose deadline has passed instead of sending it.
+//   - No waiting for a master that does not answer. After a call has failed or stalled, the lane
+//     sends one operation at a time to find out whether the master is back. It rejects the others
+//     at once with ErrNotAnswering.
+//   - Bounded memory and goroutines. Whatever its master does, a lane holds at most Config.Queue
+//     waiting operations and has at most Config.Pipelines calls in flight.
 //
-// The package knows nothing of locks or of Redis commands: what an operation
-// carries is its type parameter, and a Send function carries it out.
+// The package knows nothing about locks or Redis commands. The type parameter is what an operation
+// carries, and a Send function executes it.
 package fanout
 
 import (
@@ -30,72 +28,72 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Why an operation was never sent. Nothing is owed for such an operation.
+// Errors that say why an operation was never sent. The master never saw such an operation.
 var (
-	ErrExpired      = errors.New("fanout: deadline passed before it was sent")
+	ErrExpired      = errors.New("fanout: deadline passed before sending")
 	ErrNotAnswering = errors.New("fanout: master is not answering")
-	ErrSuperseded   = errors.New("fanout: superseded before it was sent")
-	ErrNothingSent  = errors.New("fanout: nothing to undo was ever sent")
+	ErrSuperseded   = errors.New("fanout: superseded before sending")
+	ErrNothingSent  = errors.New("fanout: nothing was sent that needs undoing")
 	ErrFull         = errors.New("fanout: too many operations queued")
 	ErrClosed       = errors.New("fanout: closed")
 )
 
-// Send carries a batch out on one lane's master: one operation or many, in
-// order. It returns only after the client's call has, and leaves each
-// operation's result in its Payload. It returns an error if the master did not
-// answer at all. ctx ends when Close gives up waiting.
+// Send executes a batch of one or more operations on one lane's master, in order. It stores each
+// operation's result in its Payload and returns only after the client's call has returned. It
+// returns an error if the master did not answer at all. Its context is canceled when Close stops
+// waiting.
 type Send[P any] func(ctx context.Context, lane int, batch []*Op[P]) error
 
-// Config bounds what a Group's lanes do. All fields but the last must be set.
+// Config bounds what a Group's lanes do. All fields except Quiesce and Order must be set.
 type Config[P any] struct {
-	Lanes     int                  // how many masters
-	Pipelines int                  // most calls under way in one lane
+	Lanes     int                  // number of masters
+	Pipelines int                  // most calls in flight in one lane
 	Batch     int                  // most operations in one call
 	Queue     int                  // most operations waiting in one lane
-	Stall     time.Duration        // a call under way for longer means that the master does not answer
-	Now       func() time.Duration // the time line of deadlines
+	Stall     time.Duration        // a call in flight for this long is stuck
+	Now       func() time.Duration // the clock that deadlines refer to
 
-	// Quiesce, if set, is called before a lane looks at what is queued. A
-	// simulation lets all that happens at this instant happen first, so that
-	// the same history has the same batches each time, and by Order puts in the
-	// same order what came at the same time.
+	// Quiesce, if set, is called before a lane looks at its queue. Simulations use it to let
+	// everything else happen first that happens at this instant. Order then sorts the queued
+	// operations. Together they give the same history the same batches each time. Order must be set
+	// if Quiesce is.
 	Quiesce func()
 	Order   func(a, b *P) int
 }
 
-// Op is one operation on one lane. It is used for one Submit only, and must not
-// be touched between Submit and Done.
+// Op is one operation on one lane. An Op must be submitted only once, and must not be touched
+// between Submit and Done.
 type Op[P any] struct {
 	Payload  P
 	Owner    Owner[P]
-	Deadline time.Duration // on Config.Now's time line: not sent at or after it
-	Undo     bool          // takes the place of its sequence's unsent operations; see Submit
+	Deadline time.Duration // by Config.Now; the operation is not sent at or after it
+	Undo     bool          // replaces its sequence's unsent operations; see SubmitTo
 
 	seq        *slot[P]
-	prev, next *Op[P] // neighbours in the lane's queue, or next in the slot's
+	prev, next *Op[P] // neighbors in the lane's queue; next alone links the other lists
 	dropped    error
 }
 
-// Owner is told what became of an operation.
+// Owner learns the result of its operations.
 type Owner[P any] interface {
-	// Done is called exactly once for each submitted operation: with nil
-	// after Send returned with it, or with one of this package's errors if it
-	// was never sent. It is called without any of the group's locks held,
-	// possibly before Submit returns, and must not block.
+	// Done settles an operation. It is called exactly once for each submitted operation. dropped is
+	// nil if the operation was sent and Send has returned. Otherwise dropped is one of this
+	// package's errors, and the operation was never sent. Done may be called before Submit returns.
+	// The group holds no lock while it calls Done. Done must not block.
 	Done(op *Op[P], dropped error)
 }
 
-// Sequence orders operations: on each lane they are carried out one after
-// another. The zero Sequence is not usable; see Group.NewSequence.
+// Sequence orders operations: on each lane they execute one after another. The zero Sequence is not
+// usable; see Group.NewSequence.
 type Sequence[P any] struct{ slots []slot[P] }
 
-// slot is a sequence's place on one lane. The lane's mu guards it.
+// slot is a sequence's state on one lane. The lane's mu guards it.
 type slot[P any] struct {
-	active  *Op[P] // queued in the lane, or under way
-	sending bool   // active is under way
-	sent    bool   // some operation of the sequence has been sent
-	undone  bool   // an Undo was submitted: nothing but another is sent any more
-	waiting *Op[P] // what comes after active, linked by next
+	active  *Op[P] // queued in the lane, or in flight
+	sending bool   // active is in flight
+	sent    bool   // at least one operation of the sequence has been sent
+	undone  bool   // an Undo was submitted, so only another Undo may follow
+	waiting *Op[P] // operations after active, linked by next
 }
 
 // Group is a set of lanes. Its methods are safe for concurrent use.
@@ -106,7 +104,7 @@ type Group[P any] struct {
 	now    func() time.Duration
 }
 
-// New starts the lanes. Close ends them.
+// New returns a Group and starts its lanes. Close stops them.
 func New[P any](cfg Config[P], send Send[P]) *Group[P] {
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &Group[P]{
@@ -125,13 +123,13 @@ func New[P any](cfg Config[P], send Send[P]) *Group[P] {
 	return g
 }
 
-// NewSequence returns a sequence without operations.
+// NewSequence returns an empty sequence.
 func (g *Group[P]) NewSequence() *Sequence[P] {
 	return &Sequence[P]{slots: make([]slot[P], len(g.lanes))}
 }
 
-// Submit hands ops[i] to lane i, for each i. now is the time on Config.Now's time
-// line, which the caller has just asked for anyway.
+// Submit hands ops[i] to lane i, for each i. now is what Config.Now returns now: callers have just
+// read it anyway.
 func (g *Group[P]) Submit(now time.Duration, seq *Sequence[P], ops []Op[P]) {
 	for i := range ops {
 		g.lanes[i].submit(&seq.slots[i], &ops[i], now)
@@ -140,18 +138,20 @@ func (g *Group[P]) Submit(now time.Duration, seq *Sequence[P], ops []Op[P]) {
 
 // SubmitTo hands op to one lane.
 //
-// An operation with Undo set undoes the earlier ones of its sequence: those not
-// yet sent are dropped (ErrSuperseded), one that is under way is waited for, and
-// where none was ever sent there is nothing to undo (ErrNothingSent). It is the
-// sequence's end on that lane: what comes after it is dropped (ErrSuperseded),
-// unless it is another Undo. So it does not matter if somebody who has just
-// decided to send something is overtaken by somebody who undoes it.
+// An operation with Undo set undoes the earlier operations of its sequence on that lane:
+//
+//   - The lane drops the operations that it has not sent yet (ErrSuperseded).
+//   - If an operation is in flight, the undo waits for it.
+//   - If no operation was ever sent, the lane drops the undo (ErrNothingSent).
+//
+// An undo ends its sequence on that lane. The lane drops every later operation (ErrSuperseded),
+// except another undo. So an operation that loses a race against its undo does no harm.
 func (g *Group[P]) SubmitTo(lane int, seq *Sequence[P], op *Op[P]) {
 	g.lanes[lane].submit(&seq.slots[lane], op, g.now())
 }
 
-// NotAnswering tells whether the lane's master failed to answer the last call,
-// or has kept one waiting for longer than Config.Stall.
+// NotAnswering reports whether the lane's master does not answer. Either it failed to answer the
+// call that returned last, or it left a call stuck that was sent after the newest answered one.
 func (g *Group[P]) NotAnswering(lane int) bool {
 	l := g.lanes[lane]
 	now := g.now()
@@ -160,9 +160,9 @@ func (g *Group[P]) NotAnswering(lane int) bool {
 	return l.notAnswering(now)
 }
 
-// Close drops what is queued (ErrClosed), refuses what comes, and waits for the
-// calls under way until ctx ends. Then it cancels theirs and returns ctx's
-// error; a client that ignores its context goes on until its own time-outs.
+// Close drops all queued operations (ErrClosed), rejects new ones, and waits for the calls in
+// flight. If ctx ends first, Close cancels the context of the calls and returns the cause of ctx's
+// end. A client that ignores its context continues until its own timeouts.
 func (g *Group[P]) Close(ctx context.Context) error {
 	defer g.cancel()
 	for _, l := range g.lanes {
@@ -181,11 +181,11 @@ func (g *Group[P]) Close(ctx context.Context) error {
 	if g.busy() {
 		return context.Cause(ctx)
 	}
-	<-done // nothing keeps them
+	<-done // no call is in flight, so the lanes return at once
 	return nil
 }
 
-// busy tells whether a call is under way.
+// busy reports whether any call is in flight.
 func (g *Group[P]) busy() bool {
 	for _, l := range g.lanes {
 		l.mu.Lock()

@@ -28,12 +28,12 @@ type (
 	group = fanout.Group[int]
 )
 
-// master is what the lanes send to: each call is recorded, and lasts for as long
-// as hold says, or until the test lets it return.
+// master is a fake master. It records each call. If respond is set, the call returns when respond
+// does, with its error.
 type master struct {
 	mu      sync.Mutex
 	batches [][]int
-	hold    func(batch []int) error
+	respond func(batch []int) error
 }
 
 func (m *master) send(_ context.Context, _ int, batch []*op) error {
@@ -43,10 +43,10 @@ func (m *master) send(_ context.Context, _ int, batch []*op) error {
 	}
 	m.mu.Lock()
 	m.batches = append(m.batches, ids)
-	hold := m.hold
+	respond := m.respond
 	m.mu.Unlock()
-	if hold != nil {
-		return hold(ids)
+	if respond != nil {
+		return respond(ids)
 	}
 	return nil
 }
@@ -57,7 +57,7 @@ func (m *master) sent() [][]int {
 	return slices.Clone(m.batches)
 }
 
-// record collects what became of operations, by payload.
+// record is an Owner that collects the results of operations, by payload.
 type record struct {
 	mu      sync.Mutex
 	settled map[int]error
@@ -90,7 +90,7 @@ func (r *record) count() int {
 	return len(r.settled)
 }
 
-// bubble runs a test of a group with one lane on virtual time.
+// bubble runs a test of a group with one lane in virtual time.
 func bubble(t *testing.T, pipelines int, test func(t *testing.T, g *group, m *master, r *record)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -115,19 +115,20 @@ func undo(g *group, r *record, seq *fanout.Sequence[int], id int) {
 	g.SubmitTo(0, seq, &op{Payload: id, Owner: r, Deadline: never, Undo: true})
 }
 
-// blocking makes each call last until the returned function lets one return.
+// blocking makes each call block. The returned function makes one call return.
 func blocking(m *master) (release func(err error)) {
 	results := make(chan error)
 	m.mu.Lock()
-	m.hold = func([]int) error { return <-results }
+	m.respond = func([]int) error { return <-results }
 	m.mu.Unlock()
 	return func(err error) { results <- err; synctest.Wait() }
 }
 
+// answering makes new calls return at once.
 func (m *master) answering() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.hold = nil
+	m.respond = nil
 }
 
 func TestSubmitReachesEveryLane(t *testing.T) {
@@ -155,7 +156,9 @@ func TestSubmitReachesEveryLane(t *testing.T) {
 	})
 }
 
-func TestIdleLaneSendsASingleOperationAndABusyOneBatches(t *testing.T) {
+// An idle lane sends an operation at once. While a call is in flight, operations collect for the
+// next batch.
+func TestBusyLaneBatchesOperations(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, g *group, m *master, r *record) {
 		release := blocking(m)
 		submit(g, r, g.NewSequence(), 0, never)
@@ -169,13 +172,13 @@ func TestIdleLaneSendsASingleOperationAndABusyOneBatches(t *testing.T) {
 		batches := m.sent()
 		require.Len(t, batches, 3)
 		assert.Equal(t, []int{0}, batches[0])
-		assert.Len(t, batches[1], 100, "no more than Config.Batch")
+		assert.Len(t, batches[1], 100, "at most Config.Batch")
 		assert.Len(t, batches[2], 50)
 		assert.True(t, slices.IsSorted(r.order), "oldest first")
 	})
 }
 
-func TestSequenceWaitsForTheCallBeforeToReturn(t *testing.T) {
+func TestSequenceSendsNextAfterPreviousReturns(t *testing.T) {
 	bubble(t, 4, func(t *testing.T, g *group, m *master, r *record) {
 		release := blocking(m)
 		seq := g.NewSequence()
@@ -184,7 +187,7 @@ func TestSequenceWaitsForTheCallBeforeToReturn(t *testing.T) {
 		}
 		for want := 1; want <= 3; want++ {
 			synctest.Wait()
-			assert.Len(t, m.sent(), want, "one call at a time, never two in one pipeline")
+			assert.Len(t, m.sent(), want, "one operation at a time")
 			time.Sleep(3 * stall) // even if the call is stuck
 			synctest.Wait()
 			assert.Len(t, m.sent(), want)
@@ -194,14 +197,14 @@ func TestSequenceWaitsForTheCallBeforeToReturn(t *testing.T) {
 	})
 }
 
-func TestLateOperationsAreDroppedUnsent(t *testing.T) {
+func TestExpiredOperationsAreNotSent(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, g *group, m *master, r *record) {
 		release := blocking(m)
 		submit(g, r, g.NewSequence(), 0, never)
 		synctest.Wait()
 		submit(g, r, g.NewSequence(), 1, 100*time.Millisecond)
 		submit(g, r, g.NewSequence(), 2, 900*time.Millisecond)
-		submit(g, r, g.NewSequence(), 3, 101*time.Millisecond) // due before the one in front of it
+		submit(g, r, g.NewSequence(), 3, 101*time.Millisecond) // expires before operation 2
 		time.Sleep(101 * time.Millisecond)
 		release(nil)
 		release(nil)
@@ -213,7 +216,7 @@ func TestLateOperationsAreDroppedUnsent(t *testing.T) {
 	})
 }
 
-func TestLateOperationLetsItsSequenceGoOn(t *testing.T) {
+func TestSequenceContinuesAfterExpiredOperation(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, g *group, m *master, r *record) {
 		release := blocking(m)
 		submit(g, r, g.NewSequence(), 0, never)
@@ -228,7 +231,7 @@ func TestLateOperationLetsItsSequenceGoOn(t *testing.T) {
 	})
 }
 
-func TestWhatWaitsBehindAStuckCallIsBounded(t *testing.T) {
+func TestExpiredOperationsDoNotPileUpBehindStuckCall(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, g *group, m *master, r *record) {
 		release := blocking(m)
 		seq := g.NewSequence()
@@ -236,13 +239,13 @@ func TestWhatWaitsBehindAStuckCallIsBounded(t *testing.T) {
 			submit(g, r, seq, id, time.Duration(id+1)*10*time.Millisecond)
 			time.Sleep(10 * time.Millisecond)
 		}
-		assert.Equal(t, 998, r.count(), "all but the call under way and the one that may still follow")
+		assert.Equal(t, 998, r.count(), "all but the one in flight and the one that has not expired")
 		release(nil)
 		assert.Equal(t, 1000, r.count())
 	})
 }
 
-func TestUndoSupersedesWhatIsUnsent(t *testing.T) {
+func TestUndoDropsUnsentOperations(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, g *group, m *master, r *record) {
 		release := blocking(m)
 		busy, idle := g.NewSequence(), g.NewSequence()
@@ -265,7 +268,7 @@ func TestUndoSupersedesWhatIsUnsent(t *testing.T) {
 	})
 }
 
-func TestUndoIsSentAfterACallThatFailed(t *testing.T) {
+func TestUndoIsSentAfterFailedCall(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, g *group, m *master, r *record) {
 		release := blocking(m)
 		seq := g.NewSequence()
@@ -274,11 +277,12 @@ func TestUndoIsSentAfterACallThatFailed(t *testing.T) {
 		undo(g, r, seq, 1)
 		release(errDown)
 		release(nil)
-		assert.Equal(t, [][]int{{0}, {1}}, m.sent(), "a call that failed may have been carried out")
+		assert.Equal(t, [][]int{{0}, {1}}, m.sent(), "the master may have executed the call that failed")
 	})
 }
 
-func TestMasterThatDoesNotAnswerCostsNothing(t *testing.T) {
+// Operations for a master that does not answer wait only briefly, if at all.
+func TestMasterThatDoesNotAnswerDelaysNobody(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, g *group, m *master, r *record) {
 		release := blocking(m)
 		submit(g, r, g.NewSequence(), 0, never)
@@ -288,10 +292,10 @@ func TestMasterThatDoesNotAnswerCostsNothing(t *testing.T) {
 
 		submit(g, r, g.NewSequence(), 1, never) // finds out whether the master is back
 		synctest.Wait()
-		submit(g, r, g.NewSequence(), 2, never) // waits for that
+		submit(g, r, g.NewSequence(), 2, never) // waits for operation 1
 		time.Sleep(stall / 4)
 		start := time.Now()
-		submit(g, r, g.NewSequence(), 3, never) // does not
+		submit(g, r, g.NewSequence(), 3, never) // is rejected: operation 1 takes too long
 		settled, err := r.outcome(3)
 		assert.True(t, settled)
 		assert.ErrorIs(t, err, fanout.ErrNotAnswering)
@@ -299,7 +303,7 @@ func TestMasterThatDoesNotAnswerCostsNothing(t *testing.T) {
 
 		release(errDown)
 		_, err = r.outcome(2)
-		assert.ErrorIs(t, err, fanout.ErrNotAnswering, "the queue is dropped with the second failure in a row")
+		assert.ErrorIs(t, err, fanout.ErrNotAnswering, "the second failure in a row drops the queue")
 
 		submit(g, r, g.NewSequence(), 4, never)
 		release(nil)
@@ -311,7 +315,7 @@ func TestMasterThatDoesNotAnswerCostsNothing(t *testing.T) {
 	})
 }
 
-func TestStuckCallsAreBoundedAndHoldNobodyUp(t *testing.T) {
+func TestStuckCallsAreBoundedAndDoNotBlock(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, g *group, m *master, r *record) {
 		stuck := blocking(m)
 		submit(g, r, g.NewSequence(), 0, never)
@@ -320,10 +324,10 @@ func TestStuckCallsAreBoundedAndHoldNobodyUp(t *testing.T) {
 			submit(g, r, g.NewSequence(), id, never)
 			time.Sleep(stall / 4)
 		}
-		assert.Len(t, m.sent(), 3, "no more calls than Config.Pipelines")
+		assert.Len(t, m.sent(), 3, "at most Config.Pipelines calls")
 		assert.True(t, g.NotAnswering(0))
 		waiting := 1000 - r.count()
-		assert.LessOrEqual(t, waiting, 10, "who comes later is refused at once")
+		assert.LessOrEqual(t, waiting, 10, "later operations are rejected at once")
 
 		m.answering()
 		for range 3 {
@@ -337,7 +341,7 @@ func TestStuckCallsAreBoundedAndHoldNobodyUp(t *testing.T) {
 	})
 }
 
-func TestMasterBackBeforeAStuckCallReturns(t *testing.T) {
+func TestLaneRecoversBeforeStuckCallReturns(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, g *group, m *master, r *record) {
 		stuck := blocking(m)
 		submit(g, r, g.NewSequence(), 0, never)
@@ -347,7 +351,7 @@ func TestMasterBackBeforeAStuckCallReturns(t *testing.T) {
 			submit(g, r, g.NewSequence(), id, never)
 			synctest.Wait()
 			settled, err := r.outcome(id)
-			assert.True(t, settled, "sent though call 0 is still stuck")
+			assert.True(t, settled, "sent although call 0 is still stuck")
 			assert.NoError(t, err)
 		}
 		assert.False(t, g.NotAnswering(0))
@@ -371,7 +375,7 @@ func TestQueueIsBounded(t *testing.T) {
 	})
 }
 
-func TestSlowNetworkHasSeveralCallsUnderWay(t *testing.T) {
+func TestSlowNetworkUsesSeveralPipelines(t *testing.T) {
 	for name, tt := range map[string]struct {
 		rtt  time.Duration
 		want int
@@ -379,15 +383,15 @@ func TestSlowNetworkHasSeveralCallsUnderWay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, 4, func(t *testing.T, g *group, m *master, r *record) {
 				var mu sync.Mutex
-				underway, most := 0, 0
-				m.hold = func([]int) error {
+				inFlight, most := 0, 0
+				m.respond = func([]int) error {
 					mu.Lock()
-					underway++
-					most = max(most, underway)
+					inFlight++
+					most = max(most, inFlight)
 					mu.Unlock()
 					time.Sleep(tt.rtt)
 					mu.Lock()
-					underway--
+					inFlight--
 					mu.Unlock()
 					return nil
 				}
@@ -405,7 +409,7 @@ func TestSlowNetworkHasSeveralCallsUnderWay(t *testing.T) {
 	}
 }
 
-func TestCloseDropsTheQueueAndWaitsForCalls(t *testing.T) {
+func TestCloseDropsQueueAndWaitsForCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, r := &master{}, &record{}
 		var calls context.Context
@@ -427,7 +431,7 @@ func TestCloseDropsTheQueueAndWaitsForCalls(t *testing.T) {
 		start := time.Now()
 		assert.ErrorIs(t, g.Close(ctx), context.DeadlineExceeded)
 		assert.Equal(t, 5*time.Second, time.Since(start))
-		assert.Error(t, calls.Err(), "the calls' context is cancelled once Close gives up")
+		assert.Error(t, calls.Err(), "Close cancels the calls' context when it stops waiting")
 
 		submit(g, r, g.NewSequence(), 3, never)
 		release(nil)
@@ -440,14 +444,14 @@ func TestCloseDropsTheQueueAndWaitsForCalls(t *testing.T) {
 	})
 }
 
-// TestEveryOperationIsSettledOnce drives lanes at random, with failures, hangs,
-// deadlines and undos, and checks the promises of the package comment.
+// TestEveryOperationIsSettledOnce drives a lane at random, with failures, hangs, deadlines and
+// undos. It checks the guarantees in the package comment.
 func TestEveryOperationIsSettledOnce(t *testing.T) {
 	for seed := range uint64(50) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
 			var mu sync.Mutex
-			busy := map[int]bool{} // sequences with a call under way
+			busy := map[int]bool{} // sequences with a call in flight
 			start := time.Now()
 			draw := func(n int) int { mu.Lock(); defer mu.Unlock(); return random.IntN(n) }
 			g := fanout.New(fanout.Config[int]{Lanes: 1, Pipelines: 3, Batch: 7, Queue: 40, Stall: stall,
@@ -455,7 +459,7 @@ func TestEveryOperationIsSettledOnce(t *testing.T) {
 			}, func(_ context.Context, _ int, batch []*op) error {
 				mu.Lock()
 				for _, o := range batch {
-					require.Greater(t, o.Deadline, time.Since(start), "seed %d: late", seed)
+					require.Greater(t, o.Deadline, time.Since(start), "seed %d: sent after its deadline", seed)
 					require.False(t, busy[o.Payload%10], "seed %d: two calls of a sequence at once", seed)
 					busy[o.Payload%10] = true
 				}

@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// lane carries one master's operations.
+// lane sends one master's operations.
 type lane[P any] struct {
 	index int
 	cfg   Config[P]
 	send  Send[P]
 
-	mu        sync.Mutex // guards all below, and every slot and operation of this lane
-	wake      *sync.Cond // something may be sent, or the lane was closed
-	queue     queue[P]
-	calls     []time.Duration // when each call under way was sent, oldest first
-	answered  time.Duration   // when the newest call was sent that the master answered
-	failing   bool            // the master did not answer the call that returned last
-	finishing int             // goroutines that settle a call's operations, and then look for more
-	rtt       time.Duration   // round trip of small batches, a slowly rising minimum; 0 at first
-	watchdog  watchdog
-	closed    bool
+	mu       sync.Mutex // guards the fields below, and every slot and operation of this lane
+	wake     *sync.Cond // signaled when the lane may send something, or was closed
+	queue    queue[P]
+	calls    []time.Duration // when each call in flight was sent, oldest first
+	answered time.Duration   // when the newest answered call was sent
+	failing  bool            // the master did not answer the call that returned last
+	settling int             // goroutines that are settling a call's operations
+	rtt      time.Duration   // round trip of small batches: falls at once, rises slowly; 0 at first
+	watchdog watchdog
+	closed   bool
 }
 
 func newLane[P any](index int, cfg Config[P], send Send[P]) *lane[P] {
@@ -45,10 +45,10 @@ func (l *lane[P]) submit(s *slot[P], op *Op[P], now time.Duration) {
 		dropped = drop(op, err, dropped)
 	}
 	l.mu.Unlock()
-	finishDropped(dropped)
+	settleDropped(dropped)
 }
 
-// accept queues op, or says why not.
+// accept queues op, or returns why it cannot.
 func (l *lane[P]) accept(s *slot[P], op *Op[P], now time.Duration) error {
 	switch {
 	case l.closed:
@@ -60,7 +60,7 @@ func (l *lane[P]) accept(s *slot[P], op *Op[P], now time.Duration) error {
 	case s.active != nil: //mutant:lane-active
 		s.wait(op)
 		return nil
-	case l.refusing(now): //mutant:lane-refuses
+	case l.rejecting(now): //mutant:lane-refuses
 		return ErrNotAnswering
 	case l.queue.len >= l.cfg.Queue: //mutant:lane-full
 		return ErrFull
@@ -91,14 +91,13 @@ func (l *lane[P]) supersede(s *slot[P], dropped *Op[P]) *Op[P] {
 	return dropped
 }
 
-// notAnswering tells whether the master failed to answer the last call, or a
-// call sent after the last one it answered is stuck.
+// notAnswering implements NotAnswering.
 func (l *lane[P]) notAnswering(now time.Duration) bool {
 	stuck := len(l.calls) - l.fresh(now)
 	return l.failing || stuck > 0 && l.calls[stuck-1] > l.answered //mutant:lane-stuck
 }
 
-// fresh counts the calls that are under way and not stuck.
+// fresh counts the calls in flight that are not stuck.
 func (l *lane[P]) fresh(now time.Duration) int {
 	n := 0
 	for _, sent := range l.calls {
@@ -109,10 +108,11 @@ func (l *lane[P]) fresh(now time.Duration) int {
 	return n
 }
 
-// refusing tells whether a new operation has no prospect: the master is not
-// answering, and the call that is to find out whether it is back has been under
-// way for long enough that others should not wait for it too.
-func (l *lane[P]) refusing(now time.Duration) bool {
+// rejecting reports whether the lane rejects new operations because its master does not answer. It
+// does once the newest call has been in flight for more than Stall/64: that call will find out
+// whether the master is back, and no more operations should wait for it. It also does if
+// Config.Pipelines calls are stuck.
+func (l *lane[P]) rejecting(now time.Duration) bool {
 	if !l.notAnswering(now) {
 		return false
 	}
@@ -123,17 +123,17 @@ func (l *lane[P]) refusing(now time.Duration) bool {
 	return now-l.calls[len(l.calls)-1] > l.cfg.Stall/64
 }
 
-// allowance is how many operations may be sent now in one call. Calls that are
-// stuck hold nobody up: a client without deadlines of its own can hold one for
-// half a minute after its master came back.
+// allowance returns how many operations the lane may send in one call now. A stuck call does not
+// block the lane: a client without deadlines of its own can keep a call for half a minute after its
+// master came back. Only Config.Pipelines stuck calls do.
 //
-// While a goroutine settles what a call brought, nobody else sends: those that
-// are settled are about to come back with more, and together they make one batch.
-// (Measured with 100 callers: a fifteenth less time per cycle.)
+// While a goroutine settles operations, the lane sends nothing. Their owners are about to submit
+// more, and together these make one batch. (Measured with 100 callers: one fifteenth less time per
+// cycle.)
 func (l *lane[P]) allowance(now time.Duration) int {
 	fresh := l.fresh(now)
 	switch {
-	case len(l.calls) >= l.cfg.Pipelines, l.finishing > 0:
+	case len(l.calls) >= l.cfg.Pipelines, l.settling > 0:
 		return 0
 	case l.notAnswering(now):
 		return 1 - min(fresh, 1)
@@ -143,9 +143,9 @@ func (l *lane[P]) allowance(now time.Duration) int {
 	return 0
 }
 
-// slowRoundTrip is where waiting for a pipeline to return costs more than the
-// smaller batches of several. On loopback (some 50 µs) more than one pipeline
-// gained nothing; with 2 ms it did.
+// slowRoundTrip is the round trip above which a lane uses several pipelines. Above it, waiting for
+// one pipeline to return costs more than the smaller batches of several. On loopback (about 50 µs)
+// more than one pipeline gained nothing; at 2 ms it did.
 const slowRoundTrip = 500 * time.Microsecond
 
 // run sends batches until the lane is closed.
@@ -158,21 +158,21 @@ func (l *lane[P]) run(ctx context.Context) {
 			return
 		}
 		err := l.send(ctx, l.index, batch)
-		l.finish(batch, sent, err)
+		l.settle(batch, sent, err)
 		if len(batch) > 1 {
-			runtime.Gosched() // under load: lets those just settled join the next batch
+			runtime.Gosched() // under load: lets the owners just told join the next batch
 		}
 		clear(batch)
 	}
 }
 
-// take waits for operations that may be sent. It returns none once the lane is
-// closed. settled tells that its goroutine has just settled a call's operations.
+// take waits for operations that may be sent, and returns them with the time. It returns none once
+// the lane is closed. settled says that the goroutine has just settled a call's operations.
 func (l *lane[P]) take(batch []*Op[P], settled bool) ([]*Op[P], time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if settled {
-		l.finishing--
+		l.settling--
 	}
 	for {
 		l.quiesce()
@@ -184,7 +184,7 @@ func (l *lane[P]) take(batch []*Op[P], settled bool) ([]*Op[P], time.Duration) {
 		batch, dropped = l.fill(batch, now, dropped)
 		if dropped != nil {
 			l.mu.Unlock()
-			finishDropped(dropped)
+			settleDropped(dropped)
 			l.mu.Lock()
 		}
 		if len(batch) > 0 {
@@ -193,14 +193,14 @@ func (l *lane[P]) take(batch []*Op[P], settled bool) ([]*Op[P], time.Duration) {
 			}
 			return batch, now
 		}
-		// Whoever woke the lane while it settled something found nobody waiting.
+		// A signal while this goroutine was settling found nobody waiting, so check again.
 		if dropped == nil && !l.closed && (l.queue.len == 0 || l.allowance(now) == 0) {
 			l.wake.Wait()
 		}
 	}
 }
 
-// quiesce calls Config.Quiesce, if there is something to look at.
+// quiesce calls Config.Quiesce if operations are queued, and then sorts them.
 func (l *lane[P]) quiesce() {
 	if l.cfg.Quiesce != nil && l.queue.len > 0 {
 		l.mu.Unlock()
@@ -210,7 +210,7 @@ func (l *lane[P]) quiesce() {
 	}
 }
 
-// fill moves what may be sent from the queue to batch.
+// fill moves the operations that may be sent from the queue to batch.
 func (l *lane[P]) fill(batch []*Op[P], now time.Duration, dropped *Op[P]) ([]*Op[P], *Op[P]) {
 	for n := l.allowance(now); n > 0 && l.queue.len > 0; {
 		op := l.queue.first
@@ -225,21 +225,21 @@ func (l *lane[P]) fill(batch []*Op[P], now time.Duration, dropped *Op[P]) ([]*Op
 	}
 	if len(batch) > 0 {
 		l.calls = append(l.calls, now)
-		l.watch(l.cfg.Stall) //mutant:lane-watches
+		l.armWatchdog(l.cfg.Stall) //mutant:lane-watches
 	}
 	return batch, dropped
 }
 
-// finish settles a batch that was sent, and then lets the next of its sequences
-// come: whoever judges those by what became of the ones before must know it.
-func (l *lane[P]) finish(batch []*Op[P], sent time.Duration, err error) {
+// settle settles a batch that was sent, and only then queues the next operations of its sequences.
+// Owners need an operation's result to interpret the answer to the next one.
+func (l *lane[P]) settle(batch []*Op[P], sent time.Duration, err error) {
 	now := l.cfg.Now()
 	l.mu.Lock()
-	l.forget(sent)
-	l.finishing++
-	dropped := l.judge(err, len(batch), sent, now)
+	l.removeCall(sent)
+	l.settling++
+	dropped := l.recordCall(err, len(batch), sent, now)
 	l.mu.Unlock()
-	finishDropped(dropped)
+	settleDropped(dropped)
 	for _, op := range batch { //mutant:lane-tells-owners
 		op.Owner.Done(op, nil)
 	}
@@ -252,18 +252,18 @@ func (l *lane[P]) finish(batch []*Op[P], sent time.Duration, err error) {
 	if l.closed {
 		dropped = l.dropQueue(ErrClosed)
 	}
-	l.mu.Unlock() // run looks for more at once
-	finishDropped(dropped)
+	l.mu.Unlock() // no need to wake anybody: run calls take next
+	settleDropped(dropped)
 }
 
-func (l *lane[P]) forget(sent time.Duration) {
+func (l *lane[P]) removeCall(sent time.Duration) {
 	i := slices.Index(l.calls, sent)
 	l.calls = slices.Delete(l.calls, i, i+1)
 }
 
-// judge learns from a call that returned whether the master answers. The second
-// failure in a row drops the queue: whoever waits there has waited for nothing.
-func (l *lane[P]) judge(err error, size int, sent, now time.Duration) (dropped *Op[P]) {
+// recordCall records whether the master answered a call of size operations. The second failure in a
+// row drops the queue: those operations have waited for a master that is still down.
+func (l *lane[P]) recordCall(err error, size int, sent, now time.Duration) (dropped *Op[P]) {
 	switch {
 	case err != nil && l.failing:
 		return l.dropQueue(ErrNotAnswering)
@@ -274,24 +274,24 @@ func (l *lane[P]) judge(err error, size int, sent, now time.Duration) (dropped *
 	l.failing = false
 	l.answered = max(l.answered, sent)
 	if size <= smallBatch {
-		l.learn(now - sent)
+		l.recordRTT(now - sent)
 	}
 	return nil
 }
 
-// smallBatch is up to how many operations the time of a call is the network's
-// rather than the batch's own.
+// smallBatch is the largest batch whose call time measures the network. Larger batches mostly
+// measure their own processing.
 const smallBatch = 4
 
-// learn follows the network's round trip: down at once, up slowly.
-func (l *lane[P]) learn(rtt time.Duration) {
+// recordRTT updates rtt: down at once, up slowly.
+func (l *lane[P]) recordRTT(rtt time.Duration) {
 	if l.rtt > 0 {
 		rtt = min(rtt, l.rtt+l.rtt/16+1)
 	}
 	l.rtt = rtt
 }
 
-// advance queues what comes after the sequence's active operation.
+// advance queues the operation after the sequence's active one.
 func (l *lane[P]) advance(s *slot[P]) {
 	s.active, s.sending = nil, false
 	if op := s.waiting; op != nil {
@@ -300,8 +300,8 @@ func (l *lane[P]) advance(s *slot[P]) {
 	}
 }
 
-// dropExpired drops the operations at the front of the queue whose deadline has
-// come. Deadlines come in about the order of the queue; fill looks at each.
+// dropExpired drops the operations at the front of the queue whose deadline has passed. It need not
+// look further: deadlines come in roughly the order of the queue, and fill checks every operation.
 func (l *lane[P]) dropExpired(now time.Duration, dropped *Op[P]) *Op[P] {
 	for l.queue.len > 0 && l.queue.first.Deadline <= now {
 		dropped = l.dropQueued(l.queue.first, ErrExpired, dropped)
@@ -316,21 +316,21 @@ func (l *lane[P]) dropQueue(err error) (dropped *Op[P]) {
 	return dropped
 }
 
-// dropQueued takes one operation out of the queue unsent.
+// dropQueued removes an unsent operation from the queue.
 func (l *lane[P]) dropQueued(op *Op[P], err error, dropped *Op[P]) *Op[P] {
 	l.queue.remove(op)
 	l.advance(op.seq)
 	return drop(op, err, dropped)
 }
 
-// close drops what is queued and lets run return. What waits behind a call under
-// way is dropped when that returns.
+// close drops the queue and makes run return. Operations that wait behind a call in flight are
+// dropped when it returns.
 func (l *lane[P]) close() {
 	l.mu.Lock()
 	l.closed = true
-	l.stopWatching()
+	l.stopWatchdog()
 	dropped := l.dropQueue(ErrClosed)
 	l.wake.Broadcast()
 	l.mu.Unlock()
-	finishDropped(dropped)
+	settleDropped(dropped)
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// queue is a list of operations, oldest first. It is linked both ways because an
-// Undo takes operations out of its middle.
+// queue is a doubly linked list of operations, oldest first. It is doubly linked because an undo
+// removes operations from its middle.
 type queue[P any] struct {
 	first, last *Op[P]
 	len         int
@@ -38,7 +38,7 @@ func (q *queue[P]) remove(op *Op[P]) {
 	q.len--
 }
 
-// sort orders the queue, for simulations.
+// sort sorts the queue, for simulations.
 func (q *queue[P]) sort(order func(a, b *P) int) {
 	ops := make([]*Op[P], 0, q.len)
 	for q.len > 0 {
@@ -51,7 +51,7 @@ func (q *queue[P]) sort(order func(a, b *P) int) {
 	}
 }
 
-// wait puts op behind what its sequence already has on the lane.
+// wait appends op to the operations that its sequence already has on the lane.
 func (s *slot[P]) wait(op *Op[P]) {
 	last := &s.waiting
 	for *last != nil {
@@ -60,8 +60,8 @@ func (s *slot[P]) wait(op *Op[P]) {
 	*last = op
 }
 
-// dropExpired drops what waits in vain, so that a call that is stuck for long does
-// not collect all that is meant to come after it.
+// dropExpired drops waiting operations whose deadline has passed. Otherwise they would pile up
+// behind a call that is stuck for a long time.
 func (s *slot[P]) dropExpired(now time.Duration, dropped *Op[P]) *Op[P] {
 	for link := &s.waiting; *link != nil; {
 		op := *link
@@ -75,13 +75,14 @@ func (s *slot[P]) dropExpired(now time.Duration, dropped *Op[P]) *Op[P] {
 	return dropped
 }
 
-// drop adds op to the operations to be settled once no lock is held.
+// drop adds op to a list of dropped operations. settleDropped settles them once the lane's lock is
+// released.
 func drop[P any](op *Op[P], err error, dropped *Op[P]) *Op[P] {
 	op.dropped, op.next = err, dropped
 	return op
 }
 
-func finishDropped[P any](dropped *Op[P]) {
+func settleDropped[P any](dropped *Op[P]) {
 	for dropped != nil {
 		op := dropped
 		dropped, op.next = op.next, nil

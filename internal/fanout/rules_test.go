@@ -8,13 +8,13 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestTwoOfASequenceAreNeverInOneCall: a client repeats a pipeline that failed as
-// a whole, so a release in it could come before the second try of its acquire.
-func TestTwoOfASequenceAreNeverInOneCall(t *testing.T) {
+// A client retries a failed pipeline as a whole. If one pipeline carried an acquire and its
+// release, the acquire's second try could come after the release.
+func TestCallCarriesOneOperationPerSequence(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, g *group, m *master, r *record) {
 		release := blocking(m)
 		submit(g, r, g.NewSequence(), 0, never)
-		synctest.Wait() // from here on the lane is busy, and all are queued
+		synctest.Wait() // the lane is busy now, so the others are queued
 		a, b := g.NewSequence(), g.NewSequence()
 		submit(g, r, a, 1, never)
 		submit(g, r, b, 2, never)
@@ -26,9 +26,9 @@ func TestTwoOfASequenceAreNeverInOneCall(t *testing.T) {
 	})
 }
 
-// TestUndoWaitsForTheCallItUndoes: also where other calls could be under way, and
-// where that one is stuck.
-func TestUndoWaitsForTheCallItUndoes(t *testing.T) {
+// An undo waits for the call that it undoes even if that call is stuck and the lane sends other
+// operations.
+func TestUndoWaitsForStuckCall(t *testing.T) {
 	bubble(t, 4, func(t *testing.T, g *group, m *master, r *record) {
 		release := blocking(m)
 		seq := g.NewSequence()

@@ -9,17 +9,17 @@ import (
 	"github.com/quorumlock/redlock/internal/fanout"
 )
 
-// TestNothingFollowsAnUndo: somebody decided to send before the undo, and comes
-// to do so after it.
-func TestNothingFollowsAnUndo(t *testing.T) {
+// A caller may decide to send an operation before the undo, but submit it after. The lane must not
+// send it.
+func TestOnlyUndoFollowsUndo(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, g *group, m *master, r *record) {
 		seq := g.NewSequence()
 		submit(g, r, seq, 0, never)
 		synctest.Wait()
 		undo(g, r, seq, 1)
-		submit(g, r, seq, 2, never) // while the undo is queued
+		submit(g, r, seq, 2, never) // the undo is queued
 		synctest.Wait()
-		submit(g, r, seq, 3, never) // after it
+		submit(g, r, seq, 3, never) // the undo has been sent
 		undo(g, r, seq, 4)
 		synctest.Wait()
 		assert.Equal(t, [][]int{{0}, {1}, {4}}, m.sent())
@@ -30,33 +30,33 @@ func TestNothingFollowsAnUndo(t *testing.T) {
 	})
 }
 
-// TestOwnerIsToldBeforeTheNextIsSent: what became of an operation decides how the
-// answer to the next is to be understood.
-func TestOwnerIsToldBeforeTheNextIsSent(t *testing.T) {
+// Owners need an operation's result to interpret the answer to the next one.
+func TestOwnerLearnsResultBeforeNextIsSent(t *testing.T) {
 	bubble(t, 4, func(t *testing.T, g *group, m *master, r *record) {
 		release := blocking(m)
 		seq := g.NewSequence()
-		slow := slowOwner{record: r, told: make(chan struct{})}
+		slow := slowOwner{record: r, resume: make(chan struct{})}
 		g.SubmitTo(0, seq, &op{Payload: 0, Owner: slow, Deadline: never})
 		synctest.Wait()
 		undo(g, r, seq, 1)
 		m.answering()
 		release(nil)
-		submit(g, r, g.NewSequence(), 2, never) // would wake another of the lane's goroutines
+		submit(g, r, g.NewSequence(), 2, never) // wakes another goroutine of the lane
 		synctest.Wait()
 		assert.Equal(t, [][]int{{0}}, m.sent())
-		close(slow.told)
+		close(slow.resume)
 		synctest.Wait()
-		assert.Equal(t, [][]int{{0}, {2, 1}}, m.sent(), "and what came meanwhile is one batch")
+		assert.Equal(t, [][]int{{0}, {2, 1}}, m.sent(), "operations submitted meanwhile are one batch")
 	})
 }
 
+// slowOwner is a record whose Done blocks until resume is closed.
 type slowOwner struct {
 	*record
-	told chan struct{}
+	resume chan struct{}
 }
 
 func (s slowOwner) Done(o *op, dropped error) {
-	<-s.told
+	<-s.resume
 	s.record.Done(o, dropped)
 }

@@ -2,38 +2,37 @@ package fanout
 
 import "time"
 
-// watchdog wakes a lane when a call under way gets stuck: from then on something
-// else may be sent, and nothing else would say so until the call returns or somebody
-// submits more.
+// watchdog wakes a lane when a call in flight gets stuck. The lane may send the next operation
+// then. Without the watchdog, it would not notice until the call returns or a caller submits more.
 //
-// One timer serves all calls of a lane. It is armed by a call that is sent while it
-// is not, and when it fires it is armed again for the next call that could get stuck.
-// So a busy lane pays for one firing in each Stall, not for a timer per call.
+// One timer serves all calls of a lane. A call arms it unless it is armed already. When it fires,
+// it is armed again for the next call that could get stuck. So a busy lane pays for one firing per
+// Stall, not for a timer per call.
 type watchdog struct {
 	timer *time.Timer // nil until the first call
 	armed bool
 }
 
-// leastWatch keeps the watchdog from spinning where timers and Config.Now disagree.
-const leastWatch = 100 * time.Microsecond
+// minWatchdog keeps the watchdog from spinning if timers and Config.Now disagree.
+const minWatchdog = 100 * time.Microsecond
 
-// watch has the lane look again after d, unless it will do so anyway. A call that was
-// sent later than the one which the watchdog is armed for gets stuck later, too.
-func (l *lane[P]) watch(d time.Duration) {
+// armWatchdog arms the watchdog to fire after d, unless it is armed. If it is, it fires earlier
+// anyway: it is armed for an older call, which gets stuck first.
+func (l *lane[P]) armWatchdog(d time.Duration) {
 	switch {
 	case l.watchdog.armed || l.closed:
 		return
 	case l.watchdog.timer == nil:
-		l.watchdog.timer = time.AfterFunc(d, l.look)
+		l.watchdog.timer = time.AfterFunc(d, l.onWatchdog)
 	default:
 		l.watchdog.timer.Reset(d)
 	}
 	l.watchdog.armed = true
 }
 
-// look wakes whoever may send now. The timer only calls it; which calls are stuck,
-// the clock says.
-func (l *lane[P]) look() {
+// onWatchdog wakes the lane if it may send, and arms the watchdog for the next call. The timer only
+// triggers it. Config.Now decides which calls are stuck.
+func (l *lane[P]) onWatchdog() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.watchdog.armed = false
@@ -46,14 +45,14 @@ func (l *lane[P]) look() {
 	}
 	for _, sent := range l.calls {
 		if left := l.cfg.Stall - (now - sent); left > 0 { //mutant:watchdog-next
-			l.watch(max(left, leastWatch))
+			l.armWatchdog(max(left, minWatchdog))
 			return
 		}
 	}
 }
 
-// stopWatching is for a lane that is closed.
-func (l *lane[P]) stopWatching() {
+// stopWatchdog stops the timer when the lane closes.
+func (l *lane[P]) stopWatchdog() {
 	if l.watchdog.timer != nil { //mutant:watchdog-stops
 		l.watchdog.timer.Stop()
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/quorumlock/redlock/internal/fanout"
 )
 
-// TestWhatWaitsIsSentWhenTheCallBeforeItGetsStuck: nobody else submits anything, and
-// nothing returns, so only the lane itself can notice.
-func TestWhatWaitsIsSentWhenTheCallBeforeItGetsStuck(t *testing.T) {
+// When a call gets stuck, the lane sends the next operation, although no call returns and nobody
+// submits anything. Only the watchdog can notice.
+func TestStuckCallLetsNextBeSent(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, g *group, m *master, r *record) {
 		start := time.Now()
 		release := blocking(m)
@@ -25,13 +25,13 @@ func TestWhatWaitsIsSentWhenTheCallBeforeItGetsStuck(t *testing.T) {
 		submit(g, r, g.NewSequence(), 2, never)
 		time.Sleep(stall/2 - 1)
 		synctest.Wait()
-		assert.Equal(t, [][]int{{0}}, m.sent(), "the call may return yet")
+		assert.Equal(t, [][]int{{0}}, m.sent(), "the call is not stuck yet")
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
-		assert.Equal(t, [][]int{{0}, {1}}, m.sent(), "one finds out whether the master is back")
+		assert.Equal(t, [][]int{{0}, {1}}, m.sent(), "one operation finds out whether the master is back")
 		time.Sleep(stall)
 		synctest.Wait()
-		assert.Equal(t, [][]int{{0}, {1}, {2}}, m.sent(), "and when that is stuck too, the next")
+		assert.Equal(t, [][]int{{0}, {1}, {2}}, m.sent(), "the next is sent when that one is stuck too")
 		assert.Equal(t, 2*stall, time.Since(start))
 		for range 3 {
 			release(nil)
@@ -39,9 +39,8 @@ func TestWhatWaitsIsSentWhenTheCallBeforeItGetsStuck(t *testing.T) {
 	})
 }
 
-// TestOneWatchdogServesEveryCall: the call that it was armed for is long over when
-// another gets stuck.
-func TestOneWatchdogServesEveryCall(t *testing.T) {
+// The watchdog notices a stuck call even if it was armed for an earlier call that has returned.
+func TestWatchdogServesEveryCall(t *testing.T) {
 	bubble(t, 2, func(t *testing.T, g *group, m *master, r *record) {
 		submit(g, r, g.NewSequence(), 0, never)
 		time.Sleep(stall * 3 / 4)
@@ -60,11 +59,11 @@ func TestOneWatchdogServesEveryCall(t *testing.T) {
 	})
 }
 
-// TestWatchdogGoesByTheClock: a timer wakes it, but what is stuck the clock says,
-// which may run otherwise than timers do.
-func TestWatchdogGoesByTheClock(t *testing.T) {
+// A timer wakes the watchdog, but Config.Now decides whether a call is stuck. The two may run at
+// different rates.
+func TestWatchdogUsesConfigNow(t *testing.T) {
 	for name, tt := range map[string]struct{ rate, late time.Duration }{
-		"half as fast": {2, time.Millisecond}, "as fast": {1, 0},
+		"half speed": {2, time.Millisecond}, "full speed": {1, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -91,9 +90,9 @@ func TestWatchdogGoesByTheClock(t *testing.T) {
 	}
 }
 
-// TestWatchdogRests: it looks at the clock once in each Stall while calls are under
-// way, and not at all once there are none, or the lane is closed.
-func TestWatchdogRests(t *testing.T) {
+// The watchdog fires at most once per Stall while calls are in flight. It does not fire when the
+// lane is idle or closed.
+func TestWatchdogFiresRarely(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, r := &master{}, &record{}
 		start := time.Now()
@@ -111,7 +110,7 @@ func TestWatchdogRests(t *testing.T) {
 			submit(g, r, g.NewSequence(), id, never)
 			synctest.Wait()
 		}
-		assert.Equal(t, int64(1), looksIn(10*stall), "one timer for a thousand calls")
+		assert.Equal(t, int64(1), looksIn(10*stall), "one firing for a thousand calls")
 
 		release := blocking(m)
 		submit(g, r, g.NewSequence(), 1000, never)
@@ -119,9 +118,9 @@ func TestWatchdogRests(t *testing.T) {
 		assert.Equal(t, int64(1), looksIn(10*stall), "a call gets stuck once")
 		submit(g, r, g.NewSequence(), 1001, never)
 		synctest.Wait()
-		over, cancel := context.WithCancel(t.Context())
+		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		require.Error(t, g.Close(over))
+		require.Error(t, g.Close(ended))
 		assert.Zero(t, looksIn(10*stall))
 		release(nil)
 		release(nil)

@@ -111,7 +111,7 @@ func renewal(rank int64) time.Duration {
 var kept = 125*time.Millisecond + time.Duration(jitter*float64(125*time.Millisecond))
 
 // A grant has to outlast a confirmation, and a dead waiter costs two seconds at most.
-func TestGrant(t *testing.T) {
+func TestGrantIsBounded(t *testing.T) {
 	for timeout, want := range map[time.Duration]time.Duration{
 		time.Millisecond:       500 * time.Millisecond,
 		500 * time.Millisecond: 500 * time.Millisecond,
@@ -134,7 +134,7 @@ func TestActionsHaveNames(t *testing.T) {
 	}
 }
 
-func TestJitterIsTheTokens(t *testing.T) {
+func TestJitterDependsOnToken(t *testing.T) {
 	assert.Equal(t, jitter, queue.NewEntry(config(3), token).Jitter())
 	assert.NotEqual(t, jitter, queue.NewEntry(config(3), "x"+token).Jitter())
 }
@@ -157,7 +157,7 @@ func TestNewEntryAsksAllMasters(t *testing.T) {
 	assert.Equal(t, start, e.AskedAt(2))
 }
 
-func TestHeardIsTheLastAnswer(t *testing.T) {
+func TestHeardReturnsLastAnswer(t *testing.T) {
 	w := newWaiting(t, 3)
 	want := behind(8, quarantined(7))
 	w.answers(want)
@@ -174,7 +174,7 @@ func TestHeardIsTheLastAnswer(t *testing.T) {
 }
 
 // A quorum of grants is a reason to confirm at once, and fewer are not.
-func TestConfirmsWhatAQuorumGranted(t *testing.T) {
+func TestQuorumOfGrantsIsConfirmed(t *testing.T) {
 	for n := 1; n <= 5; n++ {
 		for grants := range n + 1 {
 			w := newWaiting(t, n)
@@ -196,7 +196,7 @@ func TestConfirmsWhatAQuorumGranted(t *testing.T) {
 }
 
 // The master forgets a grant after Grant, so from then on it counts no more.
-func TestGrantsGrowOld(t *testing.T) {
+func TestGrantExpires(t *testing.T) {
 	for _, test := range []struct {
 		age  time.Duration
 		want queue.Action
@@ -211,7 +211,7 @@ func TestGrantsGrowOld(t *testing.T) {
 
 // A grant is as old as it was when the waiter first heard of it: it may have been confirmed again
 // just before it expires.
-func TestRepeatedAnswersDoNotRenewAGrant(t *testing.T) {
+func TestRepeatedAnswerDoesNotRenewGrant(t *testing.T) {
 	for _, test := range []struct {
 		between []queue.Answer
 		want    queue.Action
@@ -239,7 +239,7 @@ func TestRepeatedAnswersDoNotRenewAGrant(t *testing.T) {
 }
 
 // A message is the grant itself, so it is new.
-func TestMessagesRenewAGrant(t *testing.T) {
+func TestMessageRenewsGrant(t *testing.T) {
 	w := newWaiting(t, 3)
 	w.Granted(0, w.now)
 	w.advance(600 * time.Millisecond)
@@ -251,7 +251,7 @@ func TestMessagesRenewAGrant(t *testing.T) {
 
 // What a message told while a call was under way is later than that call's answer, unless the
 // answer is an error: then nobody knows what the master has.
-func TestMessagesOvertakeAnswers(t *testing.T) {
+func TestMessageDuringCallPrevailsOverAnswer(t *testing.T) {
 	for _, test := range []struct {
 		answer queue.Answer
 		want   vote.Outcome
@@ -267,7 +267,7 @@ func TestMessagesOvertakeAnswers(t *testing.T) {
 	}
 }
 
-func TestLaterAnswersReplaceAGrant(t *testing.T) {
+func TestLaterAnswerReplacesGrant(t *testing.T) {
 	for _, later := range []queue.Answer{taken, absent, unknown, refused, unsent} {
 		w := newWaiting(t, 3)
 		w.answers(taken, taken, taken)
@@ -283,7 +283,7 @@ func TestLaterAnswersReplaceAGrant(t *testing.T) {
 }
 
 // Grants that are too few are given back a moment after the first came.
-func TestGivesBackTooFewGrants(t *testing.T) {
+func TestTooFewGrantsAreGivenBack(t *testing.T) {
 	w := newWaiting(t, 5)
 	w.answers(taken, taken, taken, taken, taken)
 	w.Granted(0, w.now)
@@ -296,7 +296,7 @@ func TestGivesBackTooFewGrants(t *testing.T) {
 }
 
 // The moment begins anew once there was no grant in between.
-func TestGivesBackAMomentAfterTheFirstPresentGrant(t *testing.T) {
+func TestPatienceStartsAnewWithoutGrants(t *testing.T) {
 	w := newWaiting(t, 3)
 	w.answers(held, taken, taken)
 	w.does(queue.Stay)
@@ -316,7 +316,7 @@ func TestGivesBackAMomentAfterTheFirstPresentGrant(t *testing.T) {
 
 // With a grant the others are asked soon, if they have told nothing since. So a waiter whose
 // messages got lost finds out.
-func TestAsksOthersSoonAfterAGrant(t *testing.T) {
+func TestGrantMakesWaiterPollOthersSoon(t *testing.T) {
 	w := newWaiting(t, 5)
 	w.answers(taken, taken, taken, taken)
 	w.advance(10 * time.Millisecond)

@@ -45,7 +45,7 @@ func repeated(n int, a queue.Answer) (answers []queue.Answer) {
 
 // The first in the queue renews its place every half a second. The others do so less often, the
 // more are before them, and all up to a quarter more often than that.
-func TestRenewals(t *testing.T) {
+func TestRenewalIntervals(t *testing.T) {
 	for rank, whole := range map[int64]time.Duration{
 		0: 500 * time.Millisecond, 1: 625 * time.Millisecond, 2: 750 * time.Millisecond,
 		35: 4875 * time.Millisecond, 36: 5 * time.Second, 37: 5 * time.Second, 1e6: 5 * time.Second,
@@ -61,7 +61,7 @@ func TestRenewals(t *testing.T) {
 
 // A waiter that cannot be told asks more often: less and less so, and at least every Grant/8, since
 // a grant does not last long.
-func TestPollsWhereNoMessageCanBeExpected(t *testing.T) {
+func TestPollsReplaceMessages(t *testing.T) {
 	poll := func(n int) time.Duration {
 		return backoff.Pause(16*time.Millisecond, 125*time.Millisecond, n, token)
 	}
@@ -74,7 +74,7 @@ func TestPollsWhereNoMessageCanBeExpected(t *testing.T) {
 }
 
 // MinBackoff bounds polls even if it is longer than Grant/8, but not the renewals.
-func TestPollsHeedMinBackoff(t *testing.T) {
+func TestPollsObserveMinBackoff(t *testing.T) {
 	for _, least := range []time.Duration{300 * time.Millisecond, time.Minute} {
 		cfg := config(3)
 		cfg.MinBackoff = least
@@ -87,7 +87,7 @@ func TestPollsHeedMinBackoff(t *testing.T) {
 
 // The first in the queue asks when the holder's key should have expired, or the quarantine ended.
 // If the master says the same again, it asks more and more rarely.
-func TestAsksWhenSomethingShouldExpire(t *testing.T) {
+func TestFirstWaiterPollsAtExpiry(t *testing.T) {
 	for name, left := range map[string]func(time.Duration) queue.Answer{
 		"key": func(left time.Duration) queue.Answer {
 			a := taken
@@ -131,7 +131,7 @@ func TestRechecksStayBounded(t *testing.T) {
 }
 
 // A waiter that saw the lock free, and others before itself, soon sees who took it.
-func TestAsksAgainWhoTookAFreeLock(t *testing.T) {
+func TestWaiterBehindRechecksVacantLock(t *testing.T) {
 	w := newWaiting(t, 3)
 	second := behind(1, absent)
 	var got []time.Duration
@@ -158,7 +158,7 @@ func TestAsksAgainWhoTookAFreeLock(t *testing.T) {
 }
 
 // AskSoon has a master asked at once.
-func TestAskSoon(t *testing.T) {
+func TestAskSoonPollsAtOnce(t *testing.T) {
 	w := newWaiting(t, 3)
 	w.answers(taken, taken, taken)
 	w.staysFor(renewal(0))
@@ -172,7 +172,7 @@ func TestAskSoon(t *testing.T) {
 
 // A call that is under way may have been answered before what it is to be asked for. So the master
 // is asked once more after it, and only once.
-func TestAskSoonWhileACallIsUnderWay(t *testing.T) {
+func TestAskSoonDuringCallPollsOnceMore(t *testing.T) {
 	w := newWaiting(t, 3)
 	w.AskSoon(0)
 	w.AskSoon(0)

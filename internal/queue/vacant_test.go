@@ -13,7 +13,7 @@ import (
 )
 
 // Nobody has the lock, and nobody is before this waiter.
-func TestFirstConfirmsWhatNobodyHolds(t *testing.T) {
+func TestFirstWaiterConfirmsVacantLock(t *testing.T) {
 	for n := 1; n <= 5; n++ {
 		for vacant := range n + 1 {
 			w := newWaiting(t, n)
@@ -35,7 +35,7 @@ func TestFirstConfirmsWhatNobodyHolds(t *testing.T) {
 
 // Each of those before this waiter has a second. What counts is the lowest rank that it has at
 // least on a quorum, be the lock free there or not.
-func TestWaitsForItsTurn(t *testing.T) {
+func TestWaiterConfirmsInItsTurn(t *testing.T) {
 	for _, test := range []struct {
 		answers []queue.Answer
 		rank    int
@@ -60,7 +60,7 @@ func TestWaitsForItsTurn(t *testing.T) {
 }
 
 // The turns begin when the lock was first seen free, and anew if it was taken in between.
-func TestTurnsBeginWithTheVacancy(t *testing.T) {
+func TestTurnsBeginWithVacancy(t *testing.T) {
 	w := newWaiting(t, 3)
 	second := behind(1, absent)
 	w.answers(second, second, second)
@@ -79,7 +79,7 @@ func TestTurnsBeginWithTheVacancy(t *testing.T) {
 }
 
 // Whoever failed to confirm waits as long as it is told to, unless a quorum granted it the lock.
-func TestPausesAfterAFailedConfirm(t *testing.T) {
+func TestFailedConfirmDelaysNextConfirm(t *testing.T) {
 	for _, first := range []queue.Answer{absent, held} {
 		w := newWaiting(t, 5)
 		w.retry.Confirm = w.now.Add(100 * time.Millisecond)
@@ -99,7 +99,7 @@ func TestPausesAfterAFailedConfirm(t *testing.T) {
 
 // A waiter that was granted some of a lock that is vacant elsewhere does not wait for its turn:
 // nobody else can have it.
-func TestGrantsCountWithVacancies(t *testing.T) {
+func TestGrantsAndVacanciesAddUp(t *testing.T) {
 	w := newWaiting(t, 5)
 	w.answers(held, behind(9, absent), behind(9, absent), taken, taken)
 	w.does(queue.Confirm)
@@ -110,7 +110,7 @@ func TestGrantsCountWithVacancies(t *testing.T) {
 
 // Those before this waiter have had time to take the lock since it was seen free. So when it is its
 // turn, it asks again where that is more than 250ms ago.
-func TestAsksAgainBeforeItConfirms(t *testing.T) {
+func TestOldVacancyIsRecheckedBeforeConfirm(t *testing.T) {
 	second := behind(1, absent)
 	for _, test := range []struct {
 		age time.Duration
@@ -149,7 +149,7 @@ func turnHasCome(t *testing.T) *waiting {
 }
 
 // A master that hangs is not waited for, if the others are enough.
-func TestAHungMasterDoesNotHoldUpAConfirm(t *testing.T) {
+func TestHungMasterDoesNotDelayConfirm(t *testing.T) {
 	w := turnHasCome(t)
 	w.Answered(2, behind(1, absent), w.now, true)
 	w.Answered(0, behind(1, absent), w.now, true)
@@ -157,7 +157,7 @@ func TestAHungMasterDoesNotHoldUpAConfirm(t *testing.T) {
 }
 
 // An answer to what was asked in the waiter's turn counts, however old it is.
-func TestAnswersFromItsTurnStayFresh(t *testing.T) {
+func TestAnswersFromOwnTurnStayFresh(t *testing.T) {
 	w := turnHasCome(t)
 	w.Answered(0, absent, w.now, true)
 	w.advance(400 * time.Millisecond)
@@ -166,7 +166,7 @@ func TestAnswersFromItsTurnStayFresh(t *testing.T) {
 }
 
 // The waiter makes a plain attempt if the masters' queues are of no use.
-func TestAttemptsWithoutQueues(t *testing.T) {
+func TestUselessQueuesLeadToAttempt(t *testing.T) {
 	old := quarantined(time.Hour)
 	for _, test := range []struct {
 		answers []queue.Answer
@@ -198,7 +198,7 @@ func TestAttemptsWithoutQueues(t *testing.T) {
 
 // Half an AttemptTimeout is the time that masters have for their first answer. From the second on
 // they have as long as they like, because the first one counts.
-func TestFirstAnswersAreWaitedFor(t *testing.T) {
+func TestAttemptWaitsForFirstAnswers(t *testing.T) {
 	for _, answers := range [][]queue.Answer{nil, {taken}, {taken, unknown}} {
 		t.Run(fmt.Sprint(len(answers)), func(t *testing.T) {
 			w := newWaiting(t, 3)
@@ -219,7 +219,7 @@ func TestFirstAnswersAreWaitedFor(t *testing.T) {
 }
 
 // Attempts have pauses in between, which the waiter is told.
-func TestPausesAfterAFailedAttempt(t *testing.T) {
+func TestFailedAttemptDelaysNextAttempt(t *testing.T) {
 	w := newWaiting(t, 3)
 	w.retry.Attempt = w.now.Add(20 * time.Millisecond)
 	w.answers(refused, refused, refused)
@@ -228,7 +228,7 @@ func TestPausesAfterAFailedAttempt(t *testing.T) {
 }
 
 // A grant that grew old is no answer any more: the master may be dead.
-func TestOldGrantsAreNoAnswers(t *testing.T) {
+func TestExpiredGrantIsNoAnswer(t *testing.T) {
 	w := newWaiting(t, 3)
 	w.retry.Attempt = 0
 	w.answers(held, taken)

@@ -9,12 +9,12 @@ import (
 
 // Command is one command of a transcript.
 //
-// A method that cannot return what it promises ends the command, and the transcript's test fails.
-// It fails too if an option is given that was not asked for, lest a misspelled one go unnoticed.
+// If a method cannot return its result, it stops the command, and the test fails. The test also
+// fails if the command has an option that nothing asked for. That catches misspelled options.
 type Command struct {
 	// Name is the first word.
 	Name string
-	// Args are the words after it that are no options.
+	// Args are the other words, without options.
 	Args []string
 
 	options map[string]string
@@ -31,54 +31,54 @@ func parseCommand(line string) (*Command, error) {
 			continue
 		}
 		if _, twice := c.options[key]; twice {
-			return nil, fmt.Errorf("option %s is given twice", key)
+			return nil, fmt.Errorf("duplicate option %s", key)
 		}
 		c.options[key] = value
 	}
 	return c, nil
 }
 
-// failure is what Fatalf panics with.
+// failure is the value that Fatalf panics with.
 type failure struct{ err error }
 
-// Fatalf ends the command and fails the transcript's test.
+// Fatalf stops the command and fails the test.
 func (c *Command) Fatalf(format string, args ...any) {
 	panic(failure{fmt.Errorf("%s: %w", c.Name, fmt.Errorf(format, args...))})
 }
 
-// Arg returns the i-th of Args, from 0.
+// Arg returns Args[i].
 func (c *Command) Arg(i int) string {
 	if i >= len(c.Args) {
-		c.Fatalf("argument %d is missing", i+1)
+		c.Fatalf("missing argument %d", i+1)
 	}
 	return c.Args[i]
 }
 
-// IntArg returns the i-th of Args as a number.
+// IntArg returns Args[i] as an integer.
 func (c *Command) IntArg(i int) int { return convert(c, c.Arg(i), strconv.Atoi) }
 
-// DurationArg returns the i-th of Args as a duration, as in 1.5s.
+// DurationArg returns Args[i] as a duration, as in 1.5s.
 func (c *Command) DurationArg(i int) time.Duration {
 	return convert(c, c.Arg(i), time.ParseDuration)
 }
 
-// Option returns an option's value, or missing if it is not given.
-func (c *Command) Option(key, missing string) string {
+// Option returns the value of an option, or def if the command does not have it.
+func (c *Command) Option(key, def string) string {
 	c.asked[key] = true
 	if value, ok := c.options[key]; ok {
 		return value
 	}
-	return missing
+	return def
 }
 
-// Int returns an option as a number, or missing if it is not given.
-func (c *Command) Int(key string, missing int) int {
-	return convert(c, c.Option(key, strconv.Itoa(missing)), strconv.Atoi)
+// Int returns the value of an option as an integer, or def if the command does not have it.
+func (c *Command) Int(key string, def int) int {
+	return convert(c, c.Option(key, strconv.Itoa(def)), strconv.Atoi)
 }
 
-// Duration returns an option as a duration, or missing if it is not given.
-func (c *Command) Duration(key string, missing time.Duration) time.Duration {
-	return convert(c, c.Option(key, missing.String()), time.ParseDuration)
+// Duration returns the value of an option as a duration, or def if the command does not have it.
+func (c *Command) Duration(key string, def time.Duration) time.Duration {
+	return convert(c, c.Option(key, def.String()), time.ParseDuration)
 }
 
 func convert[T any](c *Command, text string, parse func(string) (T, error)) T {
@@ -89,8 +89,8 @@ func convert[T any](c *Command, text string, parse func(string) (T, error)) T {
 	return value
 }
 
-// run carries the command out.
-func (c *Command) run(carryOut func(*Command) string) (output string, err error) {
+// run executes the command.
+func (c *Command) run(execute func(*Command) string) (output string, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			failed, ok := r.(failure)
@@ -100,14 +100,14 @@ func (c *Command) run(carryOut func(*Command) string) (output string, err error)
 			err = failed.err
 		}
 	}()
-	output = strings.TrimSuffix(carryOut(c), "\n")
+	output = strings.TrimSuffix(execute(c), "\n")
 	for key := range c.options {
 		if !c.asked[key] {
-			c.Fatalf("it has no option %s", key)
+			c.Fatalf("unknown option %s", key)
 		}
 	}
 	if output != "" && strings.Contains("\n"+output+"\n", "\n\n") {
-		c.Fatalf("its output has a blank line")
+		c.Fatalf("output contains a blank line")
 	}
 	return output, nil
 }

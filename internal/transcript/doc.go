@@ -1,18 +1,19 @@
-// Package transcript tests a state machine by transcripts: text files of commands and of what came
-// of them, in the manner of cockroachdb/datadriven. It is for tests only.
+// Package transcript tests state machines with transcripts: text files that contain commands and
+// their expected output. It follows cockroachdb/datadriven and is for tests only.
 //
-//	# A queue of one. Lines like this are comments.
+//	# A queue of length one. Lines like this are comments.
 //	push a
 //	pop max=2
 //	----
 //	a, and nothing more
 //
-// A command is a line of words, the first of which is its name. Some of the others may be options:
-// key=value. After one or more commands, a line of four dashes begins their expected output. It
-// ends with a blank line, and so has none in it. What the commands mean is up to the test.
+// A command is a line of words. The first word is its name, words of the form key=value are
+// options, and the other words are arguments. One or more commands are followed by a line of four
+// dashes and their expected output. A blank line ends the output, so the output cannot contain one.
+// The test decides what the commands mean.
 //
-// To have the outputs rewritten by what comes out now, run the tests of the package with -rewrite,
-// and read the diff:
+// To replace the expected outputs by the current ones, run the package's tests with -rewrite, and
+// read the diff:
 //
 //	go test ./internal/queue -rewrite
 package transcript

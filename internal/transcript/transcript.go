@@ -10,14 +10,14 @@ import (
 	"testing"
 )
 
-var rewrite = flag.Bool("rewrite", false, "rewrite the outputs in transcripts by the present ones")
+var rewrite = flag.Bool("rewrite", false, "replace the outputs in transcripts by the current ones")
 
-// dashes stand between commands and their output.
+// dashes separates commands from their output.
 const dashes = "----"
 
-// Run runs each transcript in dir, a file named *.txt, as a subtest. For each it calls start once,
-// and has the commands carried out by what that returns.
-func Run(t *testing.T, dir string, start func(t *testing.T) (carryOut func(*Command) string)) {
+// Run runs each transcript in dir as a subtest. Transcripts are files named *.txt. For each one,
+// Run calls start once, and then the function that start returned for each command.
+func Run(t *testing.T, dir string, start func(t *testing.T) (execute func(*Command) string)) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	if err != nil || len(paths) == 0 {
@@ -29,14 +29,14 @@ func Run(t *testing.T, dir string, start func(t *testing.T) (carryOut func(*Comm
 	}
 }
 
-// check runs one transcript, and compares or rewrites it.
-func check(tb testing.TB, path string, carryOut func(*Command) string) {
+// check runs one transcript. It compares the outputs with the expected ones, or rewrites those.
+func check(tb testing.TB, path string, execute func(*Command) string) {
 	tb.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tr := transcript{carryOut: carryOut}
+	tr := transcript{execute: execute}
 	if err := tr.run(string(content)); err != nil {
 		tb.Fatalf("%s:%v", path, err)
 	}
@@ -51,9 +51,9 @@ func check(tb testing.TB, path string, carryOut func(*Command) string) {
 	}
 }
 
-// transcript is one that is being run.
+// transcript is the state of a transcript while it runs.
 type transcript struct {
-	carryOut    func(*Command) string
+	execute     func(*Command) string
 	rewritten   strings.Builder
 	differences []difference
 
@@ -61,7 +61,7 @@ type transcript struct {
 	output   strings.Builder
 }
 
-// difference is an output that is not the expected one.
+// difference is an output that differs from the expected one.
 type difference struct {
 	line               int // of the last command
 	command, want, got string
@@ -75,7 +75,7 @@ func (tr *transcript) run(content string) error {
 		line := strings.TrimSpace(lines[n])
 		switch {
 		case line == dashes && len(tr.commands) == 0:
-			return fmt.Errorf("%d: an output without a command", n+1)
+			return fmt.Errorf("%d: output without a command", n+1)
 		case line == dashes:
 			outputs++
 			n = tr.compare(lines, n)
@@ -96,22 +96,22 @@ func (tr *transcript) run(content string) error {
 	return nil
 }
 
-// command carries one command out.
+// command executes one command and appends its output.
 func (tr *transcript) command(line string) error {
 	tr.commands = append(tr.commands, line)
 	c, err := parseCommand(line)
 	if err != nil {
 		return err
 	}
-	output, err := c.run(tr.carryOut)
+	output, err := c.run(tr.execute)
 	for line := range strings.Lines(output) {
 		tr.output.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
 	return err
 }
 
-// compare compares the output of the last commands with the expected one, which begins after line
-// n. It returns the expected output's last line.
+// compare compares the output of the last commands with the expected output, which begins after
+// line n. It returns the last line of the expected output.
 func (tr *transcript) compare(lines []string, n int) int {
 	var want strings.Builder
 	end := n + 1

@@ -1,6 +1,6 @@
-// Package vote decides what the masters' answers amount to: whether a request has won, which
-// effects a single answer has, and which fencing token a lock gets.
+// Package vote interprets the masters' answers to a request. It decides whether the request has
+// won, what a single answer changes, and which fencing token a lock gets.
 //
-// Everything here is pure. There is no I/O, no goroutine, no lock and no clock; the same answers
-// lead to the same decision. The caller serializes access where it shares a value.
+// The package is pure: it has no I/O, goroutines, locks or clocks, and the same answers always lead
+// to the same decision. Callers that share a value must serialize access to it.
 package vote

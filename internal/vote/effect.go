@@ -1,24 +1,24 @@
 package vote
 
-// Effect is what one master's answer changes in what is known of a token, whatever the verdict on
-// the request is. It is a set of flags.
+// Effect is what one master's answer says about a token on that master. It does not depend on the
+// verdict on the request. It is a set of flags.
 type Effect uint8
 
 // The effects of an answer.
 const (
-	// Granted: the master stored the token when it answered.
+	// Granted means that the master stored the token when it answered.
 	Granted Effect = 1 << iota
-	// Doubtful: the master may still carry out a request that stores the token there.
+	// Doubtful means that the master may still execute a request that stores the token.
 	Doubtful
-	// Queued: the token is in the master's queue.
+	// Queued means that the token is in the master's queue.
 	Queued
 )
 
-// EffectOf returns what an answer to a request of the given kind changes. late tells that the
-// master may carry the request out after this answer: because it did not answer, or because the
-// client sent it more than once.
+// EffectOf returns the effects of an answer to a request of kind op. late says that the master may
+// execute the request after this answer, because it did not answer or because the client sent the
+// request more than once.
 //
-// A release has none: what follows from it is the ledger's.
+// Answers to a release have no effects. Package ledger tracks what follows from them.
 func EffectOf(op Op, o Outcome, late bool) (e Effect) {
 	switch op {
 	case Acquire, Repair:
@@ -29,7 +29,7 @@ func EffectOf(op Op, o Outcome, late bool) (e Effect) {
 		if o != Unknown && o != Unsent {
 			e |= Queued
 		}
-	default: // it never stores the token where it was not
+	default: // the other kinds never store a token on a master that lacks it
 		return 0
 	}
 	if late {

@@ -8,7 +8,6 @@ import (
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// What an answer changes, without doubt.
 func TestEffectOf(t *testing.T) {
 	const none = vote.Effect(0)
 	answered := map[vote.Outcome]vote.Effect{

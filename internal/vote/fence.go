@@ -6,28 +6,30 @@ import (
 	"time"
 )
 
-// Fencing tokens order the holders of a name: each holder's is higher than those of all before
-// it. Random tokens cannot do that. Neither can a counter on each master, because the majorities
-// of two holders may share only one master: the first may read {101, 2} and the second {2, 3}.
+// Fencing tokens order the holders of a lock name: each holder's fence is higher than the fences of
+// all earlier holders. Random tokens cannot do that. A counter on each master cannot either,
+// because the majorities of two holders may share only one master: the first holder may read {101,
+// 2} and the second {2, 3}.
 //
-// So each master keeps the highest fence it was given, as in Attiya, Bar-Noy and Dolev's register
-// (1995). A grant proposes a fence, and each master stores it with the grant if it is higher than
-// the stored one. If a majority stored it, it is the lock's fence. Otherwise the lock gets a fence
-// above all that its majority had, which a majority must store while it stores the lock's token.
+// So each master keeps the highest fence it was given, as in the register of Attiya, Bar-Noy and
+// Dolev (1995). An acquire proposes a fence. A master that grants it also stores the proposal if
+// that is higher than its stored fence. If a majority stored the proposal, it is the lock's fence.
+// Otherwise the lock gets a fence above all fences of its majority, and a majority must store that
+// fence while it stores the lock's token.
 //
-// The majority that stored an earlier holder's fence and the one that granted this lock share a
-// master. That master stored the earlier fence while it stored the earlier token, hence before it
-// granted this one. So this lock's fence is higher.
+// The majority that stored an earlier holder's fence and the majority that granted this lock share
+// a master. That master stored the earlier fence while it stored the earlier token, and so before
+// it granted this lock. So this lock's fence is higher.
 
-// MaxFence is the highest fence: the highest integer below which Redis' Lua has no gaps.
+// MaxFence is the highest fence. Lua in Redis represents every integer up to it exactly.
 const MaxFence = 1<<53 - 1
 
-// minRetention is how long the masters keep a fence at least after the lock was last used. Then
-// they forget it, so that names which are no longer used leave nothing behind; from then on the
-// masters' clocks keep the order.
+// minRetention is the minimum time that masters keep a fence after the lock was last used. After
+// that they forget it, so unused names leave nothing behind. From then on the masters' clocks keep
+// the order.
 const minRetention = 24 * time.Hour
 
-// Retention returns how long masters keep the fence of a lock whose longest TTL is given.
+// Retention returns how long masters keep a lock's fence. longest is the lock's longest TTL.
 func Retention(longest time.Duration) time.Duration {
 	if longest > math.MaxInt64/2 {
 		return longest
@@ -35,14 +37,14 @@ func Retention(longest time.Duration) time.Duration {
 	return max(minRetention, 2*longest) //mutant:retention
 }
 
-// Minting finds the fence of a lock that a quorum granted. The zero value has no votes.
+// Minting determines the fence of a lock that a quorum granted. The zero value has no grants.
 type Minting struct {
 	highest int64
 	anew    Set
 }
 
-// Add counts a grant: the fence that the master stores now, and whether that is the proposed one,
-// stored by this very request.
+// Add counts a master's grant. stored is the fence that the master stores now. anew says that this
+// request stored it, so it is the proposed one.
 func (m *Minting) Add(master int, stored int64, anew bool) {
 	m.highest = max(m.highest, stored) //mutant:highest-stored
 	if anew {
@@ -50,9 +52,10 @@ func (m *Minting) Add(master int, stored int64, anew bool) {
 	}
 }
 
-// Fence returns the lock's fence: the proposed one if a quorum stored it anew, and otherwise one
-// above the highest that is stored and above now, the masters' time in microseconds. stored tells
-// whether a quorum stores it already. A fence above MaxFence cannot be used.
+// Fence returns the lock's fence. If a quorum stored the proposal anew, the fence is the proposal,
+// and stored is true. Otherwise the fence is above the highest stored one and above now, and a
+// quorum has yet to store it. now is the masters' time in microseconds. A fence above MaxFence
+// cannot be used.
 func (m *Minting) Fence(y System, proposal, now int64) (fence int64, stored bool) {
 	if y.HasQuorum(m.anew) { //mutant:stored-anew
 		return proposal, true
@@ -60,12 +63,13 @@ func (m *Minting) Fence(y System, proposal, now int64) (fence int64, stored bool
 	return max(m.highest, now) + 1, false
 }
 
-// Propose returns the fence to propose at now, the masters' time in microseconds.
+// Propose returns the fence to propose at now, the masters' time in microseconds. It is between 0
+// and MaxFence.
 func Propose(now int64) int64 { return min(max(now, 0), MaxFence) }
 
-// MedianOffset returns the median of the clock offsets, in microseconds, that masters are known
-// to have, so that no single wrong clock matters. Where their number is even, own, the offset of
-// this process's own time of day, is counted too. It sorts known.
+// MedianOffset returns the median of the masters' known clock offsets, in microseconds. Because it
+// is the median, no single wrong clock matters. If the number of offsets is even, own is counted
+// too: it returns the offset of this process's time of day. MedianOffset sorts known.
 func MedianOffset(known []int64, own func() int64) int64 {
 	if len(known)%2 == 0 {
 		known = append(known, own())

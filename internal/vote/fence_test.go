@@ -37,7 +37,7 @@ func TestPropose(t *testing.T) {
 	}
 }
 
-// grant is a master's answer to a proposed fence.
+// grant is a master's grant: the arguments of Minting.Add.
 type grant struct {
 	stored int64
 	anew   bool
@@ -50,15 +50,15 @@ func TestFence(t *testing.T) {
 		want   int64
 		stored bool
 	}{
-		"stored by a quorum":     {[]grant{{100, true}, {100, true}}, 100, true},
-		"stored by all":          {[]grant{{100, true}, {100, true}, {100, true}}, 100, true},
-		"and higher elsewhere":   {[]grant{{100, true}, {500, false}, {100, true}}, 100, true},
-		"stored by too few":      {[]grant{{100, true}, {500, false}}, 501, false},
-		"stored by nobody":       {[]grant{{300, false}, {500, false}}, 501, false},
-		"stored already":         {[]grant{{100, true}, {100, false}}, 101, false},
-		"lower than now":         {[]grant{{10, false}, {20, false}}, 91, false},
-		"no fences there":        {[]grant{{0, false}, {0, false}}, 91, false},
-		"the last one is stored": {[]grant{{vote.MaxFence, false}}, vote.MaxFence + 1, false},
+		"quorum stored it anew":             {[]grant{{100, true}, {100, true}}, 100, true},
+		"all stored it anew":                {[]grant{{100, true}, {100, true}, {100, true}}, 100, true},
+		"minority has higher fence":         {[]grant{{100, true}, {500, false}, {100, true}}, 100, true},
+		"minority stored it anew":           {[]grant{{100, true}, {500, false}}, 501, false},
+		"none stored it anew":               {[]grant{{300, false}, {500, false}}, 501, false},
+		"equal fence of an earlier request": {[]grant{{100, true}, {100, false}}, 101, false},
+		"stored fences are below now":       {[]grant{{10, false}, {20, false}}, 91, false},
+		"no fences are stored":              {[]grant{{0, false}, {0, false}}, 91, false},
+		"highest fence is stored":           {[]grant{{vote.MaxFence, false}}, vote.MaxFence + 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var m vote.Minting
@@ -72,9 +72,9 @@ func TestFence(t *testing.T) {
 	}
 }
 
-// Each holder's fence is higher than those of all before it, whatever the masters' clocks are and
-// whichever quorums grant: with each grant a master stores the proposal if it is higher, and where
-// no quorum did, the fence is stored in a second round.
+// Each holder's fence is higher than the fences of all earlier holders. That holds for all clocks
+// and all quorums. With each grant, a master stores the proposal if it is higher. If no quorum did,
+// a second round stores the fence.
 func TestFencesIncrease(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 0))
@@ -102,25 +102,24 @@ func TestFencesIncrease(t *testing.T) {
 	}
 }
 
-// No single wrong clock matters.
-func TestMedianOffset(t *testing.T) {
+func TestMedianOffsetIgnoresOneWrongClock(t *testing.T) {
 	for name, test := range map[string]struct {
 		known []int64
-		own   int64 // -1 if it is not to be asked for
+		own   int64 // -1 if own must not be called
 		want  int64
 	}{
-		"none is known":      {nil, 7, 7},
+		"none":               {nil, 7, 7},
 		"one":                {[]int64{5}, -1, 5},
-		"two, and the own":   {[]int64{100, 5}, 7, 7},
+		"two and own":        {[]int64{100, 5}, 7, 7},
 		"own is wrong":       {[]int64{6, 5}, 1e9, 6},
 		"three":              {[]int64{9, 1e9, 8}, -1, 9},
-		"four, and the own":  {[]int64{1e9, 9, 8, 7}, 8, 8},
+		"four and own":       {[]int64{1e9, 9, 8, 7}, 8, 8},
 		"all but one agree":  {[]int64{3, 3, -1e9, 3, 3}, -1, 3},
 		"negative, unsorted": {[]int64{-3, -9, -5}, -1, -5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := vote.MedianOffset(test.known, func() int64 {
-				require.GreaterOrEqual(t, test.own, int64(0), "asked in vain")
+				require.GreaterOrEqual(t, test.own, int64(0), "own must not be called")
 				return test.own
 			})
 			assert.Equal(t, test.want, got)

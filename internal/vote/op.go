@@ -2,23 +2,23 @@ package vote
 
 import "fmt"
 
-// Op is the kind of a request. Each kind has its own rule for which answers count as votes; see
+// Op is the kind of a request. Each kind has its own rule for what counts as a vote; see
 // Tally.Verdict.
 type Op uint8
 
 // The kinds of requests.
 const (
-	// Acquire asks for the key: plainly, or as a waiter that confirms its grants.
+	// Acquire takes the key if it is vacant, or confirms a waiter's grant.
 	Acquire Op = iota
-	// Extend asks a master to keep the key for the token that has it.
+	// Extend extends the key if it stores the token.
 	Extend
-	// Repair is Extend, and also gives a vacant key to the token.
+	// Repair is like Extend, but also takes a vacant key.
 	Repair
-	// Release gives the key and the place in the queue up.
+	// Release gives up the key and the place in the queue.
 	Release
-	// Wait keeps a waiter's place in the queue and reports.
+	// Wait renews a waiter's place in the queue and reports the lock's state.
 	Wait
-	// Inspect reports.
+	// Inspect reports the lock's state.
 	Inspect
 	// Bootstrap declares a new master empty.
 	Bootstrap

@@ -2,29 +2,28 @@ package vote
 
 import "fmt"
 
-// Outcome is what happened to an operation on one master.
+// Outcome is the result of a request on one master.
 type Outcome uint8
 
-// The outcomes of an operation on one master.
+// The outcomes of a request on one master.
 const (
-	// Unknown: the master has not answered (yet). It may or may not have carried the operation
-	// out.
+	// Unknown means that the master has not answered. It may or may not have executed the request.
 	Unknown Outcome = iota
-	// Held: the master stores this lock's token.
+	// Held means that the master stores this lock's token.
 	Held
-	// Taken: the master stores another token.
+	// Taken means that the master stores another token.
 	Taken
-	// Absent: the master stores no token.
+	// Absent means that the master stores no token.
 	Absent
-	// Refused: the master answered with an error and changed nothing.
+	// Refused means that the master answered with an error and changed nothing.
 	Refused
-	// Unsent: the operation never left this process.
+	// Unsent means that the request never left this process.
 	Unsent
 
 	outcomes
 )
 
-// Outcomes is the number of different outcomes.
+// Outcomes is the number of outcomes.
 const Outcomes = outcomes
 
 // String returns the outcome's name in lower case.

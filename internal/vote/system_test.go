@@ -23,7 +23,7 @@ func TestMajority(t *testing.T) {
 	}
 }
 
-// Any two quorums share a master, and a set blocks if and only if the others are none.
+// Any two quorums share a master. A set blocks if and only if the other masters are no quorum.
 func TestQuorumsIntersect(t *testing.T) {
 	for n := 1; n <= 6; n++ {
 		y := vote.Majority(n)
@@ -60,7 +60,7 @@ func TestHolder(t *testing.T) {
 		y := vote.Majority(len(test.stored))
 		assert.Equal(t, test.want, y.Holder(test.stored), "%q", test.stored)
 	}
-	assert.Empty(t, vote.Majority(5).Holder([]string{"a", "a"}), "the others may store anything")
+	assert.Empty(t, vote.Majority(5).Holder([]string{"a", "a"}), "two of five are no quorum")
 }
 
 func TestSet(t *testing.T) {

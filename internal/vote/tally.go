@@ -2,24 +2,27 @@ package vote
 
 import "fmt"
 
-// Verdict is what the answers to a request amount to so far.
+// Verdict is the result of a request, given the answers so far.
 type Verdict uint8
 
-// The verdicts. From Failed on they are final.
+// The verdicts. Failed and all after it are final.
 const (
-	// Undecided: the answers to come can still change anything.
+	// Undecided means that the request can still win or fail.
 	Undecided Verdict = iota
-	// Doomed: the request has failed, but the answers to come may tell why.
+	// Doomed means that the request has failed, but pending answers may say that a rival is the
+	// reason.
 	Doomed
-	// Tentative: the request is as good as won, but the answers to come may change that. It
-	// counts on masters that were never reached, or some masters store another token.
+	// Tentative means that a release has won, unless pending answers show that the lock had been
+	// lost. The release counts on masters that were never sent the token, or it found another token
+	// on some masters.
 	Tentative
-	// Failed: too few masters voted for it, and no rival is the reason.
+	// Failed means that too few masters voted for the request, and that no rival is the reason.
 	Failed
-	// LostToRival: enough masters answered that they do not store the token for this alone to be
-	// the reason. For a release: the lock had been lost.
+	// LostToRival means that the request failed because masters do not store the token: too many
+	// store another one or, for an extension, none. For a release, it means that the lock had been
+	// lost.
 	LostToRival
-	// Won: a quorum voted for it.
+	// Won means that a quorum voted for the request.
 	Won
 
 	verdicts
@@ -34,21 +37,20 @@ func (v Verdict) String() string {
 	return fmt.Sprintf("Verdict(%d)", uint8(v))
 }
 
-// Final reports whether answers to come cannot change the verdict.
+// Final reports whether no pending answer can change the verdict.
 func (v Verdict) Final() bool { return v >= Failed }
 
 // Ballot is one master's answer to a request.
 type Ballot struct {
 	Master  int
 	Outcome Outcome
-	// Untouched says that the master was never sent anything about the token, so it cannot store
-	// it.
+	// Untouched says that the master was never sent the token, so it cannot store it.
 	Untouched bool
-	// Usurped says that a first release found another token in the place of the lock's.
+	// Usurped says that a lock's first release found another token in place of the lock's own.
 	Usurped bool
 }
 
-// Tally counts the ballots on one request, one per master. Its zero value has none.
+// Tally counts the ballots on one request, one per master. The zero value has no ballots.
 type Tally struct {
 	by        [outcomes]Set
 	settled   Set
@@ -69,7 +71,7 @@ func (t *Tally) Add(b Ballot) {
 	}
 }
 
-// With returns the masters whose ballot has the outcome o.
+// With returns the masters whose ballot has outcome o.
 func (t *Tally) With(o Outcome) Set { return t.by[o] }
 
 // Settled returns the masters whose ballot has been counted.
@@ -78,16 +80,16 @@ func (t *Tally) Settled() Set { return t.settled }
 // Usurped returns the masters on which a first release found another token.
 func (t *Tally) Usurped() Set { return t.usurped }
 
-// Verdict decides as soon as the ballots to come cannot change anything: a quorum voted for the
-// request, or cannot any more.
+// Verdict returns the verdict on a request of kind op. It is final as soon as a quorum has voted
+// for the request, or no longer can, and the reason is known.
 //
-//   - Acquire: grants are votes. Enough masters with another token to leave no quorum among the
-//     others make it LostToRival.
-//   - Extend, Repair: confirmations are votes. A whole quorum must deny the token for the lock to
-//     be lost, because with fewer nobody else can hold it.
-//   - Release: all that matters is that the token is gone. See release.
-//   - Wait: any report is a vote.
-//   - Inspect, Bootstrap: every master is waited for.
+//   - Acquire: grants are votes. The request is LostToRival if the masters with another token block
+//     a quorum.
+//   - Extend, Repair: confirmations are votes. The lock is lost only if a whole quorum denies that
+//     it stores the token. With fewer denials, nobody else can hold the lock.
+//   - Release: masters that do not store the token are votes. See release.
+//   - Wait: every report is a vote.
+//   - Inspect, Bootstrap: the verdict is Undecided until every master has answered.
 func (t *Tally) Verdict(y System, op Op) Verdict {
 	pending := y.All() &^ t.settled //mutant:pending
 	gone := t.by[Taken] | t.by[Absent]
@@ -107,11 +109,11 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 	return judge(y, gone, 0, 0, never)
 }
 
-// release is Verdict for a release. Masters that never stored the token count too, if need be.
-// But they may be ones that hang, and a release that counted on them at once would return while
-// masters that do not hang still store the token: so it is tentative until the others have
-// answered. If a quorum turns out to store another token, though nobody released this one before,
-// the lock had been lost.
+// release returns the verdict on a release. Masters that were never sent the token count as votes,
+// because they cannot store it. But these may be hung masters. A release that counted them at once
+// would return while healthy masters still store the token. So the verdict is Tentative until the
+// other masters have answered. If a first release finds another token on a quorum, the lock had
+// been lost.
 func (t *Tally) release(y System, gone, pending Set) Verdict {
 	enough := y.HasQuorum(gone | t.untouched)
 	switch {
@@ -127,17 +129,17 @@ func (t *Tally) release(y System, gone, pending Set) Verdict {
 	return judge(y, gone, pending|t.untouched, 0, never)
 }
 
-// judge decides by the votes for a request, those that may still come, and those against it, of
-// which enough tells whether they alone defeat it.
-func judge(y System, votes, pending, against Set, enough func(Set) bool) Verdict {
+// judge returns the verdict, given the votes for a request, the pending ones, and those against it.
+// defeats reports whether a set of votes against the request is the reason that it failed.
+func judge(y System, votes, pending, against Set, defeats func(Set) bool) Verdict {
 	switch {
 	case y.HasQuorum(votes):
 		return Won
 	case y.HasQuorum(votes | pending): //mutant:quorum-still-possible
 		return Undecided
-	case enough(against):
+	case defeats(against):
 		return LostToRival
-	case enough(against | pending):
+	case defeats(against | pending):
 		return Doomed //mutant:doomed
 	}
 	return Failed

@@ -10,7 +10,7 @@ import (
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// plain are ballots that say no more than an outcome.
+// plain returns one ballot of each outcome, without flags.
 func plain() (ballots []vote.Ballot) {
 	for o := range vote.Outcomes {
 		ballots = append(ballots, vote.Ballot{Outcome: o})
@@ -18,14 +18,14 @@ func plain() (ballots []vote.Ballot) {
 	return ballots
 }
 
-// forRelease are all ballots that there can be on a release.
+// forRelease returns all kinds of ballots that a release can get.
 func forRelease() []vote.Ballot {
 	return append(plain(),
 		vote.Ballot{Outcome: vote.Unsent, Untouched: true},
 		vote.Ballot{Outcome: vote.Taken, Usurped: true})
 }
 
-// count tallies ballots, of master 0 first.
+// count tallies ballots. The first is master 0's.
 func count(ballots []vote.Ballot) (t vote.Tally) {
 	for i, b := range ballots {
 		b.Master = i
@@ -34,8 +34,8 @@ func count(ballots []vote.Ballot) (t vote.Tally) {
 	return t
 }
 
-// eachBallots calls f with all lists of at most n ballots of the given kinds. f must not keep them.
-func eachBallots(kinds []vote.Ballot, n int, f func([]vote.Ballot)) {
+// eachList calls f with all lists of at most n ballots of the given kinds. f must not retain them.
+func eachList(kinds []vote.Ballot, n int, f func([]vote.Ballot)) {
 	ballots := make([]vote.Ballot, 0, n)
 	var extend func()
 	extend = func() {
@@ -52,8 +52,8 @@ func eachBallots(kinds []vote.Ballot, n int, f func([]vote.Ballot)) {
 	extend()
 }
 
-// atTheEnd is what a request comes to when all masters have answered.
-func atTheEnd(op vote.Op, ballots []vote.Ballot) vote.Verdict {
+// finalVerdict returns the verdict on a request that all masters have answered.
+func finalVerdict(op vote.Op, ballots []vote.Ballot) vote.Verdict {
 	n, counts, untouched, usurped := len(ballots), [vote.Outcomes]int{}, 0, 0
 	for _, b := range ballots {
 		counts[b.Outcome]++
@@ -88,15 +88,15 @@ func atTheEnd(op vote.Op, ballots []vote.Ballot) vote.Verdict {
 	return vote.Failed
 }
 
-// possible returns the verdicts that there may be at the end, in order, when the given ballots have
-// come.
+// possible returns the final verdicts that are still possible after the given ballots, in ascending
+// order.
 func possible(op vote.Op, kinds, ballots []vote.Ballot, n int) (verdicts []vote.Verdict) {
 	all := slices.Clone(ballots)
-	eachBallots(kinds, n-len(ballots), func(more []vote.Ballot) {
+	eachList(kinds, n-len(ballots), func(more []vote.Ballot) {
 		if len(ballots)+len(more) < n {
 			return
 		}
-		v := atTheEnd(op, append(all[:len(ballots)], more...))
+		v := finalVerdict(op, append(all[:len(ballots)], more...))
 		if !slices.Contains(verdicts, v) {
 			verdicts = append(verdicts, v)
 		}
@@ -105,13 +105,13 @@ func possible(op vote.Op, kinds, ballots []vote.Ballot, n int) (verdicts []vote.
 	return verdicts
 }
 
-// A verdict is final as soon as the ballots to come cannot change it, and not before. This is so
-// for all ballots that there can be.
-func TestVerdictsAreFinalAsSoonAsTheyCanBe(t *testing.T) {
+// A verdict is final as soon as no pending ballot can change it, and not before. The test tries all
+// ballots.
+func TestVerdictIsFinalAsSoonAsPossible(t *testing.T) {
 	kinds := plain()
 	for _, op := range []vote.Op{vote.Acquire, vote.Extend, vote.Repair, vote.Wait} {
 		for n := 1; n <= 4; n++ {
-			eachBallots(kinds, n, func(ballots []vote.Ballot) {
+			eachList(kinds, n, func(ballots []vote.Ballot) {
 				tally := count(ballots)
 				verdicts := possible(op, kinds, ballots, n)
 				want := verdicts[0]
@@ -123,19 +123,19 @@ func TestVerdictsAreFinalAsSoonAsTheyCanBe(t *testing.T) {
 					want = vote.Doomed
 				}
 				if got := tally.Verdict(vote.Majority(n), op); got != want {
-					require.Fail(t, "verdict", "%v of %d, %v: %v, not %v", op, n, ballots, got, want)
+					require.Fail(t, "verdict", "%v on %d masters, %v: got %v, want %v", op, n, ballots, got, want)
 				}
 			})
 		}
 	}
 }
 
-// What releases come to is final when it is said to be, and not said to be won before it is. It may
-// be said later than it could.
-func TestVerdictsOnReleases(t *testing.T) {
+// A final verdict on a release is the only one possible. A verdict that is not final leaves a win
+// possible. Unlike other requests, a release may be decided later than possible.
+func TestReleaseVerdictIsNotFinalTooEarly(t *testing.T) {
 	kinds := forRelease()
 	for n := 1; n <= 3; n++ {
-		eachBallots(kinds, n, func(ballots []vote.Ballot) {
+		eachList(kinds, n, func(ballots []vote.Ballot) {
 			tally := count(ballots)
 			got := tally.Verdict(vote.Majority(n), vote.Release)
 			verdicts := possible(vote.Release, kinds, ballots, n)
@@ -149,21 +149,21 @@ func TestVerdictsOnReleases(t *testing.T) {
 				ok = slices.Contains(verdicts, vote.Won)
 			}
 			if !ok {
-				require.Fail(t, "verdict", "%d, %v: %v, possible are %v", n, ballots, got, verdicts)
+				require.Fail(t, "verdict", "%d masters, %v: got %v, possible are %v", n, ballots, got, verdicts)
 			}
 		})
 	}
 }
 
-// Who inspects wants to hear of every master.
-func TestReportsAreOverAtTheEnd(t *testing.T) {
+// Inspect and Bootstrap report on every master, so they wait for all of them.
+func TestInspectAndBootstrapWaitForAllMasters(t *testing.T) {
 	kinds := plain()
 	for _, op := range []vote.Op{vote.Inspect, vote.Bootstrap} {
 		for n := 1; n <= 4; n++ {
-			eachBallots(kinds, n, func(ballots []vote.Ballot) {
+			eachList(kinds, n, func(ballots []vote.Ballot) {
 				want := vote.Undecided
 				if len(ballots) == n {
-					want = atTheEnd(op, ballots)
+					want = finalVerdict(op, ballots)
 				}
 				tally := count(ballots)
 				require.Equal(t, want, tally.Verdict(vote.Majority(n), op), "%v %v", op, ballots)
@@ -172,23 +172,23 @@ func TestReportsAreOverAtTheEnd(t *testing.T) {
 	}
 }
 
-func TestFiveMasters(t *testing.T) {
+func TestFinalVerdictsOfFiveMasters(t *testing.T) {
 	kinds := plain()
 	for op := vote.Acquire; op <= vote.Bootstrap; op++ {
-		eachBallots(kinds, 5, func(ballots []vote.Ballot) {
+		eachList(kinds, 5, func(ballots []vote.Ballot) {
 			if len(ballots) < 5 {
 				return
 			}
 			tally := count(ballots)
-			if got := tally.Verdict(vote.Majority(5), op); got != atTheEnd(op, ballots) {
+			if got := tally.Verdict(vote.Majority(5), op); got != finalVerdict(op, ballots) {
 				require.Fail(t, "verdict", "%v %v: %v", op, ballots, got)
 			}
 		})
 	}
 }
 
-// It does not matter who says what.
-func TestTalliesDoNotKnowTheMasters(t *testing.T) {
+// It does not matter which master casts which ballot.
+func TestVerdictDoesNotDependOnMasters(t *testing.T) {
 	ballots := []vote.Ballot{
 		{Outcome: vote.Held},
 		{Outcome: vote.Taken, Usurped: true},
@@ -209,7 +209,7 @@ func TestTalliesDoNotKnowTheMasters(t *testing.T) {
 	}
 }
 
-func TestTallyTellsWhoSaidWhat(t *testing.T) {
+func TestTallyReturnsMastersByBallot(t *testing.T) {
 	var tally vote.Tally
 	assert.Zero(t, tally.Settled())
 	tally.Add(vote.Ballot{Master: 3, Outcome: vote.Taken, Usurped: true})

@@ -8,12 +8,12 @@ import (
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// The commands are the kinds of requests, with the ballots as their arguments in the order in which
-// they come, that of master 0 first. masters=N says how many there are. What comes out are the
-// verdicts, before any ballot and after each.
+// A command is a kind of request. Its arguments are the ballots, in order of arrival, that of
+// master 0 first. masters=N sets the number of masters. The output is the verdict before the first
+// ballot and after each one.
 //
-// A ballot is an outcome, or it is "untouched", which is Unsent where nothing was ever sent, or
-// "usurped", which is Taken where a first release found another token.
+// A ballot is an outcome, "untouched" or "usurped". "untouched" is Unsent from a master that was
+// never sent anything. "usurped" is Taken from a first release that found another token.
 func TestTranscripts(t *testing.T) {
 	transcript.Run(t, "testdata", func(*testing.T) func(*transcript.Command) string {
 		return verdicts
@@ -24,22 +24,22 @@ func verdicts(cmd *transcript.Command) string {
 	var op vote.Op
 	for op.String() != cmd.Name {
 		if op++; op > vote.Bootstrap {
-			cmd.Fatalf("no such kind")
+			cmd.Fatalf("unknown kind of request")
 		}
 	}
 	system := vote.Majority(cmd.Int("masters", 5))
 	var tally vote.Tally
-	said := []string{tally.Verdict(system, op).String()}
+	steps := []string{tally.Verdict(system, op).String()}
 	for i, name := range cmd.Args {
 		ballot, ok := ballotOf(name)
 		if !ok {
-			cmd.Fatalf("no such ballot: %s", name)
+			cmd.Fatalf("unknown ballot %s", name)
 		}
 		ballot.Master = i
 		tally.Add(ballot)
-		said = append(said, tally.Verdict(system, op).String())
+		steps = append(steps, tally.Verdict(system, op).String())
 	}
-	return strings.Join(said, ", ")
+	return strings.Join(steps, ", ")
 }
 
 func ballotOf(name string) (vote.Ballot, bool) {
