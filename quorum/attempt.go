@@ -20,10 +20,7 @@ const maxRepeats = 2 //mutant:max-repeats
 // masters, so the attempt is repeated.
 func (a *acquirer) attempt(ctx context.Context, p acquireParams) (*Lock, string, error) {
 	for n := 0; ; n++ {
-		c, err := a.newClaim(p.name)
-		if err != nil {
-			return nil, "", err
-		}
+		c := a.newClaim(p.name)
 		c.asked(p.ttl)
 		l, err := a.acquireWith(ctx, p, c, c.Acquire(p.ttl, a.proposal(), c.retention()))
 		var failure *AttemptError

@@ -3,7 +3,6 @@ package quorum
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/vote"
@@ -42,11 +41,7 @@ func (m *Manager) Bootstrap(ctx context.Context) error {
 		return err
 	}
 	defer e.exit()
-	word, err := e.tokens.New()
-	if err != nil {
-		return fmt.Errorf("quorum: bootstrap: %w", err)
-	}
-	permits, err := bootstrap(ctx, e, word, nil)
+	permits, err := bootstrap(ctx, e, e.newToken(), nil)
 	if err == nil {
 		_, err = bootstrap(ctx, e, "", permits)
 	}

@@ -30,7 +30,8 @@ type engine struct {
 	system  vote.System
 	masters []*redisconn.Master
 	lanes   *fanout.Group[wire.Call]
-	tokens  *token.Source
+
+	newToken func() string
 
 	offsets    clockOffsets
 	contention contention
@@ -56,10 +57,13 @@ const (
 func newEngine(clients []redis.UniversalClient, opts Options) *engine {
 	e := &engine{
 		opts: opts, clock: opts.Clock,
-		system: vote.Majority(len(clients)),
-		expiry: newExpiryLoop(opts.Clock),
-		tokens: token.NewSource(opts.hooks.Random),
-		done:   make(chan struct{}),
+		system:   vote.Majority(len(clients)),
+		expiry:   newExpiryLoop(opts.Clock),
+		newToken: token.New,
+		done:     make(chan struct{}),
+	}
+	if opts.hooks.Token != nil {
+		e.newToken = opts.hooks.Token
 	}
 	for i, client := range clients {
 		e.masters = append(e.masters, redisconn.NewMaster(client, i, opts.AttemptTimeout))
@@ -116,12 +120,8 @@ func (e *engine) sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // newClaim makes a claim on the lock called name, with a fresh token.
-func (e *engine) newClaim(name string) (*claim, error) {
-	token, err := e.tokens.New() //mutant:fresh-token
-	if err != nil {
-		return nil, acquireError(name, err)
-	}
-	return e.claimWith(name, token), nil
+func (e *engine) newClaim(name string) *claim {
+	return e.claimWith(name, e.newToken()) //mutant:fresh-token
 }
 
 // claimWith makes a claim with a given token, "" for one that only inspects.

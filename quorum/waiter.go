@@ -241,10 +241,7 @@ func (w *waiter) enqueue(ctx context.Context) error {
 	if w.entry != nil {
 		return nil
 	}
-	c, err := w.newClaim(w.name)
-	if err != nil {
-		return err
-	}
+	c := w.newClaim(w.name)
 	c.enqueued = true
 	c.asked(max(w.ttl, queue.Lease))
 	e := &queueEntry{waiter: w, claim: c, state: queue.NewEntry(w.queue, c.Token)}
