@@ -128,7 +128,7 @@ func (e *engine) newClaim(name string) *claim {
 func (e *engine) claimWith(name, token string) *claim {
 	return &claim{
 		name:     name,
-		Subject:  wire.NewSubject(e.opts.Prefix+name, token, e.opts.Fencing, e.opts.RestartGuard),
+		subject:  wire.NewSubject(e.opts.Prefix+name, token, e.opts.Fencing, e.opts.RestartGuard),
 		sequence: e.lanes.NewSequence(),
 	}
 }
@@ -144,9 +144,9 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 	c.record(master, vote.EffectOf(op, a.Outcome, a.Late))
 	if op == vote.Release {
 		if a.HandedOn {
-			e.contention.mark(c.Key, e.clock.Now())
+			e.contention.mark(c.subject.Key, e.clock.Now())
 		}
-		debt := ledger.Debt[*claim]{Lock: c, Token: c.Token, Heir: string(call.Request.Heir)}
+		debt := ledger.Debt[*claim]{Lock: c, Token: c.subject.Token, Heir: string(call.Request.Heir)}
 		e.releasers[master].settle(debt, a.Outcome, dropped) //mutant:release-settled
 	}
 }
@@ -155,7 +155,7 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 // long as masters may store it. It comes before the token is released.
 func (e *engine) retire(c *claim, now clock.Instant) {
 	if c.retire(e.system.Masters()) {
-		e.retired.add(c.Token, now.Add(c.life(e.opts.Drift)), now)
+		e.retired.add(c.subject.Token, now.Add(c.life(e.opts.Drift)), now)
 	}
 }
 

@@ -66,9 +66,10 @@ func (n *notifier) register(w notified) (channel string, err error) {
 		return "", ErrClosed
 	case n.channel == "":
 		n.channel = wire.Channel(n.engine.newToken())
+		channel := n.channel
 		for i, m := range n.engine.masters {
 			if m.Publishes() {
-				n.group.Go(func() { n.listen(n.subscriptions[i], n.channel) })
+				n.group.Go(func() { n.listen(n.subscriptions[i], channel) })
 			}
 		}
 	}

@@ -148,7 +148,7 @@ var releases = []mutant{
 		name: "close-releases-locks",
 		rule: "Close leaves locks taken by hand, and the keys of Once, to expire",
 		edits: []edit{
-			before("lock-renewal", "\ta.expiry.look(&l.watched, until)"),
+			before("lock-renewal", "\ta.engine.expiry.look(&l.watched, until)"),
 			after("expiry-close", "\t\tif l, ok := w.item.(*Lock); ok {\n\t\t\tl.letGo(errManagerClosed, x.clock.Now())\n\t\t}"),
 		},
 		pkg: quorumPkg, tests: []string{"TestCloseEndsLocksAndCalls", "TestOnceKeepsPeriodThoughFnFails"},
