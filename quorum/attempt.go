@@ -10,7 +10,7 @@ import (
 )
 
 // acquirer makes attempts to acquire locks.
-type acquirer struct{ *engine }
+type acquirer struct{ engine *engine }
 
 // maxRepeats is how often an attempt that stood in its own way is repeated at once.
 const maxRepeats = 2 //mutant:max-repeats
@@ -20,8 +20,8 @@ const maxRepeats = 2 //mutant:max-repeats
 // masters, so the attempt is repeated.
 func (a *acquirer) attempt(ctx context.Context, p acquireParams) (*Lock, string, error) {
 	for n := 0; ; n++ {
-		c := a.newClaim(p.name)
-		c.asked(p.ttl)
+		c := a.engine.newClaim(p.name)
+		c.noteTTL(p.ttl)
 		l, err := a.acquireWith(ctx, p, c, c.subject.Acquire(p.ttl, a.proposal(), c.retention()))
 		var failure *AttemptError
 		if n == maxRepeats || !errors.As(err, &failure) || !failure.blockedByRetired || ctx.Err() != nil {
@@ -37,20 +37,22 @@ func (a *acquirer) confirm(ctx context.Context, p acquireParams, c *claim) (*Loc
 
 // proposal returns the fence that an attempt proposes, 0 without fencing.
 func (a *acquirer) proposal() int64 {
-	if !a.opts.Fencing {
+	if !a.engine.opts.Fencing {
 		return 0
 	}
-	return vote.Propose(a.offsets.mastersTime(a.clock.Now()))
+	return vote.Propose(a.engine.offsets.mastersTime(a.engine.clock.Now()))
 }
 
 // acquireWith tries once, with a claim that was not given up yet. If the attempt fails, the claim
 // is.
 func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, request wire.Request) (*Lock, error) {
-	start := a.clock.Now() // before anything is sent: the window counts from here
+	start := a.engine.clock.Now() // before anything is sent: the window counts from here
 	until := start.Add(p.window)
 	if ctx.Err() != nil {
-		a.withdraw(c, start)
-		return nil, a.unsentError("acquire", p.name, ended(ctx))
+		if c.enqueued {
+			discard(a.engine, c, wire.Anyone, start)
+		}
+		return nil, a.engine.unsentError("acquire", p.name, ended(ctx))
 	}
 	r := newRound(a.engine, c, request)
 	if p.seekHolder {
@@ -61,11 +63,11 @@ func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, r
 		confirmed = newExtension(r, nil, until, start.Add(p.ttl))
 	}
 	verdict, last := r.run(ctx, start, until), r //mutant:attempt-verdict
-	if verdict == vote.Won && a.opts.Fencing {
+	if verdict == vote.Won && a.engine.opts.Fencing {
 		verdict, last = a.mint(ctx, r, until)
 	}
-	late := a.clock.Now() >= min(until, p.ends(start))
-	if verdict == vote.Won && !late && !a.closed.Load() { //mutant:attempt-won
+	late := a.engine.clock.Now() >= min(until, p.ends(start))
+	if verdict == vote.Won && !late && !a.engine.closed.Load() { //mutant:attempt-won
 		l := a.newLock(c, p, start, until) //mutant:new-lock
 		l.watchRenewal()                   // from here on others renew it
 		if confirmed != nil {
@@ -76,21 +78,13 @@ func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, r
 	return nil, a.fail(ctx, p, r, last, start, late)
 }
 
-// withdraw releases a claim that was made to wait and was not confirmed.
-func (a *acquirer) withdraw(c *claim, now clock.Instant) {
-	if c.enqueued {
-		a.retire(c, now)
-		startRelease(a.engine, c, wire.Anyone, now, 0)
-	}
-}
-
 // fail rolls a failed attempt back and returns its error. last is the attempt's last round, r its
 // first.
 func (a *acquirer) fail(ctx context.Context, p acquireParams, r, last *round, start clock.Instant, late bool) error {
 	failure := last.acquireFailure(ctx)
-	failure.late, failure.blockedByRetired = late, r.blockedByRetired(a.clock.Now())
+	failure.late, failure.blockedByRetired = late, r.blockedByRetired(a.engine.clock.Now())
 	a.rollBack(ctx, r, start) //mutant:roll-back
-	if a.closed.Load() {
+	if a.engine.closed.Load() {
 		return ErrClosed
 	}
 	if p.seekHolder {
@@ -112,8 +106,8 @@ func (r *round) acquireFailure(ctx context.Context) *AttemptError {
 // mint gives a claim that was granted its fence, with a second round if the first did not store
 // it. It returns the verdict on the last round, and that round.
 func (a *acquirer) mint(ctx context.Context, granted *round, until clock.Instant) (vote.Verdict, *round) {
-	c, minting, start := granted.claim, granted.minting(), a.clock.Now()
-	fence, stored := minting.Fence(a.system, granted.Proposal(), a.offsets.mastersTime(start))
+	c, minting, start := granted.claim, granted.minting(), a.engine.clock.Now()
+	fence, stored := minting.Fence(a.engine.system, granted.Proposal(), a.engine.offsets.mastersTime(start))
 	if fence > vote.MaxFence {
 		return vote.Failed, granted
 	}
@@ -133,14 +127,14 @@ func (a *acquirer) mint(ctx context.Context, granted *round, until clock.Instant
 // Nothing is handed on, unless the attempt had a majority: a minority that goes to a waiter would
 // keep out the repairs of whoever has the lock, or is about to.
 func (a *acquirer) rollBack(ctx context.Context, attempt *round, start clock.Instant) {
-	c, now := attempt.claim, a.clock.Now()
+	c, now := attempt.claim, a.engine.clock.Now()
 	granted := attempt.with(vote.Held)
 	to := wire.Nobody //mutant:rollback-heir
-	if a.system.HasQuorum(granted) {
+	if a.engine.system.HasQuorum(granted) {
 		to = wire.Anyone
 	}
 	if granted != 0 || attempt.mayGrant() {
-		a.retire(c, now)
+		a.engine.retire(c, now)
 	}
 	released := startRelease(a.engine, c, to, now, granted) //mutant:rollback
 	if granted != 0 && ctx.Err() == nil {

@@ -36,8 +36,8 @@ type masterSet struct{ bits atomic.Uint64 }
 func (s *masterSet) add(master int)      { s.bits.Or(uint64(vote.Only(master))) }
 func (s *masterSet) has(master int) bool { return vote.Set(s.bits.Load()).Has(master) }
 
-// asked notes that a request for the TTL is about to be made.
-func (c *claim) asked(ttl time.Duration) {
+// noteTTL notes that a request for the TTL is about to be made.
+func (c *claim) noteTTL(ttl time.Duration) {
 	for {
 		longest := c.longest.Load()
 		if int64(ttl) <= longest || c.longest.CompareAndSwap(longest, int64(ttl)) {
@@ -88,6 +88,6 @@ func (c *claim) retire(masters int) bool {
 	return true
 }
 
-// vanished notes that one more master does not store the token. It returns whether it was the last
+// noteGone notes that one more master does not store the token. It returns whether it was the last
 // one of a retired token.
-func (c *claim) vanished() bool { return c.retired.Load() && c.storing.Add(-1) == 0 }
+func (c *claim) noteGone() bool { return c.retired.Load() && c.storing.Add(-1) == 0 }

@@ -18,12 +18,12 @@ import (
 	"github.com/quorumlock/redlock/token"
 )
 
-// engine is what all parts of a Manager work with: the masters, the lanes to them, the clock, the
-// options, and the loops that owed releases and expiring locks are looked at by. It makes claims and
-// carries out what answers entail. It knows nothing of locks, waiters or the Manager.
+// engine is the state that all parts of a Manager share: the masters, the lanes to them, the clock,
+// the options, and what is remembered of tokens and locks. It makes claims and carries out what
+// answers entail. It refers neither to Lock and the waiters nor to the Manager; they refer to it.
 //
-// Lock order: there is none to know. No goroutine of this package holds two of its mutexes at
-// once, nor calls a lane or a client's code while it holds one.
+// Lock order: there is none to know. No goroutine of this package holds two of its mutexes at once.
+// Nor does it call a lane, a client or a context while it holds one.
 type engine struct {
 	opts    Options
 	clock   clock.Clock

@@ -36,7 +36,7 @@ type watched struct {
 	index int           // in the heap, plus 1; 0 while it is not there
 }
 
-// expiring is what the loop looks at.
+// expiring is what the loop looks at: a Lock, of which it knows no more than this.
 type expiring interface {
 	// tick does what is due. It returns when to look again, and false if never.
 	tick(now clock.Instant) (next clock.Instant, again bool)

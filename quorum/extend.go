@@ -32,7 +32,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	}
 	defer e.exit()
 
-	l.claim.asked(whole)   // before a release can think that it knows the longest //mutant:extend-asked
+	l.claim.noteTTL(whole) // before a release can think that it knows the longest //mutant:extend-asked
 	start := e.clock.Now() // before anything is sent: the window counts from here
 	until, over := l.window(start, start.Add(whole))
 	if over != nil {

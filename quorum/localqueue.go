@@ -26,7 +26,7 @@ type localQueue struct {
 	failure   *AttemptError // of the last attempt in the queue; nil at first
 }
 
-// contender is the caller whose turn it is.
+// contender is the caller whose turn it is: a waiter, of which the queues know no more than this.
 type contender interface {
 	// why returns why it has not got the lock yet. last is the last attempt's failure, or nil.
 	why(last *AttemptError) *AttemptError

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -149,4 +150,37 @@ func (l *Lock) lostError(op string, why error) error {
 		Op: op, Name: l.Name(), Quorum: l.engine.system.Quorum(),
 		reasons: []error{ErrLost, why},
 	}
+}
+
+// tick does what is due for the expiry loop.
+func (l *Lock) tick(now clock.Instant) (next clock.Instant, again bool) {
+	l.mu.Lock()
+	over := l.over(now)
+	renew := over == nil && l.renewal != nil && l.renewal.next <= now
+	repair, expires := l.repairs.due(now)
+	l.unlock()
+	if over != nil {
+		if !errors.Is(over, ErrExpired) || l.overhangs() { // otherwise the keys are about to expire
+			l.letGoInTime(over, now)
+		}
+		return 0, false
+	}
+	if renew {
+		l.renew(now)
+	}
+	if repair != 0 {
+		l.repair(repair, expires)
+	}
+	return l.nextLook(), true
+}
+
+// nextLook returns when something about the lock is due.
+func (l *Lock) nextLook() clock.Instant {
+	l.mu.Lock()
+	defer l.unlock()
+	next := l.closes()
+	if n := l.renewal; n != nil {
+		next = min(next, n.next)
+	}
+	return min(next, l.repairs.nextDue())
 }

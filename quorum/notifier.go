@@ -31,7 +31,7 @@ type notifier struct {
 	closed  bool
 }
 
-// notified is who waits under a token.
+// notified is who waits under a token: a queueEntry, of which the notifier knows no more than this.
 type notified interface {
 	token() string
 	jitter() float64    // from 0 to 1, spreads what all do at once

@@ -75,7 +75,7 @@ type rival struct {
 // than an attempt can be may belong to an attempt that fails and is about to be rolled back. So it
 // is looked at again when it must be older.
 func (a *acquirer) takePeriod(ctx context.Context, p acquireParams) (*Lock, error) {
-	now := a.clock.Now
+	now := a.engine.clock.Now
 	deadline := now().Add(min(p.ttl/2, maxOnceRetries))
 	p.seekHolder = true
 	var seen rival
@@ -88,9 +88,9 @@ func (a *acquirer) takePeriod(ctx context.Context, p acquireParams) (*Lock, erro
 		if !errors.As(err, &failure) {
 			return nil, err
 		}
-		pause := backoff.Pause(a.opts.MinBackoff, a.opts.MaxBackoff, n, token)
-		last := now().Add(pause) >= deadline                                         //mutant:once-last
-		if holder := failure.holder; holder != "" && !a.retired.has(holder, now()) { //mutant:once-rival
+		pause := backoff.Pause(a.engine.opts.MinBackoff, a.engine.opts.MaxBackoff, n, token)
+		last := now().Add(pause) >= deadline                                                //mutant:once-last
+		if holder := failure.holder; holder != "" && !a.engine.retired.has(holder, now()) { //mutant:once-rival
 			if holder != seen.token && (seen.token == "" || !last) {
 				seen = rival{holder, now().Add(a.youth(ctx, p, holder))}
 			}
@@ -101,7 +101,7 @@ func (a *acquirer) takePeriod(ctx context.Context, p acquireParams) (*Lock, erro
 				pause, last = seen.sure.Sub(now()), false
 			}
 		}
-		if last || !a.sleep(ctx, pause) {
+		if last || !a.engine.sleep(ctx, pause) {
 			return nil, a.onceError(ctx, failure)
 		}
 	}
@@ -119,12 +119,12 @@ func (a *acquirer) youth(ctx context.Context, p acquireParams, token string) tim
 			}
 		}
 	}
-	attempt := a.opts.AttemptTimeout + a.opts.AttemptTimeout/8
+	attempt := a.engine.opts.AttemptTimeout + a.engine.opts.AttemptTimeout/8
 	return min(max(attempt-age, 0), p.ttl/2) //mutant:youth
 }
 
 func (a *acquirer) onceError(ctx context.Context, failure *AttemptError) error {
-	if a.closed.Load() {
+	if a.engine.closed.Load() {
 		return ErrClosed
 	}
 	failure.reasons = append(failure.reasons[:1:1], ended(ctx)...)

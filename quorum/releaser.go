@@ -63,7 +63,7 @@ func (r *releaser) settle(d ledger.Debt[*claim], o vote.Outcome, dropped error) 
 // end ends the care for claims on this master.
 func (r *releaser) end(all ...ledger.Ended[*claim]) {
 	for _, ended := range all {
-		if ended.Gone && ended.Lock.vanished() {
+		if ended.Gone && ended.Lock.noteGone() {
 			r.retired.remove(ended.Lock.subject.Token, r.clock.Now())
 		}
 		r.owing.done()

@@ -31,7 +31,7 @@ type round struct {
 }
 
 // observer is told of each answer to a round, by the lane that brought it. decided says that this
-// answer changed the verdict.
+// answer changed the verdict. It is an interface because a round knows nothing of locks.
 type observer interface {
 	answered(master int, o vote.Outcome, decided bool, v vote.Verdict)
 }
@@ -57,6 +57,12 @@ func startRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited 
 	}
 	r.submit(now, clock.Never) //mutant:release-submit
 	return r
+}
+
+// discard retires a claim that came to nothing, and releases it in the background.
+func discard(e *engine, c *claim, to wire.Heir, now clock.Instant) {
+	e.retire(c, now)
+	startRelease(e, c, to, now, 0)
 }
 
 // run sends the request, and waits for the verdict for Options.AttemptTimeout at most, and until

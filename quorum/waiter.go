@@ -17,16 +17,17 @@ import (
 
 // waiters is what all callers of Acquire have in common.
 type waiters struct {
-	*acquirer
-	queue    queue.Config
+	acquirer *acquirer
+	config   queue.Config
 	locals   *localQueues
 	notifier *notifier
 }
 
 func newWaiters(a *acquirer, n *notifier) *waiters {
+	e := a.engine
 	return &waiters{
-		acquirer: a, notifier: n, locals: newLocalQueues(&a.contention, a.done),
-		queue: queue.Config{System: a.system, AttemptTimeout: a.opts.AttemptTimeout, MinBackoff: a.opts.MinBackoff},
+		acquirer: a, notifier: n, locals: newLocalQueues(&e.contention, e.done),
+		config: queue.Config{System: e.system, AttemptTimeout: e.opts.AttemptTimeout, MinBackoff: e.opts.MinBackoff},
 	}
 }
 
@@ -36,14 +37,14 @@ func newWaiters(a *acquirer, n *notifier) *waiters {
 // A caller that wins too late for any validity to be left lets the others go first: its TTL may be
 // hopeless, and theirs are not.
 func (s *waiters) acquire(ctx context.Context, p acquireParams) (*Lock, error) {
-	w := &waiter{waiters: s, acquireParams: p, wake: newSignal()}
+	w := &waiter{waiters: s, engine: s.acquirer.engine, params: p, wake: newSignal()}
 	for {
 		l, err := w.takeTurn(ctx)
 		var failure *AttemptError
 		if err == nil || !errors.As(err, &failure) || !failure.late {
 			return l, err
 		}
-		if !s.sleep(ctx, w.pause(w.attempts+w.failures)) {
+		if !w.engine.sleep(ctx, w.pause(w.attempts+w.failures)) {
 			return nil, w.waitedInVain(ctx, failure)
 		}
 	}
@@ -56,10 +57,11 @@ func (s *waiters) acquire(ctx context.Context, p acquireParams) (*Lock, error) {
 // does it. Nothing that a master says to a waiter, and no order that the queues keep, has a part in
 // the lock's safety: a waiter confirms the lock with one more round, by the rules of any attempt.
 type waiter struct {
-	*waiters
-	acquireParams
-	ticket int64
-	wake   signal // something has changed
+	waiters *waiters
+	engine  *engine
+	params  acquireParams
+	ticket  int64
+	wake    signal // something has changed
 
 	failures int // confirmations that failed
 	attempts int // plain attempts that failed
@@ -81,16 +83,16 @@ type queueEntry struct {
 
 // takeTurn waits for the waiter's turn in this process, and contends.
 func (w *waiter) takeTurn(ctx context.Context) (*Lock, error) { //mutant:take-turn
-	key := w.opts.Prefix + w.name
-	q, ok := w.locals.takeTurn(ctx, key)
+	key := w.engine.opts.Prefix + w.params.name
+	q, ok := w.waiters.locals.takeTurn(ctx, key)
 	if !ok {
-		return nil, w.waitedInVain(ctx, w.locals.why(q))
+		return nil, w.waitedInVain(ctx, w.waiters.locals.why(q))
 	}
 	acquired := clock.Never
-	defer func() { w.locals.pass(key, q, acquired) }() // also when a client's code panics
+	defer func() { w.waiters.locals.pass(key, q, acquired) }() // also when a client's code panics
 	l, err := w.contend(ctx, key, q)
 	if err == nil {
-		acquired = w.clock.Now()
+		acquired = w.engine.clock.Now()
 	}
 	return l, err
 }
@@ -98,11 +100,11 @@ func (w *waiter) takeTurn(ctx context.Context) (*Lock, error) { //mutant:take-tu
 // waitedInVain makes the error of an acquisition that ctx or Close ended. It changes nothing about
 // the last failure: those behind in the local queue may be looking at it.
 func (w *waiter) waitedInVain(ctx context.Context, last *AttemptError) error {
-	if w.closed.Load() {
+	if w.engine.closed.Load() {
 		return ErrClosed
 	}
 	if last == nil {
-		last = w.unsentError("acquire", w.name, nil)
+		last = w.engine.unsentError("acquire", w.params.name, nil)
 	}
 	failure := *last
 	failure.reasons = append(last.reasons[:1:1], ended(ctx)...)
@@ -115,10 +117,10 @@ func (w *waiter) waitedInVain(ctx context.Context, last *AttemptError) error {
 func (w *waiter) contend(ctx context.Context, key string, q *localQueue) (*Lock, error) {
 	defer w.leave(wire.Anyone) //mutant:waiter-leaves
 	next := queue.Attempt
-	if w.contention.contended(key, w.clock.Now()) && ctx.Err() == nil {
+	if w.engine.contention.contended(key, w.engine.clock.Now()) && ctx.Err() == nil {
 		next = queue.Stay
 	}
-	last := w.locals.contend(q, w) // the last attempt that ctx did not interrupt, even another's
+	last := w.waiters.locals.contend(q, w) // the last attempt that ctx did not interrupt, even another's
 	for {
 		l, err := w.act(ctx, next)
 		var failure *AttemptError
@@ -128,7 +130,7 @@ func (w *waiter) contend(ctx context.Context, key string, q *localQueue) (*Lock,
 		case errors.As(err, &failure):
 			if last == nil || ctx.Err() == nil {
 				last = failure
-				w.locals.failed(q, failure)
+				w.waiters.locals.failed(q, failure)
 			}
 			if failure.late && ctx.Err() == nil { //mutant:late-contender
 				return nil, failure
@@ -150,16 +152,16 @@ func (w *waiter) contend(ctx context.Context, key string, q *localQueue) (*Lock,
 func (w *waiter) act(ctx context.Context, next queue.Action) (*Lock, error) {
 	switch next {
 	case queue.Attempt:
-		l, _, err := w.attempt(ctx, w.acquireParams)
+		l, _, err := w.waiters.acquirer.attempt(ctx, w.params)
 		if err != nil {
-			w.retry.Attempt = w.clock.Now().Add(w.pause(w.attempts))
+			w.retry.Attempt = w.engine.clock.Now().Add(w.pause(w.attempts))
 			w.attempts++
 		}
 		return l, err
 	case queue.Confirm:
-		l, err := w.confirm(ctx, w.acquireParams, w.withdrawEntry().claim)
+		l, err := w.waiters.acquirer.confirm(ctx, w.params, w.takeEntry().claim)
 		if err != nil {
-			w.retry.Confirm = w.clock.Now().Add(w.pause(w.failures))
+			w.retry.Confirm = w.engine.clock.Now().Add(w.pause(w.failures))
 			w.failures++
 		}
 		return l, err
@@ -172,44 +174,42 @@ func (w *waiter) act(ctx context.Context, next queue.Action) (*Lock, error) {
 
 // pause is how long to wait after the n-th failed try.
 func (w *waiter) pause(n int) time.Duration {
-	seed := strconv.FormatInt(int64(n)^w.ticket, 36) + w.name
-	return backoff.Pause(w.opts.MinBackoff, w.opts.MaxBackoff, n, seed)
+	seed := strconv.FormatInt(int64(n)^w.ticket, 36) + w.params.name
+	return backoff.Pause(w.engine.opts.MinBackoff, w.engine.opts.MaxBackoff, n, seed)
 }
 
-// withdrawEntry takes the waiter's entry away from it, for its token to be used up.
-func (w *waiter) withdrawEntry() *queueEntry {
+// takeEntry takes the waiter's entry away from it, because its token is about to be used up.
+func (w *waiter) takeEntry() *queueEntry {
 	w.mu.Lock()
 	e := w.entry
 	w.entry = nil
 	w.mu.Unlock()
 	if e != nil {
-		w.notifier.unregister(e.claim.subject.Token)
+		w.waiters.notifier.unregister(e.claim.subject.Token)
 	}
 	return e
 }
 
 // leave leaves the queues, in the background, and hands on what was granted.
 func (w *waiter) leave(to wire.Heir) {
-	if e := w.withdrawEntry(); e != nil {
-		now := w.clock.Now()
-		w.retire(e.claim, now)
-		startRelease(w.engine, e.claim, to, now, 0)
+	if e := w.takeEntry(); e != nil {
+		discard(w.engine, e.claim, to, w.engine.clock.Now())
 	}
 }
 
 // await waits until there is something to do. over tells that ctx ended or the Manager was closed
 // before.
 func (w *waiter) await(ctx context.Context) (next queue.Action, over bool, err error) {
-	if ctx.Err() != nil || w.closed.Load() {
+	if ctx.Err() != nil || w.engine.closed.Load() {
 		return queue.Stay, true, nil
 	}
 	if err := w.enqueue(ctx); err != nil {
 		return queue.Stay, false, err
 	}
-	timer := w.timers.take(0)
-	defer w.timers.giveBack(timer)
+	timer := w.engine.timers.take(0)
+	defer w.engine.timers.giveBack(timer)
 	for {
-		now := w.clock.Now()
+		now := w.engine.clock.Now()
 		action, ask, look := w.step(now)
 		if action != queue.Stay {
 			return action, false, nil
@@ -223,7 +223,7 @@ func (w *waiter) await(ctx context.Context) (next queue.Action, over bool, err e
 		case <-timer.C:
 		case <-ctx.Done():
 			return queue.Stay, true, nil
-		case <-w.done:
+		case <-w.engine.done:
 			return queue.Stay, true, nil
 		}
 	}
@@ -241,18 +241,18 @@ func (w *waiter) enqueue(ctx context.Context) error {
 	if w.entry != nil {
 		return nil
 	}
-	c := w.newClaim(w.name)
+	c := w.engine.newClaim(w.params.name)
 	c.enqueued = true
-	c.asked(max(w.ttl, queue.Lease))
-	e := &queueEntry{waiter: w, claim: c, state: queue.NewEntry(w.queue, c.subject.Token)}
-	channel, err := w.notifier.register(e)
+	c.noteTTL(max(w.params.ttl, queue.Lease))
+	e := &queueEntry{waiter: w, claim: c, state: queue.NewEntry(w.waiters.config, c.subject.Token)}
+	channel, err := w.waiters.notifier.register(e)
 	if err != nil {
 		return err
 	}
 	if w.ticket == 0 {
 		w.ticket = w.newTicket(ctx, c)
 	}
-	e.request = c.subject.Wait(wire.Place{Ticket: w.ticket, Lease: queue.Lease, Grant: w.queue.Grant(), Channel: channel})
+	e.request = c.subject.Wait(wire.Place{Ticket: w.ticket, Lease: queue.Lease, Grant: w.waiters.config.Grant(), Channel: channel})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.entry = e
@@ -262,21 +262,21 @@ func (w *waiter) enqueue(ctx context.Context) error {
 // newTicket returns what time it is on the masters. They are asked first, if they have not told
 // before: a waiter that went by its own clock might wait behind everybody, or before.
 func (w *waiter) newTicket(ctx context.Context, c *claim) int64 {
-	if !w.system.HasQuorum(w.offsets.known()) {
-		place := wire.Place{Lease: queue.Lease, Grant: w.queue.Grant()}
-		newRound(w.engine, c, c.subject.Wait(place)).run(ctx, w.clock.Now(), clock.Never)
+	if !w.engine.system.HasQuorum(w.engine.offsets.known()) {
+		place := wire.Place{Lease: queue.Lease, Grant: w.waiters.config.Grant()}
+		newRound(w.engine, c, c.subject.Wait(place)).run(ctx, w.engine.clock.Now(), clock.Never)
 	}
-	return max(w.offsets.mastersTime(w.clock.Now()), 1) //mutant:ticket
+	return max(w.engine.offsets.mastersTime(w.engine.clock.Now()), 1) //mutant:ticket
 }
 
 // why returns why the waiter has not got the lock: by what the masters told last, if that says that
 // it is taken, and otherwise by the last attempt.
 func (w *waiter) why(last *AttemptError) *AttemptError {
-	failure := w.unsentError("acquire", w.name, nil)
+	failure := w.engine.unsentError("acquire", w.params.name, nil)
 	if !w.told(failure.Masters) {
 		return last
 	}
-	failure.classify(w.system)
+	failure.classify(w.engine.system)
 	if last != nil && !errors.Is(failure, ErrTaken) {
 		return last
 	}
@@ -299,7 +299,7 @@ func (w *waiter) told(results []MasterResult) bool {
 	if e == nil {
 		return false
 	}
-	for i, m := range w.masters {
+	for i, m := range w.engine.masters {
 		results[i].Err = m.Redact(results[i].Err, e.claim.subject.Token)
 	}
 	return true
@@ -309,9 +309,9 @@ func (w *waiter) told(results []MasterResult) bool {
 // done with the last one when that one's answer comes, and the next may be due by then.
 func (e *queueEntry) ask(master int, now clock.Instant) {
 	w := e.waiter
-	w.lanes.SubmitTo(master, e.claim.sequence, &redisconn.Op{
+	w.engine.lanes.SubmitTo(master, e.claim.sequence, &redisconn.Op{
 		Payload: wire.Call{Request: &e.request, Master: uint8(master)},
-		Owner:   e, Deadline: time.Duration(now.Add(w.opts.AttemptTimeout)),
+		Owner:   e, Deadline: time.Duration(now.Add(w.engine.opts.AttemptTimeout)),
 	})
 }
 
@@ -319,17 +319,17 @@ func (e *queueEntry) ask(master int, now clock.Instant) {
 func (e *queueEntry) Done(op *redisconn.Op, dropped error) {
 	w, call := e.waiter, &op.Payload
 	a := call.Read(dropped)
-	w.apply(e.claim, call, &a, dropped)
-	master, now := int(call.Master), w.clock.Now()
-	notified := w.notifier.notifies(master)
+	w.engine.apply(e.claim, call, &a, dropped)
+	master, now := int(call.Master), w.engine.clock.Now()
+	notified := w.waiters.notifier.notifies(master)
 	w.mu.Lock()
 	asked := e.state.AskedAt(master)
 	e.state.Answered(master, queue.Answer{
 		Outcome: a.Outcome, Quarantined: a.Quarantined, Err: a.Err, Left: a.Left, Rank: a.Rank,
 	}, now, notified)
 	w.mu.Unlock()
-	if a.Unheard && w.masters[master].CountsListeners() {
-		w.notifier.unheard(master, asked)
+	if a.Unheard && w.engine.masters[master].CountsListeners() {
+		w.waiters.notifier.unheard(master, asked)
 	}
 	w.wake.raise()
 }
@@ -339,7 +339,7 @@ func (e *queueEntry) jitter() float64 { return e.state.Jitter() }
 
 // granted takes in a message that a master has granted the lock.
 func (e *queueEntry) granted(master int) {
-	w, now := e.waiter, e.waiter.clock.Now()
+	w, now := e.waiter, e.waiter.engine.clock.Now()
 	w.mu.Lock()
 	e.state.Granted(master, now)
 	w.mu.Unlock()

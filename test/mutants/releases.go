@@ -157,7 +157,7 @@ var releases = []mutant{
 		name: "won-while-closing",
 		rule: "Close ends every lock: none is won any more",
 		edits: []edit{
-			sub("attempt-won", ` && !\w+\.closed\.Load\(\)`, ""),
+			sub("attempt-won", ` && !\w+\.engine\.closed\.Load\(\)`, ""),
 			sub("close-ends-rounds", `== vote\.Release`, "< vote.Bootstrap"),
 		},
 		pkg: quorumPkg, tests: []string{"TestNoLockIsAcquiredDuringClose"},
