@@ -51,8 +51,9 @@ func (r *releaser) settle(d ledger.Debt[*claim], o vote.Outcome, dropped error) 
 		return
 	}
 	a.Life = c.life(r.drift)
+	now := r.clock.Now()
 	r.mu.Lock()
-	ended, entered := r.ledger.Settle(d, a, r.clock.Now())
+	ended, entered := r.ledger.Settle(d, a, now)
 	r.mu.Unlock()
 	r.end(ended...)
 	if entered {
@@ -72,8 +73,9 @@ func (r *releaser) end(all ...ledger.Ended[*claim]) {
 
 // close makes every debt due now.
 func (r *releaser) close() {
+	now := r.clock.Now()
 	r.mu.Lock()
-	r.ledger.Close(r.clock.Now())
+	r.ledger.Close(now)
 	r.mu.Unlock()
 	r.wake.raise()
 }
