@@ -83,16 +83,17 @@
 // against masters, networks and clients that fail.
 //
 //  1. A lock is held only if a majority has granted one token that was never used before, so the
-//     majorities of two holders share a master (TestAttemptNeedsMajority, TestEachAttemptHasItsOwnToken).
+//     majorities of two holders share a master (TestAttemptNeedsMajority,
+//     TestEachAttemptHasItsOwnToken).
 //  2. That master granted the second token only once the first key was gone: it was released, after
-//     its window was closed (TestReleaseContinuesAfterContextEnds), or it expired, which is later by
-//     the holder's clock (TestValidityCountsFromBeforeFirstRequest, TestExtendMovesWindow, TestExtendNeverShortens).
+//     its window was closed (TestReleaseContinuesAfterContextEnds), or it expired, which is later
+//     by the holder's clock (TestValidityCountsFromBeforeFirstRequest, TestExtendMovesWindow,
+//     TestExtendNeverShortens).
 //  3. Late messages do not change that. What is sent for one token to one master is carried out in
 //     order, or repeated until it has been (TestRollbackNeverOvertakesItsAcquire,
 //     TestReleaseIsRepeatedAfterOvertakingAcquire). A client that repeats a request makes two of
-//     one, and the first may arrive after everything else
-//     (TestLateFirstTryOfAcquireIsReleased). An answer to a call that a hook gave up is
-//     no vote (TestRepliesToAbandonedCallAreNoVotes).
+//     one, and the first may arrive after everything else (TestLateFirstTryOfAcquireIsReleased). An
+//     answer to a call that a hook gave up is no vote (TestRepliesToAbandonedCallAreNoVotes).
 //  4. Queues and messages are never counted. A waiter has the lock when a majority granted its
 //     token within one round (TestPublishedMessagesGrantNothing), and masters grant to waiters only
 //     when a holder releases (TestRollingRestartWithWaiters).
@@ -145,8 +146,8 @@
 // The guarantee holds among clients of one set of masters. A rolling deployment that edits the list
 // runs clients of two sets side by side, and a majority of one set need not meet a majority of the
 // other. Of masters A, B and C, an old client may have A and B, while a new one has C, D and E of
-// five, or C and D of A, C and D (TestDifferentMastersOrPrefixesDoNotExclude). To change the set, or
-// the prefix:
+// five, or C and D of A, C and D (TestDifferentMastersOrPrefixesDoNotExclude). To change the set,
+// or the prefix:
 //
 //  1. Stop all clients of the old set.
 //  2. Wait until all that they may hold is over: for the longest TTL, or the longest period of

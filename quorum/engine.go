@@ -46,8 +46,8 @@ type engine struct {
 }
 
 const (
-	// maxPipelines is how many calls to one master may be under way at once. With a round trip of
-	// 2 ms, 4 gave nearly all that 8 did.
+	// maxPipelines is how many calls to one master may be under way at once. With a round trip of 2
+	// ms, 4 gave nearly all that 8 did.
 	maxPipelines = 4
 	// maxBatch and maxQueue bound one call and what waits for it.
 	maxBatch = 1024
@@ -133,8 +133,8 @@ func (e *engine) claimWith(name, token string) *claim {
 	}
 }
 
-// apply carries out what one master's answer entails, whatever the verdict on its request is.
-// Every answer to a round or a repair passes here, once.
+// apply carries out what one master's answer entails, whatever the verdict on its request is. Every
+// answer to a round or a repair passes here, once.
 func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error) {
 	master := int(call.Master)
 	if a.Time != 0 {
