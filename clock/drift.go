@@ -43,7 +43,7 @@ func (d Drift) Of(ttl time.Duration) time.Duration {
 
 // Window returns how long a lock is valid if its first request is sent now: ttl − drift. It is 0 or
 // negative if ttl is too short to hold anything.
-func (d Drift) Window(ttl time.Duration) time.Duration { return ttl - d.Of(ttl) }
+func (d Drift) Window(ttl time.Duration) time.Duration { return ttl - d.Of(ttl) } //mutant:window
 
 // Validity returns what remains of the window: ttl − elapsed − drift. elapsed counts from before
 // the first request was sent. A negative elapsed counts as 0. If the result is 0 or negative, the

@@ -19,12 +19,8 @@ import (
 // too. A failed attempt leaves nothing behind: what was granted, or may have been, is released in
 // the background. ctx governs the attempt, not the lock.
 func (m *Manager) TryAcquire(ctx context.Context, name string, ttl time.Duration, opts ...AcquireOption) (*Lock, error) {
-	mustHave(ctx)
-	p, err := m.engine.opts.checkAcquire(name, ttl, opts)
+	p, err := m.begin(ctx, name, ttl, opts)
 	if err != nil {
-		return nil, err
-	}
-	if err := m.engine.enter(); err != nil {
 		return nil, err
 	}
 	defer m.engine.exit()
@@ -43,14 +39,20 @@ func (m *Manager) TryAcquire(ctx context.Context, name string, ttl time.Duration
 // attempt failed, ErrTaken or ErrNoQuorum. After Close it is ErrClosed, for calls that were waiting
 // too.
 func (m *Manager) Acquire(ctx context.Context, name string, ttl time.Duration, opts ...AcquireOption) (*Lock, error) {
-	mustHave(ctx)
-	p, err := m.engine.opts.checkAcquire(name, ttl, opts)
+	p, err := m.begin(ctx, name, ttl, opts)
 	if err != nil {
-		return nil, err
-	}
-	if err := m.engine.enter(); err != nil {
 		return nil, err
 	}
 	defer m.engine.exit()
 	return m.waiters.acquire(ctx, p)
+}
+
+// begin checks what was asked for, and counts the call in. The caller counts it out.
+func (m *Manager) begin(ctx context.Context, name string, ttl time.Duration, opts []AcquireOption) (acquireParams, error) {
+	mustHave(ctx)
+	p, err := m.engine.opts.checkAcquire(name, ttl, opts)
+	if err == nil {
+		err = m.engine.enter()
+	}
+	return p, err
 }

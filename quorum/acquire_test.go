@@ -17,41 +17,41 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-func TestAcquirePutsTheTokenOnEveryMaster(t *testing.T) {
+func TestAcquireStoresTheTokenOnEveryMaster(t *testing.T) {
 	for n := 1; n <= 9; n++ {
-		bubble(t, n, func(b *bench) {
+		bubble(t, n, func(b *testbed) {
 			l := b.acquire()
 			synctest.Wait()
-			assert.Equal(b, n, b.count(l.Token()))
+			assert.Equal(b, n, b.mastersStoring(l.Token()))
 			for _, m := range b.Masters() {
 				assert.Equal(b, ttl, m.TTL(name))
 			}
 			assert.Equal(b, name, l.Name())
 			assert.Zero(b, l.Fence())
 			assert.Equal(b, window, l.Validity(), "ttl − drift; no time has passed")
-			assert.False(b, closed(l))
+			assert.False(b, isLost(l))
 		})
 	}
 }
 
-// TestQuorum: with so many masters taken by another, an attempt wins as long as
-// a majority of all is left, and is told ErrTaken from then on.
-func TestQuorum(t *testing.T) {
+// An attempt wins if a majority of all masters is vacant. Otherwise it fails with ErrTaken and is
+// rolled back.
+func TestAttemptNeedsMajority(t *testing.T) {
 	for n := 1; n <= 9; n++ {
 		for taken := 0; taken <= n; taken++ {
 			t.Run(fmt.Sprintf("masters=%d/taken=%d", n, taken), func(t *testing.T) {
-				bubble(t, n, func(b *bench) {
+				bubble(t, n, func(b *testbed) {
 					b.occupy(taken)
 					l, err := b.TryAcquire(b.Context(), name, ttl)
 					synctest.Wait()
 					if n-taken >= n/2+1 {
 						require.NoError(b, err)
-						assert.Equal(b, n-taken, b.count(l.Token()))
+						assert.Equal(b, n-taken, b.mastersStoring(l.Token()))
 						return
 					}
 					assertReason(b, err, quorum.ErrTaken)
-					assert.Equal(b, n-taken, b.count(""), "what was granted is rolled back")
-					failure := attemptError(b, err)
+					assert.Equal(b, n-taken, b.vacantMasters(), "grants are rolled back")
+					failure := requireAttemptError(b, err)
 					assert.Equal(b, n/2+1, failure.Quorum)
 					assert.GreaterOrEqual(b, failure.Count(quorum.Taken), n-(n/2+1)+1)
 				})
@@ -60,14 +60,14 @@ func TestQuorum(t *testing.T) {
 	}
 }
 
-// TestTakenAndNoQuorumAreNotConfused: ErrTaken if and only if at least
-// N − quorum + 1 masters answered that another token stands there.
-func TestTakenAndNoQuorumAreNotConfused(t *testing.T) {
+// A failed attempt returns ErrTaken if and only if at least N − quorum + 1 masters answered that
+// they store another token.
+func TestErrTakenOnlyIfEnoughMastersAreTaken(t *testing.T) {
 	for n := 1; n <= 6; n++ {
 		for taken := 0; taken <= n; taken++ {
 			for down := 0; down <= n-taken; down++ {
 				t.Run(fmt.Sprintf("masters=%d/taken=%d/down=%d", n, taken, down), func(t *testing.T) {
-					bubble(t, n, func(b *bench) {
+					bubble(t, n, func(b *testbed) {
 						b.occupy(taken)
 						for _, m := range b.Masters()[taken : taken+down] {
 							m.Stop()
@@ -88,10 +88,10 @@ func TestTakenAndNoQuorumAreNotConfused(t *testing.T) {
 	}
 }
 
-// TestTakenIsToldApartThoughAMasterFailsFirst: the refused connection comes back
-// at once, the answers take a while.
-func TestTakenIsToldApartThoughAMasterFailsFirst(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+// A refused connection fails at once, while answers take time. Only the answers tell the attempt
+// that the lock is taken, so it must wait for them.
+func TestErrTakenAlthoughMasterFailsFirst(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		b.occupy(4)
 		for _, m := range b.Masters()[:4] {
 			m.DelayReplies(3*time.Millisecond, quorumtest.Always)
@@ -104,8 +104,8 @@ func TestTakenIsToldApartThoughAMasterFailsFirst(t *testing.T) {
 	})
 }
 
-func TestHungMinorityCostsNothing(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+func TestHungMinorityDelaysNoOperation(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		b.hang(2)
 		for range 3 {
 			assert.Zero(b, took(func() {
@@ -117,8 +117,9 @@ func TestHungMinorityCostsNothing(t *testing.T) {
 	})
 }
 
-func TestMajorityImpossibleIsDecidedAtOnce(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+// The attempt does not wait for the masters that hang.
+func TestAttemptFailsOnceMajorityIsImpossible(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		b.occupy(3)
 		b.Master(3).Hang()
 		b.Master(4).Hang()
@@ -127,7 +128,7 @@ func TestMajorityImpossibleIsDecidedAtOnce(t *testing.T) {
 			assertReason(b, err, quorum.ErrTaken)
 		}))
 	})
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		for _, m := range b.Masters()[:3] {
 			m.Stop()
 		}
@@ -141,15 +142,15 @@ func TestMajorityImpossibleIsDecidedAtOnce(t *testing.T) {
 }
 
 func TestHungMajorityCostsOneTimeout(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		b.hang(3)
 		assert.Equal(b, timeout, took(func() {
 			_, err := b.TryAcquire(b.Context(), name, ttl)
 			assertReason(b, err, quorum.ErrNoQuorum)
 		}))
 		synctest.Wait()
-		// Each further attempt finds out at most once per lane whether its
-		// master is back; concurrent ones do not wait for that.
+		// Each lane tries at most one call to find out whether its master is back. Concurrent
+		// attempts do not wait for that.
 		go func() { _, _ = b.TryAcquire(b.Context(), "scout", ttl) }()
 		time.Sleep(timeout / 10)
 		assert.Zero(b, took(func() {
@@ -162,16 +163,16 @@ func TestHungMajorityCostsOneTimeout(t *testing.T) {
 	})
 }
 
-// TestElapsedCounts: validity = ttl − elapsed − drift, elapsed from before the
-// first request to the deciding answer.
-func TestElapsedCounts(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+// Validity = TTL − elapsed − drift, where elapsed is the time from before the first request to the
+// deciding answer.
+func TestValidityCountsFromBeforeFirstRequest(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		for i, m := range b.Masters() {
 			m.DelayReplies(time.Duration(i+1)*100*time.Millisecond, quorumtest.Always)
 		}
 		var l *quorum.Lock
 		start := time.Now()
-		l = b.acquire() // sets up connections too, each step as late
+		l = b.acquire() // also sets up connections, with the same delays
 		assert.Equal(b, window-time.Since(start), l.Validity())
 		assert.Less(b, l.Validity(), window-300*time.Millisecond)
 		left := l.Validity()
@@ -180,10 +181,10 @@ func TestElapsedCounts(t *testing.T) {
 	})
 }
 
-// TestQuorumWithoutValidityIsAFailure: the masters granted, but too late.
-func TestQuorumWithoutValidityIsAFailure(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager) // connections exist
+// The masters grant the lock too late for any validity to be left.
+func TestQuorumWithoutValidityIsFailure(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		const short = 100 * time.Millisecond
 		for _, m := range b.Masters() {
 			m.DelayReplies(99*time.Millisecond, 1) // 2 ms after the end of the window
@@ -191,31 +192,30 @@ func TestQuorumWithoutValidityIsAFailure(t *testing.T) {
 		start := time.Now()
 		_, err := b.TryAcquire(b.Context(), name, short)
 		assertReason(b, err, quorum.ErrNoQuorum)
-		assert.Equal(b, 97*time.Millisecond, time.Since(start), "it does not wait for longer than the window")
+		assert.Equal(b, 97*time.Millisecond, time.Since(start), "it does not wait past the window")
 		time.Sleep(10 * time.Millisecond)
-		assert.Equal(b, 3, b.count(""), "rolled back, not left to expire")
+		assert.Equal(b, 3, b.vacantMasters(), "rolled back, not left to expire")
 	})
 }
 
-// TestRollbackReachesUnknownOutcomes: the requests are carried out, the replies
-// lost. Nobody knows, and still every key goes, long before it expires.
+// The masters execute the requests, but their replies are lost. Even so, the keys are removed long
+// before they expire.
 func TestRollbackReachesUnknownOutcomes(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		for _, m := range b.Masters()[:3] {
 			m.DropReplies(1)
 		}
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrNoQuorum)
-		assert.Equal(b, 3, attemptError(b, err).Count(quorum.Unknown))
+		assert.Equal(b, 3, requireAttemptError(b, err).Count(quorum.Unknown))
 		time.Sleep(timeout)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
-// TestRollbackDoesNotDependOnTheCallersContext: the caller has gone, its keys go
-// too.
-func TestRollbackDoesNotDependOnTheCallersContext(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+// Otherwise the keys of a caller that gave up would block others until they expire.
+func TestRollbackGoesOnAfterContextEnds(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		b.hang(3)
 		ctx, cancel := context.WithCancel(b.Context())
 		time.AfterFunc(50*time.Millisecond, cancel)
@@ -225,55 +225,52 @@ func TestRollbackDoesNotDependOnTheCallersContext(t *testing.T) {
 			assertReason(b, err, quorum.ErrNoQuorum)
 		}))
 		synctest.Wait()
-		assert.Equal(b, 5, b.count(""), "the two that answered are free at once")
+		assert.Equal(b, 5, b.vacantMasters(), "the two masters that answered are free at once")
 		b.resume()
 		time.Sleep(2 * timeout)
-		assert.Equal(b, 5, b.count(""), "the others carried the request out, and the release")
+		assert.Equal(b, 5, b.vacantMasters(), "the others executed the acquire, and then the release")
 	})
 }
 
-// TestRollbackNeverOvertakesItsAcquire: a stopped server executes what its
-// sockets hold in an order of its own, so nothing may be sent behind an acquire
-// whose call has not returned, and a release that finds nothing is repeated.
+// A suspended server reads its sockets in no particular order when it continues. So nothing is sent
+// after an acquire until its call has returned, and a release that finds nothing is repeated.
 func TestRollbackNeverOvertakesItsAcquire(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		late := b.Master(2)
 		executed := late.Commands()
 		late.DelayRequests(700*time.Millisecond, 1)
 		l := b.acquire()
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(600 * time.Millisecond)
-		_, there := late.Get(name)
-		assert.False(b, there, "the acquire has not arrived yet")
+		_, stored := late.Get(name)
+		assert.False(b, stored, "the acquire has not arrived yet")
 		time.Sleep(200 * time.Millisecond)
-		_, there = late.Get(name)
-		assert.False(b, there, "the release followed it")
+		_, stored = late.Get(name)
+		assert.False(b, stored, "the release followed it")
 		assert.Equal(b, executed+2, late.Commands(), "both were executed")
 	})
 }
 
-// TestReleaseThatFindsNothingIsRepeated: the acquire comes after its call timed
-// out and after the release.
+// The acquire arrives after its call has timed out, and after the release.
 func TestReleaseThatFindsNothingIsRepeated(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		late := b.Master(2)
 		late.DelayRequests(timeout+500*time.Millisecond, 1)
 		l := b.acquire()
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(timeout + 600*time.Millisecond)
-		_, there := late.Get(name)
-		require.True(b, there, "the release came first and found nothing")
+		_, stored := late.Get(name)
+		require.True(b, stored, "the release came first and found nothing")
 		time.Sleep(time.Second)
-		_, there = late.Get(name)
-		assert.False(b, there, "a second later it was repeated")
+		_, stored = late.Get(name)
+		assert.False(b, stored, "it was repeated a second later")
 	})
 }
 
-// TestHungMasterLeavesNothingBehind: all that was sent to it is executed when it
-// comes back, on old connections and new ones.
-func TestHungMasterLeavesNothingBehind(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A master that resumes executes everything that was sent to it, on old connections and new ones.
+func TestNoKeyRemainsOnHungMaster(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.Master(2).Hang()
 		for i := range 20 {
 			l, err := b.TryAcquire(b.Context(), fmt.Sprintf("lock-%d", i), time.Minute)
@@ -289,25 +286,17 @@ func TestHungMasterLeavesNothingBehind(t *testing.T) {
 	})
 }
 
-// TestClientRetryIsNotARival: the reply is lost with the connection, the client
-// repeats the request and finds its own token.
+// The reply is lost with the connection. The client repeats the request and finds its own token.
 func TestClientRetryIsNotARival(t *testing.T) {
 	for mode, legacy := range map[string]bool{"set": false, "script": true} {
 		t.Run(mode, func(t *testing.T) {
-			bubble(t, 3, func(b *bench) {
-				var retrying []redis.UniversalClient
+			bubble(t, 3, func(b *testbed) {
 				for _, m := range b.Masters() {
 					m.LegacySet(legacy)
-					opts := m.Options()
-					opts.MaxRetries = 1
-					c := redis.NewClient(opts)
-					defer c.Close()
-					retrying = append(retrying, c)
 				}
-				m, err := quorum.New(retrying, &quorum.Options{Clock: b.clock})
-				require.NoError(b, err)
+				m := b.managerWithClients(quorum.Options{}, func(o *redis.Options) { o.MaxRetries = 1 })
 				defer m.Close()
-				b.warm(m)
+				b.warmUp(m)
 				for _, m := range b.Masters() {
 					m.CutReplies(1)
 				}
@@ -320,14 +309,13 @@ func TestClientRetryIsNotARival(t *testing.T) {
 	}
 }
 
-// TestEachAttemptHasATokenOfItsOwn: a late rollback of one attempt must not take
-// a vote from the next.
-func TestEachAttemptHasATokenOfItsOwn(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A late rollback of one attempt must not remove a grant of the next.
+func TestEachAttemptHasItsOwnToken(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(2)
 		seen := map[string]int{}
 		for range 20 {
-			b.Master(2).DropReplies(1) // granted there, unknown here
+			b.Master(2).DropReplies(1) // the master grants, but its reply is lost
 			b.Master(2).DelayReplies(0, 0)
 			ctx, cancel := context.WithTimeout(b.Context(), 100*time.Millisecond)
 			_, err := b.TryAcquire(ctx, name, ttl)
@@ -340,22 +328,23 @@ func TestEachAttemptHasATokenOfItsOwn(t *testing.T) {
 		delete(seen, "")
 		require.NotEmpty(b, seen)
 		for token, n := range seen {
-			assert.Equal(b, 1, n, "token %s stood there in two attempts", token)
+			assert.Equal(b, 1, n, "token %s was stored by two attempts", token)
 		}
 	})
 }
 
 func TestEndedContextSendsNothing(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		cause := errors.New("deploy")
 		ctx, cancel := context.WithCancelCause(b.Context())
 		cancel(cause)
-		for _, acquire := range []func(context.Context, string, time.Duration, ...quorum.AcquireOption) (*quorum.Lock, error){b.TryAcquire, b.Acquire} {
-			_, err := acquire(ctx, name, ttl)
+		_, tryErr := b.TryAcquire(ctx, name, ttl)
+		_, waitErr := b.Acquire(ctx, name, ttl)
+		for _, err := range []error{tryErr, waitErr} {
 			assert.ErrorIs(b, err, context.Canceled)
 			assert.ErrorIs(b, err, cause)
 			assertReason(b, err, quorum.ErrNoQuorum)
-			assert.Equal(b, 3, attemptError(b, err).Count(quorum.Unsent))
+			assert.Equal(b, 3, requireAttemptError(b, err).Count(quorum.Unsent))
 		}
 		_, err := b.Inspect(ctx, name)
 		assert.ErrorIs(b, err, context.Canceled)
@@ -367,7 +356,7 @@ func TestEndedContextSendsNothing(t *testing.T) {
 }
 
 func TestAcquireWaitsForTheHolder(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		time.AfterFunc(3*time.Second, func() { assert.NoError(b, l.Release(context.Background())) })
 		start := time.Now()
@@ -380,10 +369,9 @@ func TestAcquireWaitsForTheHolder(t *testing.T) {
 	})
 }
 
-// TestAcquireTellsWhyItWaited: the end of ctx, and the reason of the last
-// attempt, are both in the error.
-func TestAcquireTellsWhyItWaited(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+// The error says both that ctx ended and why the last attempt failed.
+func TestAcquireErrorHasContextErrorAndReason(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		b.occupy(3)
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
@@ -393,7 +381,7 @@ func TestAcquireTellsWhyItWaited(t *testing.T) {
 			assertReason(b, err, quorum.ErrTaken)
 		}))
 	})
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		for _, m := range b.Masters() {
 			m.Stop()
 		}
@@ -405,10 +393,9 @@ func TestAcquireTellsWhyItWaited(t *testing.T) {
 	})
 }
 
-// TestAttemptCutShortByContextTellsTheReasonBefore: the last attempt had no time
-// to learn anything; the one before had.
-func TestAttemptCutShortByContextTellsTheReasonBefore(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// The last attempt was interrupted before it learned anything. The one before failed with ErrTaken.
+func TestInterruptedAttemptKeepsEarlierReason(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(2)
 		ctx, cancel := context.WithTimeout(b.Context(), 200*time.Millisecond)
 		defer cancel()
@@ -419,11 +406,11 @@ func TestAttemptCutShortByContextTellsTheReasonBefore(t *testing.T) {
 	})
 }
 
-// TestContendersExcludeEachOther: many managers, one lock, never two holders.
+// Several Managers contend for a lock, and no two of them hold it at the same time.
 func TestContendersExcludeEachOther(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		const contenders, rounds = 8, 5
-		holding, served := 0, 0
+		holding, holds := 0, 0
 		done := make(chan struct{})
 		for range contenders {
 			go func() {
@@ -442,7 +429,7 @@ func TestContendersExcludeEachOther(t *testing.T) {
 					assert.Equal(b, 1, holding)
 					time.Sleep(10 * time.Millisecond)
 					holding--
-					served++
+					holds++
 					assert.NoError(b, l.Release(context.Background()))
 				}
 			}()
@@ -450,14 +437,13 @@ func TestContendersExcludeEachOther(t *testing.T) {
 		for range contenders {
 			<-done
 		}
-		assert.Equal(b, contenders*rounds, served)
+		assert.Equal(b, contenders*rounds, holds)
 	})
 }
 
-// TestWrongWallClockChangesNothing: windows are counted on Options.Clock alone.
-func TestWindowIsCountedOnTheGivenClock(t *testing.T) {
+func TestWindowUsesOptionsClockOnly(t *testing.T) {
 	fake := &fakeclock.Clock{}
-	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
+	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *testbed) {
 		l := b.acquire()
 		time.Sleep(time.Hour)
 		assert.Equal(b, window, l.Validity(), "the clock stood still")

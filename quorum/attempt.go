@@ -13,7 +13,7 @@ import (
 type acquirer struct{ *engine }
 
 // maxRepeats is how often an attempt that stood in its own way is repeated at once.
-const maxRepeats = 2
+const maxRepeats = 2 //mutant:max-repeats
 
 // attempt tries once, with a token of its own, and returns that token. What an earlier attempt of
 // this Manager has yet to roll back is no reason to fail: its release is on the way to the same
@@ -68,8 +68,8 @@ func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, r
 		verdict, last = a.mint(ctx, r, until)
 	}
 	late := a.clock.Now() >= min(until, p.ends(start))
-	if verdict == vote.Won && !late && !a.closed.Load() {
-		l := a.newLock(c, p, start, until)
+	if verdict == vote.Won && !late && !a.closed.Load() { //mutant:attempt-won
+		l := a.newLock(c, p, start, until) //mutant:new-lock
 		if confirmed != nil {
 			confirmed.begin(l) //mutant:late-hand-off
 		}
@@ -92,7 +92,7 @@ func (a *acquirer) withdraw(c *claim, now clock.Instant) {
 func (a *acquirer) fail(ctx context.Context, p acquireParams, r, last *round, start clock.Instant, late bool) error {
 	failure := last.acquireFailure(ctx)
 	failure.late, failure.blockedByRetired = late, r.blockedByRetired(a.clock.Now())
-	a.rollBack(ctx, r, start)
+	a.rollBack(ctx, r, start) //mutant:roll-back
 	if a.closed.Load() {
 		return ErrClosed
 	}
@@ -125,7 +125,7 @@ func (a *acquirer) mint(ctx context.Context, granted *round, until clock.Instant
 		return vote.Won, granted
 	}
 	r := newRound(a.engine, c, c.Extend(granted.TTL, fence, c.retention()))
-	return r.run(ctx, start, until), r
+	return r.run(ctx, start, until), r //mutant:second-round
 }
 
 // rollBack releases what a failed attempt was granted. It waits for the masters that are known to
@@ -138,7 +138,7 @@ func (a *acquirer) mint(ctx context.Context, granted *round, until clock.Instant
 func (a *acquirer) rollBack(ctx context.Context, attempt *round, start clock.Instant) {
 	c, now := attempt.claim, a.clock.Now()
 	granted := attempt.with(vote.Held)
-	to := wire.Nobody
+	to := wire.Nobody //mutant:rollback-heir
 	if a.system.HasQuorum(granted) {
 		to = wire.Anyone
 	}
@@ -155,7 +155,7 @@ func (a *acquirer) rollBack(ctx context.Context, attempt *round, start clock.Ins
 func (a *acquirer) newLock(c *claim, p acquireParams, start, until clock.Instant) *Lock {
 	l := &Lock{engine: a.engine, claim: c, until: until, kept: start.Add(p.ttl)}
 	l.watched.item = l
-	if p.renew {
+	if p.renew { //mutant:lock-renewal
 		l.renewal = newRenewal(c.Token, p, start)
 	}
 	return l

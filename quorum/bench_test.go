@@ -20,14 +20,14 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// locker is what a cycle of acquire and release is measured of.
+// locker runs one cycle of acquire and release.
 type locker interface {
 	cycle(ctx context.Context, name string) error
 }
 
-type managed struct{ *quorum.Manager }
+type managerLocker struct{ *quorum.Manager }
 
-func (m managed) cycle(ctx context.Context, name string) error {
+func (m managerLocker) cycle(ctx context.Context, name string) error {
 	l, err := m.TryAcquire(ctx, name, 30*time.Second)
 	if err != nil {
 		return err
@@ -35,13 +35,13 @@ func (m managed) cycle(ctx context.Context, name string) error {
 	return l.Release(ctx)
 }
 
-// plain is the baseline: an errgroup that sends one command to each master
-// through go-redis with its default options, and waits for all of them.
-type plain struct{ masters []redis.UniversalClient }
+// errgroupLocker is the baseline. It sends one command to each master, through go-redis with
+// default options, and waits for all replies.
+type errgroupLocker struct{ masters []redis.UniversalClient }
 
 var compareAndDelete = redis.NewScript(`if redis.call("GET", KEYS[1]) == ARGV[1] then return redis.call("DEL", KEYS[1]) end return 0`)
 
-func (p plain) cycle(ctx context.Context, name string) error {
+func (p errgroupLocker) cycle(ctx context.Context, name string) error {
 	token := strconv.FormatInt(time.Now().UnixNano(), 36)
 	err := p.each(func(c redis.UniversalClient) (bool, error) {
 		return c.SetNX(ctx, name, token, 30*time.Second).Result()
@@ -55,7 +55,7 @@ func (p plain) cycle(ctx context.Context, name string) error {
 	})
 }
 
-func (p plain) each(do func(redis.UniversalClient) (bool, error)) error {
+func (p errgroupLocker) each(do func(redis.UniversalClient) (bool, error)) error {
 	var group errgroup.Group
 	var votes atomic.Int32
 	for _, c := range p.masters {
@@ -93,8 +93,8 @@ func clients(tb testing.TB, masters []*redisproc.Proc) (clients []redis.Universa
 	return clients
 }
 
-// BenchmarkCycle measures acquire + release of distinct names on five real
-// masters, against the baseline in the same run.
+// BenchmarkCycle measures acquire and release of distinct names on five redis-server processes. The
+// baseline is measured in the same run.
 func BenchmarkCycle(b *testing.B) {
 	masters := redisproc.Start(b, 5)
 	opened, err := quorum.Open(urls(masters), nil)
@@ -106,20 +106,20 @@ func BenchmarkCycle(b *testing.B) {
 		name string
 		locker
 	}{
-		{"baseline=errgroup", plain{clients(b, masters)}},
-		{"quorum", managed{opened}},
+		{"baseline=errgroup", errgroupLocker{clients(b, masters)}},
+		{"quorum", managerLocker{opened}},
 	}
 	for _, goroutines := range []int{1, 100, 1000} {
 		for _, l := range lockers {
 			b.Run(fmt.Sprintf("masters=5/goroutines=%d/%s", goroutines, l.name), func(b *testing.B) {
-				cycles(b, l, goroutines)
+				runCycles(b, l, goroutines)
 			})
 		}
 	}
 }
 
-// BenchmarkGuarantees measures what fencing and the restart guard cost: the cycle
-// of BenchmarkCycle with each, both and none.
+// BenchmarkGuarantees measures the cost of fencing and of the restart guard. It runs the cycle of
+// BenchmarkCycle with neither, with each and with both.
 func BenchmarkGuarantees(b *testing.B) {
 	masters := redisproc.Start(b, 5)
 	const longest = time.Minute
@@ -147,24 +147,24 @@ func BenchmarkGuarantees(b *testing.B) {
 	for _, goroutines := range []int{1, 100, 1000} {
 		for _, v := range variants {
 			b.Run(fmt.Sprintf("masters=5/goroutines=%d/%s", goroutines, v.name), func(b *testing.B) {
-				cycles(b, managed{managers[v.name]}, goroutines)
+				runCycles(b, managerLocker{managers[v.name]}, goroutines)
 			})
 		}
 	}
 }
 
-// cycles shares b.N cycles out to so many goroutines. It also reports the CPU time
-// of this process, which tells small differences on a machine that is shared.
-func cycles(b *testing.B, l locker, goroutines int) {
+// runCycles divides b.N cycles among the goroutines. It also reports this process's CPU time, which
+// shows small differences even on a shared machine.
+func runCycles(b *testing.B, l locker, goroutines int) {
 	b.Helper()
 	b.ReportAllocs()
-	var left, failed atomic.Int64
-	left.Store(int64(b.N))
+	var remaining, failed atomic.Int64
+	remaining.Store(int64(b.N))
 	cpu := cpuTime(b)
 	var all sync.WaitGroup
 	for g := range goroutines {
 		all.Go(func() {
-			for i := 0; left.Add(-1) >= 0; i++ {
+			for i := 0; remaining.Add(-1) >= 0; i++ {
 				if l.cycle(b.Context(), fmt.Sprintf("bench-%d-%d", g, i)) != nil {
 					failed.Add(1)
 				}
@@ -178,23 +178,23 @@ func cycles(b *testing.B, l locker, goroutines int) {
 	}
 }
 
-// BenchmarkStopped measures the 95th percentile of acquire, extend and release
-// while none, one and two of five masters are stopped (SIGSTOP), with clients of
-// our own and with go-redis' default ones, and what 10,000 such cycles leave
-// behind: run it with -benchtime 10000x.
-func BenchmarkStopped(b *testing.B) {
+// BenchmarkStoppedMasters measures the 95th percentile of acquire, extend and release with none,
+// one and two of five masters stopped (SIGSTOP). It uses the clients that Open makes, and clients
+// with go-redis' default options. It also reports the goroutines and the heap that remain after
+// 10,000 cycles: run it with -benchtime 10000x.
+func BenchmarkStoppedMasters(b *testing.B) {
 	for _, constructor := range []string{"Open", "New"} {
 		for stopped := range 3 {
 			b.Run(fmt.Sprintf("masters=5/%s/stopped=%d", constructor, stopped), func(b *testing.B) {
 				masters := redisproc.Start(b, 5)
-				m := construct(b, constructor, masters)
+				m := newBenchManager(b, constructor, masters)
 				defer func() { _ = m.Close() }()
 				for _, p := range masters[:stopped] {
 					if err := p.Signal(syscall.SIGSTOP); err != nil {
 						b.Fatal(err)
 					}
 				}
-				percentiles(b, m)
+				reportPercentiles(b, m)
 				for _, p := range masters[:stopped] {
 					_ = p.Signal(syscall.SIGCONT)
 				}
@@ -203,7 +203,7 @@ func BenchmarkStopped(b *testing.B) {
 	}
 }
 
-func construct(b *testing.B, constructor string, masters []*redisproc.Proc) *quorum.Manager {
+func newBenchManager(b *testing.B, constructor string, masters []*redisproc.Proc) *quorum.Manager {
 	b.Helper()
 	m, err := quorum.Open(urls(masters), nil)
 	if constructor == "New" {
@@ -213,13 +213,13 @@ func construct(b *testing.B, constructor string, masters []*redisproc.Proc) *quo
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := (managed{m}).cycle(b.Context(), "warm"); err != nil {
+	if err := (managerLocker{m}).cycle(b.Context(), "warm"); err != nil {
 		b.Fatal(err)
 	}
 	return m
 }
 
-func percentiles(b *testing.B, m *quorum.Manager) {
+func reportPercentiles(b *testing.B, m *quorum.Manager) {
 	b.Helper()
 	ctx := b.Context()
 	var acquire, extend, release []time.Duration
@@ -262,9 +262,9 @@ func usage() (goroutines int, heap uint64) {
 	return runtime.NumGoroutine(), stats.HeapAlloc
 }
 
-// BenchmarkHeld measures what it costs to keep 10,000 locks with a TTL of 30 s:
-// one iteration is one second of holding them.
-func BenchmarkHeld(b *testing.B) {
+// BenchmarkHeldLocks measures the cost of keeping 10,000 locks with a TTL of 30 s alive. One
+// iteration holds them for one second.
+func BenchmarkHeldLocks(b *testing.B) {
 	const locks = 10_000
 	m, err := quorum.Open(urls(redisproc.Start(b, 5)), nil)
 	if err != nil {

@@ -14,10 +14,10 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// TestClusterIsReloadedWhenANodeDoesNotAnswer: by itself it asks once a minute where its
-// slots are, and a node that took a dead one's place is not found before.
-func TestClusterIsReloadedWhenANodeDoesNotAnswer(t *testing.T) {
-	t.Parallel() // it waits
+// By itself, a Cluster client reloads its slots once a minute. Before that it does not find a node
+// that replaced a dead one.
+func TestClusterIsReloadedWhenNodeDoesNotAnswer(t *testing.T) {
+	t.Parallel() // it waits in real time
 	c := embedded(t, 1)
 	var loads atomic.Int32
 	cluster := redis.NewClusterClient(&redis.ClusterOptions{
@@ -42,15 +42,15 @@ func TestClusterIsReloadedWhenANodeDoesNotAnswer(t *testing.T) {
 	require.Eventually(t, func() bool { return loads.Load() > before }, patience, time.Millisecond)
 }
 
-// TestReleaseWhileASlotIsMoved: half of its keys are elsewhere, so a master carries out
-// nothing that has several, and what has one.
-func TestReleaseWhileASlotIsMoved(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
-		f := newFake(b.T, func(args []string) string {
+// Half of the slot's keys are on another node. The master refuses scripts with several keys, but
+// executes those with one.
+func TestReleaseSucceedsWhileSlotMoves(t *testing.T) {
+	bubble(t, 1, func(b *testbed) {
+		f := newFakeServer(b.T, func(args []string) string {
 			if strings.HasPrefix(strings.ToLower(args[0]), "eval") && args[2] != "1" {
 				return "-TRYAGAIN Multiple keys request during rehashing of slot\r\n"
 			}
-			return behaved(args)
+			return grantAll(args)
 		})
 		client := f.client("192.0.2.1:1", nil)
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})

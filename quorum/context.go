@@ -33,13 +33,13 @@ func (l *Lock) context(parent context.Context) (context.Context, context.CancelF
 
 // Err returns the context's error, after a look at the clock.
 func (c lockContext) Err() error {
-	c.lock.check()
+	c.lock.check() //mutant:context-err
 	return c.Context.Err()
 }
 
 // Value is what context.Cause asks, after a look at the clock.
 func (c lockContext) Value(key any) any {
-	c.lock.check()
+	c.lock.check() //mutant:context-value
 	return c.Context.Value(key)
 }
 

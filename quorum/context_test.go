@@ -10,13 +10,13 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// TestNilContextPanicsAtTheDoor: with a text that says what is wrong, and before
-// anything else is looked at or done.
-func TestNilContextPanicsAtTheDoor(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// The panic names the mistake, and comes before any argument is checked and before anything is
+// sent.
+func TestNilContextPanicsBeforeAnythingElse(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		var none context.Context
 		l := b.acquire()
-		before := b.standing()
+		before := b.storedTokens()
 		calls := map[string]func(m *quorum.Manager, name string){
 			"TryAcquire": func(m *quorum.Manager, name string) { _, _ = m.TryAcquire(none, name, ttl) },
 			"Acquire":    func(m *quorum.Manager, name string) { _, _ = m.Acquire(none, name, ttl) },
@@ -27,15 +27,15 @@ func TestNilContextPanicsAtTheDoor(t *testing.T) {
 			"Extend":     func(*quorum.Manager, string) { _ = l.Extend(none, -1) },
 			"Release":    func(*quorum.Manager, string) { _ = l.Release(none) },
 		}
-		for what, call := range calls {
-			assert.PanicsWithValue(b, "quorum: nil context", func() { call(b.Manager, "") }, what)
+		for method, call := range calls {
+			assert.PanicsWithValue(b, "quorum: nil context", func() { call(b.Manager, "") }, method)
 		}
-		assert.Equal(b, before, b.standing())
+		assert.Equal(b, before, b.storedTokens())
 		assert.Positive(b, l.Validity())
 		require.NoError(b, l.Release(b.Context()))
-		require.NoError(b, b.Manager.Close(), "no call is still counted in")
-		for what, call := range calls {
-			assert.PanicsWithValue(b, "quorum: nil context", func() { call(b.Manager, name) }, "%s after Close", what)
+		require.NoError(b, b.Manager.Close(), "no call counts as under way")
+		for method, call := range calls {
+			assert.PanicsWithValue(b, "quorum: nil context", func() { call(b.Manager, name) }, "%s after Close", method)
 		}
 	})
 }

@@ -23,7 +23,7 @@ import (
 // The caller's goroutine runs fn.
 func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error) (err error) {
 	mustHave(ctx)
-	if fn == nil {
+	if fn == nil { //mutant:do-nil
 		return errNoFunction
 	}
 	p, err := m.engine.opts.checkAcquire(name, ttl, []AcquireOption{AutoRenew(m.engine.opts.MaxHold)})

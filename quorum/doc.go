@@ -83,30 +83,30 @@
 // against masters, networks and clients that fail.
 //
 //  1. A lock is held only if a majority has granted one token that was never used before, so the
-//     majorities of two holders share a master (TestQuorum, TestEachAttemptHasATokenOfItsOwn).
+//     majorities of two holders share a master (TestAttemptNeedsMajority, TestEachAttemptHasItsOwnToken).
 //  2. That master granted the second token only once the first key was gone: it was released, after
-//     its window was closed (TestReleaseGoesOnWhenItsContextEnds), or it expired, which is later by
-//     the holder's clock (TestElapsedCounts, TestExtendMovesTheWindow, TestExtendNeverShortens).
+//     its window was closed (TestReleaseContinuesAfterContextEnds), or it expired, which is later by
+//     the holder's clock (TestValidityCountsFromBeforeFirstRequest, TestExtendMovesWindow, TestExtendNeverShortens).
 //  3. Late messages do not change that. What is sent for one token to one master is carried out in
 //     order, or repeated until it has been (TestRollbackNeverOvertakesItsAcquire,
 //     TestReleaseIsRepeatedAfterOvertakingAcquire). A client that repeats a request makes two of
 //     one, and the first may arrive after everything else
-//     (TestFirstTryOfAnAcquireArrivesAfterTheRelease). An answer to a call that a hook gave up is
-//     no vote (TestRepliesToAnAbandonedCallAreNobodysVotes).
+//     (TestLateFirstTryOfAcquireIsReleased). An answer to a call that a hook gave up is
+//     no vote (TestRepliesToAbandonedCallAreNoVotes).
 //  4. Queues and messages are never counted. A waiter has the lock when a majority granted its
-//     token within one round (TestPublishedNonsenseIsNothing), and masters grant to waiters only
+//     token within one round (TestPublishedMessagesGrantNothing), and masters grant to waiters only
 //     when a holder releases (TestRollingRestartWithWaiters).
 //  5. With the restart guard, that master has not forgotten the first holder. A run of a server
 //     that was not seen for the longest TTL grants nothing (TestForgetfulMastersCastNoVote,
-//     TestHeldOutMastersHandNothingOn), and is never taken for an earlier one
-//     (TestMarkerIsNeverWrittenOlder). Nor does the same run with a replica's data
-//     (TestGuardSeesAFailoverAndBack). Only a holder that a majority has just confirmed puts its
-//     key back there (TestHolderRepairsWhereTheGuardHoldsOut).
+//     TestQuarantinedMasterDoesNotHandOff), and is never taken for an earlier one
+//     (TestMarkerTimeNeverDecreases). Nor does the same run with a replica's data
+//     (TestGuardDetectsFailoverAndBack). Only a holder that a majority has just confirmed puts its
+//     key back there (TestHolderRepairsKeyOnQuarantinedMaster).
 //  6. With fencing, that master stored the first holder's fence while it stored its key
-//     (TestSecondRoundComparesTheToken), and so did every master that kept the lock alive since
-//     (TestFenceIsCarriedAlong). The second holder's fence is above all that its majority had
-//     stored (TestFenceIsAboveAllThatItsMajorityStored), and a majority stores it before it is used
-//     (TestNoFenceNoLock).
+//     (TestSecondRoundComparesToken), and so did every master that kept the lock alive since
+//     (TestExtendAndRepairCarryFence). The second holder's fence is above all that its majority had
+//     stored (TestFenceIsAboveAllStoredByItsMajority), and a majority stores it before it is used
+//     (TestAcquireFailsIfFenceIsNotStored).
 //
 // Work that outlasts the window is no longer protected by the lock. Do and AutoRenew extend it in
 // time, and say so when they cannot.
@@ -145,7 +145,7 @@
 // The guarantee holds among clients of one set of masters. A rolling deployment that edits the list
 // runs clients of two sets side by side, and a majority of one set need not meet a majority of the
 // other. Of masters A, B and C, an old client may have A and B, while a new one has C, D and E of
-// five, or C and D of A, C and D (TestOtherMastersOrPrefixesDoNotExclude). To change the set, or
+// five, or C and D of A, C and D (TestDifferentMastersOrPrefixesDoNotExclude). To change the set, or
 // the prefix:
 //
 //  1. Stop all clients of the old set.

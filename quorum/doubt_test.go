@@ -13,165 +13,156 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// repeating returns a Manager whose clients put a request again that was not answered
-// within retryAfter, on another connection. The first may arrive later.
-func (b *bench) repeating() *quorum.Manager {
+// managerRetryingTimeouts returns a Manager whose clients repeat a request on another connection if
+// it is not answered within retryAfter. The first try may arrive after the second.
+func (b *testbed) managerRetryingTimeouts() *quorum.Manager {
 	b.Helper()
-	var clients []redis.UniversalClient
-	for _, m := range b.Masters() {
-		o := m.Options()
+	m := b.managerWithClients(quorum.Options{}, func(o *redis.Options) {
 		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = 1, -1, -1
 		o.ReadTimeout, o.ContextTimeoutEnabled = retryAfter, false
-		client := redis.NewClient(o)
-		b.Cleanup(func() { assert.NoError(b, client.Close()) })
-		clients = append(clients, client)
-	}
-	m, err := quorum.New(clients, &quorum.Options{Clock: clock.Runtime()})
-	require.NoError(b, err)
-	b.warm(m)
+	})
+	b.warmUp(m)
 	return m
 }
 
-// late makes the next request to each master arrive late, though not its repetition.
-func (b *bench) late(by time.Duration) {
+// delayNextRequests delays the next request to each master, but not its repetition.
+func (b *testbed) delayNextRequests(by time.Duration) {
 	for _, m := range b.Masters() {
 		m.DelayRequests(by, 1)
 	}
 }
 
-// arrival is how late the first tries come in these tests: after the release, and
+// firstTryDelay is the delay of first tries in these tests. They arrive after the release, and
 // after it was repeated once.
-const arrival = 1500 * time.Millisecond
+const firstTryDelay = 1500 * time.Millisecond
 
-// TestFirstTryOfAnAcquireArrivesAfterTheRelease: the second was answered, and the
-// release found what it had put there. Yet the key must not stand for its whole TTL.
-func TestFirstTryOfAnAcquireArrivesAfterTheRelease(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		m := b.repeating()
+// The second try was answered, and the release removed the key that it had stored. Then the first
+// try stores it again. That key must not stay for its whole TTL.
+func TestLateFirstTryOfAcquireIsReleased(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		m := b.managerRetryingTimeouts()
 		defer func() { assert.NoError(b, m.Close()) }()
-		b.late(arrival)
+		b.delayNextRequests(firstTryDelay)
 		l, err := m.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		synctest.Wait()
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
-		require.Equal(b, 3, b.count(""))
-		time.Sleep(arrival + time.Millisecond)
-		require.Equal(b, 3, b.count(l.Token()), "it has arrived")
+		require.Equal(b, 3, b.vacantMasters())
+		time.Sleep(firstTryDelay + time.Millisecond)
+		require.Equal(b, 3, b.mastersStoring(l.Token()), "it has arrived")
 		time.Sleep(2 * time.Second)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestFirstTryOfARepairArrivesAfterTheRelease: what a repair repeats, too.
-func TestFirstTryOfARepairArrivesAfterTheRelease(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		m := b.repeating()
+// A client may repeat the request of a repair too, and the first try may arrive after the release.
+func TestLateFirstTryOfRepairIsReleased(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		m := b.managerRetryingTimeouts()
 		defer func() { assert.NoError(b, m.Close()) }()
 		l, err := m.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		synctest.Wait()
 		b.Master(0).Del(name)
-		time.AfterFunc(time.Millisecond, func() { b.Master(0).DelayRequests(arrival, 1) })
-		b.Master(0).DelayReplies(2*time.Millisecond, 1) // the extension's; the repair comes after it
+		time.AfterFunc(time.Millisecond, func() { b.Master(0).DelayRequests(firstTryDelay, 1) })
+		b.Master(0).DelayReplies(2*time.Millisecond, 1) // to the extend, which the repair follows
 		require.NoError(b, l.Extend(b.Context(), time.Hour))
 		time.Sleep(2 * retryAfter)
-		require.Equal(b, 3, b.count(l.Token()), "repaired by the second try")
+		require.Equal(b, 3, b.mastersStoring(l.Token()), "repaired by the second try")
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
-		require.Equal(b, 3, b.count(""))
-		time.Sleep(arrival + time.Millisecond)
-		require.Equal(b, 1, b.count(l.Token()), "the first has arrived")
+		require.Equal(b, 3, b.vacantMasters())
+		time.Sleep(firstTryDelay + time.Millisecond)
+		require.Equal(b, 1, b.mastersStoring(l.Token()), "the first try has arrived")
 		time.Sleep(2 * time.Second)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestFirstTryOfAPlaceArrivesAfterItWasLeft: a waiter that gave up is not to be in
-// the queues again, where it would be granted the lock.
-func TestFirstTryOfAPlaceArrivesAfterItWasLeft(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		m := b.repeating()
+// A waiter that gave up must not be queued again, because it would be granted the lock.
+func TestLateFirstTryOfQueueEntryIsRemoved(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		m := b.managerRetryingTimeouts()
 		defer func() { assert.NoError(b, m.Close()) }()
 		l := b.acquire()
 		ctx, cancel := context.WithTimeout(b.Context(), 600*time.Millisecond)
 		defer cancel()
-		got := make(chan served, 1)
-		b.wait(ctx, 0, m, got)
-		b.late(arrival) // when it renews its place
-		assertReason(b, (<-got).err, quorum.ErrTaken)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(ctx, 0, m, results)
+		b.delayNextRequests(firstTryDelay) // delays the next renewal of its place
+		assertReason(b, (<-results).err, quorum.ErrTaken)
 		synctest.Wait()
-		require.Equal(b, []int{0, 0, 0}, b.waiting())
-		time.Sleep(arrival + time.Millisecond)
-		require.Equal(b, []int{1, 1, 1}, b.waiting(), "it has arrived")
+		require.Equal(b, []int{0, 0, 0}, b.queueLengths())
+		time.Sleep(firstTryDelay + time.Millisecond)
+		require.Equal(b, []int{1, 1, 1}, b.queueLengths(), "it has arrived")
 		time.Sleep(2 * time.Second)
-		assert.Equal(b, []int{0, 0, 0}, b.waiting())
+		assert.Equal(b, []int{0, 0, 0}, b.queueLengths())
 		require.NoError(b, l.Release(b.Context()))
 	})
 }
 
-// TestAnUnknownRequestArrivesAfterItsRelease found the token of another one: the
-// acquire was never answered, and a repair put the token there meanwhile.
-func TestAnUnknownRequestArrivesAfterItsRelease(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+// One master did not answer the acquire, and a repair stored the token there. The release removes
+// that key, and then the acquire arrives.
+func TestLateUnansweredAcquireIsReleased(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.Master(0).DelayRequests(5*timeout/2, 1)
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
-		time.Sleep(timeout) // it is given up
+		time.Sleep(timeout) // the call times out
 		require.NoError(b, l.Extend(b.Context(), time.Hour))
 		synctest.Wait()
-		require.Equal(b, 3, b.count(l.Token()), "repaired")
+		require.Equal(b, 3, b.mastersStoring(l.Token()), "repaired")
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(3*timeout/2 + time.Millisecond)
-		require.Equal(b, 1, b.count(l.Token()), "it has arrived")
+		require.Equal(b, 1, b.mastersStoring(l.Token()), "it has arrived")
 		time.Sleep(2 * time.Second)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestLateRequestsAreWaitedForAsLongAsTCPSendsAgain, and no longer.
-func TestLateRequestsAreWaitedForAsLongAsTCPSendsAgain(t *testing.T) {
+// A late request can arrive for as long as TCP retransmits it. Releases are repeated until then,
+// and no longer.
+func TestReleaseIsRepeatedWhileTCPMayRetransmit(t *testing.T) {
 	const rtoMax = 120 * time.Second
 	for by, gone := range map[time.Duration]bool{rtoMax: true, 2 * rtoMax: false} {
-		bubble(t, 3, func(b *bench) {
-			m := b.repeating()
+		bubble(t, 3, func(b *testbed) {
+			m := b.managerRetryingTimeouts()
 			defer func() { assert.NoError(b, m.Close()) }()
-			b.late(by)
+			b.delayNextRequests(by)
 			l, err := m.TryAcquire(b.Context(), name, time.Hour)
 			require.NoError(b, err)
 			require.NoError(b, l.Release(b.Context()))
 			time.Sleep(by + 70*time.Second)
 			if gone {
-				assert.Equal(b, 3, b.count(""), "%v late", by)
+				assert.Equal(b, 3, b.vacantMasters(), "%v late", by)
 			} else {
-				assert.Equal(b, 3, b.count(l.Token()), "%v late: or the test above tests nothing", by)
+				assert.Equal(b, 3, b.mastersStoring(l.Token()), "%v late; otherwise the other case tests nothing", by)
 			}
 			assert.Zero(b, m.Stats().Masters[0].PendingReleases)
 		})
 	}
 }
 
-// abandoning is a hook that does not wait for some pipelines, though they go on.
-type abandoning struct {
+// abandoningHook is a go-redis hook that stops waiting for some pipelines while they go on.
+type abandoningHook struct {
 	processHook
-	patience time.Duration
-	abandons atomic.Int32   // how many of the next ones
-	later    sync.WaitGroup // until those have ended
+	patience time.Duration  // how long it waits
+	next     atomic.Int32   // how many of the next pipelines to abandon
+	calls    sync.WaitGroup // the abandoned ones that go on
 }
 
-// ProcessPipelineHook is part of redis.Hook.
-func (h *abandoning) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (h *abandoningHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if h.abandons.Add(-1) < 0 {
+		if h.next.Add(-1) < 0 {
 			return next(ctx, cmds)
 		}
 		done := make(chan error, 1)
-		h.later.Go(func() { done <- next(context.WithoutCancel(ctx), cmds) })
+		h.calls.Go(func() { done <- next(context.WithoutCancel(ctx), cmds) })
 		select {
 		case err := <-done:
 			return err
@@ -181,27 +172,27 @@ func (h *abandoning) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.P
 	}
 }
 
-// passOn is a hook that does nothing.
-func passOn(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+// callNext is a processHook that does nothing else.
+func callNext(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 	return next(ctx, cmd)
 }
 
-// TestRepliesToAnAbandonedCallAreNobodysVotes: they are written to the commands of
-// that call, which must not have become another's. The other one is abandoned too,
-// so what its commands say is not overwritten by its own replies.
-func TestRepliesToAnAbandonedCallAreNobodysVotes(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+// The replies are written to the commands of that call, which must not be reused for another one
+// meanwhile. The other call is abandoned too, so that its own replies do not overwrite what those
+// commands say.
+func TestRepliesToAbandonedCallAreNoVotes(t *testing.T) {
+	bubble(t, 1, func(b *testbed) {
 		client := redis.NewClient(b.Master(0).Options())
 		defer func() { assert.NoError(b, client.Close()) }()
-		hook := &abandoning{processHook: passOn, patience: 10 * time.Millisecond}
+		hook := &abandoningHook{processHook: callNext, patience: 10 * time.Millisecond}
 		client.AddHook(hook)
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})
 		require.NoError(b, err)
 		defer func() { assert.NoError(b, m.Close()) }()
-		b.warm(m)
+		b.warmUp(m)
 		failures := make(chan map[string]error, 100)
 		try := func(names ...string) {
-			// The first keeps the lane busy, so that the others make a pipeline.
+			// The first attempt keeps the lane busy, so that the others share a pipeline.
 			b.Master(0).DelayReplies(time.Millisecond, 1)
 			for _, n := range append([]string{"busy-" + names[0]}, names...) {
 				go func() {
@@ -211,15 +202,15 @@ func TestRepliesToAnAbandonedCallAreNobodysVotes(t *testing.T) {
 				synctest.Wait()
 			}
 			time.Sleep(time.Millisecond / 2)
-			hook.abandons.Store(1)
+			hook.next.Store(1)
 			b.Master(0).DelayReplies(18*time.Millisecond, 2)
 			time.Sleep(time.Millisecond)
 		}
 		b.Master(0).Set("c", "another", time.Hour)
 		b.Master(0).Set("d", "another", time.Hour)
-		try("a", "b") // the replies, nil for both, come after 19 ms
+		try("a", "b") // the replies, nil for both, arrive after 19 ms
 		time.Sleep(11 * time.Millisecond)
-		try("c", "d") // which is while these are under way
+		try("c", "d") // those replies arrive while these calls are under way
 		got := map[string]error{}
 		for range 6 {
 			maps.Copy(got, <-failures)
@@ -229,16 +220,16 @@ func TestRepliesToAnAbandonedCallAreNobodysVotes(t *testing.T) {
 		}
 		assert.NoError(b, got["busy-a"])
 		assert.NoError(b, got["busy-c"])
-		hook.later.Wait()
+		hook.calls.Wait()
 	})
 }
 
-// TestReleaseThatFindsAnothersTokenTellsOfTheLoss, if a majority has it: then the
-// lock was lost inside its window. With fewer it was not.
-func TestReleaseThatFindsAnothersTokenTellsOfTheLoss(t *testing.T) {
+// A majority that stores another token means that the lock was lost inside its window. A minority
+// does not.
+func TestReleaseReportsLossIfMajorityStoresAnotherToken(t *testing.T) {
 	for n, lost := range []bool{false, false, false, true, true, true} {
-		bubble(t, 5, func(b *bench) {
-			b.warm(b.Manager)
+		bubble(t, 5, func(b *testbed) {
+			b.warmUp(b.Manager)
 			l := b.acquire()
 			b.occupy(n)
 			b.Master(0).DelayReplies(time.Millisecond, 1)
@@ -252,15 +243,15 @@ func TestReleaseThatFindsAnothersTokenTellsOfTheLoss(t *testing.T) {
 			assertReason(b, err, quorum.ErrLost)
 			assert.ErrorIs(b, err, quorum.ErrDenied)
 			assertReason(b, again, quorum.ErrLost)
-			assert.Equal(b, n, b.count("another"))
+			assert.Equal(b, n, b.mastersStoring("another"))
 		})
 	}
 }
 
-// TestLateAnswersTellOfALossToo.
-func TestLateAnswersTellOfALossToo(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		b.warm(b.Manager)
+// One of the three masters that store another token answers late.
+func TestReleaseWaitsForAnswersThatShowLoss(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		b.occupy(3)
 		b.Master(0).DelayReplies(100*time.Millisecond, 1)
@@ -268,10 +259,10 @@ func TestLateAnswersTellOfALossToo(t *testing.T) {
 	})
 }
 
-// TestASettledRequestIsWrittenNoMore: a hook asks twice, and returns with the first
-// answer. Its second try would put the token there after the release.
-func TestASettledRequestIsWrittenNoMore(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+// A hook sends each SET twice, but returns with the first answer. The second SET would store the
+// token after the release.
+func TestSettledRequestIsNotWrittenAgain(t *testing.T) {
+	bubble(t, 1, func(b *testbed) {
 		client := redis.NewClient(b.Master(0).Options())
 		defer func() { assert.NoError(b, client.Close()) }()
 		plain := b.Master(0).Client()
@@ -291,34 +282,33 @@ func TestASettledRequestIsWrittenNoMore(t *testing.T) {
 		require.NoError(b, err)
 		require.NoError(b, l.Release(b.Context()))
 		assert.ErrorContains(b, <-tried, "settled before it was written")
-		assert.Equal(b, 1, b.count(""))
+		assert.Equal(b, 1, b.vacantMasters())
 	})
 }
 
-// TestRepeatedReleaseIsNotMistakenForALoss: the first try handed the lock on, and the
-// second finds who has it now. So does a second call, after one that told too few.
-func TestRepeatedReleaseIsNotMistakenForALoss(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		m := b.retrying(quorum.Options{})
+// The first try of a release may have handed the lock on, so the token of the next holder is no
+// sign of a loss. That is so if a client repeats the request, and if Release is called again after
+// too few answers.
+func TestRepeatedReleaseIsNoLoss(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		m := b.managerWithRetries(quorum.Options{})
 		defer func() { assert.NoError(b, m.Close()) }()
-		b.warm(m)
+		b.warmUp(m)
 		l, err := m.TryAcquire(b.Context(), name, ttl)
 		require.NoError(b, err)
 		synctest.Wait()
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, b.Manager, got)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
 		for _, master := range b.Masters() {
 			master.CutReplies(1)
 		}
 		require.NoError(b, l.Release(b.Context()))
-		s := <-got
-		require.NoError(b, s.err)
-		require.NoError(b, s.lock.Release(b.Context()))
+		b.releaseNext(results)
 	})
-	bubble(t, 3, func(b *bench) {
-		m := b.others(1, quorum.Options{})[0]
+	bubble(t, 3, func(b *testbed) {
+		m := b.otherManagers(1, quorum.Options{})[0]
 		defer func() { assert.NoError(b, m.Close()) }()
-		b.warm(b.Manager)
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		for _, master := range b.Masters() {
 			master.DropReplies(1)
@@ -331,28 +321,27 @@ func TestRepeatedReleaseIsNotMistakenForALoss(t *testing.T) {
 	})
 }
 
-// TestFailedExtendLeavesNothingBehind: the masters that it reached keep the lock for
-// far longer than its window, if nobody releases it.
-func TestFailedExtendLeavesNothingBehind(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// The masters that executed the extend would keep the lock for far longer than its window.
+func TestFailedExtendIsReleased(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
 		b.hang(2)
 		assertReason(b, l.Extend(b.Context(), time.Hour), quorum.ErrNoQuorum)
 		b.resume()
 		time.Sleep(time.Second)
-		assert.Equal(b, 3, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 		time.Sleep(ttl)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestOwnFailedAttemptIsNotInTheWay of the next one, where its rollback has yet to
-// arrive.
-func TestOwnFailedAttemptIsNotInTheWay(t *testing.T) {
-	bubble(t, 2, func(b *bench) {
-		b.warm(b.Manager)
+// The rollback of a failed attempt may arrive after the next attempt. Its token must not count as a
+// rival until then.
+func TestRetiredTokenDoesNotBlockNextAttempt(t *testing.T) {
+	bubble(t, 2, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.Master(0).Set(name, "another", time.Hour)
-		b.Master(1).DelayReplies(time.Millisecond, 1) // it grants, and nobody waits for it
+		b.Master(1).DelayReplies(time.Millisecond, 1) // it grants the lock, but the attempt fails before
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrTaken)
 		b.Master(0).Del(name)
@@ -362,15 +351,15 @@ func TestOwnFailedAttemptIsNotInTheWay(t *testing.T) {
 	})
 }
 
-// TestOthersTokensAreNotRepeatedFor: only what this Manager gave up is.
-func TestOthersTokensAreNotRepeatedFor(t *testing.T) {
-	bubble(t, 2, func(b *bench) {
-		b.warm(b.Manager)
+// If the token of another client is in the way, it is useless to repeat the attempt.
+func TestAttemptIsRepeatedOnlyForRetiredTokens(t *testing.T) {
+	bubble(t, 2, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.occupy(2)
 		before := b.Master(0).Commands()
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrTaken)
 		synctest.Wait()
-		assert.Equal(b, 2, b.Master(0).Commands()-before, "an attempt, and its rollback")
+		assert.Equal(b, 2, b.Master(0).Commands()-before, "an attempt and its rollback")
 	})
 }

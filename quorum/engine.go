@@ -117,7 +117,7 @@ func (e *engine) sleep(ctx context.Context, d time.Duration) bool {
 
 // newClaim makes a claim on the lock called name, with a fresh token.
 func (e *engine) newClaim(name string) (*claim, error) {
-	token, err := e.tokens.New()
+	token, err := e.tokens.New() //mutant:fresh-token
 	if err != nil {
 		return nil, acquireError(name, err)
 	}
@@ -147,7 +147,7 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 			e.contention.mark(c.Key, e.clock.Now())
 		}
 		debt := ledger.Debt[*claim]{Lock: c, Token: c.Token, Heir: string(call.Request.Heir)}
-		e.releasers[master].settle(debt, a.Outcome, dropped)
+		e.releasers[master].settle(debt, a.Outcome, dropped) //mutant:release-settled
 	}
 }
 

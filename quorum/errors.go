@@ -136,7 +136,7 @@ func (e *AttemptError) Unwrap() []error {
 // classify makes the error ErrTaken if enough masters store another token to leave no quorum among
 // the others, and ErrNoQuorum otherwise.
 func (e *AttemptError) classify(y vote.System) {
-	if e.Count(Taken) >= y.Blocking() {
+	if e.Count(Taken) >= y.Blocking() { //mutant:err-taken
 		e.reasons[0] = ErrTaken
 	}
 }

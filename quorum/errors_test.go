@@ -23,15 +23,15 @@ import (
 
 const oom = "OOM command not allowed when used memory > 'maxmemory'."
 
-func TestAttemptErrorTellsWhoSaidWhat(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+func TestAttemptErrorListsEveryMaster(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(1)
 		b.Master(1).Full()
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		full := b.Master(1).Addr()
 		require.EqualError(b, err, `quorum: acquire "nightly-mail": no quorum `+
 			`(quorum 2 of 3 masters: 1 held; 1 taken; 1 refused; `+full+`: `+oom+`)`)
-		failure := attemptError(b, err)
+		failure := requireAttemptError(b, err)
 		assert.Equal(b, "acquire", failure.Op)
 		assert.Equal(b, name, failure.Name)
 		assert.Equal(b, 2, failure.Quorum)
@@ -46,9 +46,9 @@ func TestAttemptErrorTellsWhoSaidWhat(t *testing.T) {
 	})
 }
 
-func TestAttemptErrorOfEachOperation(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
-		b.warm(b.Manager)
+func TestErrorTextOfEachOperation(t *testing.T) {
+	bubble(t, 1, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		_, err := b.TryAcquire(b.Context(), "a\"b\n", ttl)
 		require.NoError(b, err)
@@ -64,12 +64,12 @@ func TestAttemptErrorOfEachOperation(t *testing.T) {
 		err = l.Release(b.Context())
 		require.EqualError(b, err, `quorum: release "nightly-mail": no quorum`+tail)
 		require.EqualError(b, l.Extend(b.Context(), ttl), `quorum: extend "nightly-mail": lock lost: released`)
-		_, err = b.TryAcquire(ended(), name, ttl)
+		_, err = b.TryAcquire(endedContext(), name, ttl)
 		require.EqualError(b, err, `quorum: acquire "nightly-mail": no quorum: context canceled (quorum 1 of 1 masters: 1 unsent)`)
 	})
 }
 
-func TestOutcomesHaveNames(t *testing.T) {
+func TestOutcomeString(t *testing.T) {
 	for o, want := range map[quorum.Outcome]string{
 		quorum.Unknown: "unknown", quorum.Held: "held", quorum.Taken: "taken", quorum.Absent: "absent",
 		quorum.Refused: "refused", quorum.Unsent: "unsent", quorum.Unsent + 1: "Outcome(6)", 255: "Outcome(255)",
@@ -78,9 +78,9 @@ func TestOutcomesHaveNames(t *testing.T) {
 	}
 }
 
-func TestSentinels(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+func TestErrorsMatchTheirSentinels(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrTaken)
@@ -99,45 +99,45 @@ func TestSentinels(t *testing.T) {
 	})
 }
 
-func TestMastersErrorsAreInTheChain(t *testing.T) {
-	for text, is := range map[string]func(error) bool{
-		"READONLY You can't write against a read only replica.":           redis.IsReadOnlyError,
-		"LOADING Redis is loading the dataset in memory":                  redis.IsLoadingError,
-		"MASTERDOWN Link with MASTER is down":                             redis.IsMasterDownError,
-		"CLUSTERDOWN The cluster is down":                                 redis.IsClusterDownError,
-		"NOPERM this user has no permissions to run the 'set' command":    redis.IsPermissionError,
-		"NOAUTH Authentication required.":                                 redis.IsAuthError,
-		"OOM command not allowed when used memory > 'maxmemory'.":         redis.IsOOMError,
-		"EXECABORT Transaction discarded because of previous errors.":     redis.IsExecAbortError,
-		"ERR max number of clients reached":                               redis.IsMaxClientsError,
-		"TRYAGAIN Multiple keys request during rehashing of slot":         redis.IsTryAgainError,
-		"WHATEVER a server that is newer than this client may come up to": func(err error) bool { return redis.HasErrorPrefix(err, "WHATEVER") },
+func TestErrorsWrapRepliesOfMasters(t *testing.T) {
+	for text, matches := range map[string]func(error) bool{
+		"READONLY You can't write against a read only replica.":        redis.IsReadOnlyError,
+		"LOADING Redis is loading the dataset in memory":               redis.IsLoadingError,
+		"MASTERDOWN Link with MASTER is down":                          redis.IsMasterDownError,
+		"CLUSTERDOWN The cluster is down":                              redis.IsClusterDownError,
+		"NOPERM this user has no permissions to run the 'set' command": redis.IsPermissionError,
+		"NOAUTH Authentication required.":                              redis.IsAuthError,
+		"OOM command not allowed when used memory > 'maxmemory'.":      redis.IsOOMError,
+		"EXECABORT Transaction discarded because of previous errors.":  redis.IsExecAbortError,
+		"ERR max number of clients reached":                            redis.IsMaxClientsError,
+		"TRYAGAIN Multiple keys request during rehashing of slot":      redis.IsTryAgainError,
+		"NEWERROR that this client does not know":                      func(err error) bool { return redis.HasErrorPrefix(err, "NEWERROR") },
 	} {
 		t.Run(text, func(t *testing.T) {
-			bubble(t, 1, func(b *bench) {
+			bubble(t, 1, func(b *testbed) {
 				b.Master(0).Fail(text)
 				_, err := b.TryAcquire(b.Context(), name, ttl)
 				assertReason(b, err, quorum.ErrNoQuorum)
 				var reply redis.Error
 				require.ErrorAs(b, err, &reply)
-				assert.True(b, is(err), "%v", err)
-				assert.True(b, is(attemptError(b, err).Masters[0].Err), "%v", err)
+				assert.True(b, matches(err), "%v", err)
+				assert.True(b, matches(requireAttemptError(b, err).Masters[0].Err), "%v", err)
 				assert.ErrorContains(b, err, text)
 			})
 		})
 	}
 }
 
-func TestRefusedConnectionsAreInTheChain(t *testing.T) {
+func TestErrorsWrapRefusedConnections(t *testing.T) {
 	check := func(t *testing.T, m *quorum.Manager) {
 		t.Helper()
 		_, err := m.TryAcquire(t.Context(), name, ttl)
 		assertReason(t, err, quorum.ErrNoQuorum)
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
-		require.ErrorIs(t, attemptError(t, err).Masters[0].Err, syscall.ECONNREFUSED)
+		require.ErrorIs(t, requireAttemptError(t, err).Masters[0].Err, syscall.ECONNREFUSED)
 	}
 	t.Run("New", func(t *testing.T) {
-		bubble(t, 1, func(b *bench) {
+		bubble(t, 1, func(b *testbed) {
 			b.Master(0).Stop()
 			check(b.T, b.Manager)
 		})
@@ -149,22 +149,22 @@ func TestRefusedConnectionsAreInTheChain(t *testing.T) {
 	})
 }
 
-// slow is a network error as a dial has it that a client's own time-out ended.
-var slow = &net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded}
+// dialTimeout is the error of a dial that the client's own timeout ended.
+var dialTimeout = &net.OpError{Op: "dial", Net: "tcp", Err: context.DeadlineExceeded}
 
-// Masters' time-outs are theirs: a caller whose context is alive is not told
-// that it ended.
-func TestTimeoutsOfMastersAreNotTheCallers(t *testing.T) {
+// TestMasterTimeoutsAreNotContextErrors makes clients time out or cancel by themselves. As long as
+// the caller's context has not ended, the error must not satisfy errors.Is for a context error.
+func TestMasterTimeoutsAreNotContextErrors(t *testing.T) {
 	for what, change := range map[string]func(*redis.Options){
 		"dial": func(o *redis.Options) {
-			o.Dialer = func(context.Context, string, string) (net.Conn, error) { return nil, slow }
+			o.Dialer = func(context.Context, string, string) (net.Conn, error) { return nil, dialTimeout }
 		},
-		"cancelled dial": func(o *redis.Options) {
+		"canceled dial": func(o *redis.Options) {
 			o.Dialer = func(context.Context, string, string) (net.Conn, error) {
 				return nil, fmt.Errorf("by a proxy: %w", context.Canceled)
 			}
 		},
-		"dial that hangs": func(o *redis.Options) {
+		"hung dial": func(o *redis.Options) {
 			o.DialTimeout = 10 * time.Millisecond
 			o.Dialer = func(ctx context.Context, _, _ string) (net.Conn, error) {
 				<-ctx.Done()
@@ -175,7 +175,7 @@ func TestTimeoutsOfMastersAreNotTheCallers(t *testing.T) {
 		"attempt": func(*redis.Options) {},
 	} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, 3, func(b *bench) {
+			bubble(t, 3, func(b *testbed) {
 				b.hang(3)
 				opts := b.Master(0).Options()
 				change(opts)
@@ -193,15 +193,15 @@ func TestTimeoutsOfMastersAreNotTheCallers(t *testing.T) {
 					assert.NotErrorIs(b, err, context.Canceled)
 				}
 				_ = m.Close()
-				time.Sleep(time.Second) // what hangs in the client ends
+				time.Sleep(time.Second) // until the calls that hang in the client end
 				require.NoError(b, client.Close())
 			})
 		})
 	}
 }
 
-func TestTimeoutsAreInTheChain(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+func TestErrorsWrapSocketTimeouts(t *testing.T) {
+	bubble(t, 1, func(b *testbed) {
 		b.hang(1)
 		opts := b.Master(0).Options()
 		opts.ReadTimeout = 10 * time.Millisecond
@@ -218,7 +218,7 @@ func TestTimeoutsAreInTheChain(t *testing.T) {
 	})
 }
 
-// operations are all that can fail for want of a quorum.
+// operations returns every operation that can fail with ErrNoQuorum.
 func operations(m *quorum.Manager, l *quorum.Lock) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"try":     func(ctx context.Context) error { _, err := m.TryAcquire(ctx, name, ttl); return err },
@@ -229,10 +229,10 @@ func operations(m *quorum.Manager, l *quorum.Lock) map[string]func(context.Conte
 	}
 }
 
-func TestEndOfTheCallersContextIsTold(t *testing.T) {
+func TestErrorsWrapContextErrorAndCause(t *testing.T) {
 	const soon = 10 * time.Millisecond
 	why := errors.New("shutting down")
-	cancelled := func(cause error) context.Context {
+	canceled := func(cause error) context.Context {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		time.AfterFunc(soon, func() { cancel(cause) })
 		return ctx
@@ -248,14 +248,14 @@ func TestEndOfTheCallersContextIsTold(t *testing.T) {
 		want  error
 		text  string
 	}{
-		"deadline":               {timedOut, nil, context.DeadlineExceeded, "no quorum: context deadline exceeded ("},
-		"deadline with a cause":  {timedOut, why, context.DeadlineExceeded, "no quorum: context deadline exceeded: shutting down ("},
-		"cancelled":              {cancelled, nil, context.Canceled, "no quorum: context canceled ("},
-		"cancelled with a cause": {cancelled, why, context.Canceled, "no quorum: context canceled: shutting down ("},
+		"deadline":              {timedOut, nil, context.DeadlineExceeded, "no quorum: context deadline exceeded ("},
+		"deadline with a cause": {timedOut, why, context.DeadlineExceeded, "no quorum: context deadline exceeded: shutting down ("},
+		"canceled":              {canceled, nil, context.Canceled, "no quorum: context canceled ("},
+		"canceled with a cause": {canceled, why, context.Canceled, "no quorum: context canceled: shutting down ("},
 	} {
 		for op := range operations(nil, nil) {
 			t.Run(what+"/"+op, func(t *testing.T) {
-				bubble(t, 3, func(b *bench) {
+				bubble(t, 3, func(b *testbed) {
 					l := b.acquire()
 					b.hang(2)
 					err := operations(b.Manager, l)[op](tt.ctx(tt.cause))
@@ -274,87 +274,93 @@ func TestEndOfTheCallersContextIsTold(t *testing.T) {
 
 const password = "hunter2-hunter2"
 
-// parrot answers with an error that repeats what it was told.
-func parrot(args []string) string {
+// repeatCommand answers with an error that repeats the command.
+func repeatCommand(args []string) string {
 	return "-ERR cannot do " + strings.NewReplacer("\r", "", "\n", " ").Replace(strings.Join(args, " ")) + "\r\n"
 }
 
-// Masters repeat what they did not understand.
-func TestErrorsHideTheToken(t *testing.T) {
-	first, err := token.NewSource(seeded()).New()
+// TestErrorsHideToken has a master repeat the token in its errors, as Redis does with arguments of
+// commands that it does not know.
+func TestErrorsHideToken(t *testing.T) {
+	first, err := token.NewSource(seededSource()).New()
 	require.NoError(t, err)
 	answers := map[string]func(args []string) string{
-		"parrot": parrot,
-		"Redis 4": func([]string) string {
+		"the whole command": repeatCommand,
+		"as Redis 4": func([]string) string {
 			return "-ERR unknown command `set`, with args beginning with: `k`, `" + first + "`, \r\n"
 		},
-		"Redis 7": func([]string) string {
+		"cut short, as Redis 7": func([]string) string {
 			return "-ERR unknown command 'set', with args beginning with: 'k' '" + first[:20] + "\r\n"
 		},
-		"twice":   func([]string) string { return "-WHAT " + first + first + "\r\n" },
-		"nothing": func([]string) string { return "-" + first + "\r\n" },
+		"the token twice": func([]string) string { return "-WHAT " + first + first + "\r\n" },
+		"only the token":  func([]string) string { return "-" + first + "\r\n" },
 	}
 	for what, answer := range answers {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var sane atomic.Bool
-				sane.Store(true)
-				f := newFake(t, func(args []string) string {
-					if sane.Load() || setUp(args) {
-						return behaved(args)
-					}
-					return answer(args)
-				})
-				client := f.client("192.0.2.1:1", nil)
-				m, err := quorum.New([]redis.UniversalClient{client}, predictable())
-				require.NoError(t, err)
-				l, err := m.TryAcquire(t.Context(), name, ttl)
-				require.NoError(t, err)
-				require.Equal(t, first, l.Token(), "predicted")
-				synctest.Wait()
-				sane.Store(false)
-				err = l.Extend(t.Context(), ttl)
-				assertReason(t, err, quorum.ErrNoQuorum)
-				assertHides(t, err, first)
-				assertHides(t, err, first[:20])
-				err = l.Release(t.Context())
-				assertReason(t, err, quorum.ErrNoQuorum)
-				assertHides(t, err, first)
-				assertHides(t, err, first[:20])
-
-				same, err := quorum.New([]redis.UniversalClient{client}, predictable())
-				require.NoError(t, err)
-				_, err = same.TryAcquire(t.Context(), name, ttl)
-				assertReason(t, err, quorum.ErrNoQuorum)
-				assertHides(t, err, first)
-				assertHides(t, err, first[:20])
-				if what == "parrot" {
+				err := checkErrorsHideToken(t, first, answer)
+				if what == "the whole command" {
 					assert.ErrorContains(t, err, "ERR cannot do set "+name+" "+token.Abbreviate(first)+" nx get px 10000")
 				}
-				sane.Store(true)
-				_, _ = m.Close(), same.Close()
-				require.NoError(t, client.Close())
 			})
 		})
 	}
 }
 
-func TestErrorsHideThePassword(t *testing.T) {
+// checkErrorsHideToken acquires a lock with a known token. Then it checks the errors of an
+// extension, of a release and of another acquire with the same token, while the master replies with
+// answer. It returns the last error.
+func checkErrorsHideToken(t *testing.T, token string, answer func(args []string) string) error {
+	t.Helper()
+	var repeats atomic.Bool
+	f := newFakeServer(t, func(args []string) string {
+		if !repeats.Load() || isSetup(args) {
+			return grantAll(args)
+		}
+		return answer(args)
+	})
+	client := f.client("192.0.2.1:1", nil)
+	check := func(err error) {
+		assertReason(t, err, quorum.ErrNoQuorum)
+		assertHides(t, err, token)
+		assertHides(t, err, token[:20])
+	}
+	m, err := quorum.New([]redis.UniversalClient{client}, predictableOptions())
+	require.NoError(t, err)
+	l, err := m.TryAcquire(t.Context(), name, ttl)
+	require.NoError(t, err)
+	require.Equal(t, token, l.Token(), "the first token of the seed")
+	synctest.Wait()
+	repeats.Store(true)
+	check(l.Extend(t.Context(), ttl))
+	check(l.Release(t.Context()))
+
+	same, err := quorum.New([]redis.UniversalClient{client}, predictableOptions())
+	require.NoError(t, err)
+	_, err = same.TryAcquire(t.Context(), name, ttl)
+	check(err)
+	repeats.Store(false)
+	_, _ = m.Close(), same.Close()
+	require.NoError(t, client.Close())
+	return err
+}
+
+func TestErrorsHidePassword(t *testing.T) {
 	answers := map[string]func(args []string) string{
-		"parrot": parrot,
-		"Redis 7": func(args []string) string {
+		"the whole command": repeatCommand,
+		"as Redis 7": func(args []string) string {
 			return "-ERR unknown command '" + args[0] + "', with args beginning with: '" + strings.Join(args[1:], "' '") + "\r\n"
 		},
-		"later": func(args []string) string {
-			if setUp(args) {
-				return behaved(args)
+		"after connection setup": func(args []string) string {
+			if isSetup(args) {
+				return grantAll(args)
 			}
 			return "-NOAUTH not with " + password + "\r\n"
 		},
 	}
 	for what, answer := range answers {
 		t.Run(what, func(t *testing.T) {
-			f := newFake(t, answer)
+			f := newFakeServer(t, answer)
 			addr := f.listen(t, "tcp")
 			secret := func(o *redis.Options) { o.Password, o.Username = password, "me" }
 			opened := open(t, quorum.Options{CloseTimeout: time.Millisecond}, "redis://me:"+password+"@"+addr)
@@ -373,26 +379,26 @@ func TestErrorsHideThePassword(t *testing.T) {
 					assertReason(t, err, quorum.ErrNoQuorum)
 					assertHides(t, err, password)
 				}
-				_ = m.Close() // what failed may be owed yet
+				_ = m.Close() // it may report pending releases
 				require.NoError(t, client.Close(), kind)
 			}
 		})
 	}
 }
 
-func TestLocksAndInspectionsHideTheToken(t *testing.T) {
-	bubbleWith(t, 3, *predictable(), func(b *bench) {
-		first, err := token.NewSource(seeded()).New()
+func TestLocksAndInspectionsHideToken(t *testing.T) {
+	bubbleWith(t, 3, *predictableOptions(), func(b *testbed) {
+		first, err := token.NewSource(seededSource()).New()
 		require.NoError(b, err)
 		l := b.acquire()
-		require.Equal(b, first, l.Token(), "predicted")
+		require.Equal(b, first, l.Token(), "the first token of the seed")
 		i, err := b.Inspect(b.Context(), name)
 		require.NoError(b, err)
 		require.Equal(b, first, i.Holder)
 		assert.Equal(b, `lock "nightly-mail" (token `+token.Abbreviate(first)+`, valid for 9.898s)`, l.String())
-		for _, thing := range []any{l, i} {
+		for _, value := range []any{l, i} {
 			for _, format := range []string{"%v", "%+v", "%s", "%q"} {
-				text := fmt.Sprintf(format, thing)
+				text := fmt.Sprintf(format, value)
 				assert.NotContains(b, text, first, format)
 				assert.Contains(b, text, name, format)
 			}
@@ -400,10 +406,11 @@ func TestLocksAndInspectionsHideTheToken(t *testing.T) {
 	})
 }
 
-// TestMastersNotWaitedForAreNotAccused of not answering: ErrTaken is certain, and
-// is returned, before the last of them could.
-func TestMastersNotWaitedForAreNotAccused(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// TestErrorDoesNotBlameUnawaitedMasters makes an attempt fail with ErrTaken before the last master
+// could answer. The error must not say that this master gave no answer, only that the attempt did
+// not wait for it.
+func TestErrorDoesNotBlameUnawaitedMasters(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(2)
 		b.hang(1)
 		b.Master(0).Resume()

@@ -12,29 +12,28 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// report is what the lock protects. It knows the highest fence that it has seen,
-// and refuses lower ones.
+// report is the resource that the lock protects. It keeps the highest fence it has seen and rejects
+// lower ones.
 type report struct {
-	mu    sync.Mutex // makes one step of comparing and writing
+	mu    sync.Mutex // makes the comparison and the write one step
 	text  string
 	fence int64
 }
 
-// write lets a holder write as often as it likes, because its fence is not lower
-// than itself.
+// write accepts any number of writes with the same fence, so a holder may write repeatedly.
 func (r *report) write(text string, fence int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if fence < r.fence {
-		return errors.New("refused, a later holder has been here")
+		return errors.New("rejected: a later holder has written")
 	}
 	r.text, r.fence = text, fence
 	return nil
 }
 
-// A holder that was paused for longer than its lock was good for does not know it,
-// and writes. What it protects knows, by the fence. The same with a database is in
-// examples/fencing.
+// A holder that was paused until its lock expired does not notice and still writes. The protected
+// resource rejects the write by its fence. The program in examples/fencing does the same with a
+// database.
 func ExampleLock_Fence() {
 	masters, err := quorumtest.Start(5)
 	if err != nil {
@@ -55,21 +54,21 @@ func ExampleLock_Fence() {
 	}
 	fmt.Println("first holder:", shared.write("first draft", paused.Fence()))
 
-	// The first holder is paused here, and its lock expires: Acquire waits for that.
+	// Here the first holder is paused. Acquire waits until its lock has expired.
 	next, err := locks.Acquire(ctx, "report", time.Minute)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer next.Release(ctx)
-	fmt.Println("next holder:", shared.write("by the next", next.Fence()))
-	fmt.Println("again:", shared.write("by the next, finished", next.Fence()))
+	fmt.Println("next holder:", shared.write("second draft", next.Fence()))
+	fmt.Println("next holder, again:", shared.write("third draft", next.Fence()))
 
-	fmt.Println("first holder, late:", shared.write("by the first, finished", paused.Fence()))
-	fmt.Println("the report is", shared.text)
+	fmt.Println("first holder, late:", shared.write("late draft", paused.Fence()))
+	fmt.Println("the report is the", shared.text)
 	// Output:
 	// first holder: <nil>
 	// next holder: <nil>
-	// again: <nil>
-	// first holder, late: refused, a later holder has been here
-	// the report is by the next, finished
+	// next holder, again: <nil>
+	// first holder, late: rejected: a later holder has written
+	// the report is the third draft
 }

@@ -2,6 +2,7 @@ package quorum_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"time"
@@ -10,8 +11,8 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// A nightly job that every replica's cron starts, and one of them does. The
-// period is shorter than a day, so that it is over when the next night comes.
+// Every replica starts this nightly job from cron, and only one of them runs it. The period is
+// shorter than a day, so that it is over before the next night.
 func ExampleManager_Once() {
 	masters, err := quorumtest.Start(5)
 	if err != nil {
@@ -29,18 +30,21 @@ func ExampleManager_Once() {
 			fmt.Println("replica", replica, "sends the mail")
 			return nil
 		})
-		fmt.Println("replica", replica, ran, err)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("replica", replica, "ran the job:", ran)
 	}
 	// Output:
 	// replica 1 sends the mail
-	// replica 1 true <nil>
-	// replica 2 false <nil>
-	// replica 3 false <nil>
+	// replica 1 ran the job: true
+	// replica 2 ran the job: false
+	// replica 3 ran the job: false
 }
 
-// A long job under a lock that is kept alive while it runs, and that stops when
-// the lock is lost: here because another took it over on a majority of the
-// masters, which can only happen after those have forgotten it.
+// Do keeps the lock alive while a long job runs. The job stops when its context ends. Here the lock
+// is lost because a majority of the masters stores another client's token, which can happen only
+// after those masters have forgotten the lock.
 func ExampleManager_Do() {
 	masters, err := quorumtest.Start(3)
 	if err != nil {
@@ -61,15 +65,15 @@ func ExampleManager_Do() {
 			}
 			if batch == 3 {
 				for _, m := range masters.Masters() {
-					m.Set("aggregate", "another", time.Minute)
+					m.Set("aggregate", "another client's token", time.Minute)
 				}
-				<-ctx.Done() // instead of a batch that takes long
+				<-ctx.Done() // a batch that takes a long time
 				continue
 			}
 			fmt.Println("batch", batch)
 		}
 	})
-	fmt.Println("lost:", err != nil)
+	fmt.Println("lost:", errors.Is(err, quorum.ErrLost))
 	// Output:
 	// batch 1
 	// batch 2
@@ -77,8 +81,8 @@ func ExampleManager_Do() {
 	// lost: true
 }
 
-// A lock that one function takes and another releases, kept alive in between, for
-// five minutes at most.
+// AutoRenew keeps a lock alive from the function that acquires it to the function that releases it,
+// for five minutes at most.
 func ExampleAutoRenew() {
 	masters, err := quorumtest.Start(5)
 	if err != nil {
@@ -91,7 +95,7 @@ func ExampleAutoRenew() {
 	}
 	defer locks.Close()
 
-	lock, err := begin(locks)
+	lock, err := beginReset(locks)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -99,14 +103,17 @@ func ExampleAutoRenew() {
 	case <-lock.Lost():
 		fmt.Println("lost")
 	case <-time.After(10 * time.Millisecond): // the work
-		fmt.Println("done:", finish(lock))
+		if err := finishReset(lock); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("done")
 	}
 	// Output:
-	// done: <nil>
+	// done
 }
 
-func begin(locks *quorum.Manager) (*quorum.Lock, error) {
+func beginReset(locks *quorum.Manager) (*quorum.Lock, error) {
 	return locks.Acquire(context.Background(), "reset-counters", 30*time.Second, quorum.AutoRenew(5*time.Minute))
 }
 
-func finish(lock *quorum.Lock) error { return lock.Release(context.Background()) }
+func finishReset(lock *quorum.Lock) error { return lock.Release(context.Background()) }

@@ -13,7 +13,7 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// The quick start, on masters that live in this process.
+// The quick start, with masters that run inside this process.
 func Example() {
 	ctx := context.Background()
 
@@ -23,7 +23,7 @@ func Example() {
 	}
 	defer masters.Close()
 
-	// Yours would be "redis://user:password@10.0.0.1:6379", "redis://…", …
+	// In production, pass URLs like "redis://user:password@10.0.0.1:6379".
 	locks, err := quorum.Open(masters.URLs(), nil)
 	if err != nil {
 		log.Fatal(err)
@@ -32,7 +32,7 @@ func Example() {
 
 	lock, err := locks.TryAcquire(ctx, "nightly-mail", 30*time.Second)
 	if errors.Is(err, quorum.ErrTaken) {
-		fmt.Println("another replica is at it")
+		fmt.Println("another replica holds the lock")
 		return
 	}
 	if err != nil {
@@ -41,11 +41,11 @@ func Example() {
 	defer lock.Release(ctx)
 
 	for batch := 1; batch <= 3; batch++ {
-		// 30 s more from now, long before the last 30 s are over.
+		// Extend the lock to 30 s from now, while most of the last 30 s remain.
 		if err := lock.Extend(ctx, 30*time.Second); err != nil {
-			log.Fatal(err) // errors.Is(err, quorum.ErrLost): others may hold it now
+			log.Fatal(err) // if it is quorum.ErrLost, another replica may hold the lock
 		}
-		fmt.Println("send batch", batch, "while the lock is held:", lock.Validity() > 0)
+		fmt.Println("sending batch", batch, "with the lock held:", lock.Validity() > 0)
 	}
 
 	if err := lock.Release(ctx); err != nil {
@@ -53,14 +53,14 @@ func Example() {
 	}
 	fmt.Println("released")
 	// Output:
-	// send batch 1 while the lock is held: true
-	// send batch 2 while the lock is held: true
-	// send batch 3 while the lock is held: true
+	// sending batch 1 with the lock held: true
+	// sending batch 2 with the lock held: true
+	// sending batch 3 with the lock held: true
 	// released
 }
 
-// The context says how long to wait. The error tells both that it ended and what
-// stood in the way.
+// The context bounds the wait. If it ends first, the error satisfies errors.Is both for the
+// context's error and for the reason why the lock was not acquired.
 func ExampleManager_Acquire() {
 	masters, err := quorumtest.Start(3)
 	if err != nil {
@@ -81,9 +81,10 @@ func ExampleManager_Acquire() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_, err = locks.Acquire(ctx, "counter-reset", time.Minute)
-	fmt.Println("waited in vain:", errors.Is(err, context.DeadlineExceeded))
-	fmt.Println("because it is taken:", errors.Is(err, quorum.ErrTaken))
+	fmt.Println("timed out:", errors.Is(err, context.DeadlineExceeded))
+	fmt.Println("taken:", errors.Is(err, quorum.ErrTaken))
 
+	// Now the holder releases the lock while the second caller waits.
 	time.AfterFunc(100*time.Millisecond, func() { _ = first.Release(context.Background()) })
 	ctx, cancel = context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -91,14 +92,14 @@ func ExampleManager_Acquire() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("got it within 10 s:", second.Validity() > 0)
+	fmt.Println("acquired:", second.Validity() > 0)
 	// Output:
-	// waited in vain: true
-	// because it is taken: true
-	// got it within 10 s: true
+	// timed out: true
+	// taken: true
+	// acquired: true
 }
 
-// Who holds a lock, for operators and their tools.
+// Inspect shows operators and their tools who holds a lock.
 func ExampleManager_Inspect() {
 	masters, err := quorumtest.Start(3)
 	if err != nil {
@@ -118,7 +119,7 @@ func ExampleManager_Inspect() {
 	}
 	fmt.Println(before.State)
 
-	masters.Master(2).Stop() // a minority does not matter
+	masters.Master(2).Stop() // the other two are still a majority
 	lock, err := locks.TryAcquire(ctx, "aggregation", time.Minute)
 	if err != nil {
 		log.Fatal(err)
@@ -127,17 +128,21 @@ func ExampleManager_Inspect() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(after.State, after.Holder == lock.Token(), after.TTL > 30*time.Second)
-	fmt.Println("silent:", after.Masters[2].Err != nil)
+	fmt.Println(after.State)
+	fmt.Println("by this lock:", after.Holder == lock.Token())
+	fmt.Println("for more than 30 s:", after.TTL > 30*time.Second)
+	fmt.Println("master 3 did not answer:", after.Masters[2].Err != nil)
 	// Output:
 	// free
-	// held true true
-	// silent: true
+	// held
+	// by this lock: true
+	// for more than 30 s: true
+	// master 3 did not answer: true
 }
 
-// An attempt can fail for two reasons that are never confused: somebody else is
-// in the way, or too few masters answer as they should.
-func ExampleAttemptError() {
+// An attempt fails for one of two reasons. ErrTaken means that another client has the lock or
+// contends for it. ErrNoQuorum means that too few masters answered as they should.
+func ExampleManager_TryAcquire() {
 	masters, err := quorumtest.Start(5)
 	if err != nil {
 		log.Fatal(err)
@@ -155,19 +160,11 @@ func ExampleAttemptError() {
 		switch {
 		case err == nil:
 			defer lock.Release(ctx)
-			fmt.Println("got it: do the work")
+			fmt.Println("acquired: do the work")
 		case errors.Is(err, quorum.ErrTaken):
 			fmt.Println("taken: leave the work to the other replica")
 		case errors.Is(err, quorum.ErrNoQuorum):
-			fmt.Println("no quorum: raise an alarm, nobody can do the work")
-			var failure *quorum.AttemptError
-			if errors.As(err, &failure) {
-				for i, m := range failure.Masters {
-					if m.Outcome == quorum.Refused {
-						fmt.Printf("master %d: %v\n", i+1, m.Err)
-					}
-				}
-			}
+			fmt.Println("no quorum: raise an alarm, no replica can do the work")
 		default:
 			log.Fatal(err)
 		}
@@ -176,7 +173,7 @@ func ExampleAttemptError() {
 	attempt("nightly-mail")
 
 	for _, m := range masters.Masters() {
-		m.Set("aggregation", "another's token", time.Minute)
+		m.Set("aggregation", "another client's token", time.Minute)
 	}
 	attempt("aggregation")
 
@@ -185,17 +182,47 @@ func ExampleAttemptError() {
 	}
 	attempt("counter-reset")
 	// Output:
-	// got it: do the work
+	// acquired: do the work
 	// taken: leave the work to the other replica
-	// no quorum: raise an alarm, nobody can do the work
+	// no quorum: raise an alarm, no replica can do the work
+}
+
+// An AttemptError tells why an operation failed, master by master.
+func ExampleAttemptError() {
+	masters, err := quorumtest.Start(5)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer masters.Close()
+	locks, err := quorum.Open(masters.URLs(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer locks.Close()
+
+	for _, m := range masters.Masters()[:3] {
+		m.Full() // out of memory
+	}
+	_, err = locks.TryAcquire(context.Background(), "nightly-mail", time.Minute)
+	var failure *quorum.AttemptError
+	if !errors.As(err, &failure) {
+		log.Fatal(err)
+	}
+	fmt.Printf("needed %d of %d masters\n", failure.Quorum, len(failure.Masters))
+	for i, m := range failure.Masters {
+		if m.Outcome == quorum.Refused {
+			fmt.Printf("master %d: %v\n", i+1, m.Err)
+		}
+	}
+	// Output:
+	// needed 3 of 5 masters
 	// master 1: OOM command not allowed when used memory > 'maxmemory'.
 	// master 2: OOM command not allowed when used memory > 'maxmemory'.
 	// master 3: OOM command not allowed when used memory > 'maxmemory'.
 }
 
-// Masters may be any clients of go-redis: with TLS settings, a dialer, hooks or a
-// pool of one's own, backed by Sentinel, or a Cluster client. They stay the
-// caller's to close.
+// New takes any go-redis clients: plain ones with TLS settings, a dialer, hooks or a pool of your
+// own, clients backed by Sentinel, and Cluster clients. The caller closes them.
 func ExampleNew() {
 	masters, err := quorumtest.Start(3)
 	if err != nil {
@@ -207,7 +234,7 @@ func ExampleNew() {
 	for _, m := range masters.Masters() {
 		client := redis.NewClient(&redis.Options{
 			Addr: m.Addr(),
-			// Lets deadlines reach the socket, and a call be given up in time.
+			// Apply context deadlines to the socket, so that calls end in time.
 			ContextTimeoutEnabled: true,
 			MaxRetries:            1,
 		})
@@ -234,7 +261,7 @@ func ExampleNew() {
 			votes++
 		}
 	}
-	fmt.Println(lock.Name(), "stands on a majority:", votes >= 2)
+	fmt.Println(lock.Name(), "is stored on a majority:", votes >= 2)
 	// Output:
-	// nightly-mail stands on a majority: true
+	// nightly-mail is stored on a majority: true
 }

@@ -113,7 +113,7 @@ func (x *expiryLoop) untilNext(now clock.Instant) time.Duration {
 	if len(x.watched) == 0 {
 		return clock.Never.Sub(0)
 	}
-	return min(x.watched[0].at.Sub(now), expiryTick)
+	return min(x.watched[0].at.Sub(now), expiryTick) //mutant:expiry-tick
 }
 
 // close ends every lock that is watched.
@@ -126,7 +126,7 @@ func (x *expiryLoop) close() {
 	}
 	x.mu.Unlock()
 	for _, w := range all {
-		w.item.end(errManagerClosed)
+		w.item.end(errManagerClosed) //mutant:expiry-close
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	mustHave(ctx)
 	e := l.engine
-	whole, window, err := e.opts.checkTTL(ttl)
+	whole, window, err := e.opts.checkTTL(ttl) //mutant:extend-ttl
 	if err != nil {
 		return fmt.Errorf("quorum: extend %s: %w", quote(l.Name()), err)
 	}
@@ -32,7 +32,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	}
 	defer e.exit()
 
-	l.claim.asked(whole)   // before a release can think that it knows the longest
+	l.claim.asked(whole)   // before a release can think that it knows the longest //mutant:extend-asked
 	start := e.clock.Now() // before anything is sent: the window counts from here
 	until, over := l.window(start, start.Add(whole))
 	if over != nil {
@@ -42,8 +42,8 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 		return e.unsentError("extend", l.Name(), ended(ctx))
 	}
 	x := l.extension(start, whole, window)
-	verdict := x.round.run(ctx, start, until)
-	switch over := l.apply(verdict, x); {
+	verdict := x.round.run(ctx, start, until) //mutant:extend-run
+	switch over := l.apply(verdict, x); {     //mutant:extend-apply
 	case over != nil:
 		return x.round.failure("extend", ErrLost, over)
 	case verdict == vote.Won:
@@ -58,7 +58,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 func (l *Lock) overhangs() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.asked > l.kept
+	return l.asked > l.kept //mutant:overhangs
 }
 
 // window returns when the lock's window closes, or why it is over. It notes until when the masters
@@ -108,8 +108,8 @@ func (x *extension) answered(master int, o vote.Outcome, decided bool, v vote.Ve
 	if l == nil {
 		return
 	}
-	if decided && (v == vote.Won || v == vote.LostToRival) {
-		_ = l.apply(v, x) // whoever waits for the round learns why by an apply of its own
+	if decided && (v == vote.Won || v == vote.LostToRival) { //mutant:answered-final
+		_ = l.apply(v, x) // whoever waits for the round learns why by an apply of its own //mutant:answered-apply
 		l.renewed(x)
 	}
 	switch {
@@ -131,18 +131,18 @@ func (x *extension) answered(master int, o vote.Outcome, decided bool, v vote.Ve
 func (l *Lock) apply(v vote.Verdict, x *extension) error {
 	now := l.engine.clock.Now()
 	l.mu.Lock()
-	over := l.over(now)
+	over := l.over(now) //mutant:apply-over
 	switch {
 	case over != nil:
 	case v == vote.Won:
-		l.until, l.kept = max(l.until, x.until), max(l.kept, x.expires)
-	case v == vote.LostToRival:
+		l.until, l.kept = max(l.until, x.until), max(l.kept, x.expires) //mutant:apply-window
+	case v == vote.LostToRival: //mutant:apply-denied
 		l.finish(ErrDenied)
 	}
 	over = l.ended
 	l.mu.Unlock()
 	if over != nil {
-		l.letGoInTime(over, now)
+		l.letGoInTime(over, now) //mutant:apply-lets-go
 	}
 	return over
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-func TestExtendMovesTheWindow(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+func TestExtendMovesWindow(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		lost := l.Lost()
 		time.Sleep(5 * time.Second)
@@ -25,17 +25,17 @@ func TestExtendMovesTheWindow(t *testing.T) {
 			assert.Equal(b, ttl, m.TTL(name))
 		}
 		time.Sleep(window - 1)
-		assert.False(b, closed(l))
+		assert.False(b, isLost(l))
 		assert.Equal(b, lost, l.Lost())
 		time.Sleep(time.Nanosecond)
-		assert.True(b, closed(l))
+		assert.True(b, isLost(l))
 	})
 }
 
-// TestExtendNeverShortens: a short extension whose answers are lost was applied
-// by the masters, and its holder goes on trusting the window it had.
+// TestExtendNeverShortens also loses the replies to a short extension. The masters have executed
+// it, while the holder still relies on its earlier, longer window.
 func TestExtendNeverShortens(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		require.NoError(b, l.Extend(b.Context(), 100*time.Millisecond))
 		assert.Equal(b, window, l.Validity(), "the longer window stays")
@@ -53,8 +53,8 @@ func TestExtendNeverShortens(t *testing.T) {
 	})
 }
 
-func TestExtendGivesAnEndlessKeyAnEnd(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+func TestExtendSetsExpiryOfPersistentKey(t *testing.T) {
+	bubble(t, 1, func(b *testbed) {
 		l := b.acquire()
 		b.Master(0).Set(name, l.Token(), 0)
 		require.NoError(b, l.Extend(b.Context(), ttl))
@@ -62,10 +62,10 @@ func TestExtendGivesAnEndlessKeyAnEnd(t *testing.T) {
 	})
 }
 
-// TestExtendMustBeConfirmedBeforeTheWindowEnds: the masters had the token all
-// the time, but nobody knew.
-func TestExtendMustBeConfirmedBeforeTheWindowEnds(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// TestExtendConfirmedAfterWindowIsLoss delays the confirmations until after the window. The masters
+// stored the token all along, but the holder did not know that in time.
+func TestExtendConfirmedAfterWindowIsLoss(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
 		time.Sleep(window - 100*time.Millisecond)
 		for _, m := range b.Masters() {
@@ -75,21 +75,21 @@ func TestExtendMustBeConfirmedBeforeTheWindowEnds(t *testing.T) {
 			assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
 		}))
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
-		assert.True(b, closed(l))
+		assert.True(b, isLost(l))
 		time.Sleep(time.Second)
-		assert.Equal(b, 3, b.count(""), "what the masters were told to keep is released")
+		assert.Equal(b, 3, b.vacantMasters(), "the extended keys are released")
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
-		assert.LessOrEqual(b, l.Validity(), time.Duration(0), "it does not come back to life")
+		assert.LessOrEqual(b, l.Validity(), time.Duration(0), "a lost lock stays lost")
 	})
 }
 
-func TestExtendWithoutQuorumKeepsTheWindow(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+func TestExtendWithoutQuorumKeepsWindow(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		b.hang(3)
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrNoQuorum)
 		assert.Equal(b, window-timeout, l.Validity())
-		assert.False(b, closed(l), "a failed extension alone ends nothing")
+		assert.False(b, isLost(l), "a failed extension alone does not end the lock")
 		b.resume()
 		time.Sleep(timeout)
 		require.NoError(b, l.Extend(b.Context(), ttl))
@@ -97,18 +97,18 @@ func TestExtendWithoutQuorumKeepsTheWindow(t *testing.T) {
 	})
 }
 
-// TestExtendLearnsOfTheLoss: a majority that denies the token ends the lock, and
-// fewer do not.
-func TestExtendLearnsOfTheLoss(t *testing.T) {
+// TestExtendReportsLossOnlyIfMajorityDenies removes or replaces the token on some masters. Only a
+// majority of them ends the lock.
+func TestExtendReportsLossOnlyIfMajorityDenies(t *testing.T) {
 	for _, tt := range []struct {
 		n, forgot, stolen int
 		want              error
 	}{
 		{5, 2, 0, nil}, {5, 1, 1, nil}, {5, 3, 0, quorum.ErrLost}, {5, 0, 3, quorum.ErrLost}, {5, 2, 1, quorum.ErrLost},
-		// With 2 of 4 the lock cannot be confirmed, and nobody else can have it.
+		// Two of four masters cannot confirm the lock, but no other client can hold it either.
 		{4, 2, 0, quorum.ErrNoQuorum}, {4, 3, 0, quorum.ErrLost}, {1, 1, 0, quorum.ErrLost},
 	} {
-		bubble(t, tt.n, func(b *bench) {
+		bubble(t, tt.n, func(b *testbed) {
 			l := b.acquire()
 			synctest.Wait()
 			for i, m := range b.Masters() {
@@ -121,38 +121,38 @@ func TestExtendLearnsOfTheLoss(t *testing.T) {
 			}
 			err := l.Extend(b.Context(), ttl)
 			assertReason(b, err, tt.want)
-			assert.Equal(b, tt.want == quorum.ErrLost, closed(l), "%+v", tt) //nolint:errorlint // a table's sentinel
+			assert.Equal(b, tt.want == quorum.ErrLost, isLost(l), "%+v", tt) //nolint:errorlint // a table's sentinel
 			synctest.Wait()
-			assert.Equal(b, tt.stolen, b.count("another"), "another's key is not touched")
+			assert.Equal(b, tt.stolen, b.mastersStoring("another"), "another client's key is not touched")
 			if tt.want == quorum.ErrLost { //nolint:errorlint // a table's sentinel
 				assert.LessOrEqual(b, l.Validity(), time.Duration(0))
-				assert.Equal(b, tt.n-tt.forgot-tt.stolen, b.count(l.Token()), "what is left keeps others out while the window would be open")
+				assert.Equal(b, tt.n-tt.forgot-tt.stolen, b.mastersStoring(l.Token()), "the remaining keys stay until the window would have closed")
 				time.Sleep(window)
 				synctest.Wait()
-				assert.Zero(b, b.count(l.Token()), "then it is released")
+				assert.Zero(b, b.mastersStoring(l.Token()), "then they are released")
 			}
 		})
 	}
 }
 
-func TestExtendOnAnEndedContext(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+func TestExtendWithEndedContextKeepsLock(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		err := l.Extend(ended(), ttl)
+		err := l.Extend(endedContext(), ttl)
 		assertReason(b, err, quorum.ErrNoQuorum)
 		assert.ErrorIs(b, err, context.Canceled)
 		assert.Equal(b, window, l.Validity(), "the lock is still held")
 	})
 }
 
-func TestLostClosesWhenTheWindowDoes(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+func TestLostClosesWithWindow(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
 		lost := l.Lost()
 		assert.Equal(b, window, took(func() { <-lost }))
 		for _, m := range b.Masters() {
-			_, there := m.Get(name)
-			assert.True(b, there, "before the masters let the key expire")
+			_, stored := m.Get(name)
+			assert.True(b, stored, "Lost must close before the key expires")
 		}
 		assert.Zero(b, l.Validity())
 		time.Sleep(time.Second)
@@ -160,25 +160,24 @@ func TestLostClosesWhenTheWindowDoes(t *testing.T) {
 	})
 }
 
-// TestMachineSleep: Go's timers stood still while the clock went on.
-func TestMachineSleep(t *testing.T) {
+// TestLockExpiresDuringMachineSleep advances the clock while Go's timers stand still, as when a
+// machine sleeps.
+func TestLockExpiresDuringMachineSleep(t *testing.T) {
 	fake := &fakeclock.Clock{}
-	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
-		l, other := b.acquire(), func() *quorum.Lock {
-			l, err := b.TryAcquire(b.Context(), "other", time.Hour)
-			require.NoError(b, err)
-			return l
-		}()
+	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *testbed) {
+		l := b.acquire()
+		longer, err := b.TryAcquire(b.Context(), "longer", time.Hour)
+		require.NoError(b, err)
 		lost := l.Lost()
-		_ = other.Lost()
-		fake.Advance(window) // the machine slept
+		_ = longer.Lost()
+		fake.Advance(window) // the machine sleeps
 		assert.Zero(b, l.Validity(), "Validity knows at once")
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
-		<-lost // closed by whoever asks first
-		assert.False(b, closed(other))
+		<-lost // closed by the first call that notices
+		assert.False(b, isLost(longer))
 
-		unasked := b.acquireNamed("unasked")
+		unwatched := b.acquireNamed("unwatched") // Lost was not called
 		fake.Advance(window)
-		assertReason(b, unasked.Release(b.Context()), quorum.ErrLost)
+		assertReason(b, unwatched.Release(b.Context()), quorum.ErrLost)
 	})
 }

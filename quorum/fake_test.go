@@ -18,44 +18,43 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Replies of a master that does all it is asked.
+// Replies of a master that grants everything.
 const (
-	nilReply  = "$-1\r\n"
-	okReply   = "+OK\r\n"
-	oneReply  = ":1\r\n"
-	helloless = "-ERR unknown command 'hello'\r\n"
+	nilReply = "$-1\r\n"
+	okReply  = "+OK\r\n"
+	oneReply = ":1\r\n"
+	noHello  = "-ERR unknown command 'hello'\r\n"
 )
 
-// fake is a server that says on the wire whatever a test wants: what embedded
-// masters, being right, never say.
-type fake struct {
-	// answer returns the reply to a command, and "" to keep silent.
+// fakeServer is a server that gives any reply a test wants. Embedded masters always reply
+// correctly, so they cannot stand in for a broken server.
+type fakeServer struct {
+	// answer returns the reply to a command, or "" for no reply.
 	answer func(args []string) string
 
-	mu       sync.Mutex // guards all below
+	mu       sync.Mutex // guards the fields below
 	commands [][]string
 	conns    []net.Conn
 	serving  sync.WaitGroup
-	ended    chan struct{} // gets a value whenever a connection has ended
+	ended    chan struct{} // receives a value for each connection that ends
 }
 
-// newFake returns a fake that behaves, where its answer is nil or returns
-// behaved's reply.
-func newFake(t *testing.T, answer func(args []string) string) *fake {
+// newFakeServer returns a fakeServer that replies with answer, or with grantAll if answer is nil.
+func newFakeServer(t *testing.T, answer func(args []string) string) *fakeServer {
 	t.Helper()
 	if answer == nil {
-		answer = behaved
+		answer = grantAll
 	}
-	f := &fake{answer: answer, ended: make(chan struct{}, 1000)}
+	f := &fakeServer{answer: answer, ended: make(chan struct{}, 1000)}
 	t.Cleanup(f.close)
 	return f
 }
 
-// behaved answers as a master that grants, keeps and releases everything.
-func behaved(args []string) string {
+// grantAll replies like a master that grants, extends and releases everything.
+func grantAll(args []string) string {
 	switch strings.ToLower(args[0]) {
 	case "hello":
-		return helloless
+		return noHello
 	case "set":
 		return nilReply
 	case "eval", "evalsha":
@@ -64,29 +63,29 @@ func behaved(args []string) string {
 	return okReply
 }
 
-// setUp tells whether a command is one that clients set a connection up with.
-func setUp(args []string) bool {
+// isSetup reports whether clients send the command to set up a connection.
+func isSetup(args []string) bool {
 	return slices.Contains([]string{"hello", "auth", "select", "client"}, strings.ToLower(args[0]))
 }
 
-func (f *fake) close() {
+func (f *fakeServer) close() {
 	f.mu.Lock()
 	for _, c := range f.conns {
-		_ = c.Close() // its client may have closed it already
+		_ = c.Close() // the client may have closed it already
 	}
 	f.mu.Unlock()
 	f.serving.Wait()
 }
 
-// dial is an Options.Dialer that leads to the fake without a socket.
-func (f *fake) dial(context.Context, string, string) (net.Conn, error) {
+// dial is an Options.Dialer that connects to the fakeServer without a socket.
+func (f *fakeServer) dial(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
 	f.serve(server)
 	return client, nil
 }
 
-// client returns a client of the fake without a socket. The test closes it.
-func (f *fake) client(addr string, change func(*redis.Options)) *redis.Client {
+// client returns a client that connects to the fakeServer without a socket. The test closes it.
+func (f *fakeServer) client(addr string, change func(*redis.Options)) *redis.Client {
 	opts := &redis.Options{
 		Addr: addr, Dialer: f.dial, MaxRetries: -1, DialerRetries: 1, Protocol: 2,
 		DisableIdentity: true, ContextTimeoutEnabled: true, MaintNotificationsConfig: quiet,
@@ -97,12 +96,12 @@ func (f *fake) client(addr string, change func(*redis.Options)) *redis.Client {
 	return redis.NewClient(opts)
 }
 
-func (f *fake) serve(c net.Conn) {
+func (f *fakeServer) serve(c net.Conn) {
 	f.mu.Lock()
 	f.conns = append(f.conns, c)
 	f.mu.Unlock()
-	// A client does not read before all of its pipeline is written, and a connection
-	// without a socket has no buffers.
+	// A client writes its whole pipeline before it reads. A net.Pipe has no buffer, so the replies
+	// need one.
 	replies := make(chan string, 1<<12)
 	f.serving.Go(func() {
 		for reply := range replies {
@@ -110,13 +109,13 @@ func (f *fake) serve(c net.Conn) {
 				continue
 			}
 			if _, err := io.WriteString(c, reply); err != nil {
-				_ = c.Close() // then nothing is read there any more
+				_ = c.Close() // which also ends the reader below
 			}
 		}
 	})
 	f.serving.Go(func() {
 		defer func() {
-			_ = c.Close() // its client may have closed it already
+			_ = c.Close() // the client may have closed it already
 			close(replies)
 			f.ended <- struct{}{}
 		}()
@@ -153,15 +152,15 @@ func readCommand(r *bufio.Reader) ([]string, error) {
 	return args, nil
 }
 
-// sent returns the commands that have arrived.
-func (f *fake) sent() [][]string {
+// received returns the commands received so far.
+func (f *fakeServer) received() [][]string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.commands)
 }
 
-// listen makes the fake reachable through a socket, and returns its address.
-func (f *fake) listen(t *testing.T, network string) string {
+// listen makes the fakeServer listen on a socket, and returns its address.
+func (f *fakeServer) listen(t *testing.T, network string) string {
 	t.Helper()
 	addr := "127.0.0.1:0"
 	if network == "unix" {
@@ -173,8 +172,8 @@ func (f *fake) listen(t *testing.T, network string) string {
 	return l.Addr().String()
 }
 
-// listenTLS is listen with a certificate that no client has a reason to trust.
-func (f *fake) listenTLS(t *testing.T) string {
+// listenTLS is like listen, with a certificate that clients have no reason to trust.
+func (f *fakeServer) listenTLS(t *testing.T) string {
 	t.Helper()
 	donor := httptest.NewTLSServer(nil)
 	donor.Close()
@@ -184,7 +183,7 @@ func (f *fake) listenTLS(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func (f *fake) accept(t *testing.T, l net.Listener) {
+func (f *fakeServer) accept(t *testing.T, l net.Listener) {
 	t.Helper()
 	f.serving.Go(func() {
 		for {
@@ -195,5 +194,5 @@ func (f *fake) accept(t *testing.T, l net.Listener) {
 			f.serve(c)
 		}
 	})
-	t.Cleanup(func() { _ = l.Close() }) // before the fake's own close, which waits for it
+	t.Cleanup(func() { _ = l.Close() }) // runs before f.close, which waits for the loop above
 }

@@ -17,10 +17,10 @@ import (
 
 const fenceKey = "redlock:aux:fence{" + name + "}"
 
-var fencing = quorum.Options{Fencing: true}
+var fencingOptions = quorum.Options{Fencing: true}
 
-// fences returns what each master has stored, 0 for nothing.
-func (b *bench) fences() (fences []int64) {
+// fences returns the fence that each master stores, 0 for none.
+func (b *testbed) fences() (fences []int64) {
 	for _, m := range b.Masters() {
 		text, ok := m.Get(fenceKey)
 		if !ok {
@@ -33,14 +33,14 @@ func (b *bench) fences() (fences []int64) {
 	return fences
 }
 
-func (b *bench) storeFences(fences ...int64) {
+func (b *testbed) storeFences(fences ...int64) {
 	for i, fence := range fences {
 		b.Master(i).Set(fenceKey, fmt.Sprint(fence), time.Hour)
 	}
 }
 
-// cycle takes and releases the lock, and returns its fence.
-func (b *bench) cycle() int64 {
+// nextFence acquires and releases the lock, and returns its fence.
+func (b *testbed) nextFence() int64 {
 	b.Helper()
 	l := b.acquire()
 	fence := l.Fence()
@@ -49,9 +49,9 @@ func (b *bench) cycle() int64 {
 	return fence
 }
 
-func TestFencesRise(t *testing.T) {
+func TestFencesIncrease(t *testing.T) {
 	for n := 1; n <= 6; n++ {
-		bubbleWith(t, n, fencing, func(b *bench) {
+		bubbleWith(t, n, fencingOptions, func(b *testbed) {
 			last := int64(0)
 			for range 20 {
 				l := b.acquire()
@@ -67,11 +67,11 @@ func TestFencesRise(t *testing.T) {
 	}
 }
 
-// TestFenceInOneRoundTrip: once it is known what time it is on the masters, and
-// nobody's fence is ahead.
-func TestFenceInOneRoundTrip(t *testing.T) {
-	bubbleWith(t, 3, fencing, func(b *bench) {
-		b.warm(b.Manager)
+// TestFenceTakesOneRoundTrip acquires a lock after the masters' time is known. No stored fence is
+// ahead of it, so a second round trip is not needed.
+func TestFenceTakesOneRoundTrip(t *testing.T) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
+		b.warmUp(b.Manager)
 		before := b.Master(0).Commands()
 		b.acquire()
 		assert.Equal(b, before+1, b.Master(0).Commands())
@@ -81,17 +81,17 @@ func TestFenceInOneRoundTrip(t *testing.T) {
 	})
 }
 
-// TestFenceIsAboveAllThatItsMajorityStored: what one master alone has is not
-// enough to tell an earlier holder's fence from nobody's, so it counts.
-func TestFenceIsAboveAllThatItsMajorityStored(t *testing.T) {
+// TestFenceIsAboveAllStoredByItsMajority stores a high fence on one master. It may be an earlier
+// holder's, so it counts although the other masters do not store it.
+func TestFenceIsAboveAllStoredByItsMajority(t *testing.T) {
 	const high = int64(5e15) // far ahead of what any clock proposes
 	for stored := range 3 {
-		bubbleWith(t, 3, fencing, func(b *bench) {
-			b.warm(b.Manager)
+		bubbleWith(t, 3, fencingOptions, func(b *testbed) {
+			b.warmUp(b.Manager)
 			fences := make([]int64, 3)
 			fences[stored] = high
 			b.storeFences(fences...)
-			b.Master((stored + 1) % 3).Stop() // so that the other two decide
+			b.Master((stored + 1) % 3).Stop() // the other two are the majority
 			assert.Equal(b, high+1, b.acquire().Fence())
 			assert.Equal(b, high+1, b.fences()[stored])
 			assert.Equal(b, high+1, b.fences()[(stored+2)%3])
@@ -99,31 +99,31 @@ func TestFenceIsAboveAllThatItsMajorityStored(t *testing.T) {
 	}
 }
 
-// TestNoFenceNoLock: a majority that grants the key and cannot store the fence
-// that is needed then is none.
-func TestNoFenceNoLock(t *testing.T) {
-	bubbleWith(t, 3, fencing, func(b *bench) {
-		b.warm(b.Manager)
+// TestAcquireFailsIfFenceIsNotStored has all masters grant the key, and two of three lose the
+// request that stores the fence. Without a majority that stores it, the attempt must fail.
+func TestAcquireFailsIfFenceIsNotStored(t *testing.T) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.storeFences(5e15, 5e15, 5e15)
 		b.delayReplies(20*time.Millisecond, 1)
-		time.AfterFunc(10*time.Millisecond, func() { // all have granted it by then
+		time.AfterFunc(10*time.Millisecond, func() { // after all masters have granted the key
 			for _, m := range b.Masters()[:2] {
 				m.DropRequests(1)
 			}
 		})
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrNoQuorum)
-		assert.Equal(b, 1, attemptError(b, err).Count(quorum.Held))
+		assert.Equal(b, 1, requireAttemptError(b, err).Count(quorum.Held))
 		time.Sleep(2 * time.Second)
-		assert.Equal(b, 3, b.count(""), "rolled back")
+		assert.Equal(b, 3, b.vacantMasters(), "rolled back")
 	})
 }
 
-// TestSecondRoundComparesTheToken: who lost the key before its fence was stored
-// there does not count that master.
-func TestSecondRoundComparesTheToken(t *testing.T) {
-	bubbleWith(t, 3, fencing, func(b *bench) {
-		b.warm(b.Manager)
+// TestSecondRoundComparesToken replaces the token on two masters before the second round stores the
+// fence. Those masters must neither store it nor count.
+func TestSecondRoundComparesToken(t *testing.T) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.storeFences(5e15, 5e15, 5e15)
 		b.delayReplies(100*time.Millisecond, 1)
 		time.AfterFunc(50*time.Millisecond, func() {
@@ -138,35 +138,36 @@ func TestSecondRoundComparesTheToken(t *testing.T) {
 	})
 }
 
-// TestRepeatedRequestHasStoredNothingAnew: the client repeated what the masters
-// had carried out, and what is stored may be from either.
-func TestRepeatedRequestHasStoredNothingAnew(t *testing.T) {
-	bubbleWith(t, 3, fencing, func(b *bench) {
-		var clients []*quorum.Manager
+// TestRepeatedAcquireNeedsSecondRound has clients repeat an acquire that the masters have already
+// executed. The stored fence may then be from either request, so a second round must store the
+// lock's fence.
+func TestRepeatedAcquireNeedsSecondRound(t *testing.T) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
+		var managers []*quorum.Manager
 		for range 2 {
-			m := b.retrying(fencing)
+			m := b.managerWithRetries(fencingOptions)
 			defer func() { assert.NoError(b, m.Close()) }()
-			b.warm(m)
-			clients = append(clients, m)
+			b.warmUp(m)
+			managers = append(managers, m)
 		}
 		for _, m := range b.Masters() {
 			m.CutReplies(1)
 		}
 		before := b.Master(0).Commands()
-		l, err := clients[0].TryAcquire(b.Context(), name, ttl)
+		l, err := managers[0].TryAcquire(b.Context(), name, ttl)
 		require.NoError(b, err)
 		synctest.Wait()
-		assert.Equal(b, before+3, b.Master(0).Commands(), "acquire, acquire again, and a second round")
+		assert.Equal(b, before+3, b.Master(0).Commands(), "the acquire, its repetition and the second round")
 		for _, fence := range b.fences() {
 			assert.Equal(b, l.Fence(), fence)
 		}
 	})
 }
 
-// TestFenceIsCarriedAlong: to masters that did not grant the lock, by an
-// extension and by a repair, because they may keep it alone later.
-func TestFenceIsCarriedAlong(t *testing.T) {
-	bubbleWith(t, 3, fencing, func(b *bench) {
+// TestExtendAndRepairCarryFence removes the fence from single masters. An extension and a repair
+// must store it there again, because those masters may later be the only ones that keep the lock.
+func TestExtendAndRepairCarryFence(t *testing.T) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 		l := b.acquire()
 		b.Master(0).Del(fenceKey)
 		require.NoError(b, l.Extend(b.Context(), ttl))
@@ -176,14 +177,15 @@ func TestFenceIsCarriedAlong(t *testing.T) {
 		b.Master(1).FlushAll()
 		require.NoError(b, l.Extend(b.Context(), ttl))
 		time.Sleep(time.Second)
-		assert.Equal(b, 3, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 		assert.Equal(b, l.Fence(), b.fences()[1], "repaired")
 	})
 }
 
-// TestCarriedFenceLowersNothing: nor does a repair, where a higher one is stored.
-func TestCarriedFenceLowersNothing(t *testing.T) {
-	bubbleWith(t, 3, fencing, func(b *bench) {
+// TestExtendAndRepairNeverLowerFence stores a higher fence on one master. Neither an extension nor
+// a repair may replace it.
+func TestExtendAndRepairNeverLowerFence(t *testing.T) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 		l := b.acquire()
 		b.storeFences(5e15)
 		require.NoError(b, l.Extend(b.Context(), ttl))
@@ -192,18 +194,19 @@ func TestCarriedFenceLowersNothing(t *testing.T) {
 		b.Master(0).Del(name)
 		require.NoError(b, l.Extend(b.Context(), ttl))
 		time.Sleep(time.Second)
-		assert.Equal(b, 3, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 		assert.Equal(b, int64(5e15), b.fences()[0])
 	})
 }
 
-// TestWhatIsNoFenceIsAnError of that master, and changes nothing there.
-func TestWhatIsNoFenceIsAnError(t *testing.T) {
+// TestInvalidFenceCastsNoVote stores invalid text instead of a fence. A master with it casts no
+// vote and keeps the text.
+func TestInvalidFenceCastsNoVote(t *testing.T) {
 	for _, text := range []string{"", "-1", "1e3", "abc", "9007199254740992", "99999999999999999", " 7"} {
-		bubbleWith(t, 3, fencing, func(b *bench) {
+		bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 			b.Master(0).Set(fenceKey, text, time.Hour)
 			l := b.acquire()
-			assert.Equal(b, []string{"", l.Token(), l.Token()}, b.standing())
+			assert.Equal(b, []string{"", l.Token(), l.Token()}, b.storedTokens())
 			require.NoError(b, l.Release(b.Context()))
 
 			b.Master(1).Set(fenceKey, text, time.Hour)
@@ -211,36 +214,37 @@ func TestWhatIsNoFenceIsAnError(t *testing.T) {
 			assertReason(b, err, quorum.ErrNoQuorum)
 			assert.ErrorContains(b, err, "no fencing token is stored, but something else")
 			synctest.Wait()
-			assert.Equal(b, 3, b.count(""))
-			standing, _ := b.Master(1).Get(fenceKey)
-			assert.Equal(b, text, standing)
+			assert.Equal(b, 3, b.vacantMasters())
+			stored, _ := b.Master(1).Get(fenceKey)
+			assert.Equal(b, text, stored)
 		})
 	}
 }
 
-// TestExtendWhereNoFenceIsAnError: zero is not assumed there either.
-func TestExtendWhereNoFenceIsAnError(t *testing.T) {
-	bubbleWith(t, 3, fencing, func(b *bench) {
+// TestExtendFailsOnInvalidFences stores invalid text on a majority. An extension must not treat it
+// as no fence.
+func TestExtendFailsOnInvalidFences(t *testing.T) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 		l := b.acquire()
 		for _, m := range b.Masters()[:2] {
 			m.Set(fenceKey, "1e3", time.Hour)
 		}
 		err := l.Extend(b.Context(), ttl)
 		assertReason(b, err, quorum.ErrNoQuorum)
-		assert.Positive(b, l.Validity(), "it is held for what is left of the window")
+		assert.Positive(b, l.Validity(), "the lock is held for the rest of its window")
 	})
 }
 
-// TestFencesDoNotPileUp: they are kept for a day, or twice the TTL, from when the
-// lock was heard of last.
-func TestFencesDoNotPileUp(t *testing.T) {
-	bubbleWith(t, 3, fencing, func(b *bench) {
+// TestFencesExpire checks that a fence expires 24 hours or two TTLs after the lock was last
+// acquired or extended, whichever is longer.
+func TestFencesExpire(t *testing.T) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 		l := b.acquire()
 		assert.Equal(b, 24*time.Hour, b.Master(0).TTL(fenceKey))
 		time.Sleep(ttl / 2)
 		require.NoError(b, l.Extend(b.Context(), ttl))
 		synctest.Wait()
-		assert.Equal(b, 24*time.Hour, b.Master(0).TTL(fenceKey), "an extension keeps it")
+		assert.Equal(b, 24*time.Hour, b.Master(0).TTL(fenceKey), "an extension renews the fence's TTL")
 		require.NoError(b, l.Extend(b.Context(), 20*time.Hour))
 		synctest.Wait()
 		assert.Equal(b, 40*time.Hour, b.Master(0).TTL(fenceKey))
@@ -249,19 +253,20 @@ func TestFencesDoNotPileUp(t *testing.T) {
 		for _, m := range b.Masters() {
 			assert.Empty(b, m.Keys())
 		}
-		assert.Greater(b, b.cycle(), l.Fence(), "the masters' clocks keep the order")
+		assert.Greater(b, b.nextFence(), l.Fence(), "fences still increase, by the masters' clocks")
 	})
 }
 
-// TestWrongClocksOfMastersCostRoundTrips, never order.
-func TestWrongClocksOfMastersCostRoundTrips(t *testing.T) {
-	bubbleWith(t, 3, fencing, func(b *bench) {
+// TestFencesIncreaseDespiteWrongClocks sets two of three clocks wrong, and hangs one master at a
+// time.
+func TestFencesIncreaseDespiteWrongClocks(t *testing.T) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 		b.Master(0).AdvanceClock(-5 * time.Hour)
 		b.Master(1).AdvanceClock(5 * time.Hour)
 		last := int64(0)
 		for i := range 30 {
 			b.Master(i % 3).Hang()
-			fence := b.cycle()
+			fence := b.nextFence()
 			require.Greater(b, fence, last)
 			last = fence
 			b.resume()
@@ -270,46 +275,48 @@ func TestWrongClocksOfMastersCostRoundTrips(t *testing.T) {
 	})
 }
 
-// TestOneWrongClockPushesNoName: a master whose clock is centuries ahead has no
-// majority for what it thinks.
-func TestOneWrongClockPushesNoName(t *testing.T) {
-	bubbleWith(t, 3, fencing, func(b *bench) {
+// TestOneFastClockDoesNotRaiseFences sets one master's clock centuries ahead. A majority does not
+// agree with it, so it must not raise the fences.
+func TestOneFastClockDoesNotRaiseFences(t *testing.T) {
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 		b.Master(0).AdvanceClock(200 * 365 * 24 * time.Hour)
 		for range 10 {
-			assert.Less(b, b.cycle(), time.Now().Add(time.Hour).UnixMicro())
+			assert.Less(b, b.nextFence(), time.Now().Add(time.Hour).UnixMicro())
 		}
 	})
 }
 
-// TestFencesOfPrefixedAndTaggedNames are kept apart, each in its lock's slot.
-func TestFencesOfPrefixedAndTaggedNames(t *testing.T) {
-	opts := fencing
+// TestFenceKeyIsInSlotOfLock checks the keys of fences. Each lock has its own, in the slot of the
+// lock's key.
+func TestFenceKeyIsInSlotOfLock(t *testing.T) {
+	opts := fencingOptions
 	opts.Prefix = "p:"
-	bubbleWith(t, 1, opts, func(b *bench) {
+	bubbleWith(t, 1, opts, func(b *testbed) {
 		for key, aux := range map[string]string{
 			"a": "redlock:aux:fence{p:a}", "{a}": "redlock:aux:fence:p:{a}",
 			"x{a}y": "redlock:aux:fence:p:x{a}y", "{": "redlock:aux:fence{p:{}",
 			"}": "redlock:aux:fence:p:}", "{}": "redlock:aux:fence:p:{}",
 		} {
 			l := b.acquireNamed(key)
-			standing, _ := b.Master(0).Get(aux)
-			assert.Equal(b, fmt.Sprint(l.Fence()), standing, key)
+			stored, _ := b.Master(0).Get(aux)
+			assert.Equal(b, fmt.Sprint(l.Fence()), stored, key)
 			require.NoError(b, l.Release(b.Context()))
 		}
 	})
 }
 
-// TestFenceAfterAMasterForgot needs the guard, and clocks that agree better.
-func TestFenceAfterAMasterForgot(t *testing.T) {
-	opts := fencing
+// TestFencesIncreaseAfterMastersForget restarts masters without their memory, one at a time. The
+// restart guard keeps the order of fences.
+func TestFencesIncreaseAfterMastersForget(t *testing.T) {
+	opts := fencingOptions
 	opts.RestartGuard = time.Minute
-	bubbleWith(t, 3, opts, func(b *bench) {
+	bubbleWith(t, 3, opts, func(b *testbed) {
 		require.NoError(b, b.Bootstrap(b.Context()))
 		last := int64(0)
 		for i := range 9 {
-			b.restart(i%3, quorumtest.LoseMemory)
+			b.restartAndReconnect(i%3, quorumtest.LoseMemory)
 			for range 5 {
-				fence := b.cycle()
+				fence := b.nextFence()
 				require.Greater(b, fence, last)
 				last = fence
 			}
@@ -318,11 +325,12 @@ func TestFenceAfterAMasterForgot(t *testing.T) {
 	})
 }
 
-// TestProposalsMustBeNearTheMastersTime: one from a wrong clock is not stored. It
-// could push the name towards the end of all numbers, or be below a fence that has
-// expired. With the guard it must be nearer, so that all after a master was held
-// out are above all before it forgot.
-func TestProposalsMustBeNearTheMastersTime(t *testing.T) {
+// TestProposalsFarFromMastersTimeAreNotStored sets this process's clock wrong. A master must not
+// store a fence that is far from its own time. Too high a fence brings the name nearer to the
+// highest possible one. Too low a fence may be below an earlier one that has expired. With the
+// restart guard, the limit is narrower, so that all fences after a quarantine are above all fences
+// before it.
+func TestProposalsFarFromMastersTimeAreNotStored(t *testing.T) {
 	for _, tt := range []struct {
 		guard, ahead, stored time.Duration
 	}{
@@ -335,10 +343,10 @@ func TestProposalsMustBeNearTheMastersTime(t *testing.T) {
 		{time.Minute, 16 * time.Second, 0},
 		{time.Minute, -16 * time.Second, 0},
 	} {
-		opts := fencing
+		opts := fencingOptions
 		opts.RestartGuard = tt.guard
 		opts = withHooks(opts, testhook.Hooks{Wall: func() time.Time { return time.Now().Add(tt.ahead) }})
-		bubbleWith(t, 3, opts, func(b *bench) {
+		bubbleWith(t, 3, opts, func(b *testbed) {
 			if tt.guard > 0 {
 				require.NoError(b, b.Bootstrap(b.Context()))
 			}
@@ -347,24 +355,23 @@ func TestProposalsMustBeNearTheMastersTime(t *testing.T) {
 	}
 }
 
-// TestOneWrongClockDecidesNoFence, whosever it is: the masters' time is the median
-// of what they say.
-func TestOneWrongClockDecidesNoFence(t *testing.T) {
+// TestOneWrongClockDoesNotDecideFence sets one master's clock wrong. The masters' time is the
+// median of their clocks.
+func TestOneWrongClockDoesNotDecideFence(t *testing.T) {
 	for wrong := range 3 {
 		for _, ahead := range []time.Duration{-5 * time.Hour, 5 * time.Hour} {
-			bubbleWith(t, 3, fencing, func(b *bench) {
+			bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 				b.Master(wrong).AdvanceClock(ahead)
-				b.warm(b.Manager)
+				b.warmUp(b.Manager)
 				assert.InDelta(b, time.Now().UnixMicro(), b.acquire().Fence(), 1000, "master %d is %v ahead", wrong, ahead)
 			})
 		}
 	}
 }
 
-// TestRefusedAttemptStoresNoFence: it has no part in the order.
 func TestRefusedAttemptStoresNoFence(t *testing.T) {
-	bubbleWith(t, 3, fencing, func(b *bench) {
-		b.warm(b.Manager)
+	bubbleWith(t, 3, fencingOptions, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.occupy(3)
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrTaken)

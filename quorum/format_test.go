@@ -18,7 +18,7 @@ import (
 	"github.com/quorumlock/redlock/token"
 )
 
-// verbs are all that fmt knows for any type, with every flag, and one that it does not.
+// verbs are fmt's verbs for all types, and one that it does not know, each with several flags.
 var verbs = func() (verbs []string) {
 	for _, flag := range []string{"", "+", "#", "-", " ", "0", "+#", "30", ".3"} {
 		for _, verb := range "vTtbcdoOqxXUeEfFgGsp!" {
@@ -28,8 +28,9 @@ var verbs = func() (verbs []string) {
 	return verbs
 }()
 
-// TestManagerPrintsNoPassword whatever the verb, and wherever it is nested.
-func TestManagerPrintsNoPassword(t *testing.T) {
+// TestManagerNeverPrintsPassword prints a Manager with every verb, on its own and inside other
+// values.
+func TestManagerNeverPrintsPassword(t *testing.T) {
 	const secret = "hunter2-is-secret"
 	m := open(t, quorum.Options{}, "redis://user:"+secret+"@127.0.0.1:1", "redis://:"+secret+"@127.0.0.1:2")
 	nested := struct {
@@ -54,9 +55,9 @@ func TestManagerPrintsNoPassword(t *testing.T) {
 	require.NotEmpty(t, nested.unexported)
 }
 
-// TestLockPrintsNoWholeToken whatever the verb.
-func TestLockPrintsNoWholeToken(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+// TestLockNeverPrintsWholeToken prints a Lock with every verb.
+func TestLockNeverPrintsWholeToken(t *testing.T) {
+	bubble(t, 1, func(b *testbed) {
 		l := b.acquire()
 		for _, verb := range verbs {
 			text := fmt.Sprintf(verb, l)
@@ -71,7 +72,7 @@ func TestLockPrintsNoWholeToken(t *testing.T) {
 	})
 }
 
-// logged returns what slog's handlers make of a value.
+// logged returns what slog's JSON and text handlers write for a value.
 func logged(value any) (asJSON, asText string) {
 	var j, t bytes.Buffer
 	slog.New(slog.NewJSONHandler(&j, nil)).Info("logged", "it", value)
@@ -79,17 +80,17 @@ func logged(value any) (asJSON, asText string) {
 	return j.String(), t.String()
 }
 
-// TestLogsShowNoWholeToken of what is given to slog, by value or by pointer. What
-// is marshaled on purpose is whole.
-func TestLogsShowNoWholeToken(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{Fencing: true}, func(b *bench) {
+// TestLogsNeverShowWholeToken logs and prints locks and inspections, by value and by pointer. Only
+// marshaling an inspection shows whole tokens.
+func TestLogsNeverShowWholeToken(t *testing.T) {
+	bubbleWith(t, 3, quorum.Options{Fencing: true}, func(b *testbed) {
 		l := b.acquire()
-		b.plant("somebody-who-waits", 1, time.Minute)
-		b.Master(2).Set(name, "another-and-its-token", time.Hour)
+		b.plantWaiter("a-waiter's-token", 1, time.Minute)
+		b.Master(2).Set(name, "another-client's-token", time.Hour)
 		b.Master(1).Stop()
 		i, err := b.Inspect(b.Context(), name)
 		require.NoError(b, err)
-		tokens := []string{l.Token(), "another-and-its-token"}
+		tokens := []string{l.Token(), "another-client's-token"}
 		for _, value := range []any{l, i, *i, i.Masters[0], &i.Masters[2]} {
 			asJSON, asText := logged(value)
 			for _, text := range []string{asJSON, asText, fmt.Sprint(value), fmt.Sprintf("%+v", value)} {
@@ -123,40 +124,45 @@ func TestLogsShowNoWholeToken(t *testing.T) {
 	})
 }
 
-// TestLongNamesAreCutShort wherever they are shown, and between two characters.
-func TestLongNamesAreCutShort(t *testing.T) {
+// TestLongNamesAreTruncated checks every text that shows a lock's name. Names are cut between two
+// characters.
+func TestLongNamesAreTruncated(t *testing.T) {
 	for what, tt := range map[string]struct{ name, shown string }{
-		"of 100 bytes":       {strings.Repeat("x", 100), `"` + strings.Repeat("x", 100) + `"`},
-		"of 101 bytes":       {strings.Repeat("x", 101), `"` + strings.Repeat("x", 100) + `…" (101 bytes)`},
-		"of 16 MB":           {strings.Repeat("x", 16<<20), `"` + strings.Repeat("x", 100) + `…" (16777216 bytes)`},
-		"of characters":      {"x" + strings.Repeat("ж", 100), `"x` + strings.Repeat("ж", 49) + `…" (201 bytes)`},
-		"of emoji":           {"x" + strings.Repeat("🔒", 100), `"x` + strings.Repeat("🔒", 24) + `…" (401 bytes)`},
-		"of what is no text": {strings.Repeat("\x80", 200), `"` + strings.Repeat(`\x80`, 100) + `…" (200 bytes)`},
+		"of 100 bytes":     {strings.Repeat("x", 100), `"` + strings.Repeat("x", 100) + `"`},
+		"of 101 bytes":     {strings.Repeat("x", 101), `"` + strings.Repeat("x", 100) + `…" (101 bytes)`},
+		"of 16 MB":         {strings.Repeat("x", 16<<20), `"` + strings.Repeat("x", 100) + `…" (16777216 bytes)`},
+		"of characters":    {"x" + strings.Repeat("ж", 100), `"x` + strings.Repeat("ж", 49) + `…" (201 bytes)`},
+		"of emoji":         {"x" + strings.Repeat("🔒", 100), `"x` + strings.Repeat("🔒", 24) + `…" (401 bytes)`},
+		"of invalid UTF-8": {strings.Repeat("\x80", 200), `"` + strings.Repeat(`\x80`, 100) + `…" (200 bytes)`},
 	} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, 1, func(b *bench) {
+			bubble(t, 1, func(b *testbed) {
 				l, err := b.TryAcquire(b.Context(), tt.name, ttl)
 				require.NoError(b, err)
 				_, taken := b.TryAcquire(b.Context(), tt.name, ttl)
-				_, short := b.TryAcquire(b.Context(), tt.name, 1)
-				_, bad := b.TryAcquire(b.Context(), tt.name, ttl, quorum.AutoRenew(-1))
-				_, auxiliary := b.TryAcquire(b.Context(), "redlock:aux:"+tt.name, ttl)
-				require.ErrorContains(b, auxiliary, "which is reserved for auxiliary keys")
-				assert.Less(b, len(auxiliary.Error()), 600)
+				_, shortTTL := b.TryAcquire(b.Context(), tt.name, 1)
+				_, badOption := b.TryAcquire(b.Context(), tt.name, ttl, quorum.AutoRenew(-1))
+				_, reserved := b.TryAcquire(b.Context(), "redlock:aux:"+tt.name, ttl)
+				require.ErrorContains(b, reserved, "which is reserved for auxiliary keys")
+				assert.Less(b, len(reserved.Error()), 600)
 				i, err := b.Inspect(b.Context(), tt.name)
 				require.NoError(b, err)
 				asJSON, asText := logged(l)
-				for text, with := range map[string]string{
-					taken.Error(): " " + tt.shown + ": ", short.Error(): " " + tt.shown + ": ", bad.Error(): " " + tt.shown + ": ",
+				for text, part := range map[string]string{
+					taken.Error():                    " " + tt.shown + ": ",
+					shortTTL.Error():                 " " + tt.shown + ": ",
+					badOption.Error():                " " + tt.shown + ": ",
 					l.Extend(b.Context(), 1).Error(): " " + tt.shown + ": ",
-					l.String():                       " " + tt.shown + " (", i.String(): " " + tt.shown + " is ",
-					asJSON: "", asText: "",
+					l.String():                       " " + tt.shown + " (",
+					i.String():                       " " + tt.shown + " is ",
+					asJSON:                           "",
+					asText:                           "",
 				} {
-					assert.Contains(b, text, with)
+					assert.Contains(b, text, part)
 					assert.Less(b, len(text), 1000)
 					assert.True(b, utf8.ValidString(text))
 				}
-				assert.Equal(b, tt.name, attemptError(b, taken).Name, "the parts are whole")
+				assert.Equal(b, tt.name, requireAttemptError(b, taken).Name, "fields hold the whole name")
 				assert.Equal(b, tt.name, l.Name())
 				require.NoError(b, l.Release(b.Context()))
 			})

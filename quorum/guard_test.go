@@ -21,27 +21,27 @@ const (
 	marker = "redlock:aux:marker"
 )
 
-var guarding = quorum.Options{RestartGuard: guard}
+var guardOptions = quorum.Options{RestartGuard: guard}
 
-// guarded runs a test with n masters that were declared new.
-func guarded(t *testing.T, n int, test func(b *bench)) {
+// guardedBubble runs a test with the restart guard, on n masters that Bootstrap has declared empty.
+func guardedBubble(t *testing.T, n int, test func(b *testbed)) {
 	t.Helper()
-	bubbleWith(t, n, guarding, func(b *bench) {
+	bubbleWith(t, n, guardOptions, func(b *testbed) {
 		require.NoError(b, b.Bootstrap(b.Context()))
 		test(b)
 	})
 }
 
-// TestForgetfulMastersCastNoVote until the guard has passed, by their own clocks,
-// however they came to forget.
+// TestForgetfulMastersCastNoVote makes two of three masters forget, or appear to forget, in several
+// ways. They must cast no vote until the guard's time has passed by their own clocks.
 func TestForgetfulMastersCastNoVote(t *testing.T) {
-	for what, forget := range map[string]func(*bench, int){
-		"restarted empty":        func(b *bench, i int) { b.restart(i, quorumtest.LoseMemory) },
-		"restarted from its AOF": func(b *bench, i int) { b.restart(i, quorumtest.KeepMemory) },
-		"flushed":                func(b *bench, i int) { b.Master(i).FlushAll() },
+	for what, forget := range map[string]func(*testbed, int){
+		"restarted empty":     func(b *testbed, i int) { b.restartAndReconnect(i, quorumtest.LoseMemory) },
+		"restarted with keys": func(b *testbed, i int) { b.restartAndReconnect(i, quorumtest.KeepMemory) },
+		"flushed":             func(b *testbed, i int) { b.Master(i).FlushAll() },
 	} {
 		t.Run(what, func(t *testing.T) {
-			guarded(t, 3, func(b *bench) {
+			guardedBubble(t, 3, func(b *testbed) {
 				forget(b, 0)
 				forget(b, 1)
 				_, err := b.TryAcquire(b.Context(), name, ttl)
@@ -49,7 +49,7 @@ func TestForgetfulMastersCastNoVote(t *testing.T) {
 				assert.ErrorIs(b, err, quorum.ErrQuarantined)
 				assert.ErrorContains(b, err, "quarantined by the restart guard for another 1m0s")
 				synctest.Wait()
-				assert.Equal(b, 3, b.count(""))
+				assert.Equal(b, 3, b.vacantMasters())
 
 				time.Sleep(guard - 2*time.Millisecond)
 				_, err = b.TryAcquire(b.Context(), name, ttl)
@@ -58,60 +58,60 @@ func TestForgetfulMastersCastNoVote(t *testing.T) {
 				l, err := b.TryAcquire(b.Context(), name, ttl)
 				require.NoError(b, err)
 				synctest.Wait()
-				assert.Equal(b, 3, b.count(l.Token()))
+				assert.Equal(b, 3, b.mastersStoring(l.Token()))
 			})
 		})
 	}
 }
 
-// TestSecondHolderWithoutTheGuard is what the guard is for: with it, there is
-// none.
-func TestSecondHolderWithoutTheGuard(t *testing.T) {
-	second := func(b *bench) error {
-		b.Master(0).DropRequests(1) // the holder's quorum is the other two
+// TestForgetfulMasterAllowsSecondHolderOnlyWithoutGuard shows why the guard exists. Without it, a
+// master that forgets the first holder lets a second one in.
+func TestForgetfulMasterAllowsSecondHolderOnlyWithoutGuard(t *testing.T) {
+	second := func(b *testbed) error {
+		b.Master(0).DropRequests(1) // the other two are the holder's quorum
 		l := b.acquire()
-		assert.Equal(b, []string{"", l.Token(), l.Token()}, b.standing())
-		time.Sleep(2 * time.Second) // the client gives it up
-		b.restart(1, quorumtest.LoseMemory)
+		assert.Equal(b, []string{"", l.Token(), l.Token()}, b.storedTokens())
+		time.Sleep(2 * time.Second) // until the client gives up the dropped request
+		b.restartAndReconnect(1, quorumtest.LoseMemory)
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assert.Positive(b, l.Validity())
 		return err
 	}
-	bubble(t, 3, func(b *bench) { assert.NoError(b, second(b)) })
-	guarded(t, 3, func(b *bench) { assert.ErrorIs(b, second(b), quorum.ErrQuarantined) })
+	bubble(t, 3, func(b *testbed) { assert.NoError(b, second(b)) })
+	guardedBubble(t, 3, func(b *testbed) { assert.ErrorIs(b, second(b), quorum.ErrQuarantined) })
 }
 
-// TestHolderRepairsWhereTheGuardHoldsOut: its majority is confirmed, so the
-// master knows again all that it has to.
-func TestHolderRepairsWhereTheGuardHoldsOut(t *testing.T) {
-	guarded(t, 3, func(b *bench) {
+// TestHolderRepairsKeyOnQuarantinedMaster extends a lock while one master is quarantined. A
+// majority has confirmed the lock, so its key may be restored there.
+func TestHolderRepairsKeyOnQuarantinedMaster(t *testing.T) {
+	guardedBubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		b.restart(0, quorumtest.LoseMemory)
+		b.restartAndReconnect(0, quorumtest.LoseMemory)
 		require.NoError(b, l.Extend(b.Context(), ttl))
 		time.Sleep(time.Second)
-		assert.Equal(b, 3, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 	})
 }
 
-// TestMarkerIsNeverWrittenOlder: a clock that is set back does not shorten the
-// time that a master is held out.
-func TestMarkerIsNeverWrittenOlder(t *testing.T) {
-	guarded(t, 1, func(b *bench) {
-		b.restart(0, quorumtest.KeepMemory)
+// TestMarkerTimeNeverDecreases sets a quarantined master's clock back. That must not shorten the
+// quarantine.
+func TestMarkerTimeNeverDecreases(t *testing.T) {
+	guardedBubble(t, 1, func(b *testbed) {
+		b.restartAndReconnect(0, quorumtest.KeepMemory)
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		require.ErrorIs(b, err, quorum.ErrQuarantined)
 		b.Master(0).AdvanceClock(-time.Hour)
-		b.restart(0, quorumtest.KeepMemory)
+		b.restartAndReconnect(0, quorumtest.KeepMemory)
 		_, err = b.TryAcquire(b.Context(), name, ttl)
 		assert.ErrorContains(b, err, "quarantined by the restart guard for another 1h1m0s")
 	})
 }
 
-// TestWhateverTheMarkerSays that this package does not write, the master is held
-// out.
-func TestWhateverTheMarkerSays(t *testing.T) {
+// TestInvalidMarkerQuarantinesMaster stores markers that this package never writes. Their master
+// must not count as known.
+func TestInvalidMarkerQuarantinesMaster(t *testing.T) {
 	for _, text := range []string{"", "nonsense", "0123 ", "0123 -5", "0123 5", "01.23 5", "01.23 0", "01.23 5 first"} {
-		guarded(t, 1, func(b *bench) {
+		guardedBubble(t, 1, func(b *testbed) {
 			b.Master(0).Set(marker, text, 0)
 			_, err := b.TryAcquire(b.Context(), name, ttl)
 			assert.ErrorIs(b, err, quorum.ErrQuarantined, "%q", text)
@@ -119,9 +119,10 @@ func TestWhateverTheMarkerSays(t *testing.T) {
 	}
 }
 
-// TestGuardCountsFromWhoeverComesFirst: one quarantine, whoever asks.
-func TestGuardCountsFromWhoeverComesFirst(t *testing.T) {
-	guarded(t, 1, func(b *bench) {
+// TestQuarantineCountsFromFirstClient quarantines a master once for all clients, from the first
+// request on.
+func TestQuarantineCountsFromFirstClient(t *testing.T) {
+	guardedBubble(t, 1, func(b *testbed) {
 		b.Master(0).FlushAll()
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		require.ErrorIs(b, err, quorum.ErrQuarantined)
@@ -136,16 +137,17 @@ func TestGuardCountsFromWhoeverComesFirst(t *testing.T) {
 	})
 }
 
-// TestTTLsAboveTheGuardAreRefused, wherever one can be given.
-func TestTTLsAboveTheGuardAreRefused(t *testing.T) {
-	guarded(t, 3, func(b *bench) {
+// TestTTLsAboveGuardAreRejected checks every method that takes a TTL. A master that forgot a longer
+// lock could vote again before that lock is over.
+func TestTTLsAboveGuardAreRejected(t *testing.T) {
+	guardedBubble(t, 3, func(b *testbed) {
 		const over = guard + time.Millisecond
 		executed := b.Master(0).Commands()
 		_, err := b.TryAcquire(b.Context(), name, over)
 		assert.ErrorContains(b, err, "TTL 1m0.001s is over the restart guard 1m0s")
 		_, err = b.Acquire(b.Context(), name, over)
 		assert.ErrorContains(b, err, "over the restart guard")
-		_, err = b.Once(b.Context(), name, over, nothing)
+		_, err = b.Once(b.Context(), name, over, noop)
 		assert.ErrorContains(b, err, "over the restart guard")
 		err = b.Do(b.Context(), name, over, func(context.Context, *quorum.Lock) error { return nil })
 		assert.ErrorContains(b, err, "over the restart guard")
@@ -158,34 +160,35 @@ func TestTTLsAboveTheGuardAreRefused(t *testing.T) {
 	})
 }
 
-func TestBootstrapIsForNewDeployments(t *testing.T) {
-	bubbleWith(t, 3, guarding, func(b *bench) {
+func TestBootstrapAcceptsOnlyNewDeployments(t *testing.T) {
+	bubbleWith(t, 3, guardOptions, func(b *testbed) {
 		b.Master(2).Stop()
 		err := b.Bootstrap(b.Context())
 		assertReason(b, err, quorum.ErrNoQuorum)
 		assert.ErrorContains(b, err, "quorum: bootstrap: no quorum (quorum 3 of 3 masters: 2 held; 1 unsent")
-		b.restart(2, quorumtest.LoseMemory)
-		require.NoError(b, b.Bootstrap(b.Context()), "the failed one has written nothing")
+		b.restartAndReconnect(2, quorumtest.LoseMemory)
+		require.NoError(b, b.Bootstrap(b.Context()), "the failed Bootstrap has written nothing")
 		b.acquire()
 		assert.ErrorIs(b, b.Bootstrap(b.Context()), quorum.ErrNotFresh)
 		b.Master(1).FlushAll()
 		assert.ErrorIs(b, b.Bootstrap(b.Context()), quorum.ErrNotFresh, "one of them is not new")
 		_, marked := b.Master(1).Get(marker)
 		assert.False(b, marked)
-		assert.ErrorIs(b, b.Bootstrap(ended()), context.Canceled)
+		assert.ErrorIs(b, b.Bootstrap(endedContext()), context.Canceled)
 	})
 }
 
-// TestBootstrapAfterAnEarlyClient: masters that hold out have granted nothing, so
-// whoever came too early forbids nothing. Once they cast votes, it is too late.
-func TestBootstrapAfterAnEarlyClient(t *testing.T) {
-	bubbleWith(t, 3, guarding, func(b *bench) {
+// TestBootstrapIsAllowedDuringFirstQuarantine calls Bootstrap after a client has found the masters.
+// While they are quarantined they have granted nothing, so Bootstrap is still safe. Once they cast
+// votes, it is too late.
+func TestBootstrapIsAllowedDuringFirstQuarantine(t *testing.T) {
+	bubbleWith(t, 3, guardOptions, func(b *testbed) {
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		require.ErrorIs(b, err, quorum.ErrQuarantined)
 		require.NoError(b, b.Bootstrap(b.Context()))
 		b.acquire()
 	})
-	bubbleWith(t, 3, guarding, func(b *bench) {
+	bubbleWith(t, 3, guardOptions, func(b *testbed) {
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		require.ErrorIs(b, err, quorum.ErrQuarantined)
 		time.Sleep(guard)
@@ -194,10 +197,11 @@ func TestBootstrapAfterAnEarlyClient(t *testing.T) {
 	})
 }
 
-// TestBootstrapTellsForHowLongToWait where it is refused.
-func TestBootstrapTellsForHowLongToWait(t *testing.T) {
-	guarded(t, 3, func(b *bench) {
-		b.Master(1).Set(marker, "abc.def 0", 0) // of an earlier life
+// TestRefusedBootstrapReportsQuarantine checks the error when a master was in use before. It must
+// say how long the quarantine lasts.
+func TestRefusedBootstrapReportsQuarantine(t *testing.T) {
+	guardedBubble(t, 3, func(b *testbed) {
+		b.Master(1).Set(marker, "abc.def 0", 0) // left by an earlier deployment
 		err := b.Bootstrap(b.Context())
 		assert.ErrorIs(b, err, quorum.ErrNotFresh)
 		assert.ErrorIs(b, err, quorum.ErrQuarantined)
@@ -205,16 +209,16 @@ func TestBootstrapTellsForHowLongToWait(t *testing.T) {
 	})
 }
 
-// TestLateBootstrapDeclaresNothing: its requests arrive once more, after a master
-// that was declared empty has forgotten what it granted since.
-func TestLateBootstrapDeclaresNothing(t *testing.T) {
-	bubbleWith(t, 1, guarding, func(b *bench) {
-		var again []func()
+// TestLateBootstrapRequestsChangeNothing repeats the requests of Bootstrap after the master has
+// forgotten what it granted since. They must not declare it empty again.
+func TestLateBootstrapRequestsChangeNothing(t *testing.T) {
+	bubbleWith(t, 1, guardOptions, func(b *testbed) {
+		var repeat []func()
 		client := redis.NewClient(b.Master(0).Options())
 		defer func() { assert.NoError(b, client.Close()) }()
 		client.AddHook(processHook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
 			args := cmd.Args()
-			again = append(again, func() { assert.NoError(b, client.Do(context.Background(), args...).Err()) })
+			repeat = append(repeat, func() { assert.NoError(b, client.Do(context.Background(), args...).Err()) })
 			return next(ctx, cmd)
 		}))
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock, RestartGuard: guard})
@@ -225,37 +229,37 @@ func TestLateBootstrapDeclaresNothing(t *testing.T) {
 		_, err = b.TryAcquire(b.Context(), name, ttl)
 		require.ErrorIs(b, err, quorum.ErrQuarantined)
 		time.Sleep(time.Microsecond)
-		for _, late := range slices.Clone(again) {
-			late()
+		for _, send := range slices.Clone(repeat) {
+			send()
 		}
 		_, err = b.TryAcquire(b.Context(), name, ttl)
-		assert.ErrorIs(b, err, quorum.ErrQuarantined, "its quarantine goes on")
+		assert.ErrorIs(b, err, quorum.ErrQuarantined, "the quarantine must not end")
 	})
 }
 
-func TestBootstrapIsRepeatable(t *testing.T) {
-	bubbleWith(t, 1, guarding, func(b *bench) {
-		m := b.retrying(guarding)
+func TestBootstrapToleratesRepeatedRequests(t *testing.T) {
+	bubbleWith(t, 1, guardOptions, func(b *testbed) {
+		m := b.managerWithRetries(guardOptions)
 		defer func() { assert.NoError(b, m.Close()) }()
 		time.AfterFunc(10*time.Millisecond, func() { b.Master(0).CutReplies(1) })
 		b.Master(0).DelayReplies(20*time.Millisecond, 1)
-		assert.NoError(b, m.Bootstrap(b.Context()), "a client repeats it")
+		assert.NoError(b, m.Bootstrap(b.Context()), "the client repeats a request")
 	})
 }
 
-func TestBootstrapNeedsAGuard(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+func TestBootstrapNeedsRestartGuard(t *testing.T) {
+	bubble(t, 1, func(b *testbed) {
 		assert.ErrorContains(b, b.Bootstrap(b.Context()), "there is no RestartGuard")
 		assert.Empty(b, b.Master(0).Keys())
 	})
-	bubbleWith(t, 1, guarding, func(b *bench) {
+	bubbleWith(t, 1, guardOptions, func(b *testbed) {
 		require.NoError(b, b.Manager.Close())
 		assert.ErrorIs(b, b.Bootstrap(b.Context()), quorum.ErrClosed)
 	})
 }
 
-func TestInspectShowsWhoIsHeldOut(t *testing.T) {
-	guarded(t, 3, func(b *bench) {
+func TestInspectShowsQuarantine(t *testing.T) {
+	guardedBubble(t, 3, func(b *testbed) {
 		i, err := b.Inspect(b.Context(), name)
 		require.NoError(b, err)
 		assert.Zero(b, i.Masters[0].Quarantined)
@@ -268,29 +272,30 @@ func TestInspectShowsWhoIsHeldOut(t *testing.T) {
 		i, err = b.Inspect(b.Context(), name)
 		require.NoError(b, err)
 		assert.Equal(b, guard/2, i.Masters[0].Quarantined)
-		assert.Equal(b, guard, i.Masters[1].Quarantined, "nobody has seen it yet")
+		assert.Equal(b, guard, i.Masters[1].Quarantined, "no client has seen this master since the flush")
 		assert.Zero(b, i.Masters[2].Quarantined)
 		assert.Contains(b, i.String(), fmt.Sprintf("%s: vacant, quarantined for 30s", b.Master(0)))
 		_, marked := b.Master(1).Get(marker)
-		assert.False(b, marked, "it changes nothing")
+		assert.False(b, marked, "Inspect must not write the marker")
 	})
 }
 
-func TestGuardRefusesClientsOfManyServers(t *testing.T) {
+func TestGuardRejectsClusterAndRingClients(t *testing.T) {
 	for _, client := range []redis.UniversalClient{
 		redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"192.0.2.1:1"}}),
 		redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "192.0.2.1:1"}}),
 	} {
-		_, err := quorum.New([]redis.UniversalClient{client}, &guarding)
+		_, err := quorum.New([]redis.UniversalClient{client}, &guardOptions)
 		assert.ErrorContains(t, err, "RestartGuard does not support")
 		require.NoError(t, client.Close())
 	}
 }
 
-// TestPermitIsOfOneMaster: a replica has got it too, and takes the master's place before
-// the second step arrives there once more.
-func TestPermitIsOfOneMaster(t *testing.T) {
-	bubbleWith(t, 1, guarding, func(b *bench) {
+// TestPermitIsInvalidOnReplica gives the first step's permit to a replica too. The replica takes
+// the master's place before the second step is repeated there. The permit must not declare the
+// replica empty.
+func TestPermitIsInvalidOnReplica(t *testing.T) {
+	bubbleWith(t, 1, guardOptions, func(b *testbed) {
 		master := b.Master(0)
 		client := redis.NewClient(master.Options())
 		defer func() { assert.NoError(b, client.Close()) }()
@@ -309,29 +314,29 @@ func TestPermitIsOfOneMaster(t *testing.T) {
 		second := steps[len(steps)-1]
 		master.FailoverAndBack()
 		_, permitted := master.Get("redlock:aux:permit")
-		require.True(b, permitted, "or this tests nothing")
-		again := redis.NewClient(master.Options())
-		defer func() { assert.NoError(b, again.Close()) }()
-		require.NoError(b, again.Do(b.Context(), second...).Err())
+		require.True(b, permitted, "the replica must have the permit")
+		direct := redis.NewClient(master.Options())
+		defer func() { assert.NoError(b, direct.Close()) }()
+		require.NoError(b, direct.Do(b.Context(), second...).Err())
 		_, err = b.TryAcquire(b.Context(), name, ttl)
 		assert.ErrorIs(b, err, quorum.ErrQuarantined)
 	})
 }
 
-// TestWaitersStartTheGuardsTime: whoever waits for a lock that is held has the guard
-// over when it comes to the masters that forgot it.
-func TestWaitersStartTheGuardsTime(t *testing.T) {
-	guarded(t, 3, func(b *bench) {
+// TestWaiterStartsQuarantine has a client wait for a held lock on masters that have lost their
+// markers. The wait starts the quarantine, which is nearly over when the lock is released.
+func TestWaiterStartsQuarantine(t *testing.T) {
+	guardedBubble(t, 3, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, guard)
 		require.NoError(b, err)
 		synctest.Wait()
 		for _, m := range b.Masters() {
-			m.Del(marker) // it was flushed, and has the key again by a repair
+			m.Del(marker) // as if it was flushed and a repair restored the lock's key
 		}
-		waiter := b.others(1, guarding)
-		defer b.closeAll(waiter)
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, waiter[0], got)
+		others := b.otherManagers(1, guardOptions)
+		defer b.closeAll(others)
+		got := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, others[0], got)
 		for _, m := range b.Masters() {
 			_, marked := m.Get(marker)
 			assert.True(b, marked)
@@ -346,12 +351,12 @@ func TestWaitersStartTheGuardsTime(t *testing.T) {
 	})
 }
 
-// TestGuardSeesAFailoverAndBack: the same process has what a lagging replica had. Two
-// of three masters forget the holder so, one by one.
-func TestGuardSeesAFailoverAndBack(t *testing.T) {
-	guarded(t, 3, func(b *bench) {
+// TestGuardDetectsFailoverAndBack fails two of three masters over to lagging replicas and back. The
+// processes stay the same, but they have the replicas' data and have forgotten the holder.
+func TestGuardDetectsFailoverAndBack(t *testing.T) {
+	guardedBubble(t, 3, func(b *testbed) {
 		for _, m := range b.Masters() {
-			m.Snapshot() // the replica gets no more than this
+			m.Snapshot() // the replica receives nothing later
 		}
 		l, err := b.TryAcquire(b.Context(), name, guard)
 		require.NoError(b, err)
@@ -361,11 +366,11 @@ func TestGuardSeesAFailoverAndBack(t *testing.T) {
 			m.FailoverAndBack()
 			require.Equal(b, run, m.RunID())
 		}
-		require.Equal(b, 2, b.count(""))
-		other := b.others(1, guarding)
-		defer b.closeAll(other)
-		for range 5 { // connections that were cut are noticed one by one
-			_, err = other[0].TryAcquire(b.Context(), name, ttl)
+		require.Equal(b, 2, b.vacantMasters())
+		others := b.otherManagers(1, guardOptions)
+		defer b.closeAll(others)
+		for range 5 { // the client notices closed connections one by one
+			_, err = others[0].TryAcquire(b.Context(), name, ttl)
 		}
 		assertReason(b, err, quorum.ErrNoQuorum)
 		assert.ErrorIs(b, err, quorum.ErrQuarantined)

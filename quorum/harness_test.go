@@ -24,9 +24,9 @@ const (
 	timeout = time.Second // Options.AttemptTimeout's default
 )
 
-// bench is a set of embedded masters and a Manager of locks on them, in a
-// bubble of virtual time.
-type bench struct {
+// testbed is a cluster of embedded masters and a Manager of locks on it, in a bubble of virtual
+// time.
+type testbed struct {
 	*testing.T
 	*quorumtest.Cluster
 	*quorum.Manager
@@ -34,12 +34,13 @@ type bench struct {
 }
 
 // bubble runs a test with n masters on virtual time.
-func bubble(t *testing.T, n int, test func(b *bench)) {
+func bubble(t *testing.T, n int, test func(b *testbed)) {
 	t.Helper()
 	bubbleWith(t, n, quorum.Options{}, test)
 }
 
-func bubbleWith(t *testing.T, n int, opts quorum.Options, test func(b *bench)) {
+// bubbleWith is like bubble, with options for the Manager.
+func bubbleWith(t *testing.T, n int, opts quorum.Options, test func(b *testbed)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		cluster, err := quorumtest.StartInProcess(n)
@@ -47,9 +48,9 @@ func bubbleWith(t *testing.T, n int, opts quorum.Options, test func(b *bench)) {
 		if opts.Clock == nil {
 			opts.Clock = clock.Runtime()
 		}
-		b := &bench{T: t, Cluster: cluster, Manager: newManager(t, cluster, opts), clock: opts.Clock}
+		b := &testbed{T: t, Cluster: cluster, Manager: newManager(t, cluster, opts), clock: opts.Clock}
 		defer func() {
-			_ = b.Manager.Close() // the test may have done so
+			_ = b.Manager.Close() // the test may have closed it already
 			assert.NoError(t, cluster.Close())
 			time.Sleep(2 * time.Second) // go-redis' pools end a second after they are closed
 		}()
@@ -64,9 +65,8 @@ func newManager(t *testing.T, cluster *quorumtest.Cluster, opts quorum.Options) 
 	return m
 }
 
-// warm makes connections and loads scripts, which tests of single commands would
-// otherwise see.
-func (b *bench) warm(m *quorum.Manager) {
+// warmUp makes connections and loads scripts, so that a test sees single commands only.
+func (b *testbed) warmUp(m *quorum.Manager) {
 	b.Helper()
 	l, err := m.TryAcquire(b.Context(), "warm", ttl)
 	require.NoError(b, err)
@@ -76,14 +76,14 @@ func (b *bench) warm(m *quorum.Manager) {
 	synctest.Wait()
 }
 
-// acquire takes the lock, and lets what is under way to the masters that were not
-// needed for that be sent.
-func (b *bench) acquire() *quorum.Lock {
+// acquire acquires the lock, and lets the masters beyond the quorum answer too.
+func (b *testbed) acquire() *quorum.Lock {
 	b.Helper()
 	return b.acquireNamed(name)
 }
 
-func (b *bench) acquireNamed(name string) *quorum.Lock {
+// acquireNamed is acquire for another name.
+func (b *testbed) acquireNamed(name string) *quorum.Lock {
 	b.Helper()
 	l, err := b.TryAcquire(b.Context(), name, ttl)
 	require.NoError(b, err)
@@ -91,8 +91,8 @@ func (b *bench) acquireNamed(name string) *quorum.Lock {
 	return l
 }
 
-// standing returns what each master has under the lock's key, "" for nothing.
-func (b *bench) standing() (tokens []string) {
+// storedTokens returns the token that each master stores for the lock, or "" for none.
+func (b *testbed) storedTokens() (tokens []string) {
 	for _, m := range b.Masters() {
 		token, _ := m.Get(name)
 		tokens = append(tokens, token)
@@ -100,10 +100,10 @@ func (b *bench) standing() (tokens []string) {
 	return tokens
 }
 
-// count returns on how many masters token stands; "" counts the vacant ones.
-func (b *bench) count(token string) int {
+// mastersStoring returns how many masters store the token for the lock.
+func (b *testbed) mastersStoring(token string) int {
 	n := 0
-	for _, t := range b.standing() {
+	for _, t := range b.storedTokens() {
 		if t == token {
 			n++
 		}
@@ -111,22 +111,28 @@ func (b *bench) count(token string) int {
 	return n
 }
 
-// occupy puts another's token on the first n masters.
-func (b *bench) occupy(n int) { b.occupyFor(n, time.Hour) }
+// vacantMasters returns how many masters store no token for the lock.
+func (b *testbed) vacantMasters() int { return b.mastersStoring("") }
 
-func (b *bench) occupyFor(n int, ttl time.Duration) {
+// occupy stores another client's token on the first n masters for an hour.
+func (b *testbed) occupy(n int) { b.occupyFor(n, time.Hour) }
+
+// occupyFor is like occupy, for another TTL.
+func (b *testbed) occupyFor(n int, ttl time.Duration) {
 	for _, m := range b.Masters()[:n] {
 		m.Set(name, "another", ttl)
 	}
 }
 
-func (b *bench) hang(n int) {
+// hang makes the first n masters hang.
+func (b *testbed) hang(n int) {
 	for _, m := range b.Masters()[:n] {
 		m.Hang()
 	}
 }
 
-func (b *bench) resume() {
+// resume resumes all masters.
+func (b *testbed) resume() {
 	for _, m := range b.Masters() {
 		m.Resume()
 	}
@@ -139,8 +145,8 @@ func took(f func()) time.Duration {
 	return time.Since(start)
 }
 
-// closed tells whether the lock's Lost channel is closed by now.
-func closed(l *quorum.Lock) bool {
+// isLost reports whether the lock's Lost channel is closed.
+func isLost(l *quorum.Lock) bool {
 	synctest.Wait()
 	select {
 	case <-l.Lost():
@@ -150,35 +156,37 @@ func closed(l *quorum.Lock) bool {
 	}
 }
 
-// withHooks returns opts with hooks that only this module's tests can set.
+// withHooks returns opts with hooks that only tests of this module can set.
 func withHooks(opts quorum.Options, h testhook.Hooks) quorum.Options {
 	testhook.Set(&opts, h)
 	return opts
 }
 
-// predictable returns options of a Manager that draws the tokens of seeded.
-func predictable() *quorum.Options {
-	opts := withHooks(quorum.Options{Clock: clock.Runtime()}, testhook.Hooks{Random: seeded()})
+// predictableOptions returns options for a Manager that draws its tokens from seededSource.
+func predictableOptions() *quorum.Options {
+	opts := withHooks(quorum.Options{Clock: clock.Runtime()}, testhook.Hooks{Random: seededSource()})
 	return &opts
 }
 
-// seeded returns a source of tokens that gives the same ones each time.
-func seeded() *rand.ChaCha8 { return rand.NewChaCha8([32]byte{42}) }
+// seededSource returns a source of random bytes that always gives the same ones.
+func seededSource() *rand.ChaCha8 { return rand.NewChaCha8([32]byte{42}) }
 
-func attemptError(tb testing.TB, err error) *quorum.AttemptError {
+// requireAttemptError returns the AttemptError in err. There must be one.
+func requireAttemptError(tb testing.TB, err error) *quorum.AttemptError {
 	tb.Helper()
 	var failure *quorum.AttemptError
 	require.ErrorAs(tb, err, &failure)
 	return failure
 }
 
-// ended returns a context that has ended.
-func ended() context.Context {
+// endedContext returns a context that has ended.
+func endedContext() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
 }
 
+// assertReason asserts that err is the sentinel want and none of the other sentinels.
 func assertReason(tb testing.TB, err, want error) {
 	tb.Helper()
 	for _, sentinel := range []error{quorum.ErrTaken, quorum.ErrNoQuorum, quorum.ErrLost, quorum.ErrClosed} {
@@ -190,32 +198,37 @@ func assertReason(tb testing.TB, err, want error) {
 	}
 }
 
-// processHook is a hook on a client's single commands.
+// processHook is a go-redis hook that concerns single commands only.
 type processHook func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error
 
-// DialHook is part of redis.Hook.
 func (processHook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-// ProcessHook is part of redis.Hook.
 func (h processHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error { return h(ctx, cmd, next) }
 }
 
-// ProcessPipelineHook is part of redis.Hook.
 func (processHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
-// retryAfter is when the clients of retrying repeat what was not answered.
+// retryAfter is how long the clients of managerWithRetries wait before they repeat a request.
 const retryAfter = 5 * time.Millisecond
 
-// retrying returns a Manager whose clients repeat what was not answered.
-func (b *bench) retrying(opts quorum.Options) *quorum.Manager {
+// managerWithRetries returns a Manager whose clients repeat requests that were not answered.
+func (b *testbed) managerWithRetries(opts quorum.Options) *quorum.Manager {
+	b.Helper()
+	return b.managerWithClients(opts, func(o *redis.Options) {
+		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = 1, retryAfter, retryAfter
+	})
+}
+
+// managerWithClients returns a Manager with new clients, whose options change sets.
+func (b *testbed) managerWithClients(opts quorum.Options, change func(*redis.Options)) *quorum.Manager {
 	b.Helper()
 	var clients []redis.UniversalClient
 	for _, m := range b.Masters() {
 		o := m.Options()
-		o.MaxRetries, o.MinRetryBackoff, o.MaxRetryBackoff = 1, retryAfter, retryAfter
+		change(o)
 		client := redis.NewClient(o)
 		b.Cleanup(func() { assert.NoError(b, client.Close()) })
 		clients = append(clients, client)
@@ -226,9 +239,9 @@ func (b *bench) retrying(opts quorum.Options) *quorum.Manager {
 	return m
 }
 
-// restart restarts a master, and has the Manager's client notice on each of its
-// connections.
-func (b *bench) restart(i int, memory quorumtest.Memory) {
+// restartAndReconnect restarts a master, and waits until every connection of the Manager's client
+// is new.
+func (b *testbed) restartAndReconnect(i int, memory quorumtest.Memory) {
 	b.Helper()
 	require.NoError(b, b.Master(i).Restart(memory))
 	for answered := 0; answered < 10; {

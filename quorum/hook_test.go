@@ -21,20 +21,19 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// hook is somebody's go-redis hook, which does something before each call, or after
-// it, or before each dial, while it is on: what a rate limiter, a tracer or a circuit
-// breaker may do.
-type hook struct {
-	on           atomic.Bool
-	before, dial func(ctx context.Context) error // dial may be nil
-	after        bool                            // not before the call, but after it
-	pipelines    atomic.Int64
+// faultHook is a go-redis hook. While it is on, it runs a function before or after each call, and
+// another before each dial. Rate limiters, tracers and circuit breakers do such things.
+type faultHook struct {
+	on             atomic.Bool
+	onCall, onDial func(ctx context.Context) error // onDial may be nil
+	afterCall      bool                            // onCall runs after the call instead of before it
+	pipelines      atomic.Int64                    // sent so far
 }
 
-func (h *hook) DialHook(next redis.DialHook) redis.DialHook {
+func (h *faultHook) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if h.on.Load() && h.dial != nil {
-			if err := h.dial(ctx); err != nil {
+		if h.on.Load() && h.onDial != nil {
+			if err := h.onDial(ctx); err != nil {
 				return nil, err
 			}
 		}
@@ -42,39 +41,39 @@ func (h *hook) DialHook(next redis.DialHook) redis.DialHook {
 	}
 }
 
-func (h *hook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (h *faultHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		return h.around(ctx, []redis.Cmder{cmd}, func() error { return next(ctx, cmd) })
 	}
 }
 
-func (h *hook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (h *faultHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		h.pipelines.Add(1)
 		return h.around(ctx, cmds, func() error { return next(ctx, cmds) })
 	}
 }
 
-func (h *hook) around(ctx context.Context, cmds []redis.Cmder, call func() error) error {
+func (h *faultHook) around(ctx context.Context, cmds []redis.Cmder, next func() error) error {
 	if !h.on.Load() {
-		return call()
+		return next()
 	}
-	if h.after {
-		defer func() { _ = h.before(ctx) }() // for the panic
-		return call()
+	if h.afterCall {
+		defer func() { _ = h.onCall(ctx) }() // only its panic matters
+		return next()
 	}
-	if err := h.before(ctx); err != nil {
+	if err := h.onCall(ctx); err != nil {
 		for _, cmd := range cmds {
 			cmd.SetErr(err)
 		}
 		return err
 	}
-	return call()
+	return next()
 }
 
-// hooked returns a Manager whose client of the first master has a hook. It is the
-// test that closes it.
-func (b *bench) hooked(h *hook) *quorum.Manager {
+// managerWithHook returns a Manager whose client of the first master has a hook. The test closes
+// it.
+func (b *testbed) managerWithHook(h *faultHook) *quorum.Manager {
 	b.Helper()
 	clients := b.Clients()
 	client := redis.NewClient(b.Master(0).Options())
@@ -86,14 +85,13 @@ func (b *bench) hooked(h *hook) *quorum.Manager {
 	return m
 }
 
-// TestContextsOfClientsEnd: a hook that waits for a call's context waits for the
-// attempt's time-out, and not for ever. Four of those had the master out for the
-// life of the process.
-func TestContextsOfClientsEnd(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A hook that waits for the context of a call waits for about AttemptTimeout, not forever. Four
+// calls that waited forever used to disable the master for the life of the process.
+func TestHookWaitsNoLongerThanAttemptTimeout(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		var mu sync.Mutex
 		var waited []time.Duration
-		h := &hook{before: func(ctx context.Context) error {
+		h := &faultHook{onCall: func(ctx context.Context) error {
 			deadline, ok := ctx.Deadline()
 			assert.True(b, ok)
 			start := time.Now()
@@ -104,8 +102,8 @@ func TestContextsOfClientsEnd(t *testing.T) {
 			waited = append(waited, time.Since(start))
 			return ctx.Err()
 		}}
-		m := b.hooked(h)
-		b.warm(m)
+		m := b.managerWithHook(h)
+		b.warmUp(m)
 		h.on.Store(true)
 		for i := range 6 {
 			l, err := m.TryAcquire(b.Context(), fmt.Sprintf("lock-%d", i), ttl)
@@ -125,38 +123,38 @@ func TestContextsOfClientsEnd(t *testing.T) {
 		l, err := m.TryAcquire(b.Context(), name, ttl)
 		require.NoError(b, err)
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(l.Token()), "the master has a vote again")
+		assert.Equal(b, 3, b.mastersStoring(l.Token()), "the master votes again")
 		assert.True(b, m.Stats().Masters[0].Answering)
 		require.NoError(b, l.Release(b.Context()))
-		require.NoError(b, m.Close(), "no call is under way, and nothing is owed")
+		require.NoError(b, m.Close(), "no call is under way, and no release is owed")
 	})
 }
 
-// TestPanicOfAClientIsAnUnknownOutcome, and of nothing else: not of the process, nor
-// of the other masters, nor of the lock.
-func TestPanicOfAClientIsAnUnknownOutcome(t *testing.T) {
-	for what, thrown := range map[string]any{
+// A panic in a client makes the outcome on that master Unknown. It affects neither the process, nor
+// the other masters, nor the lock.
+func TestClientPanicIsUnknownOutcome(t *testing.T) {
+	for kind, value := range map[string]any{
 		"text": "boom", "error": errors.New("boom"),
-		// To a plain acquire, this is what a master says that has granted it.
+		// It is what a client returns when a master has granted a plain acquire.
 		"reply": redis.Nil,
 	} {
 		for _, after := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, after the call: %v", what, after), func(t *testing.T) {
-				bubble(t, 3, func(b *bench) {
-					h := &hook{before: func(context.Context) error { panic(thrown) }, after: after}
-					m := b.hooked(h)
-					b.warm(m)
+			t.Run(fmt.Sprintf("value=%s/after=%v", kind, after), func(t *testing.T) {
+				bubble(t, 3, func(b *testbed) {
+					h := &faultHook{onCall: func(context.Context) error { panic(value) }, afterCall: after}
+					m := b.managerWithHook(h)
+					b.warmUp(m)
 					b.Master(1).Hang()
 					h.on.Store(true)
 					_, err := m.TryAcquire(b.Context(), name, ttl)
 					assertReason(b, err, quorum.ErrNoQuorum)
-					first := attemptError(b, err).Masters[0]
+					first := requireAttemptError(b, err).Masters[0]
 					assert.Equal(b, quorum.Unknown, first.Outcome)
-					assert.ErrorContains(b, first.Err, fmt.Sprintf("client panicked: %v (hook_test.go:", thrown))
+					assert.ErrorContains(b, first.Err, fmt.Sprintf("client panicked: %v (hook_test.go:", value))
 					h.on.Store(false)
 					b.resume()
 					time.Sleep(2 * timeout)
-					assert.Equal(b, 3, b.count(""), "what may have been carried out is released")
+					assert.Equal(b, 3, b.vacantMasters(), "a request that may have been executed is undone")
 					cycle(b, m)
 					require.NoError(b, m.Close())
 				})
@@ -165,13 +163,13 @@ func TestPanicOfAClientIsAnUnknownOutcome(t *testing.T) {
 	}
 }
 
-// TestPanicInAPipeline: each of its operations has an unknown outcome, and none has
-// another's reply.
-func TestPanicInAPipeline(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		h := &hook{before: func(context.Context) error { panic("boom") }, after: true}
-		m := b.hooked(h)
-		b.warm(m)
+// A panic in a pipeline makes the outcome of each of its operations Unknown. None gets the reply of
+// another.
+func TestPanicInPipelineIsUnknownForAllOfIt(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		h := &faultHook{onCall: func(context.Context) error { panic("boom") }, afterCall: true}
+		m := b.managerWithHook(h)
+		b.warmUp(m)
 		h.on.Store(true)
 		var group errgroup.Group
 		for i := range 50 {
@@ -188,8 +186,8 @@ func TestPanicInAPipeline(t *testing.T) {
 				return nil
 			})
 		}
-		require.NoError(b, group.Wait(), "the other masters suffice")
-		assert.Positive(b, h.pipelines.Load(), "or this tests nothing")
+		require.NoError(b, group.Wait(), "the other masters are a quorum")
+		assert.Positive(b, h.pipelines.Load(), "otherwise this tests nothing")
 		h.on.Store(false)
 		time.Sleep(2 * timeout)
 		cycle(b, m)
@@ -199,33 +197,34 @@ func TestPanicInAPipeline(t *testing.T) {
 	})
 }
 
-// TestPanicInASubscription: as it is made, and where go-redis makes it anew in the
-// middle of receiving, under a lock that it does not let go of then.
-func TestPanicInASubscription(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		h := &hook{
-			before: func(context.Context) error { return nil },
-			dial:   func(context.Context) error { panic("boom") },
+// A subscription that panics is tried again. The panic can come when the subscription is made, or
+// later, when go-redis reconnects in the middle of receiving. In the second case go-redis never
+// releases a mutex that it holds.
+func TestSubscriptionIsRetriedAfterPanic(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		h := &faultHook{
+			onCall: func(context.Context) error { return nil },
+			onDial: func(context.Context) error { panic("boom") },
 		}
-		m := b.hooked(h)
-		b.warm(m)
+		m := b.managerWithHook(h)
+		b.warmUp(m)
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		h.on.Store(true)
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, m, got)
-		assert.Equal(b, 2, b.subscribers())
+		got := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, m, got)
+		assert.Equal(b, 2, b.subscribedMasters())
 		h.on.Store(false)
 		time.Sleep(10 * time.Second)
-		assert.Equal(b, 3, b.subscribers())
+		assert.Equal(b, 3, b.subscribedMasters())
 
 		h.on.Store(true)
 		require.NoError(b, b.Master(0).Restart(quorumtest.KeepMemory))
 		time.Sleep(10 * time.Second)
-		assert.Equal(b, 2, b.subscribers())
+		assert.Equal(b, 2, b.subscribedMasters())
 		h.on.Store(false)
 		time.Sleep(10 * time.Second)
-		assert.Equal(b, 3, b.subscribers())
+		assert.Equal(b, 3, b.subscribedMasters())
 		require.NoError(b, l.Release(b.Context()))
 		s := <-got
 		require.NoError(b, s.err)

@@ -109,7 +109,7 @@ func (s *localQueues) hasNext(q *localQueue) bool {
 func (s *localQueues) contend(q *localQueue, c contender) *AttemptError {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q.contender = c
+	q.contender = c //mutant:contender
 	return q.failure
 }
 

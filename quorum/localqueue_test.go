@@ -17,90 +17,86 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// TestThoseBehindAContenderAreToldThatItIsTaken, though neither it nor they have made
-// an attempt: somebody waited for the lock just now, so they asked the queues.
-func TestThoseBehindAContenderAreToldThatItIsTaken(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// Somebody waited for the lock a moment ago, so the contender queues up on the masters without an
+// attempt. The waiter behind it has made no attempt either, but still learns that the lock is
+// taken.
+func TestWaiterBehindQueuedContenderGetsErrTaken(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		got := make(chan served, 3)
-		b.wait(b.Context(), 0, b.Manager, got)
+		results := make(chan acquireResult, 3)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
 		require.NoError(b, l.Release(b.Context()))
-		s := <-got // whoever comes now finds the lock contended
-		require.NoError(b, s.err)
+		s := b.nextLock(results) // from now on the lock counts as contended
 		ctx, cancel := context.WithTimeout(b.Context(), 500*time.Millisecond)
 		defer cancel()
-		b.wait(b.Context(), 1, b.Manager, got)
-		b.wait(ctx, 2, b.Manager, got)
-		told := <-got
-		assert.Equal(b, 2, told.who)
-		assertReason(b, told.err, quorum.ErrTaken)
+		b.startWaiter(b.Context(), 1, b.Manager, results)
+		b.startWaiter(ctx, 2, b.Manager, results)
+		failed := <-results
+		assert.Equal(b, 2, failed.waiter)
+		assertReason(b, failed.err, quorum.ErrTaken)
 		require.NoError(b, s.lock.Release(b.Context()))
-		s = <-got
-		require.NoError(b, s.err)
-		require.NoError(b, s.lock.Release(b.Context()))
+		b.releaseNext(results)
 	})
 }
 
-// TestLosersOfAFreeLockAreToldThatItIsTaken: they saw it free, and somebody else took
-// it before them.
-func TestLosersOfAFreeLockAreToldThatItIsTaken(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		waiter := b.others(1, quorum.Options{})
+// A waiter saw the lock free when it was not its turn, and then another client took it.
+func TestWaiterThatMissedFreeLockGetsErrTaken(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		waiter := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(waiter)
-		b.warm(waiter[0])
-		b.plant("dead", 1, time.Minute) // before the waiter
+		b.warmUp(waiter[0])
+		b.plantWaiter("dead", 1, time.Minute) // first in the queue
 		b.occupy(1)
 		b.Master(1).FailNext(1, "LOADING soon")
 		ctx, cancel := context.WithTimeout(b.Context(), 900*time.Millisecond)
 		defer cancel()
-		got := make(chan served, 1)
-		b.wait(ctx, 0, waiter[0], got) // its attempt fails for want of a quorum
+		results := make(chan acquireResult, 1)
+		b.startWaiter(ctx, 0, waiter[0], results) // its attempt gets no quorum
 		b.Master(0).Del(name)
-		time.Sleep(650 * time.Millisecond) // it has asked, and it is not its turn
+		time.Sleep(650 * time.Millisecond) // it has seen the lock free
 		b.occupy(3)
-		assertReason(b, (<-got).err, quorum.ErrTaken)
+		assertReason(b, (<-results).err, quorum.ErrTaken)
 	})
 }
 
-// TestFailedAttemptsHandOnToNobody: what a plain attempt was granted by a minority
-// would keep the holder's repair out.
-func TestFailedAttemptsHandOnToNobody(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A failed attempt gives back what a minority granted it. If it handed that on to a waiter, the
+// holder could not repair the master.
+func TestFailedAttemptDoesNotHandOff(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(0))
 		require.NoError(b, err)
 		synctest.Wait()
-		waiter := b.others(1, quorum.Options{})
+		waiter := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(waiter)
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, waiter[0], got)
-		poller := b.others(1, quorum.Options{})
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiter[0], results)
+		poller := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(poller)
 		b.Master(0).Del(name)
 		_, err = poller[0].TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrTaken)
 		synctest.Wait()
-		assert.Equal(b, 1, b.count(""), "the master is vacant, as before")
+		assert.Equal(b, 1, b.vacantMasters(), "the master is vacant again")
 		time.Sleep(ttl / 3)
-		assert.Equal(b, 3, b.count(l.Token()), "and repaired")
+		assert.Equal(b, 3, b.mastersStoring(l.Token()), "repaired")
 		require.NoError(b, l.Release(b.Context()))
-		s := <-got
-		require.NoError(b, s.err)
-		require.NoError(b, s.lock.Release(b.Context()))
+		b.releaseNext(results)
 	})
 }
 
-// TestRepairSucceedsAmongPollersAndWaiters before one more master fails.
+// Pollers and waiters compete with the holder for a key that one master lost. The holder repairs
+// that master in time before another one fails.
 func TestRepairSucceedsAmongPollersAndWaiters(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(0))
 		require.NoError(b, err)
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(b.Context())
-		managers := b.others(4, quorum.Options{})
+		managers := b.otherManagers(4, quorum.Options{})
 		defer b.closeAll(managers)
-		got := make(chan served, 4)
+		results := make(chan acquireResult, 4)
 		for i, m := range managers[:2] {
-			b.wait(ctx, i, m, got)
+			b.startWaiter(ctx, i, m, results)
 		}
 		for i, m := range managers[2:] {
 			go func() {
@@ -109,43 +105,44 @@ func TestRepairSucceedsAmongPollersAndWaiters(t *testing.T) {
 					_, err = m.TryAcquire(ctx, name, ttl)
 					time.Sleep(time.Duration(7+4*i) * time.Millisecond)
 				}
-				got <- served{who: 2 + i, err: err}
+				results <- acquireResult{waiter: 2 + i, err: err}
 			}()
 		}
 		b.Master(0).Del(name)
 		time.Sleep(ttl / 2)
-		assert.Equal(b, l.Token(), b.standing()[0], "repaired")
+		assert.Equal(b, l.Token(), b.storedTokens()[0], "repaired")
 		b.Master(1).Hang()
 		time.Sleep(ttl)
 		assert.Positive(b, l.Validity())
 		cancel()
 		for range managers {
-			assert.Error(b, (<-got).err)
+			assert.Error(b, (<-results).err)
 		}
 		b.resume()
 		require.NoError(b, l.Release(b.Context()))
 	})
 }
 
-// TestVacantLockIsClaimedThoughAMasterHangs that had said so before.
-func TestVacantLockIsClaimedThoughAMasterHangs(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+// A master hangs after it has said that the lock is free. The waiter must not wait for it to answer
+// again.
+func TestFreeLockIsConfirmedAlthoughMasterHangs(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		b.occupy(5)
-		b.plant("dead", 1, time.Minute) // has the first turn
-		waiter := b.others(1, quorum.Options{AttemptTimeout: 20 * time.Second})
+		b.plantWaiter("dead", 1, time.Minute) // has its turn first
+		waiter := b.otherManagers(1, quorum.Options{AttemptTimeout: 20 * time.Second})
 		defer b.closeAll(waiter)
-		got := make(chan served, 1)
+		results := make(chan acquireResult, 1)
 		ctx, cancel := context.WithTimeout(b.Context(), 10*time.Second)
 		defer cancel()
-		b.wait(ctx, 0, waiter[0], got)
+		b.startWaiter(ctx, 0, waiter[0], results)
 		for _, m := range b.Masters() {
 			m.Del(name)
 		}
-		time.Sleep(550 * time.Millisecond) // it has asked all
+		time.Sleep(550 * time.Millisecond) // it has asked all masters
 		b.hang(1)
 		defer b.resume()
 		assert.LessOrEqual(b, took(func() {
-			s := <-got
+			s := <-results
 			if assert.NoError(b, s.err) {
 				require.NoError(b, s.lock.Release(b.Context()))
 			}
@@ -153,95 +150,91 @@ func TestVacantLockIsClaimedThoughAMasterHangs(t *testing.T) {
 	})
 }
 
-// TestDeadWaiterCostsTwoSeconds, however long attempts may take.
-func TestDeadWaiterCostsTwoSeconds(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// Waiters behind a dead one wait for its grant to expire. So a grant must not last for
+// AttemptTimeout if that is longer.
+func TestGrantLastsTwoSecondsAtMost(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		opts := quorum.Options{AttemptTimeout: 10 * time.Second}
-		managers := b.others(3, opts)
+		managers := b.otherManagers(3, opts)
 		l, err := managers[0].TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		ctx, cancel := context.WithCancel(b.Context())
 		defer cancel()
-		got := make(chan served, 2)
-		b.wait(ctx, 0, managers[1], got)
-		b.wait(b.Context(), 1, managers[2], got)
+		results := make(chan acquireResult, 2)
+		b.startWaiter(ctx, 0, managers[1], results)
+		b.startWaiter(b.Context(), 1, managers[2], results)
 		tokens := b.Master(0).Client().ZRange(b.Context(), queueKey, 0, -1).Val()
 		require.Len(b, tokens, 2)
-		for _, m := range b.Masters() { // whom the first is told by, and it does not ask
+		for _, m := range b.Masters() { // put a dead waiter first, with such a grant
 			record := m.Client().HGet(b.Context(), waitersKey, tokens[0]).Val()
 			var until, grant int64
-			var inbox string
-			_, err := fmt.Sscan(record, &until, &grant, &inbox)
+			var channel string
+			_, err := fmt.Sscan(record, &until, &grant, &channel)
 			require.NoError(b, err)
 			assert.LessOrEqual(b, grant, int64(2000))
 			require.NoError(b, m.Client().ZAdd(b.Context(), queueKey, redis.Z{Score: 0, Member: "dead"}).Err())
-			require.NoError(b, m.Client().HSet(b.Context(), waitersKey, "dead", fmt.Sprint(until, " ", grant, " nowhere")).Err())
+			record = fmt.Sprint(until, " ", grant, " nowhere")
+			require.NoError(b, m.Client().HSet(b.Context(), waitersKey, "dead", record).Err())
 		}
 		cancel()
-		assert.ErrorIs(b, (<-got).err, context.Canceled)
+		assert.ErrorIs(b, (<-results).err, context.Canceled)
 		require.NoError(b, l.Release(b.Context()))
-		assert.LessOrEqual(b, took(func() {
-			s := <-got
-			require.NoError(b, s.err)
-			require.NoError(b, s.lock.Release(b.Context()))
-		}), 2500*time.Millisecond)
+		assert.LessOrEqual(b, took(func() { b.releaseNext(results) }), 2500*time.Millisecond)
 		b.closeAll(managers)
 	})
 }
 
-// TestExpiryIsNoticedInItsMillisecond: PTTL says 0 then, and the lock is free at once. A waiter that listens already
-// has no other reason to ask again soon.
-func TestExpiryIsNoticedInItsMillisecond(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+// In its last millisecond a key has a PTTL of 0, and the lock is free right after that. A waiter
+// that already receives messages has no other reason to ask again soon.
+func TestWaiterNoticesExpiryWhenPTTLIsZero(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		elsewhere := b.acquireNamed("elsewhere")
 		ctx, cancel := context.WithCancel(b.Context())
-		var listening sync.WaitGroup
-		listening.Go(func() { _, _ = b.Acquire(ctx, "elsewhere", ttl) })
+		var waiting sync.WaitGroup
+		waiting.Go(func() { _, _ = b.Acquire(ctx, "elsewhere", ttl) })
 		time.Sleep(time.Second)
 
 		b.occupyFor(3, 10*time.Millisecond)
 		time.Sleep(9600 * time.Microsecond)
-		require.Equal(b, 3, b.count("another"))
+		require.Equal(b, 3, b.mastersStoring("another"))
 		assert.Less(b, took(func() {
 			l, err := b.Acquire(b.Context(), name, ttl)
 			require.NoError(b, err)
 			require.NoError(b, l.Release(b.Context()))
 		}), 20*time.Millisecond)
 		cancel()
-		listening.Wait()
+		waiting.Wait()
 		require.NoError(b, elsewhere.Release(b.Context()))
 	})
 }
 
-// TestWhoeverSeesAFreeLockSoonSeesWhoTookIt, if it is not its turn: then it knows when
-// that one's key expires.
-func TestWhoeverSeesAFreeLockSoonSeesWhoTookIt(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A waiter that sees the lock free when it is not its turn asks again soon. Then it knows when the
+// key of the next holder expires.
+func TestWaiterThatSawFreeLockAsksAgainSoon(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupyFor(3, 300*time.Millisecond)
-		b.plant("before it", 1, time.Minute)
-		waiter := b.others(1, quorum.Options{})
+		b.plantWaiter("first", 1, time.Minute)
+		waiter := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(waiter)
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, waiter[0], got)
-		time.Sleep(650 * time.Millisecond) // it has asked once more, and found it free
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiter[0], results)
+		time.Sleep(650 * time.Millisecond) // it has asked again and found the lock free
 		before := b.Master(0).Commands()
 		b.occupy(3)
 		time.Sleep(250 * time.Millisecond)
-		assert.Greater(b, b.Master(0).Commands(), before, "it has asked again")
+		assert.Greater(b, b.Master(0).Commands(), before, "it asks again")
 		for _, m := range b.Masters() {
 			m.Del(name)
 		}
-		s := <-got
-		require.NoError(b, s.err)
-		require.NoError(b, s.lock.Release(b.Context()))
+		b.releaseNext(results)
 	})
 }
 
-// TestAHopelessTTLLetsOthersPass: its attempts win too late each time.
-func TestAHopelessTTLLetsOthersPass(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+// The masters answer too slowly for the TTL, so every attempt of the waiter wins too late.
+func TestWaiterWithHopelessTTLLetsOthersPass(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		for _, m := range b.Masters() {
 			m.DelayReplies(20*time.Millisecond, quorumtest.Always)
 		}
@@ -266,14 +259,13 @@ func TestAHopelessTTLLetsOthersPass(t *testing.T) {
 	})
 }
 
-// TestAPanicPassesTheTurn on: a server that recovers from it must not have its name
-// blocked for ever.
-func TestAPanicPassesTheTurn(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A server may recover from a panic in Acquire. That must not block the name forever.
+func TestPanicPassesTheTurnOn(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		broken := errors.New("a context that panics")
 		func() {
 			defer func() { assert.Equal(b, broken, recover()) }()
-			_, _ = b.Acquire(panicking{b.Context(), broken}, name, ttl)
+			_, _ = b.Acquire(panickingContext{b.Context(), broken}, name, ttl)
 		}()
 		l, err := b.Acquire(b.Context(), name, ttl)
 		require.NoError(b, err)
@@ -281,23 +273,24 @@ func TestAPanicPassesTheTurn(t *testing.T) {
 	})
 }
 
-type panicking struct {
+// panickingContext panics when asked for its error.
+type panickingContext struct {
 	context.Context
-	with error
+	value error
 }
 
-func (p panicking) Err() error { panic(p.with) }
+func (c panickingContext) Err() error { panic(c.value) }
 
-// TestAttemptsEndWithAutoRenewsBound: a lock that is over when it is won is none.
-func TestAttemptsEndWithAutoRenewsBound(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+// A lock whose hold limit passes before a quorum has answered is not acquired.
+func TestAttemptThatOutlastsMaxHoldFails(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		for _, m := range b.Masters() {
 			m.DelayReplies(20*time.Millisecond, 1)
 		}
 		_, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(10*time.Millisecond))
 		assertReason(b, err, quorum.ErrNoQuorum)
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }

@@ -59,7 +59,7 @@ func (l *Lock) Fence() int64 { return l.claim.fence.Load() }
 // Validity returns how much longer the lock can be relied on. It is 0 or negative once the lock is
 // over, for whatever reason. It asks the clock, not the masters, and is right at once after the
 // process or the machine was asleep.
-func (l *Lock) Validity() time.Duration {
+func (l *Lock) Validity() time.Duration { //mutant:validity
 	now := l.engine.clock.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -73,7 +73,7 @@ func (l *Lock) Validity() time.Duration {
 // or when AutoRenew's bound is reached.
 func (l *Lock) closes() clock.Instant {
 	if l.renewal != nil {
-		return min(l.until, l.renewal.limit)
+		return min(l.until, l.renewal.limit) //mutant:window-limit
 	}
 	return l.until
 }
@@ -95,7 +95,7 @@ func (l *Lock) Lost() <-chan struct{} {
 	if over != nil {
 		return closedChannel
 	}
-	l.engine.expiry.look(&l.watched, until)
+	l.engine.expiry.look(&l.watched, until) //mutant:lost-look
 	return lost
 }
 
@@ -109,7 +109,7 @@ func (l *Lock) over(now clock.Instant) error {
 		l.finish(errManagerClosed)
 	case now >= l.until:
 		l.finish(ErrExpired)
-	case l.renewal != nil && now >= l.renewal.limit:
+	case l.renewal != nil && now >= l.renewal.limit: //mutant:hold-limit
 		l.finish(ErrHoldLimit)
 	}
 	return l.ended

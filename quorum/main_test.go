@@ -9,13 +9,12 @@ import (
 	"github.com/quorumlock/redlock/internal/leaktest"
 )
 
-// silent keeps go-redis from writing each dial that failed, which is what many
-// tests are about, to standard error.
-type silent struct{}
+// silentLogger keeps go-redis from logging failed dials to standard error. Many tests cause them.
+type silentLogger struct{}
 
-func (silent) Printf(context.Context, string, ...any) {}
+func (silentLogger) Printf(context.Context, string, ...any) {}
 
 func TestMain(m *testing.M) {
-	redis.SetLogger(silent{})
+	redis.SetLogger(silentLogger{})
 	leaktest.Main(m)
 }

@@ -102,9 +102,9 @@ func (m *Manager) Close() error {
 		return ErrClosed
 	}
 	close(e.done)
-	ctx, cancel := context.WithTimeout(context.Background(), e.opts.CloseTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), e.opts.CloseTimeout) //mutant:close-timeout
 	defer cancel()
-	e.expiry.close()
+	e.expiry.close() //mutant:close-signals
 	var errs []error
 	if running := e.calls.wait(ctx); running > 0 {
 		errs = append(errs, fmt.Errorf("quorum: close: %d calls still running", running))
@@ -112,7 +112,7 @@ func (m *Manager) Close() error {
 	for _, r := range e.releasers {
 		r.close()
 	}
-	m.drain(ctx)
+	m.drain(ctx) //mutant:close-drains
 	close(m.stop)
 	m.tasks.Wait()
 	m.notifier.close(ctx)
@@ -152,7 +152,7 @@ func (m *Manager) drain(ctx context.Context) {
 		case i := <-drained:
 			told |= vote.Only(i)
 			if timer == nil && e.system.HasQuorum(told) {
-				timer = time.After(e.clock.Now().Sub(start) + drainMoment)
+				timer = time.After(e.clock.Now().Sub(start) + drainMoment) //mutant:drain-moment
 			}
 		case <-timer:
 			done = nil
@@ -172,7 +172,7 @@ func (m *Manager) leftToExpire() error {
 	var underWay vote.Set
 	for i, r := range m.engine.releasers {
 		for _, c := range r.leftByClose() {
-			if on[c] |= vote.Only(i); y.Blocks(on[c]) {
+			if on[c] |= vote.Only(i); y.Blocks(on[c]) { //mutant:close-left
 				locks[c] = true
 			}
 		}

@@ -19,70 +19,68 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// misbehaviour is something a master does instead of its work.
-type misbehaviour struct {
-	begin   func(t *testing.T, m *quorumtest.Master, c *redis.Client)
-	outcome quorum.Outcome // of an acquire there
+// masterFault is a way in which a master fails to do its work.
+type masterFault struct {
+	inject  func(t *testing.T, m *quorumtest.Master, c *redis.Client)
+	outcome quorum.Outcome // of an acquire
 	text    string         // in the master's error
 
-	// Which operations still succeed though a majority misbehaves so, on a
-	// lock that was acquired before.
+	// These operations still succeed on a lock that was acquired before a majority had the fault.
 	extends, inspects, releases bool
 
-	loses bool // releasing it tells that the lock was lost
+	lost bool // Release reports that the lock was lost
 }
 
-func failing(text string) func(*testing.T, *quorumtest.Master, *redis.Client) {
+func failWith(text string) func(*testing.T, *quorumtest.Master, *redis.Client) {
 	return func(_ *testing.T, m *quorumtest.Master, _ *redis.Client) { m.Fail(text) }
 }
 
-var misbehaviours = map[string]misbehaviour{
+var masterFaults = map[string]masterFault{
 	"refuses connections": {
-		begin:   func(_ *testing.T, m *quorumtest.Master, _ *redis.Client) { m.Stop() },
-		outcome: quorum.Unknown, // it was put on a connection that the client still had
+		inject:  func(_ *testing.T, m *quorumtest.Master, _ *redis.Client) { m.Stop() },
+		outcome: quorum.Unknown, // sent on a connection that the client still had
 	},
 	"hangs": {
-		begin:   func(_ *testing.T, m *quorumtest.Master, _ *redis.Client) { m.Hang() },
+		inject:  func(_ *testing.T, m *quorumtest.Master, _ *redis.Client) { m.Hang() },
 		outcome: quorum.Unknown,
 	},
 	"client is closed": {
-		begin:   func(t *testing.T, _ *quorumtest.Master, c *redis.Client) { require.NoError(t, c.Close()) },
+		inject:  func(t *testing.T, _ *quorumtest.Master, c *redis.Client) { require.NoError(t, c.Close()) },
 		outcome: quorum.Unsent, text: "client is closed",
 	},
-	"has a list": {
-		begin: func(t *testing.T, m *quorumtest.Master, _ *redis.Client) {
+	"key is a list": {
+		inject: func(t *testing.T, m *quorumtest.Master, _ *redis.Client) {
 			m.Del(name)
 			require.NoError(t, m.Client().RPush(t.Context(), name, "a", "b").Err())
 		},
 		outcome: quorum.Refused, text: "WRONGTYPE",
-		loses: true, // whatever a list is, it is not the lock's token
+		lost: true, // a list is not the lock's token
 	},
 	"READONLY": {
-		begin:   failing("READONLY You can't write against a read only replica."),
+		inject:  failWith("READONLY You can't write against a read only replica."),
 		outcome: quorum.Refused, text: "READONLY You",
 		inspects: true,
 	},
-	"LOADING": {begin: failing("LOADING Redis is loading"), outcome: quorum.Refused, text: "LOADING Redis"},
-	"NOAUTH":  {begin: failing("NOAUTH Authentication required."), outcome: quorum.Refused, text: "NOAUTH Auth"},
-	"BUSY":    {begin: failing("BUSY Redis is busy running a script."), outcome: quorum.Refused, text: "BUSY Redis"},
-	"unknown": {begin: failing("ERR nonsense"), outcome: quorum.Refused, text: "ERR nonsense"},
+	"LOADING":       {inject: failWith("LOADING Redis is loading"), outcome: quorum.Refused, text: "LOADING Redis"},
+	"NOAUTH":        {inject: failWith("NOAUTH Authentication required."), outcome: quorum.Refused, text: "NOAUTH Auth"},
+	"BUSY":          {inject: failWith("BUSY Redis is busy running a script."), outcome: quorum.Refused, text: "BUSY Redis"},
+	"unknown error": {inject: failWith("ERR nonsense"), outcome: quorum.Refused, text: "ERR nonsense"},
 	"MISCONF": {
-		begin:   failing("MISCONF Errors writing to the AOF file"),
+		inject:  failWith("MISCONF Errors writing to the AOF file"),
 		outcome: quorum.Refused, text: "MISCONF Errors",
 		inspects: true,
 	},
 	"OOM": {
-		begin:   func(_ *testing.T, m *quorumtest.Master, _ *redis.Client) { m.Full() },
+		inject:  func(_ *testing.T, m *quorumtest.Master, _ *redis.Client) { m.Full() },
 		outcome: quorum.Refused, text: "OOM command",
 		extends: true, inspects: true, releases: true,
 	},
 }
 
-// misbehaving runs a test in which the first n of three masters can be made to
-// misbehave.
-func misbehaving(t *testing.T, what misbehaviour, n int, test func(b *bench, m *quorum.Manager, begin func())) {
+// withFaults runs a test with three masters. Its argument inject makes the first n of them faulty.
+func withFaults(t *testing.T, fault masterFault, n int, test func(b *testbed, m *quorum.Manager, inject func())) {
 	t.Helper()
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		clients := make([]*redis.Client, 3)
 		masters := make([]redis.UniversalClient, 3)
 		for i := range clients {
@@ -91,29 +89,29 @@ func misbehaving(t *testing.T, what misbehaviour, n int, test func(b *bench, m *
 		}
 		m, err := quorum.New(masters, &quorum.Options{Clock: b.clock, CloseTimeout: 50 * time.Millisecond})
 		require.NoError(b, err)
-		b.warm(m)
+		b.warmUp(m)
 		test(b, m, func() {
 			for i := range n {
-				what.begin(b.T, b.Master(i), clients[i])
+				fault.inject(b.T, b.Master(i), clients[i])
 			}
 		})
-		_ = m.Close() // something may be owed to the masters that misbehave
+		_ = m.Close() // the faulty masters may be owed releases
 		b.resume()
 		for _, c := range clients {
-			_ = c.Close() // some are closed
+			_ = c.Close() // some are closed already
 		}
 	})
 }
 
-func TestMisbehavingMinorityIsOutvoted(t *testing.T) {
-	for what, does := range misbehaviours {
-		t.Run(what, func(t *testing.T) {
-			misbehaving(t, does, 1, func(b *bench, m *quorum.Manager, begin func()) {
+func TestFaultyMinorityIsOutvoted(t *testing.T) {
+	for kind, fault := range masterFaults {
+		t.Run(kind, func(t *testing.T) {
+			withFaults(t, fault, 1, func(b *testbed, m *quorum.Manager, inject func()) {
 				l, err := m.TryAcquire(b.Context(), name, ttl)
 				require.NoError(b, err)
 				synctest.Wait()
-				begin()
-				keepAndLeave(b, m, l)
+				inject()
+				extendAndRelease(b, m, l)
 				cycle(b, m)
 				cycle(b, m)
 			})
@@ -121,16 +119,16 @@ func TestMisbehavingMinorityIsOutvoted(t *testing.T) {
 	}
 }
 
-// cycle does all that can be done with a lock, and fails the test if anything
-// fails.
-func cycle(b *bench, m *quorum.Manager) {
+// cycle acquires, extends, inspects and releases a lock. All of it must succeed.
+func cycle(b *testbed, m *quorum.Manager) {
 	b.Helper()
 	l, err := m.TryAcquire(b.Context(), name, ttl)
 	require.NoError(b, err)
-	keepAndLeave(b, m, l)
+	extendAndRelease(b, m, l)
 }
 
-func keepAndLeave(b *bench, m *quorum.Manager, l *quorum.Lock) {
+// extendAndRelease does what cycle does with a lock that is already acquired.
+func extendAndRelease(b *testbed, m *quorum.Manager, l *quorum.Lock) {
 	b.Helper()
 	require.NoError(b, l.Extend(b.Context(), 2*ttl))
 	i, err := m.Inspect(b.Context(), name)
@@ -142,19 +140,20 @@ func keepAndLeave(b *bench, m *quorum.Manager, l *quorum.Lock) {
 	assert.Empty(b, i.Holder)
 }
 
-func TestMisbehavingMajorityIsNotARival(t *testing.T) {
-	for what, does := range misbehaviours {
-		t.Run(what, func(t *testing.T) {
-			misbehaving(t, does, 2, func(b *bench, m *quorum.Manager, begin func()) {
+// A faulty master never counts as one that stores another token.
+func TestFaultyMajorityIsNotTaken(t *testing.T) {
+	for kind, fault := range masterFaults {
+		t.Run(kind, func(t *testing.T) {
+			withFaults(t, fault, 2, func(b *testbed, m *quorum.Manager, inject func()) {
 				l, err := m.TryAcquire(b.Context(), name, ttl)
 				require.NoError(b, err)
 				synctest.Wait()
-				begin()
+				inject()
 				_, err = m.TryAcquire(b.Context(), name, ttl)
 				assertReason(b, err, quorum.ErrNoQuorum)
-				for _, master := range attemptError(b, err).Masters[:2] {
-					assert.Equal(b, does.outcome, master.Outcome, "%v", err)
-					assert.ErrorContains(b, master.Err, does.text)
+				for _, master := range requireAttemptError(b, err).Masters[:2] {
+					assert.Equal(b, fault.outcome, master.Outcome, "%v", err)
+					assert.ErrorContains(b, master.Err, fault.text)
 				}
 				check := func(succeeds bool, err error) {
 					b.Helper()
@@ -164,37 +163,35 @@ func TestMisbehavingMajorityIsNotARival(t *testing.T) {
 						assertReason(b, err, quorum.ErrNoQuorum)
 					}
 				}
-				check(does.extends, l.Extend(b.Context(), 2*ttl))
+				check(fault.extends, l.Extend(b.Context(), 2*ttl))
 				_, err = m.Inspect(b.Context(), name)
-				check(does.inspects, err)
-				if err := l.Release(b.Context()); does.loses {
+				check(fault.inspects, err)
+				if err := l.Release(b.Context()); fault.lost {
 					assertReason(b, err, quorum.ErrLost)
 				} else {
-					check(does.releases, err)
+					check(fault.releases, err)
 				}
 				synctest.Wait()
-				b.standsNowhere(2)
+				b.assertNotStored(2)
 			})
 		})
 	}
 }
 
-// standsNowhere checks that the masters from index first on have no key of the
-// lock.
-func (b *bench) standsNowhere(first int) {
+// assertNotStored checks that no master from index first on has a key of the lock.
+func (b *testbed) assertNotStored(first int) {
 	b.Helper()
 	for _, m := range b.Masters()[first:] {
 		assert.NotContains(b, m.Keys(), name)
 	}
 }
 
-// odd are replies that no command of a lock has. Values are the outcome of an
-// acquire. Any string is a token that stands there, whoever could have set it:
-// on the wire a SET with GET has nothing else to say so with.
-var odd = map[string]quorum.Outcome{
+// oddReplies maps replies that make no sense to the outcome of an acquire. Any string counts as the
+// token of another client, because SET with GET replies with nothing else.
+var oddReplies = map[string]quorum.Outcome{
 	":7\r\n":                           quorum.Refused,
 	":-9223372036854775808\r\n":        quorum.Refused,
-	":99999999999999999999\r\n":        quorum.Unknown, // no number, so no reply
+	":99999999999999999999\r\n":        quorum.Unknown, // not a number, so not a reply
 	"*0\r\n":                           quorum.Refused,
 	"*2\r\n:1\r\n$1\r\nx\r\n":          quorum.Refused,
 	"*2\r\n$1\r\nx\r\n+OK\r\n":         quorum.Refused,
@@ -222,45 +219,46 @@ var odd = map[string]quorum.Outcome{
 	"HTTP/1.1 400 Bad Request\r\n":     quorum.Unknown,
 	"\r\n":                             quorum.Unknown,
 	"$-2\r\n":                          quorum.Unknown,
-	"$5\r\nab":                         quorum.Unknown, // and then silence
+	"$5\r\nab":                         quorum.Unknown, // then silence
 	"*2\r\n:1\r\n":                     quorum.Unknown,
 	"":                                 quorum.Unknown,
 }
 
-var huge = strings.Repeat("h", 1<<16) // more than any buffer holds
+var huge = strings.Repeat("h", 1<<16) // larger than any buffer
 
-func TestOddReplies(t *testing.T) {
-	for reply, outcome := range odd {
+// A reply that makes no sense must never count as a vote, nor stop the other masters.
+func TestOddRepliesGrantNothing(t *testing.T) {
+	for reply, outcome := range oddReplies {
 		for _, masters := range []int{1, 2} {
 			t.Run(fmt.Sprintf("%.20q from %d of 3", reply, masters), func(t *testing.T) {
-				bubble(t, 3, func(b *bench) { oddReplies(b, reply, outcome, masters) })
+				bubble(t, 3, func(b *testbed) { testOddReplies(b, reply, outcome, masters) })
 			})
 		}
 	}
 }
 
-// oddReplies lets so many of three masters answer oddly, first when a lock is
-// acquired, then when one that is held is extended, inspected and released.
-func oddReplies(b *bench, reply string, outcome quorum.Outcome, masters int) {
-	var isOdd atomic.Bool
+// testOddReplies makes the first masters of three reply oddly. Then a lock is acquired, and another
+// one that is held is extended, inspected and released.
+func testOddReplies(b *testbed, reply string, outcome quorum.Outcome, masters int) {
+	var odd atomic.Bool
 	clients := b.Clients()
 	for i := range masters {
-		f := newFake(b.T, func(args []string) string {
-			if isOdd.Load() && !setUp(args) {
+		f := newFakeServer(b.T, func(args []string) string {
+			if odd.Load() && !isSetup(args) {
 				return reply
 			}
-			return behaved(args)
+			return grantAll(args)
 		})
 		clients[i] = f.client(fmt.Sprintf("192.0.2.%d:1", i), nil)
 		defer func() { require.NoError(b, clients[i].Close()) }()
 	}
 	m, err := quorum.New(clients, &quorum.Options{Clock: clock.Runtime(), CloseTimeout: 50 * time.Millisecond})
 	require.NoError(b, err)
-	defer func() { _ = m.Close() }() // owed to masters of which nobody knows what they did
+	defer func() { _ = m.Close() }() // masters with unknown outcomes are owed releases
 	held, err := m.TryAcquire(b.Context(), name, ttl)
 	require.NoError(b, err)
 	synctest.Wait()
-	isOdd.Store(true)
+	odd.Store(true)
 
 	l, err := m.TryAcquire(b.Context(), "other", ttl)
 	if masters == 1 {
@@ -277,7 +275,7 @@ func oddReplies(b *bench, reply string, outcome quorum.Outcome, masters int) {
 		want = quorum.ErrTaken
 	}
 	assertReason(b, err, want)
-	for _, master := range attemptError(b, err).Masters[:masters] {
+	for _, master := range requireAttemptError(b, err).Masters[:masters] {
 		assert.Equal(b, outcome, master.Outcome, "%v", master.Err)
 		assert.Equal(b, outcome != quorum.Taken, master.Err != nil)
 	}
@@ -287,15 +285,20 @@ func oddReplies(b *bench, reply string, outcome quorum.Outcome, masters int) {
 	assertReason(b, held.Release(b.Context()), quorum.ErrNoQuorum)
 }
 
-// A client that repeats a request finds what the first try did. For an acquire
-// that is a vote, for a release it is done.
+// A client that repeats a request finds what its first try did. For an acquire that is a vote. A
+// release succeeds.
 func TestRepeatedRequestsCountOnce(t *testing.T) {
 	for what, legacy := range map[string]bool{"Redis 7": false, "Redis 6": true} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, 3, func(b *bench) {
-				m, done := repeating(b, legacy)
-				defer done()
-				b.warm(m)
+			bubble(t, 3, func(b *testbed) {
+				for _, master := range b.Masters() {
+					master.LegacySet(legacy)
+				}
+				m := b.managerWithClients(quorum.Options{CloseTimeout: 50 * time.Millisecond}, func(o *redis.Options) {
+					o.MaxRetries = 1
+				})
+				defer func() { _ = m.Close() }()
+				b.warmUp(m)
 				cut := func() {
 					for _, master := range b.Masters() {
 						master.CutReplies(1)
@@ -304,44 +307,25 @@ func TestRepeatedRequestsCountOnce(t *testing.T) {
 				before := b.Master(0).Commands()
 				cut()
 				l, err := m.TryAcquire(b.Context(), name, ttl)
-				require.NoError(b, err, "already mine is a vote")
-				time.Sleep(timeout) // all have answered
+				require.NoError(b, err, "a token that is already stored is a vote")
+				time.Sleep(timeout) // all masters have answered
 				assert.Equal(b, 2, b.Master(0).Commands()-before, "it was repeated")
-				assert.Equal(b, 3, b.count(l.Token()))
+				assert.Equal(b, 3, b.mastersStoring(l.Token()))
 				cut()
 				require.NoError(b, l.Extend(b.Context(), ttl))
 				time.Sleep(timeout)
 				cut()
-				require.NoError(b, l.Release(b.Context()), "already gone is gone")
+				require.NoError(b, l.Release(b.Context()), "a key that is already gone is released")
 				time.Sleep(timeout)
-				b.standsNowhere(0)
+				b.assertNotStored(0)
 			})
 		})
 	}
 }
 
-// repeating returns a Manager whose clients repeat requests once.
-func repeating(b *bench, legacy bool) (m *quorum.Manager, done func()) {
-	b.Helper()
-	var clients []redis.UniversalClient
-	for _, master := range b.Masters() {
-		master.LegacySet(legacy)
-		opts := master.Options()
-		opts.MaxRetries = 1
-		clients = append(clients, redis.NewClient(opts))
-	}
-	m, err := quorum.New(clients, &quorum.Options{Clock: b.clock, CloseTimeout: 50 * time.Millisecond})
-	require.NoError(b, err)
-	return m, func() {
-		_ = m.Close()
-		for _, c := range clients {
-			require.NoError(b, c.Close())
-		}
-	}
-}
-
-func TestServersBeforeRedis7(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// Redis before version 7 has no SET with both NX and GET.
+func TestServersBeforeRedis7Work(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		for _, m := range b.Masters() {
 			m.LegacySet(true)
 		}
@@ -353,61 +337,61 @@ func TestServersBeforeRedis7(t *testing.T) {
 		assertReason(b, err, quorum.ErrTaken)
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
-		b.standsNowhere(0)
+		b.assertNotStored(0)
 	})
 }
 
-// counting counts the scripts that a client sends in full.
-type counting struct{ sources atomic.Int64 }
+// evalCounter is a go-redis hook that counts the scripts sent in full.
+type evalCounter struct{ evals atomic.Int64 }
 
-func (c *counting) count(cmds ...redis.Cmder) {
+func (c *evalCounter) count(cmds ...redis.Cmder) {
 	for _, cmd := range cmds {
 		if cmd.Name() == "eval" {
-			c.sources.Add(1)
+			c.evals.Add(1)
 		}
 	}
 }
 
-func (c *counting) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (c *evalCounter) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (c *counting) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (c *evalCounter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		c.count(cmd)
 		return next(ctx, cmd)
 	}
 }
 
-func (c *counting) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (c *evalCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		c.count(cmds...)
 		return next(ctx, cmds)
 	}
 }
 
-// Sockets, because go-redis only notices in those that a pooled connection was
-// closed meanwhile.
-func TestRestartedMastersHaveForgottenTheScripts(t *testing.T) {
+// Masters that restart forget the scripts. The test uses sockets, because go-redis notices only
+// with them that a pooled connection was closed.
+func TestScriptsAreSentAgainAfterRestart(t *testing.T) {
 	for _, parallel := range []int{1, 200} {
 		t.Run(fmt.Sprintf("parallel=%d", parallel), func(t *testing.T) {
 			c := embedded(t, 3)
-			var sources counting
+			var counter evalCounter
 			var clients []redis.UniversalClient
 			for _, m := range c.Masters() {
 				opts := m.Options()
 				opts.MaxRetries = 1
 				client := redis.NewClient(opts)
-				client.AddHook(&sources)
+				client.AddHook(&counter)
 				t.Cleanup(func() { require.NoError(t, client.Close()) })
 				clients = append(clients, client)
 			}
-			m, err := quorum.New(clients, &quorum.Options{AttemptTimeout: patience}) // 600 scripts are to be compiled
+			m, err := quorum.New(clients, &quorum.Options{AttemptTimeout: patience}) // the masters compile 600 scripts
 			require.NoError(t, err)
-			forget := func() {
-				before := sources.sources.Load()
+			restart := func() {
+				before := counter.evals.Load()
 				for _, master := range c.Masters() {
 					require.NoError(t, master.Restart(quorumtest.KeepMemory))
 				}
-				t.Cleanup(func() { assert.Greater(t, sources.sources.Load(), before, "a script had to be sent again") })
+				t.Cleanup(func() { assert.Greater(t, counter.evals.Load(), before, "scripts are sent again") })
 			}
 			locks := make([]*quorum.Lock, parallel)
 			each := func(do func(i int) error) {
@@ -421,9 +405,9 @@ func TestRestartedMastersHaveForgottenTheScripts(t *testing.T) {
 				locks[i], err = m.TryAcquire(patiently(t), fmt.Sprintf("lock-%d", i), time.Minute)
 				return err
 			})
-			forget()
+			restart()
 			each(func(i int) error { return locks[i].Extend(patiently(t), 2*time.Minute) })
-			forget()
+			restart()
 			each(func(i int) error { return locks[i].Release(patiently(t)) })
 			require.NoError(t, m.Close())
 			for _, master := range c.Masters() {
@@ -433,15 +417,15 @@ func TestRestartedMastersHaveForgottenTheScripts(t *testing.T) {
 	}
 }
 
-// A script may be forgotten at any moment, by a failover or SCRIPT FLUSH.
-func TestScriptsForgottenUnderLoad(t *testing.T) {
+// A failover or SCRIPT FLUSH may clear the script cache at any moment.
+func TestScriptFlushUnderLoadIsHarmless(t *testing.T) {
 	c := embedded(t, 3)
 	m := open(t, quorum.Options{AttemptTimeout: patience}, c.URLs()...)
 	var cycles errgroup.Group
 	for g := range 50 {
 		cycles.Go(func() error {
 			for i := range 2 {
-				if g%5 == 0 { // twenty times in the middle of it all
+				if g%5 == 0 { // 20 times, in the middle of other calls
 					for _, client := range c.Clients() {
 						if err := client.ScriptFlush(context.Background()).Err(); err != nil {
 							return err

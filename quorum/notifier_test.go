@@ -20,8 +20,8 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// subscribers returns how many of n masters somebody listens to for hand-offs.
-func (b *bench) subscribers() (n int) {
+// subscribedMasters returns how many masters have a subscriber to a notifier channel.
+func (b *testbed) subscribedMasters() (n int) {
 	b.Helper()
 	for _, m := range b.Masters() {
 		n += len(m.Client().PubSubChannels(b.Context(), "redlock:aux:channel:*").Val())
@@ -29,10 +29,10 @@ func (b *bench) subscribers() (n int) {
 	return n
 }
 
-// TestSubscriptionOutlivesItsDial: what the dial may take says nothing about what
-// comes after it, though a connection of Open's clients ends with its subscription.
+// The timeout of the dial must not end the subscription later. The connections of Open's clients
+// close when the subscription ends, and not before.
 func TestSubscriptionOutlivesItsDial(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		var dials atomic.Int64
 		clients := make([]redis.UniversalClient, 3)
 		for i, master := range b.Masters() {
@@ -50,72 +50,67 @@ func TestSubscriptionOutlivesItsDial(t *testing.T) {
 		require.NoError(b, err)
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, m, got)
-		assert.Equal(b, 3, b.subscribers())
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, m, results)
+		assert.Equal(b, 3, b.subscribedMasters())
 		before := dials.Load()
 		time.Sleep(time.Minute)
 		assert.Equal(b, before, dials.Load())
 		require.NoError(b, l.Release(b.Context()))
-		s := <-got
-		require.NoError(b, s.err)
-		require.NoError(b, s.lock.Release(b.Context()))
+		b.releaseNext(results)
 		require.NoError(b, m.Close())
 	})
 }
 
-// TestContextsOfSubscriptionsEnd: a subscription whose dial waits for its context is
-// tried again.
-func TestContextsOfSubscriptionsEnd(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		ended := make(chan time.Time, 100)
-		h := &hook{
-			before: func(context.Context) error { return nil },
-			dial: func(ctx context.Context) error {
+// A dial that waits for its context ends at AttemptTimeout. Then the subscription is tried again.
+func TestHungDialOfSubscriptionIsRetried(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		ends := make(chan time.Time, 100)
+		h := &faultHook{
+			onCall: func(context.Context) error { return nil },
+			onDial: func(ctx context.Context) error {
 				if deadline, _ := ctx.Deadline(); time.Until(deadline) != timeout {
-					return nil // go-redis dials for its pool, by a context of its own
+					return nil // a dial for go-redis' pool, with a context of its own
 				}
 				<-ctx.Done()
-				ended <- time.Now()
+				ends <- time.Now()
 				return ctx.Err()
 			},
 		}
-		m := b.hooked(h)
-		b.warm(m)
+		m := b.managerWithHook(h)
+		b.warmUp(m)
 		l := b.acquire()
 		h.on.Store(true)
-		began := time.Now()
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, m, got)
-		assert.Equal(b, 2, b.subscribers())
+		start := time.Now()
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, m, results)
+		assert.Equal(b, 2, b.subscribedMasters())
 		h.on.Store(false)
 		time.Sleep(2 * timeout)
-		require.NotEmpty(b, ended)
-		assert.Equal(b, timeout, (<-ended).Sub(began))
-		assert.Equal(b, 3, b.subscribers())
+		require.NotEmpty(b, ends)
+		assert.Equal(b, timeout, (<-ends).Sub(start))
+		assert.Equal(b, 3, b.subscribedMasters())
 		require.NoError(b, l.Release(b.Context()))
-		s := <-got
-		require.NoError(b, s.err)
-		require.NoError(b, s.lock.Release(b.Context()))
+		b.releaseNext(results)
 		require.NoError(b, m.Close())
 	})
 }
 
-// crowd is a fake master that lets nobody have a lock but who was told so by a message.
+// crowd is a fake master with locks that nobody gets except the waiter named in a message.
 type crowd struct {
-	subscribe atomic.Bool // it may be subscribed to
+	subscribable atomic.Bool // it accepts subscriptions
 
-	mu        sync.Mutex // guards all below
-	token     string     // of some waiter, who is told that it was granted the lock
-	confirmed time.Time  // when the subscription was, and the message came right after it
-	claimed   time.Time  // when that waiter claimed the lock
-	asked     []time.Time
+	mu         sync.Mutex  // guards the fields below
+	token      string      // of the waiter that the message names
+	subscribed time.Time   // when the subscription was confirmed; the message follows at once
+	confirmed  time.Time   // when that waiter confirmed the lock
+	asked      []time.Time // when waiters asked since then
 }
 
-// answer goes by how many keys a script has: three if it asks how things stand, and
-// by its arguments if it claims.
+// answer tells the scripts apart by their arguments. Three keys mean that a waiter asks, and
+// confirmArgs arguments that it confirms.
 func (c *crowd) answer(args []string) string {
-	const claiming = 11
+	const confirmArgs = 11
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch command := strings.ToLower(args[0]); {
@@ -125,26 +120,26 @@ func (c *crowd) answer(args []string) string {
 		c.token = args[6]
 		c.asked = append(c.asked, time.Now())
 		return "*4\r\n:-1\r\n:600000\r\n:100\r\n:1\r\n"
-	case command == "evalsha" && len(args) == claiming:
-		c.claimed = time.Now()
+	case command == "evalsha" && len(args) == confirmArgs:
+		c.confirmed = time.Now()
 		return "*4\r\n:1\r\n$1\r\n0\r\n:0\r\n:1\r\n"
-	case command == "subscribe" && !c.subscribe.Load():
+	case command == "subscribe" && !c.subscribable.Load():
 		return "-NOPERM not yet\r\n"
 	case command == "subscribe":
-		c.confirmed, c.asked = time.Now(), nil
+		c.subscribed, c.asked = time.Now(), nil
 		return fmt.Sprintf("*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n",
 			len(args[1]), args[1], len(args[1]), args[1], len(c.token), c.token)
 	}
-	return behaved(args)
+	return grantAll(args)
 }
 
-// TestCrowdOfWaitersDelaysNoMessage: who may have missed something while there was no
-// subscription asks, one after another, and meanwhile messages go on.
+// Waiters may miss messages while there is no subscription. So each of them asks the master once
+// there is one, but not all at once, and messages are delivered meanwhile.
 func TestCrowdOfWaitersDelaysNoMessage(t *testing.T) {
 	const n = 1000
 	synctest.Test(t, func(t *testing.T) {
 		c := &crowd{}
-		client := newFake(t, c.answer).client("192.0.2.1:1", nil)
+		client := newFakeServer(t, c.answer).client("192.0.2.1:1", nil)
 		defer func() { assert.NoError(t, client.Close()) }()
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: clock.Runtime()})
 		require.NoError(t, err)
@@ -159,10 +154,10 @@ func TestCrowdOfWaitersDelaysNoMessage(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Second)
-		c.subscribe.Store(true)
-		for begun := time.Now(); time.Since(begun) < ttl; time.Sleep(time.Millisecond) {
+		c.subscribable.Store(true)
+		for start := time.Now(); time.Since(start) < ttl; time.Sleep(time.Millisecond) {
 			c.mu.Lock()
-			settled := !c.confirmed.IsZero() && time.Since(c.confirmed) > 3*time.Millisecond
+			settled := !c.subscribed.IsZero() && time.Since(c.subscribed) > 3*time.Millisecond
 			c.mu.Unlock()
 			if settled {
 				break
@@ -170,47 +165,46 @@ func TestCrowdOfWaitersDelaysNoMessage(t *testing.T) {
 		}
 		c.mu.Lock()
 		assert.Equal(t, int64(1), won.Load())
-		assert.Equal(t, c.confirmed, c.claimed, "at once")
+		assert.Equal(t, c.subscribed, c.confirmed, "at once")
 		instants := map[time.Time]bool{}
 		asked := 0
 		for _, at := range c.asked {
-			if since := at.Sub(c.confirmed); since <= 2*time.Millisecond {
+			if since := at.Sub(c.subscribed); since <= 2*time.Millisecond {
 				asked++
 				instants[at] = true
 			}
 		}
 		c.mu.Unlock()
-		assert.GreaterOrEqual(t, asked, n-1, "everybody else asks")
-		assert.Greater(t, len(instants), n/2, "not all in one moment")
+		assert.GreaterOrEqual(t, asked, n-1, "all other waiters ask")
+		assert.Greater(t, len(instants), n/2, "not all at the same time")
 		cancel()
 		all.Wait()
 		require.NoError(t, m.Close())
 	})
 }
 
-// TestStuckSubscriptionDoesNotKeepClose: it is in a client of the caller's, which heeds
-// no context there, and nothing depends on it any more.
-func TestStuckSubscriptionDoesNotKeepClose(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// The subscription is stuck in a client that ignores its context. Nothing depends on it anymore.
+func TestCloseDoesNotWaitForStuckSubscription(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		stuck := make(chan struct{})
-		h := &hook{
-			before: func(context.Context) error { return nil },
-			dial: func(ctx context.Context) error {
+		h := &faultHook{
+			onCall: func(context.Context) error { return nil },
+			onDial: func(ctx context.Context) error {
 				if deadline, _ := ctx.Deadline(); time.Until(deadline) == timeout {
 					<-stuck
 				}
 				return nil
 			},
 		}
-		m := b.hooked(h)
-		b.warm(m)
+		m := b.managerWithHook(h)
+		b.warmUp(m)
 		b.acquire()
 		h.on.Store(true)
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, m, got)
-		assert.Equal(b, 2, b.subscribers())
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, m, results)
+		assert.Equal(b, 2, b.subscribedMasters())
 		assert.LessOrEqual(b, took(func() { assert.NoError(b, m.Close()) }), 100*time.Millisecond)
-		assertReason(b, (<-got).err, quorum.ErrClosed)
-		close(stuck) // its goroutine ends with the call, or the bubble fails
+		assertReason(b, (<-results).err, quorum.ErrClosed)
+		close(stuck) // the goroutine must end now, or the bubble fails
 	})
 }

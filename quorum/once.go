@@ -39,11 +39,8 @@ func (m *Manager) Once(ctx context.Context, name string, period time.Duration, f
 	if fn == nil {
 		return false, errNoFunction
 	}
-	p, err := m.engine.opts.checkAcquire(name, period, nil)
+	p, err := m.begin(ctx, name, period, nil)
 	if err != nil {
-		return false, err
-	}
-	if err := m.engine.enter(); err != nil {
 		return false, err
 	}
 	defer m.engine.exit()
@@ -123,7 +120,7 @@ func (a *acquirer) youth(ctx context.Context, p acquireParams, token string) tim
 		}
 	}
 	attempt := a.opts.AttemptTimeout + a.opts.AttemptTimeout/8
-	return min(max(attempt-age, 0), p.ttl/2)
+	return min(max(attempt-age, 0), p.ttl/2) //mutant:youth
 }
 
 func (a *acquirer) onceError(ctx context.Context, failure *AttemptError) error {

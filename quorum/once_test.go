@@ -19,14 +19,14 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-func nothing(context.Context) error { return nil }
+func noop(context.Context) error { return nil }
 
 func TestOnceRunsOncePerPeriod(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 5} {
-		bubble(t, n, func(b *bench) {
+		bubble(t, n, func(b *testbed) {
 			for period := range 3 {
 				for call := range 3 {
-					ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+					ran, err := b.Once(b.Context(), name, time.Hour, noop)
 					require.NoError(b, err)
 					assert.Equal(b, call == 0, ran, "period %d", period)
 				}
@@ -36,19 +36,20 @@ func TestOnceRunsOncePerPeriod(t *testing.T) {
 	}
 }
 
-// TestOnceWithManyReplicas: all call at the same instant, and split the vote.
-func TestOnceWithManyReplicas(t *testing.T) {
+// TestOnceRunsOnOneReplica has all replicas call Once at the same time, so that they split the
+// vote.
+func TestOnceRunsOnOneReplica(t *testing.T) {
 	for _, replicas := range []int{2, 5, 20} {
 		for round := range 4 {
 			t.Run(fmt.Sprintf("replicas=%d/round=%d", replicas, round), func(t *testing.T) {
-				bubble(t, 5, func(b *bench) {
+				bubble(t, 5, func(b *testbed) {
 					results := make(chan bool)
 					runs := 0
 					for r := range replicas {
 						m, err := quorum.New(b.Clients(), &quorum.Options{Clock: b.clock})
 						require.NoError(b, err)
 						defer m.Close()
-						// Each is nearer to another master, so they split.
+						// Each replica reaches a different master first, so the vote splits.
 						go func() {
 							time.Sleep(time.Duration(r%5) * time.Microsecond)
 							ran, err := m.Once(context.Background(), name, time.Hour, func(context.Context) error {
@@ -76,50 +77,50 @@ func TestOnceWithManyReplicas(t *testing.T) {
 	}
 }
 
-// TestOnceRetriesASplitVote: nobody has a majority, and what is in the way
-// expires.
-func TestOnceRetriesASplitVote(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+// TestOnceRetriesSplitVote lets two contenders store their tokens on two masters each. Once wins if
+// those tokens expire soon, and returns ErrTaken within 5 s if they do not.
+func TestOnceRetriesSplitVote(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		for i, m := range b.Masters()[:4] {
 			m.Set(name, fmt.Sprint("contender-", i/2), 500*time.Millisecond)
 		}
-		ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+		ran, err := b.Once(b.Context(), name, time.Hour, noop)
 		require.NoError(b, err)
 		assert.True(b, ran)
 	})
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		for i, m := range b.Masters()[:4] {
 			m.Set(name, fmt.Sprint("contender-", i/2), time.Hour)
 		}
 		assert.LessOrEqual(b, took(func() {
-			ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+			ran, err := b.Once(b.Context(), name, time.Hour, noop)
 			assert.False(b, ran)
 			assertReason(b, err, quorum.ErrTaken)
-		}), 5*time.Second, "and the retries are bounded")
+		}), 5*time.Second, "the retries are bounded")
 	})
 }
 
-func TestOnceGivesUpWithoutAQuorum(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+func TestOnceFailsWithoutQuorum(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		for _, m := range b.Masters()[:3] {
 			m.Stop()
 		}
-		ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+		ran, err := b.Once(b.Context(), name, time.Hour, noop)
 		assert.False(b, ran)
 		assertReason(b, err, quorum.ErrNoQuorum)
 
 		ctx, cancel := context.WithTimeout(b.Context(), 100*time.Millisecond)
 		defer cancel()
 		assert.Equal(b, 100*time.Millisecond, took(func() {
-			_, err := b.Once(ctx, name, time.Hour, nothing)
+			_, err := b.Once(ctx, name, time.Hour, noop)
 			assert.ErrorIs(b, err, context.DeadlineExceeded)
 			assertReason(b, err, quorum.ErrNoQuorum)
 		}))
 	})
 }
 
-func TestOnceKeepsThePeriodWhateverFnDoes(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+func TestOnceKeepsPeriodThoughFnFails(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		ran, err := b.Once(b.Context(), "fails", time.Hour, func(context.Context) error { return errJob })
 		assert.True(b, ran)
 		assert.ErrorIs(b, err, errJob)
@@ -129,13 +130,13 @@ func TestOnceKeepsThePeriodWhateverFnDoes(t *testing.T) {
 		synctest.Wait()
 		require.NoError(b, b.Manager.Close())
 		for _, m := range b.Masters() {
-			assert.Equal(b, []string{"fails", "panics"}, m.Keys(), "Close deletes none")
+			assert.Equal(b, []string{"fails", "panics"}, m.Keys(), "Close must not release the periods")
 		}
 	})
 }
 
-func TestOnceGivesBack(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{OnceGivesBack: true}, func(b *bench) {
+func TestOnceGivesBackPeriodIfFnFails(t *testing.T) {
+	bubbleWith(t, 3, quorum.Options{OnceGivesBack: true}, func(b *testbed) {
 		ran, err := b.Once(b.Context(), name, time.Hour, func(context.Context) error { return errJob })
 		assert.True(b, ran)
 		assert.ErrorIs(b, err, errJob)
@@ -143,73 +144,75 @@ func TestOnceGivesBack(t *testing.T) {
 			_, _ = b.Once(b.Context(), name, time.Hour, func(context.Context) error { panic("oh no") })
 		})
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(""))
-		ran, err = b.Once(b.Context(), name, time.Hour, nothing)
+		assert.Equal(b, 3, b.vacantMasters())
+		ran, err = b.Once(b.Context(), name, time.Hour, noop)
 		assert.True(b, ran)
 		assert.NoError(b, err)
 		synctest.Wait()
-		assert.Equal(b, 0, b.count(""), "a success keeps the period")
+		assert.Equal(b, 0, b.vacantMasters(), "a successful run keeps the period")
 	})
 }
 
-// TestOnceKnowsItsOwnAttempts: the first call fails after the masters have granted it
-// the period. The second must not take it for another replica's.
-func TestOnceKnowsItsOwnAttempts(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+// TestOnceRecognizesTokenOfFailedAttempt makes a first call fail after the masters have granted it
+// the period. The second call must not mistake that token for another replica's.
+func TestOnceRecognizesTokenOfFailedAttempt(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		for _, m := range b.Masters() {
 			m.DelayReplies(2*timeout, 1)
 			time.AfterFunc(time.Millisecond, func() { m.DropRequests(quorumtest.Always) })
 		}
-		_, err := b.Once(b.Context(), name, ttl, nothing)
+		_, err := b.Once(b.Context(), name, ttl, noop)
 		assertReason(b, err, quorum.ErrNoQuorum)
-		require.Equal(b, 0, b.count(""), "granted: or this tests nothing")
+		require.Equal(b, 0, b.vacantMasters(), "the masters must have granted the failed attempt")
 		for _, m := range b.Masters() {
 			m.Heal()
 		}
-		ran, err := b.Once(b.Context(), name, ttl, nothing)
+		ran, err := b.Once(b.Context(), name, ttl, noop)
 		require.NoError(b, err)
 		assert.True(b, ran)
 	})
 }
 
-// TestOnceKnowsAnAttemptThatItsContextEnded, which was carried out.
-func TestOnceKnowsAnAttemptThatItsContextEnded(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+// TestOnceRecognizesTokenOfCanceledAttempt ends the context of a first call whose requests the
+// masters have already executed. The second call must not mistake its token for another replica's.
+func TestOnceRecognizesTokenOfCanceledAttempt(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		for _, m := range b.Masters() {
 			m.DelayReplies(100*time.Millisecond, 1)
 		}
 		ctx, cancel := context.WithTimeout(b.Context(), 50*time.Millisecond)
 		defer cancel()
-		_, err := b.Once(ctx, name, ttl, nothing)
+		_, err := b.Once(ctx, name, ttl, noop)
 		assert.ErrorIs(b, err, context.DeadlineExceeded)
-		require.Equal(b, 0, b.count(""), "granted: or this tests nothing")
-		ran, err := b.Once(b.Context(), name, ttl, nothing)
+		require.Equal(b, 0, b.vacantMasters(), "the masters must have granted the canceled attempt")
+		ran, err := b.Once(b.Context(), name, ttl, noop)
 		require.NoError(b, err)
 		assert.True(b, ran)
-		ran, err = b.Once(b.Context(), name, ttl, nothing)
+		ran, err = b.Once(b.Context(), name, ttl, noop)
 		require.NoError(b, err)
-		assert.False(b, ran, "what it has is no failed attempt")
+		assert.False(b, ran, "this Manager has the period")
 	})
 }
 
-// TestOnceLooksAgainAtAYoungToken: it may be another replica's attempt, which fails
-// and is rolled back.
-func TestOnceLooksAgainAtAYoungToken(t *testing.T) {
+// TestOnceRechecksYoungToken stores another token on all masters. While the token is younger than
+// an attempt can last, its attempt may still fail and be rolled back. So Once must not believe it
+// yet, and must believe it once it is older.
+func TestOnceRechecksYoungToken(t *testing.T) {
 	for what, tt := range map[string]struct {
 		age, rolledBack time.Duration
 		ran             bool
-		took            time.Duration // at most
+		within          time.Duration
 	}{
-		"rolled back":    {0, 500 * time.Millisecond, true, 9 * timeout / 8},
-		"the winner's":   {0, time.Hour, false, 9 * timeout / 8},
-		"half as old":    {timeout / 2, time.Hour, false, 5 * timeout / 8},
-		"older than any": {9 * timeout / 8, time.Hour, false, 0},
+		"rolled back":     {0, 500 * time.Millisecond, true, 9 * timeout / 8},
+		"of the winner":   {0, time.Hour, false, 9 * timeout / 8},
+		"half old enough": {timeout / 2, time.Hour, false, 5 * timeout / 8},
+		"old enough":      {9 * timeout / 8, time.Hour, false, 0},
 	} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, 3, func(b *bench) {
-				b.warm(b.Manager)
+			bubble(t, 3, func(b *testbed) {
+				b.warmUp(b.Manager)
 				for _, m := range b.Masters() {
 					m.Set(name, "another", ttl-tt.age)
 				}
@@ -220,7 +223,7 @@ func TestOnceLooksAgainAtAYoungToken(t *testing.T) {
 				})
 				var ran bool
 				var err error
-				assert.LessOrEqual(b, took(func() { ran, err = b.Once(b.Context(), name, ttl, nothing) }), tt.took)
+				assert.LessOrEqual(b, took(func() { ran, err = b.Once(b.Context(), name, ttl, noop) }), tt.within)
 				require.NoError(b, err)
 				assert.Equal(b, tt.ran, ran)
 				time.Sleep(tt.rolledBack)
@@ -229,40 +232,42 @@ func TestOnceLooksAgainAtAYoungToken(t *testing.T) {
 	}
 }
 
-// TestOnceIsNotSureBeforeItsContextEnds: then it is no other replica's period yet.
-func TestOnceIsNotSureBeforeItsContextEnds(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// TestOnceReturnsErrTakenIfContextEndsBeforeRecheck ends the context while Once still waits to look
+// at a young token again. The period may yet become free, so Once must not report that another
+// replica has it.
+func TestOnceReturnsErrTakenIfContextEndsBeforeRecheck(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupyFor(3, ttl)
 		ctx, cancel := context.WithTimeout(b.Context(), timeout/2)
 		defer cancel()
-		ran, err := b.Once(ctx, name, ttl, nothing)
+		ran, err := b.Once(ctx, name, ttl, noop)
 		assert.False(b, ran)
 		assertReason(b, err, quorum.ErrTaken)
 		assert.ErrorIs(b, err, context.DeadlineExceeded)
 	})
 }
 
-// gagged is a hook that lets no scripts out while it is mute, and no reply to a SET in
-// while it is deaf.
-type gagged struct {
+// cutHook fails scripts before they are sent while scriptsCut is set, and drops the replies to SET
+// commands while setRepliesCut is set.
+type cutHook struct {
 	processHook
-	mute, deaf atomic.Bool
+	scriptsCut, setRepliesCut atomic.Bool
 }
 
 var errCutOff = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("cut off")}
 
-func (h *gagged) process(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
-	if strings.HasPrefix(cmd.Name(), "eval") && h.mute.Load() {
+func (h *cutHook) process(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+	if strings.HasPrefix(cmd.Name(), "eval") && h.scriptsCut.Load() {
 		return errCutOff
 	}
-	if err := next(ctx, cmd); cmd.Name() != "set" || !h.deaf.Load() {
+	if err := next(ctx, cmd); cmd.Name() != "set" || !h.setRepliesCut.Load() {
 		return err
 	}
 	return errCutOff
 }
 
 // ProcessPipelineHook is part of redis.Hook.
-func (h *gagged) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (h *cutHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) (first error) {
 		for _, cmd := range cmds {
 			err := h.process(ctx, cmd, func(ctx context.Context, cmd redis.Cmder) error { return next(ctx, []redis.Cmder{cmd}) })
@@ -275,26 +280,27 @@ func (h *gagged) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 	}
 }
 
-// TestOnceKnowsATokenThatItCannotReleaseYet, though it is old enough by then to be
-// that of an attempt which succeeded.
-func TestOnceKnowsATokenThatItCannotReleaseYet(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+// TestOnceRecognizesUndeliveredRelease makes an attempt fail, and delays its release until the
+// token is old enough to look like that of a successful attempt. Once must still recognize it as
+// its own.
+func TestOnceRecognizesUndeliveredRelease(t *testing.T) {
+	bubble(t, 1, func(b *testbed) {
 		client := redis.NewClient(b.Master(0).Options())
 		defer func() { assert.NoError(b, client.Close()) }()
-		hook := &gagged{}
+		hook := &cutHook{}
 		hook.processHook = hook.process
 		client.AddHook(hook)
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})
 		require.NoError(b, err)
 		defer func() { assert.NoError(b, m.Close()) }()
-		hook.mute.Store(true)
-		hook.deaf.Store(true)
-		_, err = m.Once(b.Context(), name, time.Hour, nothing)
+		hook.scriptsCut.Store(true)
+		hook.setRepliesCut.Store(true)
+		_, err = m.Once(b.Context(), name, time.Hour, noop)
 		assertReason(b, err, quorum.ErrNoQuorum)
-		require.Zero(b, b.count(""), "granted: or this tests nothing")
-		hook.deaf.Store(false)
-		time.AfterFunc(3*timeout, func() { hook.mute.Store(false) })
-		ran, err := m.Once(b.Context(), name, time.Hour, nothing)
+		require.Zero(b, b.vacantMasters(), "the master must have granted the failed attempt")
+		hook.setRepliesCut.Store(false)
+		time.AfterFunc(3*timeout, func() { hook.scriptsCut.Store(false) })
+		ran, err := m.Once(b.Context(), name, time.Hour, noop)
 		require.NoError(b, err)
 		assert.True(b, ran)
 	})

@@ -18,11 +18,10 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// patience is what nothing here comes near, unless it is broken: then the test
-// fails instead of hanging.
+// patience is far longer than anything here takes. It makes a broken test fail instead of hang.
 const patience = 20 * time.Second
 
-// patiently returns a context that ends when something hangs.
+// patiently returns a context that ends after patience.
 func patiently(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -30,8 +29,8 @@ func patiently(t *testing.T) context.Context {
 	return ctx
 }
 
-// open opens a Manager, and closes it when the test ends, if the test has not. Its
-// attempts are patient, unless a test has them otherwise.
+// open opens a Manager and closes it when the test ends, unless the test has done so. The default
+// of AttemptTimeout is patience.
 func open(t *testing.T, opts quorum.Options, urls ...string) *quorum.Manager {
 	t.Helper()
 	if opts.AttemptTimeout == 0 {
@@ -43,7 +42,7 @@ func open(t *testing.T, opts quorum.Options, urls ...string) *quorum.Manager {
 	return m
 }
 
-// embedded starts masters with sockets.
+// embedded starts embedded masters that listen on sockets.
 func embedded(t *testing.T, n int) *quorumtest.Cluster {
 	t.Helper()
 	c, err := quorumtest.Start(n)
@@ -52,10 +51,10 @@ func embedded(t *testing.T, n int) *quorumtest.Cluster {
 	return c
 }
 
-// before returns the commands that came before the first of a lock.
-func before(commands [][]string) (set []string) {
+// setupCommands returns the commands that set up the connection.
+func setupCommands(commands [][]string) (set []string) {
 	for _, args := range commands {
-		if !setUp(args) {
+		if !isSetup(args) {
 			break
 		}
 		set = append(set, strings.Join(args, " "))
@@ -63,25 +62,25 @@ func before(commands [][]string) (set []string) {
 	return set
 }
 
-func TestOpenTakesWhatAURLSays(t *testing.T) {
+func TestOpenAppliesURLSettings(t *testing.T) {
 	for what, tt := range map[string]struct {
 		network, url string // %s is the address
 		want         []string
 	}{
-		"plain":        {"tcp", "redis://%s", []string{"hello 2"}},
-		"password":     {"tcp", "redis://:p%%40ss@%s", []string{"hello 2 auth default p@ss", "auth p@ss"}},
-		"user":         {"tcp", "redis://me:p%%40ss@%s", []string{"hello 2 auth me p@ss", "auth me p@ss"}},
-		"database":     {"tcp", "redis://%s/3", []string{"hello 2", "select 3"}},
-		"db":           {"tcp", "redis://%s?db=4", []string{"hello 2", "select 4"}},
-		"client name":  {"tcp", "redis://%s?client_name=me", []string{"hello 2 setname me", "client setname me"}},
-		"protocol":     {"tcp", "redis://%s?protocol=3", []string{"hello 3"}},
-		"TLS":          {"tls", "rediss://%s?skip_verify=true", []string{"hello 2"}},
-		"TLS and user": {"tls", "rediss://me:pass@%s/1?skip_verify=true", []string{"hello 2 auth me pass", "auth me pass", "select 1"}},
-		"socket":       {"unix", "unix://%s", []string{"hello 2"}},
-		"socket, all":  {"unix", "unix://me:pass@%s?db=2", []string{"hello 2 auth me pass", "auth me pass", "select 2"}},
+		"plain":           {"tcp", "redis://%s", []string{"hello 2"}},
+		"password":        {"tcp", "redis://:p%%40ss@%s", []string{"hello 2 auth default p@ss", "auth p@ss"}},
+		"user":            {"tcp", "redis://me:p%%40ss@%s", []string{"hello 2 auth me p@ss", "auth me p@ss"}},
+		"database":        {"tcp", "redis://%s/3", []string{"hello 2", "select 3"}},
+		"db":              {"tcp", "redis://%s?db=4", []string{"hello 2", "select 4"}},
+		"client name":     {"tcp", "redis://%s?client_name=me", []string{"hello 2 setname me", "client setname me"}},
+		"protocol":        {"tcp", "redis://%s?protocol=3", []string{"hello 3"}},
+		"TLS":             {"tls", "rediss://%s?skip_verify=true", []string{"hello 2"}},
+		"TLS and user":    {"tls", "rediss://me:pass@%s/1?skip_verify=true", []string{"hello 2 auth me pass", "auth me pass", "select 1"}},
+		"socket":          {"unix", "unix://%s", []string{"hello 2"}},
+		"socket and user": {"unix", "unix://me:pass@%s?db=2", []string{"hello 2 auth me pass", "auth me pass", "select 2"}},
 	} {
 		t.Run(what, func(t *testing.T) {
-			f := newFake(t, nil)
+			f := newFakeServer(t, nil)
 			var addr string
 			if tt.network == "tls" {
 				addr = f.listenTLS(t)
@@ -92,68 +91,69 @@ func TestOpenTakesWhatAURLSays(t *testing.T) {
 			l, err := m.TryAcquire(patiently(t), name, ttl)
 			require.NoError(t, err)
 			require.NoError(t, l.Release(patiently(t)))
-			assert.Equal(t, tt.want, before(f.sent()), "what sets a connection up, and nothing besides")
+			assert.Equal(t, tt.want, setupCommands(f.received()))
 			require.NoError(t, m.Close())
 		})
 	}
 }
 
 func TestOpenVerifiesCertificates(t *testing.T) {
-	f := newFake(t, nil)
+	f := newFakeServer(t, nil)
 	m := open(t, quorum.Options{}, "rediss://"+f.listenTLS(t))
 	_, err := m.TryAcquire(patiently(t), name, ttl)
 	assertReason(t, err, quorum.ErrNoQuorum)
 	var unknown x509.UnknownAuthorityError
 	require.ErrorAs(t, err, &unknown)
-	assert.Empty(t, f.sent())
+	assert.Empty(t, f.received())
 }
 
-// texts returns the text of err and of all that it wraps.
-func texts(err error) []string {
+// errorTexts returns the texts of err and of every error that it wraps.
+func errorTexts(err error) []string {
 	all := []string{err.Error()}
 	switch e := err.(type) { //nolint:errorlint // this walks the tree itself
 	case interface{ Unwrap() error }:
 		if inner := e.Unwrap(); inner != nil {
-			all = append(all, texts(inner)...)
+			all = append(all, errorTexts(inner)...)
 		}
 	case interface{ Unwrap() []error }:
 		for _, inner := range e.Unwrap() {
-			all = append(all, texts(inner)...)
+			all = append(all, errorTexts(inner)...)
 		}
 	}
 	return all
 }
 
+// assertHides checks that neither err nor any error that it wraps shows the secret.
 func assertHides(t *testing.T, err error, secret string) {
 	t.Helper()
-	for _, text := range append(texts(err), fmt.Sprintf("%v %+v %s %q", err, err, err, err)) {
+	for _, text := range append(errorTexts(err), fmt.Sprintf("%v %+v %s %q", err, err, err, err)) {
 		assert.NotContains(t, text, secret)
 	}
 }
 
-func TestOpenShowsNothingOfABadURL(t *testing.T) {
+func TestOpenErrorShowsNothingOfURL(t *testing.T) {
 	for what, url := range map[string]string{
-		"empty":            "",
-		"no scheme":        "hunter2",
-		"other scheme":     "hunter2://h",
-		"port":             "redis://:hunter2@h:port",
-		"unescaped":        "redis://me:hunter2/x@h:1",
-		"escape":           "redis://me:hunter2%zz@h:1",
-		"control byte":     "redis://me:hunter2@h:1/\n",
-		"database":         "redis://h/hunter2",
-		"long path":        "redis://h/1/hunter2",
-		"unknown option":   "redis://h?hunter2=1",
-		"bad option":       "redis://h?db=hunter2",
-		"bad time":         "redis://h?read_timeout=hunter2",
-		"bad truth":        "redis://h?pool_fifo=hunter2",
-		"no path":          "unix://hunter2",
-		"IPv6":             "redis://[hunter2",
-		"negative pool":    "redis://hunter2?pool_size=-1",
-		"huge pool":        "redis://hunter2?pool_size=4000000000",
-		"large pool":       "redis://hunter2?pool_size=2000000000",
-		"negative conns":   "redis://hunter2?max_active_conns=-4000000000",
-		"huge idle conns":  "redis://hunter2?max_idle_conns=4000000000",
-		"huge spare conns": "redis://hunter2?min_idle_conns=4000000000",
+		"empty":           "",
+		"no scheme":       "hunter2",
+		"other scheme":    "hunter2://h",
+		"port":            "redis://:hunter2@h:port",
+		"unescaped":       "redis://me:hunter2/x@h:1",
+		"escape":          "redis://me:hunter2%zz@h:1",
+		"control byte":    "redis://me:hunter2@h:1/\n",
+		"database":        "redis://h/hunter2",
+		"long path":       "redis://h/1/hunter2",
+		"unknown option":  "redis://h?hunter2=1",
+		"bad option":      "redis://h?db=hunter2",
+		"bad time":        "redis://h?read_timeout=hunter2",
+		"bad boolean":     "redis://h?pool_fifo=hunter2",
+		"no path":         "unix://hunter2",
+		"IPv6":            "redis://[hunter2",
+		"negative pool":   "redis://hunter2?pool_size=-1",
+		"huge pool":       "redis://hunter2?pool_size=4000000000",
+		"large pool":      "redis://hunter2?pool_size=2000000000",
+		"negative conns":  "redis://hunter2?max_active_conns=-4000000000",
+		"huge idle conns": "redis://hunter2?max_idle_conns=4000000000",
+		"huge min idle":   "redis://hunter2?min_idle_conns=4000000000",
 	} {
 		t.Run(what, func(t *testing.T) {
 			m, err := quorum.Open([]string{"redis://a", url, "redis://b"}, nil)
@@ -166,15 +166,15 @@ func TestOpenShowsNothingOfABadURL(t *testing.T) {
 	}
 }
 
-// TestOpenBoundsWhatAURLSets: a number that somebody mistyped must not keep a core
-// busy, a call under way for ever or every dial from succeeding.
-func TestOpenBoundsWhatAURLSets(t *testing.T) {
+// TestOpenRejectsSettingsOutOfRange guards against mistyped numbers. They must not keep a core
+// busy, keep a call in flight forever or make every dial fail.
+func TestOpenRejectsSettingsOutOfRange(t *testing.T) {
 	refused := map[string][]string{
 		"pool size":         {"pool_size=-1", "min_idle_conns=4000000000", "max_concurrent_dials=65537"},
 		"number of retries": {"max_retries=11", "max_retries=1000000000"},
 		"timeout": {
 			"dial_timeout=-1", "dial_timeout=0", "read_timeout=-5s", "write_timeout=0", "pool_timeout=-1ns",
-			"read_timeout=9223372037", "write_timeout=9000h", // in seconds, the first is more than there can be
+			"read_timeout=9223372037", "write_timeout=9000h", // 9223372037 s overflows a time.Duration
 		},
 		"retry backoff":           {"min_retry_backoff=9223372037", "max_retry_backoff=9000h"},
 		"lifetime of connections": {"conn_max_lifetime=200000h&conn_max_lifetime_jitter=200000h", "idle_timeout=9223372037"},
@@ -196,11 +196,12 @@ func TestOpenBoundsWhatAURLSets(t *testing.T) {
 	}
 }
 
-// TestOpenedClientsTryAtLeastOnce: go-redis with fewer retries than none does not
-// send pipelines, and says nothing. So many callers make some.
-func TestOpenedClientsTryAtLeastOnce(t *testing.T) {
+// TestOpenedClientsSendPipelinesWithoutRetries guards against a trap of go-redis: with a negative
+// number of retries it silently does not send pipelines. A hundred callers make the Manager use
+// pipelines.
+func TestOpenedClientsSendPipelinesWithoutRetries(t *testing.T) {
 	for _, retries := range []string{"-1", "-9"} {
-		f := newFake(t, nil)
+		f := newFakeServer(t, nil)
 		m := open(t, quorum.Options{}, "redis://"+f.listen(t, "tcp")+"?max_retries="+retries)
 		var group errgroup.Group
 		for i := range 100 {
@@ -216,10 +217,11 @@ func TestOpenedClientsTryAtLeastOnce(t *testing.T) {
 	}
 }
 
-// TestOpenedCallsWaitForAConnection: a limit on them is no reason for a call to fail.
-func TestOpenedCallsWaitForAConnection(t *testing.T) {
+// TestOpenedCallsWaitForConnection limits the number of connections. Calls must wait for one rather
+// than fail.
+func TestOpenedCallsWaitForConnection(t *testing.T) {
 	c := embedded(t, 1)
-	c.Master(0).DelayReplies(3*time.Millisecond, quorumtest.Always) // far enough for several calls to be under way
+	c.Master(0).DelayReplies(3*time.Millisecond, quorumtest.Always) // so that several calls are in flight
 	m := open(t, quorum.Options{}, c.URLs()[0]+"?max_active_conns=1")
 	var group errgroup.Group
 	for i := range 50 {
@@ -239,7 +241,7 @@ func TestOpenedCallsWaitForAConnection(t *testing.T) {
 	require.NoError(t, group.Wait())
 }
 
-func TestOpenRefusesWhatNewRefuses(t *testing.T) {
+func TestOpenRejectsInvalidMasters(t *testing.T) {
 	for text, urls := range map[string][]string{
 		"no masters": nil,
 		"masters 0 and 2 have the same address 127.0.0.1:6379": {"redis://:hunter2@localhost", "redis://h", "redis://:hunter2@127.0.0.1:6379/7"},
@@ -252,7 +254,7 @@ func TestOpenRefusesWhatNewRefuses(t *testing.T) {
 	}
 }
 
-// A secret may be anywhere in what somebody takes for a URL.
+// FuzzOpen checks that errors never show a secret, wherever it is in the URL.
 func FuzzOpen(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"redis://:", "@h:6379/0"}, {"redis://me:", "@[::1"}, {"rediss://", ":x@h"}, {"unix://u:", "@/s?db=1"},
@@ -268,7 +270,7 @@ func FuzzOpen(f *testing.F) {
 	const secret = "s3cr3t"
 	f.Fuzz(func(t *testing.T, head, tail string) {
 		if strings.Contains(head+tail, "idle") {
-			t.Skip("connections to spare are made at once, to wherever the URL says")
+			t.Skip("idle connections are dialed at once, to any address in the URL")
 		}
 		m, err := quorum.Open([]string{head + secret + tail}, nil)
 		if err == nil {
@@ -280,8 +282,9 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// The other tests of hung masters have clients from quorumtest.
-func TestOpenedHungMinorityCostsNothing(t *testing.T) {
+// TestHungMinorityDoesNotBlockOpenedManager uses the clients that Open makes. The other tests of
+// hung masters use clients of quorumtest.
+func TestHungMinorityDoesNotBlockOpenedManager(t *testing.T) {
 	for what, connected := range map[string]bool{"connected before": true, "not connected": false} {
 		t.Run(what, func(t *testing.T) {
 			c := embedded(t, 3)
@@ -293,7 +296,7 @@ func TestOpenedHungMinorityCostsNothing(t *testing.T) {
 				require.NoError(t, l.Release(patiently(t)))
 			}
 			if connected {
-				cycle("before") // another name: this one's release may be under way yet
+				cycle("before") // its release may still be in flight, so the next cycle uses another name
 			}
 			c.Master(0).Hang()
 			cycle(name)
@@ -304,70 +307,72 @@ func TestOpenedHungMinorityCostsNothing(t *testing.T) {
 	}
 }
 
-// The URL rules out that the client's own time-out ends the call.
+// TestOpenedCallsEndAtAttemptTimeout gives clients a read timeout of an hour, so that only
+// AttemptTimeout can end the call.
 func TestOpenedCallsEndAtAttemptTimeout(t *testing.T) {
-	for what, deafTo := range map[string]string{"command": "set", "set-up": "hello"} {
+	for what, ignored := range map[string]string{"lock command": "set", "connection setup": "hello"} {
 		t.Run(what, func(t *testing.T) {
-			deaf := newFake(t, func(args []string) string {
-				if strings.EqualFold(args[0], deafTo) {
+			ignoring := newFakeServer(t, func(args []string) string {
+				if strings.EqualFold(args[0], ignored) {
 					return ""
 				}
-				return behaved(args)
+				return grantAll(args)
 			})
-			f := newFake(t, nil)
+			f := newFakeServer(t, nil)
 			m := open(t, quorum.Options{AttemptTimeout: 500 * time.Millisecond, CloseTimeout: 100 * time.Millisecond},
-				"redis://"+deaf.listen(t, "tcp")+"?read_timeout=1h", "redis://"+f.listen(t, "tcp"))
+				"redis://"+ignoring.listen(t, "tcp")+"?read_timeout=1h", "redis://"+f.listen(t, "tcp"))
 			_, err := m.TryAcquire(patiently(t), name, ttl)
 			assertReason(t, err, quorum.ErrNoQuorum)
 			select {
-			case <-deaf.ended: // the client gave the connection up
+			case <-ignoring.ended: // the client has closed the connection
 			case <-patiently(t).Done():
-				t.Fatal("the call goes on")
+				t.Fatal("the call did not end")
 			}
 		})
 	}
 }
 
-func TestOpenLetsAURLShortenTimeouts(t *testing.T) {
-	deaf := newFake(t, func(args []string) string {
-		if setUp(args) {
-			return behaved(args)
+func TestURLMayShortenTimeouts(t *testing.T) {
+	ignoring := newFakeServer(t, func(args []string) string {
+		if isSetup(args) {
+			return grantAll(args)
 		}
 		return ""
 	})
 	m := open(t, quorum.Options{AttemptTimeout: time.Hour, CloseTimeout: 100 * time.Millisecond},
-		"redis://"+deaf.listen(t, "tcp")+"?read_timeout=20ms")
+		"redis://"+ignoring.listen(t, "tcp")+"?read_timeout=20ms")
 	_, err := m.TryAcquire(patiently(t), name, ttl)
 	assertReason(t, err, quorum.ErrNoQuorum)
-	assert.NotErrorIs(t, err, context.DeadlineExceeded, "it was not the caller who gave up")
+	assert.NotErrorIs(t, err, context.DeadlineExceeded, "the caller's context has not ended")
 	assert.ErrorContains(t, err, "i/o timeout")
 }
 
-// listener collects what go-redis would write to standard error.
-type listener struct {
+// logRecorder records what go-redis would log to standard error.
+type logRecorder struct {
 	mu    sync.Mutex
 	lines []string
 }
 
-func (l *listener) Printf(_ context.Context, format string, args ...any) {
+func (l *logRecorder) Printf(_ context.Context, format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, fmt.Sprintf(format, args...))
 }
 
-func (l *listener) heard() []string {
+func (l *logRecorder) recorded() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lines
 }
 
-// Not parallel: the logger is the whole process'.
-func TestOpenedMasterThatIsDownIsNotLogged(t *testing.T) {
+// TestUnreachableMasterIsNotLogged must not run in parallel with other tests, because the logger
+// belongs to the whole process.
+func TestUnreachableMasterIsNotLogged(t *testing.T) {
 	c := embedded(t, 3)
 	c.Master(0).Stop()
-	var log listener
+	var log logRecorder
 	redis.SetLogger(&log)
-	defer redis.SetLogger(silent{})
+	defer redis.SetLogger(silentLogger{})
 
 	m := open(t, quorum.Options{}, c.URLs()...)
 	for range 5 {
@@ -378,17 +383,17 @@ func TestOpenedMasterThatIsDownIsNotLogged(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, l.Release(patiently(t)))
 	}
-	_ = m.Close() // keys that never were may be reported as left on the stopped one
-	assert.Empty(t, log.heard())
+	_ = m.Close() // it may report keys left to expire on the stopped master
+	assert.Empty(t, log.recorded())
 
 	plain := redis.NewClient(&redis.Options{Addr: c.Master(0).Addr(), DialerRetries: 1, MaxRetries: -1})
 	defer func() { _ = plain.Close() }()
 	require.Error(t, plain.Ping(patiently(t)).Err())
-	assert.NotEmpty(t, log.heard(), "go-redis does log")
+	assert.NotEmpty(t, log.recorded(), "go-redis logs the failed dial of an ordinary client")
 }
 
-func TestCloseClosesTheClientsThatOpenMade(t *testing.T) {
-	f := newFake(t, nil)
+func TestCloseClosesOpenedClients(t *testing.T) {
+	f := newFakeServer(t, nil)
 	m := open(t, quorum.Options{}, "redis://"+f.listen(t, "tcp"))
 	_, err := m.TryAcquire(patiently(t), name, ttl)
 	require.NoError(t, err)
@@ -406,8 +411,8 @@ func TestCloseClosesTheClientsThatOpenMade(t *testing.T) {
 	require.ErrorIs(t, m.Close(), quorum.ErrClosed)
 }
 
-func TestCloseLeavesTheCallersClientsOpen(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+func TestCloseDoesNotCloseGivenClients(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
 		require.NoError(b, l.Release(b.Context()))
 		require.NoError(b, b.Manager.Close())

@@ -182,7 +182,7 @@ func (o *Options) checkAcquire(name string, ttl time.Duration, opts []AcquireOpt
 		return p, fmt.Errorf("quorum: acquire: %w", err)
 	}
 	var err error
-	if p.ttl, p.window, err = o.checkTTL(ttl); err != nil {
+	if p.ttl, p.window, err = o.checkTTL(ttl); err != nil { //mutant:acquire-ttl
 		return p, acquireError(name, err)
 	}
 	for _, opt := range opts {
@@ -220,7 +220,7 @@ func (o *Options) checkTTL(ttl time.Duration) (whole, window time.Duration, err 
 	if guard := o.RestartGuard; guard > 0 && whole > guard {
 		return 0, 0, fmt.Errorf("TTL %v is over the restart guard %v: a master that forgot it could be back before it is over", whole, guard)
 	}
-	if window = o.Drift.Window(whole); window <= 0 {
+	if window = o.Drift.Window(whole); window <= 0 { //mutant:ttl-window
 		return 0, 0, fmt.Errorf("TTL %v leaves no validity after a drift of %v", ttl, o.Drift.Of(whole))
 	}
 	return whole, window, nil

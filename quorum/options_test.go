@@ -22,8 +22,8 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// untouched checks that no command has reached a master.
-func (b *bench) untouched() {
+// assertNoCommands checks that no master has executed a command.
+func (b *testbed) assertNoCommands() {
 	b.Helper()
 	synctest.Wait()
 	for i, m := range b.Masters() {
@@ -31,7 +31,7 @@ func (b *bench) untouched() {
 	}
 }
 
-func TestBadOptionsAreErrors(t *testing.T) {
+func TestInvalidOptionsAreRejected(t *testing.T) {
 	for text, opts := range map[string]quorum.Options{
 		"AttemptTimeout -1s is under 1ms":               {AttemptTimeout: -time.Second},
 		"AttemptTimeout 999.999µs is under 1ms":         {AttemptTimeout: time.Millisecond - 1},
@@ -50,7 +50,7 @@ func TestBadOptionsAreErrors(t *testing.T) {
 		"drift factor outside [0, 1)\nquorum: options:": {Drift: clock.Drift{Factor: math.NaN()}, MaxPendingReleases: -1},
 	} {
 		t.Run(text, func(t *testing.T) {
-			bubble(t, 3, func(b *bench) {
+			bubble(t, 3, func(b *testbed) {
 				m, err := quorum.New(b.Clients(), &opts)
 				assert.Nil(b, m)
 				require.ErrorContains(b, err, "quorum: options: "+text)
@@ -58,21 +58,21 @@ func TestBadOptionsAreErrors(t *testing.T) {
 				assert.Nil(b, m)
 				require.EqualError(b, same, err.Error())
 				assertReason(b, err, nil)
-				b.untouched()
+				b.assertNoCommands()
 			})
 		})
 	}
 }
 
-func TestNoOptionsAreTheDefaults(t *testing.T) {
+func TestNilAndZeroOptionsAreDefaults(t *testing.T) {
 	for what, opts := range map[string]*quorum.Options{"nil": nil, "zero": {}} {
 		t.Run(what, func(t *testing.T) {
-			bubble(t, 3, func(b *bench) {
+			bubble(t, 3, func(b *testbed) {
 				m, err := quorum.New(b.Clients(), opts)
 				require.NoError(b, err)
 				l, err := m.TryAcquire(b.Context(), name, ttl)
 				require.NoError(b, err)
-				assert.GreaterOrEqual(b, b.count(l.Token()), 2, "the name is the key")
+				assert.GreaterOrEqual(b, b.mastersStoring(l.Token()), 2, "the key is the name alone")
 				assert.LessOrEqual(b, l.Validity(), window)
 				assert.Positive(b, l.Validity())
 				require.NoError(b, l.Release(b.Context()))
@@ -82,18 +82,20 @@ func TestNoOptionsAreTheDefaults(t *testing.T) {
 	}
 }
 
-func TestOneBoundOfTheBackoffIsEnough(t *testing.T) {
+// TestBackoffDefaultAdaptsToOtherBound sets one bound of the backoff beyond the default of the
+// other.
+func TestBackoffDefaultAdaptsToOtherBound(t *testing.T) {
 	for _, opts := range []quorum.Options{{MaxBackoff: 1}, {MinBackoff: time.Hour}} {
-		bubble(t, 1, func(b *bench) {
+		bubble(t, 1, func(b *testbed) {
 			m, err := quorum.New(b.Clients(), &opts)
-			require.NoError(b, err, "the other one's default gives way")
+			require.NoError(b, err, "the default of the other bound adapts")
 			require.NoError(b, m.Close())
 		})
 	}
 }
 
-func TestOptionsAndMastersAreCopied(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+func TestNewCopiesOptionsAndClients(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		opts := &quorum.Options{Prefix: "a:", Clock: b.clock}
 		clients := b.Clients()
 		m, err := quorum.New(clients, opts)
@@ -111,23 +113,23 @@ func TestOptionsAndMastersAreCopied(t *testing.T) {
 	})
 }
 
-// calls are the methods that take a name, a TTL or both.
-var calls = map[string]func(b *bench, name string, ttl time.Duration) error{
-	"TryAcquire": func(b *bench, name string, ttl time.Duration) error {
+// methods are Manager's methods that take a name, most of them with a TTL.
+var methods = map[string]func(b *testbed, name string, ttl time.Duration) error{
+	"TryAcquire": func(b *testbed, name string, ttl time.Duration) error {
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		return err
 	},
-	"Acquire": func(b *bench, name string, ttl time.Duration) error {
+	"Acquire": func(b *testbed, name string, ttl time.Duration) error {
 		_, err := b.Acquire(b.Context(), name, ttl)
 		return err
 	},
-	"Inspect": func(b *bench, name string, _ time.Duration) error {
+	"Inspect": func(b *testbed, name string, _ time.Duration) error {
 		_, err := b.Inspect(b.Context(), name)
 		return err
 	},
 }
 
-func TestBadNamesAreErrors(t *testing.T) {
+func TestInvalidNamesAreRejected(t *testing.T) {
 	for _, tt := range []struct{ prefix, name, text string }{
 		{"", "", "empty name"},
 		{"redlock:", "", "empty name"},
@@ -137,20 +139,20 @@ func TestBadNamesAreErrors(t *testing.T) {
 		{"redlock:au", "x:", "is reserved for auxiliary keys"},
 	} {
 		t.Run(fmt.Sprintf("%q+%q", tt.prefix, tt.name), func(t *testing.T) {
-			bubbleWith(t, 3, quorum.Options{Prefix: tt.prefix}, func(b *bench) {
-				for what, call := range calls {
+			bubbleWith(t, 3, quorum.Options{Prefix: tt.prefix}, func(b *testbed) {
+				for what, call := range methods {
 					err := call(b, tt.name, ttl)
 					require.ErrorContains(b, err, tt.text, what)
 					assert.True(b, strings.HasPrefix(err.Error(), "quorum: "), "%s: %v", what, err)
 					assertReason(b, err, nil)
 				}
-				b.untouched()
+				b.assertNoCommands()
 			})
 		})
 	}
 }
 
-func TestBadTTLsAreErrors(t *testing.T) {
+func TestInvalidTTLsAreRejected(t *testing.T) {
 	for text, ttl := range map[string]time.Duration{
 		"TTL 0s is under 1ms":                                0,
 		"TTL -10s is under 1ms":                              -10 * time.Second,
@@ -161,13 +163,13 @@ func TestBadTTLsAreErrors(t *testing.T) {
 		"TTL 2.999ms leaves no validity after a drift of":    3*time.Millisecond - time.Microsecond,
 	} {
 		t.Run(text, func(t *testing.T) {
-			bubble(t, 3, func(b *bench) {
+			bubble(t, 3, func(b *testbed) {
 				for _, call := range []string{"TryAcquire", "Acquire"} {
-					err := calls[call](b, name, ttl)
+					err := methods[call](b, name, ttl)
 					require.ErrorContains(b, err, `quorum: acquire "`+name+`": `+text, call)
 					assertReason(b, err, nil)
 				}
-				b.untouched()
+				b.assertNoCommands()
 
 				l := b.acquire()
 				synctest.Wait()
@@ -184,7 +186,7 @@ func TestBadTTLsAreErrors(t *testing.T) {
 }
 
 func TestShortestAndLongestTTL(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), "short", 3*time.Millisecond)
 		require.NoError(b, err)
 		assert.Equal(b, 970*time.Microsecond, l.Validity())
@@ -194,13 +196,13 @@ func TestShortestAndLongestTTL(t *testing.T) {
 	})
 }
 
-func TestTTLIsCutToMilliseconds(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+func TestTTLIsTruncatedToMilliseconds(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l, err := b.TryAcquire(b.Context(), name, ttl+999*time.Microsecond)
 		require.NoError(b, err)
 		synctest.Wait()
-		assert.Equal(b, window, l.Validity(), "nothing is built on the part that masters do not count")
+		assert.Equal(b, window, l.Validity(), "masters do not count fractions of a millisecond")
 		for _, m := range b.Masters() {
 			assert.Equal(b, ttl, m.TTL(name))
 		}
@@ -213,14 +215,14 @@ func TestTTLIsCutToMilliseconds(t *testing.T) {
 	})
 }
 
-func TestNamesAreArbitraryBytes(t *testing.T) {
+func TestNamesMayBeAnyBytes(t *testing.T) {
 	for _, name := range []string{
 		"\x00", "\n", "a\r\nb", "\xff\xfe\xfd", " ", "{}", "}{", "{tag}", "{tag}rest", "a}b", "%s%d", "ключ",
 		"redlock:aux", "redlock:auxiliary", strings.Repeat("x", 1<<16),
 	} {
 		for _, prefix := range []string{"", "p\x00:"} {
 			t.Run(fmt.Sprintf("%q+%.20q", prefix, name), func(t *testing.T) {
-				bubbleWith(t, 3, quorum.Options{Prefix: prefix}, func(b *bench) {
+				bubbleWith(t, 3, quorum.Options{Prefix: prefix}, func(b *testbed) {
 					l, err := b.TryAcquire(b.Context(), name, ttl)
 					require.NoError(b, err)
 					assert.Equal(b, name, l.Name())
@@ -247,7 +249,7 @@ func TestNamesAreArbitraryBytes(t *testing.T) {
 	}
 }
 
-// quiet keeps go-redis from looking addresses up before anybody uses them.
+// quiet keeps go-redis from resolving addresses before they are used.
 var quiet = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 
 func client(addr string) *redis.Client {
@@ -258,15 +260,15 @@ func cluster(addrs ...string) *redis.ClusterClient {
 	return redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, MaintNotificationsConfig: quiet})
 }
 
-// uncomparable is a client as somebody may wrap one: it cannot be a map's key.
+// uncomparable is a wrapped client that cannot be a map key.
 type uncomparable struct {
 	redis.UniversalClient
 	_ []string
 }
 
-// TestAutoPipelinersAreRefused: they encode requests to guess their size, so nobody
-// could tell what was put on the wire.
-func TestAutoPipelinersAreRefused(t *testing.T) {
+// TestNewRejectsAutoPipeliner guards the tracking of what was sent. An AutoPipeliner encodes a
+// request to estimate its size, so encoding would no longer mean that the request was sent.
+func TestNewRejectsAutoPipeliner(t *testing.T) {
 	c := redis.NewClient(&redis.Options{Addr: "h:1", MaintNotificationsConfig: quiet})
 	defer func() { assert.NoError(t, c.Close()) }()
 	batching, err := c.AutoPipeline()
@@ -276,39 +278,43 @@ func TestAutoPipelinersAreRefused(t *testing.T) {
 	assert.ErrorContains(t, err, "master 0 is a *redis.AutoPipeliner")
 }
 
-func TestMastersMustBeIndependent(t *testing.T) {
-	twice := client("h:1")
-	many := make([]redis.UniversalClient, 65)
-	for i := range many {
-		many[i] = client(fmt.Sprintf("h:%d", i+1))
+// numbered returns n clients with different addresses.
+func numbered(n int) (clients []redis.UniversalClient) {
+	for i := range n {
+		clients = append(clients, client(fmt.Sprintf("h:%d", i+1)))
 	}
+	return clients
+}
+
+func TestNewRejectsInvalidMasters(t *testing.T) {
+	twice := client("h:1")
 	type masters = []redis.UniversalClient
 	for what, tt := range map[string]struct {
 		masters masters
-		text    string // "" if there is nothing wrong
+		text    string // the error; "" if the masters are valid
 	}{
 		"none":                   {nil, "no masters"},
 		"empty":                  {masters{}, "no masters"},
-		"too many":               {many, "65 masters, but at most 64 can be used"},
+		"too many":               {numbered(65), "65 masters, but at most 64 can be used"},
 		"nil":                    {masters{client("h:1"), nil}, "master 1 is nil"},
 		"typed nil":              {masters{(*redis.Client)(nil), client("h:1")}, "master 0 is nil"},
 		"typed nil cluster":      {masters{client("h:1"), client("h:2"), (*redis.ClusterClient)(nil)}, "master 2 is nil"},
 		"typed nil ring":         {masters{(*redis.Ring)(nil)}, "master 0 is nil"},
 		"same client":            {masters{twice, client("h:2"), twice}, "masters 0 and 2 are the same client"},
 		"same address":           {masters{client("h:1"), client("h:1")}, "masters 0 and 1 have the same address h:1"},
-		"same but for case":      {masters{client("REDIS-a:1"), client("redis-A:1")}, "masters 0 and 1 have the same address redis-a:1"},
+		"same except for case":   {masters{client("REDIS-a:1"), client("redis-A:1")}, "masters 0 and 1 have the same address redis-a:1"},
 		"localhost":              {masters{client("h:1"), client("LocalHost:1"), client("127.0.0.1:1")}, "masters 1 and 2 have the same"},
 		"IPv6 localhost":         {masters{client("[::1]:1"), client("127.0.0.1:1")}, "masters 0 and 1 have the same"},
 		"default address":        {masters{client(""), client("127.0.0.1:6379")}, "masters 0 and 1 have the same"},
 		"same socket":            {masters{client("/run/a.sock"), client("/run/a.sock")}, "same address /run/a.sock"},
 		"node of a cluster":      {masters{cluster("h:1", "h:2"), client("h:2")}, "masters 0 and 1 have the same address h:2"},
-		"clusters that overlap":  {masters{cluster("h:1", "h:2"), cluster("h:2", "h:3")}, "masters 0 and 1 have the same address h:2"},
+		"overlapping clusters":   {masters{cluster("h:1", "h:2"), cluster("h:2", "h:3")}, "masters 0 and 1 have the same address h:2"},
 		"wrapped nil":            {masters{(*uncomparable)(nil)}, "master 0 is nil"},
-		"sockets' case counts":   {masters{client("/run/a.sock"), client("/run/A.sock")}, ""},
+		"sockets differ in case": {masters{client("/run/a.sock"), client("/run/A.sock")}, ""},
 		"ports differ":           {masters{client("localhost:1"), client("127.0.0.1:2")}, ""},
-		"wrapped, no pointer":    {masters{uncomparable{UniversalClient: client("h:1")}, uncomparable{UniversalClient: client("h:2")}}, ""},
+		"wrapped by value":       {masters{uncomparable{UniversalClient: client("h:1")}, uncomparable{UniversalClient: client("h:2")}}, ""},
 		"cluster of one address": {masters{cluster("h:1", "H:1"), client("h:2")}, ""},
-		"as many as can be":      {many[:64], ""},
+		"as many as possible":    {numbered(64), ""},
 	} {
 		t.Run(what, func(t *testing.T) {
 			m, err := quorum.New(tt.masters, nil)
@@ -325,14 +331,15 @@ func TestMastersMustBeIndependent(t *testing.T) {
 	}
 }
 
-func TestSourceOfTokensThatFails(t *testing.T) {
+func TestAcquireFailsIfTokenSourceFails(t *testing.T) {
 	broken := errors.New("no entropy")
 	for what, random := range map[string]io.Reader{
-		"error": iotest.ErrReader(broken), "short": io.MultiReader(strings.NewReader("15 bytes are not"[:15]), iotest.ErrReader(broken)),
+		"at once":        iotest.ErrReader(broken),
+		"after 15 bytes": io.MultiReader(strings.NewReader(strings.Repeat("x", 15)), iotest.ErrReader(broken)),
 	} {
 		t.Run(what, func(t *testing.T) {
 			opts := withHooks(quorum.Options{}, testhook.Hooks{Random: random})
-			bubbleWith(t, 3, opts, func(b *bench) {
+			bubbleWith(t, 3, opts, func(b *testbed) {
 				for _, call := range []func(context.Context, string, time.Duration, ...quorum.AcquireOption) (*quorum.Lock, error){b.TryAcquire, b.Acquire} {
 					l, err := call(b.Context(), name, ttl)
 					assert.Nil(b, l)
@@ -340,33 +347,32 @@ func TestSourceOfTokensThatFails(t *testing.T) {
 					assert.True(b, strings.HasPrefix(err.Error(), "quorum: "), "%v", err)
 					assertReason(b, err, nil)
 				}
-				b.untouched()
+				b.assertNoCommands()
 			})
 		})
 	}
 }
 
-// FuzzOptions: whatever the options, New says what is wrong or makes a Manager
-// that works.
+// FuzzOptions checks that New either rejects options or returns a Manager whose methods return.
 func FuzzOptions(f *testing.F) {
 	f.Add("", 0.0, int64(0), int64(0), int64(0), int64(0), 0, int64(0))
 	f.Add("app:", 0.5, int64(time.Millisecond), int64(time.Second), int64(time.Second), int64(time.Minute), 3, int64(time.Second))
 	f.Add("redlock:aux:", -1.0, int64(-1), int64(1), int64(5), int64(4), -1, int64(-1))
-	f.Fuzz(func(t *testing.T, prefix string, factor float64, fixed, attempt, least, most int64, debts int, closing int64) {
+	f.Fuzz(func(t *testing.T, prefix string, factor float64, fixed, attempt, minBackoff, maxBackoff int64, pendingReleases int, closeTimeout int64) {
 		client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
 		defer client.Close()
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{
 			Prefix: prefix, Drift: clock.Drift{Factor: factor, Fixed: time.Duration(fixed)},
-			AttemptTimeout: time.Duration(attempt), MinBackoff: time.Duration(least), MaxBackoff: time.Duration(most),
-			MaxPendingReleases: debts, CloseTimeout: time.Duration(closing),
+			AttemptTimeout: time.Duration(attempt), MinBackoff: time.Duration(minBackoff), MaxBackoff: time.Duration(maxBackoff),
+			MaxPendingReleases: pendingReleases, CloseTimeout: time.Duration(closeTimeout),
 		})
 		if err != nil {
 			assert.Nil(t, m)
 			assert.Contains(t, err.Error(), "quorum: ")
 			return
 		}
-		assert.False(t, attempt < 0 || least < 0 || most < 0 || debts < 0 || closing < 0 || fixed < 0 || factor < 0, "negative, and not refused")
-		_, err = m.TryAcquire(ended(), "name", time.Hour)
+		assert.False(t, attempt < 0 || minBackoff < 0 || maxBackoff < 0 || pendingReleases < 0 || closeTimeout < 0 || fixed < 0 || factor < 0, "a negative value was accepted")
+		_, err = m.TryAcquire(endedContext(), "name", time.Hour)
 		assert.Error(t, err)
 		assert.NoError(t, m.Close())
 	})

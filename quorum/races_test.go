@@ -1,4 +1,4 @@
-// Tests that only the race detector fails.
+// Tests that fail only under the race detector.
 
 package quorum_test
 
@@ -15,10 +15,10 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// TestWaitersAskAgainOnceAnswered: at once, if need be, while the lane that brought
-// the answer has yet to be done with the operation. It is for the race detector.
-func TestWaitersAskAgainOnceAnswered(t *testing.T) {
-	t.Parallel() // it waits
+// A waiter may ask a master again as soon as it is answered. The lane that brought the answer may
+// still use the operation then.
+func TestWaiterAsksAgainBeforeLaneIsDone(t *testing.T) {
+	t.Parallel() // it waits in real time
 	c := embedded(t, 5)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
@@ -44,29 +44,29 @@ func TestWaitersAskAgainOnceAnswered(t *testing.T) {
 	require.NoError(t, contenders.Wait())
 }
 
-// TestThoseBehindAreToldApart: who waits in this process behind a contender learns
-// from it why it has failed, also while the contender itself gives up.
-func TestThoseBehindAreToldApart(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A waiter behind a contender learns from it why it has failed, even while the contender itself
+// gives up. It must not get the error of the contender's context.
+func TestLocalWaitersGetOnlyTheirOwnContextErrors(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.Master(0).Stop()
 		b.Master(1).Stop()
-		why := errors.New("no patience left")
+		cause := errors.New("no patience left")
 		for range 50 {
-			impatient, cancel := context.WithTimeoutCause(b.Context(), time.Second, why)
+			impatient, cancel := context.WithTimeoutCause(b.Context(), time.Second, cause)
 			var waiters errgroup.Group
 			for i := range 4 {
-				ctx, told := impatient, true
+				ctx, hasCause := impatient, true
 				if i%2 == 1 {
 					var cancel context.CancelFunc
 					ctx, cancel = context.WithTimeout(b.Context(), time.Second)
 					defer cancel()
-					told = false
+					hasCause = false
 				}
 				waiters.Go(func() error {
 					_, err := b.Acquire(ctx, name, ttl)
 					assertReason(b, err, quorum.ErrNoQuorum)
 					assert.ErrorIs(b, err, context.DeadlineExceeded)
-					assert.Equal(b, told, errors.Is(err, why), "%v", err)
+					assert.Equal(b, hasCause, errors.Is(err, cause), "%v", err)
 					return nil
 				})
 			}
@@ -76,10 +76,10 @@ func TestThoseBehindAreToldApart(t *testing.T) {
 	})
 }
 
-// TestErrorsOfOneLineAreTheCallersOwn: who waits behind a contender gets the reasons
-// for its failure, and may change what it got.
-func TestErrorsOfOneLineAreTheCallersOwn(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// Waiters behind a contender get the reasons of its failure. Each of them may modify the error that
+// it got.
+func TestLocalWaitersMayModifyTheirErrors(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.Master(0).Stop()
 		b.Master(1).Stop()
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
@@ -88,7 +88,7 @@ func TestErrorsOfOneLineAreTheCallersOwn(t *testing.T) {
 		for range 8 {
 			waiters.Go(func() error {
 				_, err := b.Acquire(ctx, name, ttl)
-				failure := attemptError(b, err)
+				failure := requireAttemptError(b, err)
 				for i := range failure.Masters {
 					failure.Masters[i].Outcome = quorum.Held
 					failure.Masters[i].Err = nil

@@ -50,11 +50,11 @@ func (l *Lock) giveUp(ctx context.Context) error {
 	now := l.engine.clock.Now()
 	mine, other, over := l.beginRelease(now)
 	if ctx.Err() != nil { // perhaps only just now, because it ends with the lock
-		ctx = context.WithoutCancel(ctx)
+		ctx = context.WithoutCancel(ctx) //mutant:release-context
 	}
 	switch {
 	case over != nil:
-		l.letGo(over, now)
+		l.letGo(over, now) //mutant:release-lets-go
 		return l.lostError("release", over)
 	case mine != nil:
 		mine.err = l.askRelease(ctx, now)
@@ -66,7 +66,7 @@ func (l *Lock) giveUp(ctx context.Context) error {
 	}
 	select {
 	case <-other.done:
-		return other.err
+		return other.err //mutant:release-other
 	case <-ctx.Done():
 		return &AttemptError{
 			Op: "release", Name: l.Name(), Quorum: l.engine.system.Quorum(), reasons: noQuorum(ctx),
@@ -82,10 +82,10 @@ func (l *Lock) beginRelease(now clock.Instant) (mine, other *release, over error
 	if l.release != nil {
 		return nil, l.release, nil
 	}
-	if over := l.over(now); over != nil && !errors.Is(over, errReleased) {
+	if over := l.over(now); over != nil && !errors.Is(over, errReleased) { //mutant:release-over
 		return nil, nil, over
 	}
-	if l.ended == nil {
+	if l.ended == nil { //mutant:release-ends
 		l.finish(errReleased)
 	}
 	l.release = &release{done: make(chan struct{})}

@@ -12,58 +12,58 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-func TestReleaseFreesEveryMaster(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+func TestReleaseRemovesKeyFromEveryMaster(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		lost := l.Lost()
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 		<-lost
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 		assert.NoError(b, l.Release(b.Context()), "a second release is no error")
 	})
 }
 
-func TestReleaseComparesTheToken(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+func TestReleaseRemovesOnlyItsToken(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		synctest.Wait()
 		b.occupy(2)
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
-		assert.Equal(b, 2, b.count("another"))
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 2, b.mastersStoring("another"))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestReleaseAfterTheWindow: somebody else may have the lock.
-func TestReleaseAfterTheWindow(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+// TestReleaseAfterWindowReturnsErrLost releases a lock that another client may hold by now.
+func TestReleaseAfterWindowReturnsErrLost(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		time.Sleep(window)
 		b.occupy(2)
 		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
 		synctest.Wait()
-		assert.Equal(b, 2, b.count("another"))
-		assert.Equal(b, 3, b.count(""), "its own keys, which the masters still had, are gone")
+		assert.Equal(b, 2, b.mastersStoring("another"))
+		assert.Equal(b, 3, b.vacantMasters(), "the lock's own keys are released")
 		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
 	})
 }
 
-func TestReleaseOnAnEndedContext(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+func TestReleaseWorksWithEndedContext(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
-		require.NoError(b, l.Release(ended()))
+		require.NoError(b, l.Release(endedContext()))
 		synctest.Wait()
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
-func TestReleaseGoesOnWhenItsContextEnds(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+func TestReleaseContinuesAfterContextEnds(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		synctest.Wait()
 		b.hang(3)
@@ -74,17 +74,17 @@ func TestReleaseGoesOnWhenItsContextEnds(t *testing.T) {
 			assertReason(b, err, quorum.ErrNoQuorum)
 			assert.ErrorIs(b, err, context.DeadlineExceeded)
 		}))
-		assert.LessOrEqual(b, l.Validity(), time.Duration(0), "the window is closed, whatever comes of it")
+		assert.LessOrEqual(b, l.Validity(), time.Duration(0), "the window closes even if the release fails")
 		b.resume()
 		time.Sleep(timeout)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
-// TestReleaseWithoutQuorumIsDelivered: it fails, is repeated in the background
-// and can be asked for again.
-func TestReleaseWithoutQuorumIsDelivered(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+// TestReleaseWithoutQuorumIsDeliveredLater makes a release fail. It is repeated in the background,
+// and another call of Release asks the masters again.
+func TestReleaseWithoutQuorumIsDeliveredLater(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, time.Minute)
 		require.NoError(b, err)
 		synctest.Wait()
@@ -98,30 +98,30 @@ func TestReleaseWithoutQuorumIsDelivered(t *testing.T) {
 		}
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(6 * time.Second)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
-func TestReleaseCancelsAnUnsentExtend(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+func TestReleaseCancelsUnsentExtend(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		synctest.Wait()
 		late := b.Master(2)
 		late.DelayReplies(300*time.Millisecond, 1)
 		executed := late.Commands()
-		require.NoError(b, l.Extend(b.Context(), ttl)) // under way on the late master
+		require.NoError(b, l.Extend(b.Context(), ttl)) // in flight to the late master
 		synctest.Wait()
-		require.NoError(b, l.Extend(b.Context(), ttl)) // waits there
+		require.NoError(b, l.Extend(b.Context(), ttl)) // queued behind that one
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(time.Second)
-		assert.Equal(b, executed+2, late.Commands(), "one extend and the release")
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, executed+2, late.Commands(), "one extension and the release")
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-func TestConcurrentReleasesAgree(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+func TestConcurrentReleasesAllSucceed(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
 		for _, m := range b.Masters() {
 			m.DelayReplies(20*time.Millisecond, -1)
@@ -134,12 +134,12 @@ func TestConcurrentReleasesAgree(t *testing.T) {
 			assert.NoError(b, <-results)
 		}
 		time.Sleep(time.Second)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
 func TestCloseEndsLocksAndCalls(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+	bubble(t, 5, func(b *testbed) {
 		l, watched := b.acquire(), b.acquireNamed("watched")
 		lost := watched.Lost()
 		waiting := make(chan error)
@@ -153,7 +153,7 @@ func TestCloseEndsLocksAndCalls(t *testing.T) {
 		<-lost
 		assertReason(b, <-waiting, quorum.ErrClosed)
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
-		assert.True(b, closed(l))
+		assert.True(b, isLost(l))
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrClosed)
 		_, err = b.Acquire(b.Context(), name, ttl)
@@ -163,44 +163,45 @@ func TestCloseEndsLocksAndCalls(t *testing.T) {
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrClosed)
 		assertReason(b, l.Release(b.Context()), quorum.ErrClosed)
 		assertReason(b, b.Manager.Close(), quorum.ErrClosed)
-		assert.Equal(b, 5, b.count(l.Token()), "locks taken by hand are left to expire")
-		assert.Equal(b, executed+1, b.Master(0).Commands(), "who waited leaves the queue")
+		assert.Equal(b, 5, b.mastersStoring(l.Token()), "unreleased locks are left to expire")
+		assert.Equal(b, executed+1, b.Master(0).Commands(), "the waiter leaves the queue")
 		assert.Equal(b, []string{name, "watched"}, b.Master(0).Keys())
 	})
 }
 
-// TestReleaseWaitsForMastersThatAnswer: one master hangs and was never sent
-// anything, so the release must not count on it while the token stands on one
-// that answers. Who asks next would find too few.
-func TestReleaseWaitsForMastersThatAnswer(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+// TestReleaseWaitsForAnsweringMasters releases a lock while one of three masters hangs and was
+// never sent its token. The release must wait for both of the others. If it counted the hung master
+// instead, one of them might still store the token, and the next attempt would lack a quorum.
+func TestReleaseWaitsForAnsweringMasters(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.Master(2).Hang()
-		stuck := b.acquireNamed("stuck") // hangs there
+		stuck := b.acquireNamed("stuck") // in flight to the hung master
 		time.Sleep(timeout / 2)
-		l := b.acquire() // waits behind that
+		l := b.acquire() // queued behind that one
 		b.Master(1).DelayReplies(3*time.Millisecond, 1)
 		b.Master(1).DelayRequests(3*time.Millisecond, 1)
 		require.NoError(b, l.Release(b.Context()))
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 		require.NoError(b, stuck.Release(b.Context()))
 	})
 }
 
-// TestReleaseCountsMastersItNeverStoodOn: two of five are down, a third dies
-// before the release. The token stands on that one at most.
-func TestReleaseCountsMastersItNeverStoodOn(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		b.warm(b.Manager)
+// TestReleaseCountsMastersThatNeverStoredToken acquires a lock while two of five masters hang, and
+// hangs a third before the release. At most that one still stores the token, so the release
+// succeeds without waiting.
+func TestReleaseCountsMastersThatNeverStoredToken(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.hang(2)
-		stuck := b.acquireNamed("stuck") // hangs there
+		stuck := b.acquireNamed("stuck") // in flight to the hung masters
 		time.Sleep(timeout / 2)
-		l := b.acquire() // waits behind that
+		l := b.acquire() // queued behind that one
 		b.Master(2).Hang()
 		assert.LessOrEqual(b, took(func() { require.NoError(b, l.Release(b.Context())) }), 10*time.Millisecond)
 		b.resume()
 		require.NoError(b, stuck.Release(b.Context()))
 		time.Sleep(5 * time.Second)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }

@@ -133,7 +133,7 @@ type payment struct {
 func (r *releaser) pay(d ledger.Debt[*claim]) {
 	c := d.Lock
 	p := &payment{request: c.Release(wire.Heir(d.Heir), c.enqueued), releaser: r, debt: d}
-	p.op = redisconn.Op{
+	p.op = redisconn.Op{ //mutant:payment
 		Payload: wire.Call{Request: &p.request, Master: uint8(r.master)},
 		Owner:   p, Deadline: time.Duration(d.Expires()), Undo: true,
 	}

@@ -15,9 +15,9 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// TestDebtsArePaidWhenTheMasterIsBack: releases that did not arrive are owed.
-func TestDebtsArePaidWhenTheMasterIsBack(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A master that was down gets the releases that it missed, long before the keys expire.
+func TestOwedReleasesAreDeliveredWhenMasterReturns(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		const locks = 300
 		var held []*quorum.Lock
 		for i := range locks {
@@ -35,13 +35,13 @@ func TestDebtsArePaidWhenTheMasterIsBack(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		require.NoError(b, down.Restart(0))
 		time.Sleep(6 * time.Second)
-		assert.Empty(b, down.Keys(), "paid 44 s before they expire")
+		assert.Empty(b, down.Keys(), "released 44 s before they expire")
 	})
 }
 
-// TestDebtsEndWithTheKey: nothing is tried for longer than the key can stand.
-func TestDebtsEndWithTheKey(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A release is not tried again once its key must have expired.
+func TestOwedReleaseEndsWhenKeyHasExpired(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
 		synctest.Wait()
 		b.Master(1).Stop()
@@ -54,8 +54,10 @@ func TestDebtsEndWithTheKey(t *testing.T) {
 	})
 }
 
-func TestDebtsAreCapped(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{MaxPendingReleases: 64}, func(b *bench) {
+// A master that stays down must not cost more and more memory. Beyond MaxPendingReleases, the keys
+// that expire first are left to expire.
+func TestPendingReleasesAreCapped(t *testing.T) {
+	bubbleWith(t, 3, quorum.Options{MaxPendingReleases: 64}, func(b *testbed) {
 		var held []*quorum.Lock
 		for i := range 300 {
 			l, err := b.TryAcquire(b.Context(), fmt.Sprintf("lock-%d", i), time.Duration(60+i)*time.Second)
@@ -72,47 +74,47 @@ func TestDebtsAreCapped(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		left := down.Keys()
 		assert.GreaterOrEqual(b, len(left), 300-64)
-		assert.Less(b, len(left), 300, "those that last longest are paid")
-		assert.Contains(b, left, "lock-0", "those that expire first are left to do so")
+		assert.Less(b, len(left), 300, "the keys that last longest are released")
+		assert.Contains(b, left, "lock-0", "the keys that expire first are left to expire")
 		assert.NotContains(b, left, "lock-299")
 		stats := b.Stats().Masters[1]
-		assert.EqualValues(b, len(left), stats.LeftToExpire, "and counted")
+		assert.EqualValues(b, len(left), stats.LeftToExpire, "each is counted")
 		assert.Zero(b, stats.PendingReleases)
 		assert.True(b, stats.Answering)
-		assert.NoError(b, b.Manager.Close(), "that was long ago")
+		assert.NoError(b, b.Manager.Close(), "Close itself left nothing to expire")
 	})
 }
 
-// TestCloseDeliversWhatIsOwed to masters that answer, be it late.
-func TestCloseDeliversWhatIsOwed(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// Close waits for masters that answer, even if they are late.
+func TestCloseDeliversOwedReleases(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		synctest.Wait()
 		b.Master(1).DelayRequests(200*time.Millisecond, 1)
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
-		require.Equal(b, 2, b.count(""))
+		require.Equal(b, 2, b.vacantMasters())
 		require.NoError(b, b.Manager.Close())
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestCloseDoesNotWaitForAMinority, nor fail for what is left there, which is in
-// nobody's way. What is left on a majority is.
+// Keys that are left on a minority block nobody, so Close neither waits for those masters nor
+// fails. It fails for keys that are left on a majority.
 func TestCloseDoesNotWaitForAMinority(t *testing.T) {
-	for state, breakIt := range map[string]func(*quorumtest.Master){
+	for state, inject := range map[string]func(*quorumtest.Master){
 		"hung": (*quorumtest.Master).Hang,
 		"down": (*quorumtest.Master).Stop,
 	} {
 		for n := 1; n <= 2; n++ {
 			t.Run(fmt.Sprint(n, " ", state), func(t *testing.T) {
-				bubble(t, 3, func(b *bench) {
+				bubble(t, 3, func(b *testbed) {
 					l, err := b.TryAcquire(b.Context(), name, time.Hour)
 					require.NoError(b, err)
 					synctest.Wait()
 					for _, m := range b.Masters()[:n] {
-						breakIt(m)
+						inject(m)
 					}
 					err = l.Release(b.Context())
 					start := time.Now()
@@ -131,9 +133,9 @@ func TestCloseDoesNotWaitForAMinority(t *testing.T) {
 	}
 }
 
-// TestNothingIsOwedThatWasNeverSent: to a master that cannot be connected to.
-func TestNothingIsOwedThatWasNeverSent(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A master that cannot be connected to has received no request, so it is owed no release.
+func TestNoReleaseIsOwedWithoutConnection(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.Master(2).Stop()
 		for range 100 {
 			l, err := b.TryAcquire(b.Context(), name, time.Hour)
@@ -147,21 +149,18 @@ func TestNothingIsOwedThatWasNeverSent(t *testing.T) {
 	})
 }
 
-// TestCloseDoesNotWaitForeverForAClient: a client without deadlines is stuck in
-// a read.
-func TestCloseDoesNotWaitForeverForAClient(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		var patient []redis.UniversalClient
-		for _, m := range b.Masters() {
-			opts := m.Options()
-			opts.ContextTimeoutEnabled = false
-			opts.ReadTimeout = time.Minute
-			c := redis.NewClient(opts)
-			defer c.Close()
-			patient = append(patient, c)
-		}
-		m, err := quorum.New(patient, &quorum.Options{Clock: b.clock, CloseTimeout: 2 * time.Second})
-		require.NoError(b, err)
+// patientManager returns a Manager whose clients ignore contexts and wait a minute for a reply.
+func (b *testbed) patientManager(opts quorum.Options) *quorum.Manager {
+	b.Helper()
+	return b.managerWithClients(opts, func(o *redis.Options) {
+		o.ContextTimeoutEnabled, o.ReadTimeout = false, time.Minute
+	})
+}
+
+// The client has no deadlines and is stuck in a read.
+func TestCloseDoesNotWaitForStuckClient(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		m := b.patientManager(quorum.Options{CloseTimeout: 2 * time.Second})
 		b.Master(1).Hang()
 		l, err := m.TryAcquire(b.Context(), name, ttl)
 		require.NoError(b, err)
@@ -173,29 +172,28 @@ func TestCloseDoesNotWaitForeverForAClient(t *testing.T) {
 	})
 }
 
-// TestReleaseIsSentOnlyWhereSomethingWas: an operation that never left this
-// process owes nothing.
-func TestReleaseIsSentOnlyWhereSomethingWas(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// An acquire that never left this process needs no release.
+func TestReleaseIsNotSentWhereAcquireWasNot(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.Master(2).Hang()
-		_, _ = b.TryAcquire(b.Context(), "first", ttl) // its request hangs there
+		_, _ = b.TryAcquire(b.Context(), "first", ttl) // this request hangs
 		time.Sleep(timeout / 2)
 		ctx, cancel := context.WithCancel(b.Context())
-		l, err := b.TryAcquire(ctx, name, ttl) // its request waits behind that
+		l, err := b.TryAcquire(ctx, name, ttl) // this request waits behind it
 		require.NoError(b, err)
 		cancel()
 		require.NoError(b, l.Release(b.Context()))
 		b.Master(2).Resume()
 		time.Sleep(timeout)
-		_, there := b.Master(2).Get(name)
-		assert.False(b, there)
+		_, stored := b.Master(2).Get(name)
+		assert.False(b, stored)
 		assert.Equal(b, 1, b.Master(2).Commands(), "only the first request was ever sent")
 	})
 }
 
-// TestRefusedAcquireOwesNothing: the master has said that it changed nothing.
-func TestRefusedAcquireOwesNothing(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A master that answers with an error has changed nothing.
+func TestRefusedAcquireOwesNoRelease(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		for _, m := range b.Masters() {
 			m.Fail("NOAUTH Authentication required.")
 		}
@@ -210,10 +208,9 @@ func TestRefusedAcquireOwesNothing(t *testing.T) {
 	})
 }
 
-// TestRepeatedReleaseOwesOnce: one key is one debt, however often it is asked
-// for.
-func TestRepeatedReleaseOwesOnce(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+// However often Release is called, a master is owed one release of the key.
+func TestRepeatedReleaseIsOwedOnce(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		synctest.Wait()
@@ -231,28 +228,18 @@ func TestRepeatedReleaseOwesOnce(t *testing.T) {
 			require.NoError(b, m.Restart(0))
 		}
 		time.Sleep(5 * time.Second)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 		assert.NoError(b, b.Manager.Close())
 	})
 }
 
-// TestDebtsArePaidPastAStuckPayment: one try is stuck in a client without
-// deadlines; the master answers all others.
-func TestDebtsArePaidPastAStuckPayment(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		var patient []redis.UniversalClient
-		for _, m := range b.Masters() {
-			opts := m.Options()
-			opts.ContextTimeoutEnabled = false
-			opts.ReadTimeout = time.Minute
-			c := redis.NewClient(opts)
-			defer c.Close()
-			patient = append(patient, c)
-		}
-		m, err := quorum.New(patient, &quorum.Options{Clock: b.clock})
-		require.NoError(b, err)
+// One owed release is stuck in a client without deadlines. The master answers all others, so they
+// must be delivered.
+func TestStuckReleaseDoesNotDelayOthers(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		m := b.patientManager(quorum.Options{})
 		defer m.Close()
-		b.warm(m)
+		b.warmUp(m)
 		var held []*quorum.Lock
 		for i := range 40 {
 			l, err := m.TryAcquire(b.Context(), fmt.Sprint("lock-", i), time.Hour)
@@ -264,16 +251,16 @@ func TestDebtsArePaidPastAStuckPayment(t *testing.T) {
 		for _, l := range held {
 			require.NoError(b, l.Release(b.Context()))
 		}
-		b.Master(2).DropReplies(1) // the next payment's
+		b.Master(2).DropReplies(1) // to the next owed release
 		require.NoError(b, b.Master(2).Restart(0))
 		time.Sleep(10 * time.Second)
 		assert.LessOrEqual(b, len(b.Master(2).Keys()), 1)
 	})
 }
 
-// TestCloseWithManyDebts: a dead master is one answer for all that it is owed.
-func TestCloseWithManyDebts(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A master that does not answer one release is not asked to answer the other 499.
+func TestCloseDoesNotWaitForEachOwedRelease(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		var held []*quorum.Lock
 		for i := range 500 {
 			l, err := b.TryAcquire(b.Context(), fmt.Sprint("lock-", i), time.Hour)
@@ -286,13 +273,15 @@ func TestCloseWithManyDebts(t *testing.T) {
 		for _, l := range held {
 			assertReason(b, l.Release(b.Context()), quorum.ErrNoQuorum)
 		}
-		assert.Less(b, took(func() { assert.ErrorContains(b, b.Manager.Close(), "500 locks left to expire") }), time.Second)
+		assert.Less(b, took(func() {
+			assert.ErrorContains(b, b.Manager.Close(), "500 locks left to expire")
+		}), time.Second)
 	})
 }
 
-// TestTheLongestTTL: its end is in the future, too.
-func TestTheLongestTTL(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// The end of the longest TTL must not overflow into the past.
+func TestReleaseOfLongestTTLIsOwed(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, 1<<63-1)
 		require.NoError(b, err)
 		assert.Positive(b, l.Validity())
@@ -301,14 +290,14 @@ func TestTheLongestTTL(t *testing.T) {
 		require.NoError(b, l.Release(b.Context()))
 		require.NoError(b, b.Master(1).Restart(0))
 		time.Sleep(5 * time.Second)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestNoLockIsWonDuringClose: it could not be released any more.
-func TestNoLockIsWonDuringClose(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+// A lock that is acquired during Close could not be released anymore.
+func TestNoLockIsAcquiredDuringClose(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		for _, m := range b.Masters() {
 			m.DelayReplies(50*time.Millisecond, 1)
 		}
@@ -322,22 +311,22 @@ func TestNoLockIsWonDuringClose(t *testing.T) {
 		go func() { closing <- b.Manager.Close() }()
 		assertReason(b, <-result, quorum.ErrClosed)
 		assert.NoError(b, <-closing)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestCloseDoesNotReportReleasesThatWereConfirmed: they were to be repeated in case the
-// first try of the client's arrives late, and the masters do not answer any more.
-func TestCloseDoesNotReportReleasesThatWereConfirmed(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		m := b.repeating()
-		b.late(10 * time.Millisecond)
+// The masters have confirmed these releases. They are only repeated in case the first try of the
+// acquire arrives late, and now the masters do not answer.
+func TestCloseDoesNotReportConfirmedReleases(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		m := b.managerRetryingTimeouts()
+		b.delayNextRequests(10 * time.Millisecond)
 		l, err := m.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		synctest.Wait()
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
-		require.Positive(b, m.Stats().Masters[0].PendingReleases, "or this tests nothing")
+		require.Positive(b, m.Stats().Masters[0].PendingReleases, "otherwise this tests nothing")
 		for _, master := range b.Masters() {
 			master.Stop()
 		}

@@ -52,7 +52,7 @@ const renewGrid = 10 * time.Millisecond
 // which a contender's attempt stood for a moment when the lock was won, before others forget it
 // too.
 func newRenewal(token string, p acquireParams, start clock.Instant) *renewal {
-	longest := p.ttl / 3
+	longest := p.ttl / 3 //mutant:renewal-period
 	n := &renewal{
 		ttl: p.ttl, window: p.window, limit: p.ends(start),
 		period: longest - time.Duration(float64(longest/4)*backoff.Jitter(token)),
@@ -90,7 +90,7 @@ func (l *Lock) renew(now clock.Instant) {
 		l.mu.Unlock()
 		return
 	}
-	n := l.renewal
+	n := l.renewal //mutant:renew-again
 	n.next = now.Add(n.retryPause(l.engine.opts.AttemptTimeout))
 	x := l.extension(now, n.ttl, n.window)
 	n.last = x.round

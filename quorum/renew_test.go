@@ -16,7 +16,8 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-func (b *bench) renewed(maxHold time.Duration) *quorum.Lock {
+// acquireRenewed is acquire with AutoRenew.
+func (b *testbed) acquireRenewed(maxHold time.Duration) *quorum.Lock {
 	b.Helper()
 	l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(maxHold))
 	require.NoError(b, err)
@@ -24,29 +25,30 @@ func (b *bench) renewed(maxHold time.Duration) *quorum.Lock {
 	return l
 }
 
-func TestAutoRenewKeepsTheLock(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		l := b.renewed(0)
+func TestAutoRenewKeepsLockUntilRelease(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
+		l := b.acquireRenewed(0)
 		for range 600 {
 			time.Sleep(time.Second)
 			require.Greater(b, l.Validity(), ttl/2)
-			require.Equal(b, 5, b.count(l.Token()))
+			require.Equal(b, 5, b.mastersStoring(l.Token()))
 		}
-		assert.False(b, closed(l))
+		assert.False(b, isLost(l))
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
 		executed := b.Master(0).Commands()
 		time.Sleep(time.Minute)
-		assert.Equal(b, 5, b.count(""), "nothing recreates the key after its release")
-		assert.Equal(b, executed, b.Master(0).Commands(), "and nothing is sent for it")
+		assert.Equal(b, 5, b.vacantMasters(), "nothing recreates the key after the release")
+		assert.Equal(b, executed, b.Master(0).Commands(), "renewals stop with the release")
 	})
 }
 
-// TestAutoRenewIsAboutAThirdOfTheTTL: neither a flood nor a gamble.
-func TestAutoRenewIsAboutAThirdOfTheTTL(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		l := b.renewed(0)
-		b.warm(b.Manager)
+// TestAutoRenewExtendsEveryThirdOfTTL counts the renewals. More would load the masters, and fewer
+// would leave less time for retries.
+func TestAutoRenewExtendsEveryThirdOfTTL(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		l := b.acquireRenewed(0)
+		b.warmUp(b.Manager)
 		before := b.Master(0).Commands()
 		time.Sleep(100 * ttl)
 		n := b.Master(0).Commands() - before
@@ -56,30 +58,31 @@ func TestAutoRenewIsAboutAThirdOfTheTTL(t *testing.T) {
 	})
 }
 
-// TestFailedRenewalIsRetriedWithinTheWindow: for as long as there is one, and by
-// itself it ends nothing.
-func TestFailedRenewalIsRetriedWithinTheWindow(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		l := b.renewed(0)
+// TestFailedRenewalIsRetriedUntilWindowCloses hangs a majority of the masters until shortly before
+// the window closes. The failed renewals alone must not end the lock.
+func TestFailedRenewalIsRetriedUntilWindowCloses(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
+		l := b.acquireRenewed(0)
 		lost := l.Lost()
 		time.Sleep(time.Second)
 		b.hang(3)
 		time.Sleep(ttl - 3*time.Second)
 		assert.Greater(b, l.Validity(), time.Duration(0))
-		assert.False(b, closed(l))
+		assert.False(b, isLost(l))
 		b.resume()
 		time.Sleep(2 * time.Second)
-		assert.Greater(b, l.Validity(), ttl/2, "it was renewed at the last moment")
+		assert.Greater(b, l.Validity(), ttl/2, "the lock was renewed just in time")
 		select {
 		case <-lost:
-			assert.Fail(b, "lost")
+			assert.Fail(b, "the lock was lost")
 		default:
 		}
 	})
 }
 
-// TestLossIsSignalledBeforeTheKeysExpire: however the masters fail.
-func TestLossIsSignalledBeforeTheKeysExpire(t *testing.T) {
+// TestLossIsSignaledBeforeKeysExpire makes all masters fail in several ways. In each, the holder
+// must learn of the loss while the keys still keep others out.
+func TestLossIsSignaledBeforeKeysExpire(t *testing.T) {
 	for how, fail := range map[string]func(*quorumtest.Master){
 		"hung":            (*quorumtest.Master).Hang,
 		"down":            (*quorumtest.Master).Stop,
@@ -88,16 +91,16 @@ func TestLossIsSignalledBeforeTheKeysExpire(t *testing.T) {
 		"replies delayed": func(m *quorumtest.Master) { m.DelayReplies(20*time.Second, quorumtest.Always) },
 	} {
 		t.Run(how, func(t *testing.T) {
-			bubble(t, 5, func(b *bench) {
-				l := b.renewed(0)
+			bubble(t, 5, func(b *testbed) {
+				l := b.acquireRenewed(0)
 				time.Sleep(5*ttl + 123*time.Millisecond)
 				for _, m := range b.Masters() {
 					fail(m)
 				}
 				<-l.Lost()
 				for _, m := range b.Masters() {
-					_, there := m.Get(name)
-					assert.True(b, there, "the key is still there when the holder learns of the loss")
+					_, stored := m.Get(name)
+					assert.True(b, stored, "the key must outlast the window")
 				}
 				assert.LessOrEqual(b, l.Validity(), time.Duration(0))
 				err := l.Release(b.Context())
@@ -108,9 +111,9 @@ func TestLossIsSignalledBeforeTheKeysExpire(t *testing.T) {
 	}
 }
 
-func TestMajorityThatDeniesEndsTheLock(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		l := b.renewed(0)
+func TestDenyingMajorityEndsRenewedLock(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
+		l := b.acquireRenewed(0)
 		time.Sleep(time.Second)
 		b.occupy(3)
 		assert.LessOrEqual(b, took(func() { <-l.Lost() }), ttl/3)
@@ -118,54 +121,54 @@ func TestMajorityThatDeniesEndsTheLock(t *testing.T) {
 		assertReason(b, err, quorum.ErrLost)
 		assert.ErrorIs(b, err, quorum.ErrDenied)
 		synctest.Wait()
-		assert.Equal(b, 3, b.count("another"))
-		assert.Equal(b, 2, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring("another"))
+		assert.Equal(b, 2, b.mastersStoring(l.Token()))
 		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
 		synctest.Wait()
-		assert.Equal(b, 2, b.count(""), "what it still had is released")
+		assert.Equal(b, 2, b.vacantMasters(), "the remaining keys are released")
 	})
 }
 
-func TestHoldLimit(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		l := b.renewed(25 * time.Second)
+func TestLockIsLostAtHoldLimit(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		l := b.acquireRenewed(25 * time.Second)
 		assert.LessOrEqual(b, l.Validity(), 25*time.Second)
 		time.Sleep(20 * time.Second)
-		assert.Equal(b, 5*time.Second, l.Validity(), "what is left is up to the bound")
+		assert.Equal(b, 5*time.Second, l.Validity(), "the window ends at the limit")
 		assert.Equal(b, 5*time.Second, took(func() { <-l.Lost() }))
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(""), "the masters were told to let it go")
+		assert.Equal(b, 3, b.vacantMasters(), "the lock is released at the limit")
 		err := l.Release(b.Context())
 		assertReason(b, err, quorum.ErrLost)
 		assert.ErrorIs(b, err, quorum.ErrHoldLimit)
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 		_, err = b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(-1))
 		assert.ErrorContains(b, err, "negative")
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestHoldLimitBindsExtendToo: the bound is on the hold, not on who extends.
-func TestHoldLimitBindsExtendToo(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		l := b.renewed(5 * time.Second)
+// TestHoldLimitAppliesToExtend checks that the limit is on the whole hold, not only on renewals.
+func TestHoldLimitAppliesToExtend(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		l := b.acquireRenewed(5 * time.Second)
 		require.NoError(b, l.Extend(b.Context(), time.Hour))
 		assert.Equal(b, 5*time.Second, took(func() { <-l.Lost() }))
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
 	})
 }
 
-// TestRepair: a master that forgot gets the key back once a majority has
-// confirmed it, for as long as the others have it.
-func TestRepair(t *testing.T) {
-	for how, extend := range map[string]func(b *bench) *quorum.Lock{
-		"renewed":  func(b *bench) *quorum.Lock { return b.renewed(0) },
-		"extended": (*bench).acquire,
+// TestForgottenLockIsRepaired checks that a master which forgot the lock gets the key back once a
+// majority has confirmed the lock. The key lasts as long there as on the other masters.
+func TestForgottenLockIsRepaired(t *testing.T) {
+	for how, acquire := range map[string]func(b *testbed) *quorum.Lock{
+		"renewed":  func(b *testbed) *quorum.Lock { return b.acquireRenewed(0) },
+		"extended": (*testbed).acquire,
 	} {
 		t.Run(how, func(t *testing.T) {
-			bubble(t, 5, func(b *bench) {
-				l := extend(b)
+			bubble(t, 5, func(b *testbed) {
+				l := acquire(b)
 				synctest.Wait()
 				b.Master(0).FlushAll()
 				b.Master(1).FlushAll()
@@ -174,31 +177,32 @@ func TestRepair(t *testing.T) {
 					require.NoError(b, l.Extend(b.Context(), ttl))
 				}
 				time.Sleep(ttl / 2)
-				assert.Equal(b, 4, b.count(l.Token()))
-				assert.Equal(b, "another", b.standing()[1], "where another stands it is left alone")
-				left, others := b.Master(0).TTL(name), b.Master(4).TTL(name)
-				assert.GreaterOrEqual(b, left, l.Validity(), "it lasts for as long as the window")
-				assert.LessOrEqual(b, left, others)
+				assert.Equal(b, 4, b.mastersStoring(l.Token()))
+				assert.Equal(b, "another", b.storedTokens()[1], "a repair must not replace another token")
+				repaired, confirmed := b.Master(0).TTL(name), b.Master(4).TTL(name)
+				assert.GreaterOrEqual(b, repaired, l.Validity(), "the repaired key must outlast the window")
+				assert.LessOrEqual(b, repaired, confirmed)
 				require.NoError(b, l.Release(b.Context()))
 				time.Sleep(time.Minute)
-				assert.Equal(b, 4, b.count(""))
+				assert.Equal(b, 4, b.vacantMasters())
 			})
 		})
 	}
 }
 
-// TestRepairIsRepeated: until every master that answers has the key.
-func TestRepairIsRepeated(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// TestFailedRepairIsRetried refuses repairs for lack of memory at first. They are retried until the
+// master stores the key.
+func TestFailedRepairIsRetried(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		b.warm(b.Manager)
+		b.warmUp(b.Manager)
 		forgetful := b.Master(0)
 		forgetful.FlushAll()
-		forgetful.Full() // answers the extension, cannot store the key
+		forgetful.Full() // it answers the extension but cannot store the key
 		require.NoError(b, l.Extend(b.Context(), ttl))
 		time.Sleep(3 * time.Second)
-		_, there := forgetful.Get(name)
-		require.False(b, there)
+		_, stored := forgetful.Get(name)
+		require.False(b, stored)
 		forgetful.Heal()
 		time.Sleep(time.Second)
 		token, _ := forgetful.Get(name)
@@ -207,13 +211,13 @@ func TestRepairIsRepeated(t *testing.T) {
 	})
 }
 
-// TestRollingRestartKeepsTheLock: all masters lose their memory, one renewal
-// interval apart, while others try for the lock.
-func TestRollingRestartKeepsTheLock(t *testing.T) {
+// TestRenewedLockSurvivesRollingRestart makes all masters lose their memory, one renewal interval
+// apart, while others wait for the lock. Without repairs the quorum would wear down.
+func TestRenewedLockSurvivesRollingRestart(t *testing.T) {
 	for _, n := range []int{3, 4, 5} {
 		t.Run(fmt.Sprintf("masters=%d", n), func(t *testing.T) {
-			bubble(t, n, func(b *bench) {
-				l := b.renewed(0)
+			bubble(t, n, func(b *testbed) {
+				l := b.acquireRenewed(0)
 				others, err := quorum.New(b.Clients(), &quorum.Options{Clock: b.clock})
 				require.NoError(b, err)
 				defer others.Close()
@@ -235,7 +239,7 @@ func TestRollingRestartKeepsTheLock(t *testing.T) {
 						require.Greater(b, l.Validity(), time.Duration(0))
 					}
 				}
-				assert.Equal(b, n, b.count(l.Token()))
+				assert.Equal(b, n, b.mastersStoring(l.Token()))
 				cancel()
 				for range 3 {
 					assertReason(b, <-waiting, quorum.ErrTaken)
@@ -246,11 +250,12 @@ func TestRollingRestartKeepsTheLock(t *testing.T) {
 	}
 }
 
-// TestNoRepairAfterTheWindow: what was confirmed too late is not given back.
-func TestNoRepairAfterTheWindow(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+// TestLateConfirmationCausesNoRepair delays the confirmations of an extension until after the
+// window. They must not bring the lock back to a master that forgot it.
+func TestLateConfirmationCausesNoRepair(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
-		b.warm(b.Manager)
+		b.warmUp(b.Manager)
 		time.Sleep(window - 100*time.Millisecond)
 		b.Master(0).FlushAll()
 		for _, m := range b.Masters()[1:] {
@@ -258,36 +263,36 @@ func TestNoRepairAfterTheWindow(t *testing.T) {
 		}
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
 		time.Sleep(500 * time.Millisecond)
-		_, there := b.Master(0).Get(name)
-		assert.False(b, there)
-		assert.Equal(b, 5, b.count(""))
+		_, stored := b.Master(0).Get(name)
+		assert.False(b, stored)
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
-// TestNoRepairAfterTheRelease: a repair that is under way is followed by the
-// release, and one that has not been sent never is.
-func TestNoRepairAfterTheRelease(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		b.warm(b.Manager)
+// TestRepairLeavesNoKeyAfterRelease releases a lock while a repair is due. A repair in flight is
+// followed by the release, and an unsent one is never sent.
+func TestRepairLeavesNoKeyAfterRelease(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		synctest.Wait()
 		b.Master(0).FlushAll()
 		b.Master(0).DelayReplies(50*time.Millisecond, 1)
 		b.Master(0).DelayRequests(0, 0)
 		require.NoError(b, l.Extend(b.Context(), ttl))
-		time.Sleep(50 * time.Millisecond) // its answer comes, and the repair is made
+		time.Sleep(50 * time.Millisecond) // the delayed answer comes, and starts the repair
 		b.Master(0).DelayRequests(300*time.Millisecond, 2)
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(5 * time.Second)
-		assert.Equal(b, 5, b.count(""))
+		assert.Equal(b, 5, b.vacantMasters())
 	})
 }
 
-// TestLateRepairIsUndone: the repair arrives after its call has timed out and
-// after the release.
-func TestLateRepairIsUndone(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		b.warm(b.Manager)
+// TestLateRepairIsReleasedAgain delays a repair until its call has timed out and the release has
+// been executed.
+func TestLateRepairIsReleasedAgain(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		synctest.Wait()
 		forgetful := b.Master(0)
@@ -295,20 +300,21 @@ func TestLateRepairIsUndone(t *testing.T) {
 		forgetful.DelayReplies(20*time.Millisecond, 1)
 		require.NoError(b, l.Extend(b.Context(), ttl))
 		synctest.Wait()
-		forgetful.DelayRequests(timeout+300*time.Millisecond, 1) // the repair
+		forgetful.DelayRequests(timeout+300*time.Millisecond, 1) // delays the repair
 		time.Sleep(30 * time.Millisecond)
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(timeout + 300*time.Millisecond)
-		require.Equal(b, l.Token(), b.standing()[0], "the release came first")
+		require.Equal(b, l.Token(), b.storedTokens()[0], "the repair must arrive after the release")
 		time.Sleep(1500 * time.Millisecond)
-		assert.Equal(b, 5, b.count(""), "and was repeated")
+		assert.Equal(b, 5, b.vacantMasters(), "the release is repeated")
 	})
 }
 
-// TestRenewalNeedsNoGoroutinePerLock: test/integration holds ten thousand.
+// TestRenewalNeedsNoGoroutinePerLock renews 200 locks. A test in test/integration renews ten
+// thousand.
 func TestRenewalNeedsNoGoroutinePerLock(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 5, func(b *testbed) {
+		b.warmUp(b.Manager)
 		const locks = 200
 		var all [locks]*quorum.Lock
 		goroutines := runtime.NumGoroutine()
@@ -326,11 +332,11 @@ func TestRenewalNeedsNoGoroutinePerLock(t *testing.T) {
 	})
 }
 
-// TestSlowRenewalsGoOn: a round trip longer than the period between renewals
-// must not end them.
-func TestSlowRenewalsGoOn(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+// TestRenewalsContinueWithSlowMasters makes a round trip take longer than the period between
+// renewals.
+func TestRenewalsContinueWithSlowMasters(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l, err := b.TryAcquire(b.Context(), name, 300*time.Millisecond, quorum.AutoRenew(0))
 		require.NoError(b, err)
 		for _, m := range b.Masters() {
@@ -341,12 +347,11 @@ func TestSlowRenewalsGoOn(t *testing.T) {
 	})
 }
 
-// TestHungRepairDoesNotStopRenewal: the master that forgot hangs while it is
-// being repaired.
+// TestHungRepairDoesNotStopRenewal hangs a master that forgot the lock while it is being repaired.
 func TestHungRepairDoesNotStopRenewal(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
-		l := b.renewed(0)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
+		l := b.acquireRenewed(0)
 		synctest.Wait()
 		b.Master(0).FlushAll()
 		b.Master(0).Full()
@@ -357,26 +362,27 @@ func TestHungRepairDoesNotStopRenewal(t *testing.T) {
 		b.Master(0).Resume()
 		b.Master(0).Heal()
 		time.Sleep(ttl)
-		assert.Equal(b, 3, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 	})
 }
 
-// TestMachineSleepEndsRenewedLocks: the clock went on while timers stood still.
+// TestMachineSleepEndsRenewedLocks advances the clock while Go's timers stand still.
 func TestMachineSleepEndsRenewedLocks(t *testing.T) {
 	fake := &fakeclock.Clock{}
-	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
-		l := b.renewed(0)
+	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *testbed) {
+		l := b.acquireRenewed(0)
 		lost := l.Lost()
 		fake.Advance(ttl)
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
-		<-lost // closed by whoever asks first
+		<-lost // closed by the first call that notices
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
 	})
 }
 
-// TestHoldLimitIsNotShorterThanTimersAre: it would give a lock that is lost already.
-func TestHoldLimitIsNotShorterThanTimersAre(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// TestTooShortHoldLimitIsRejected rejects limits under 1 ms. With one, the lock would be lost by
+// the time it is returned.
+func TestTooShortHoldLimitIsRejected(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		for _, tooShort := range []time.Duration{1, time.Millisecond - 1} {
 			l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(tooShort))
 			assert.Nil(b, l)
@@ -385,8 +391,8 @@ func TestHoldLimitIsNotShorterThanTimersAre(t *testing.T) {
 			assert.Nil(b, m)
 			require.EqualError(b, err, fmt.Sprintf("quorum: options: MaxHold %v is under 1ms", tooShort))
 		}
-		b.untouched()
-		l := b.renewed(time.Millisecond)
+		b.assertNoCommands()
+		l := b.acquireRenewed(time.Millisecond)
 		assert.Equal(b, time.Millisecond, l.Validity())
 	})
 }

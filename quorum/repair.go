@@ -78,7 +78,7 @@ func (l *Lock) repair(masters vote.Set, expires clock.Instant) { //mutant:repair
 	now := l.engine.clock.Now()
 	l.mu.Lock()
 	masters &^= l.repairs.asked
-	expires = max(expires, l.kept) // the window that is relied on may be an earlier, longer one
+	expires = max(expires, l.kept) // the window that is relied on may be an earlier, longer one //mutant:repair-expires
 	left := expires.Sub(now).Truncate(time.Millisecond)
 	if masters == 0 || l.over(now) != nil || left <= 0 {
 		l.mu.Unlock()

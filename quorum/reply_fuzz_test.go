@@ -24,7 +24,7 @@ import (
 	"github.com/quorumlock/redlock/token"
 )
 
-// replyError is an error that a master replied.
+// replyError is an error reply of a master.
 type replyError string
 
 func (e replyError) Error() string { return string(e) }
@@ -32,14 +32,14 @@ func (e replyError) Error() string { return string(e) }
 // RedisError marks it as a reply; see redis.Error.
 func (e replyError) RedisError() {}
 
-// reply is what comes of a command, as go-redis hands it over.
+// reply is the result of a command, as go-redis returns it.
 type reply struct {
 	value any
 	err   error
 }
 
-// replies make a reply out of a fuzzer's text and number, and of the token in
-// the command, "" if there is none.
+// replies make replies from a fuzzer's text and number, and from the token in the command, which is
+// "" if there is none.
 var replies = []func(text string, number int64, token string) reply{
 	func(string, int64, string) reply { return reply{err: redis.Nil} },
 	func(string, int64, string) reply { return reply{} },
@@ -50,7 +50,7 @@ var replies = []func(text string, number int64, token string) reply{
 	func(_ string, number int64, token string) reply { return reply{value: []any{token, number}} },
 	func(text string, _ int64, _ string) reply { return reply{err: replyError(text)} },
 	func(text string, _ int64, _ string) reply { return reply{err: errors.New(text)} },
-	// None of these is a vote.
+	// No reply from here on is a vote.
 	func(text string, _ int64, token string) reply { return reply{value: token + text + "x"} },
 	func(text string, _ int64, token string) reply { return reply{value: text + "x" + token} },
 	func(_ string, _ int64, token string) reply { return reply{value: strings.ToLower(token) + "x"} },
@@ -94,30 +94,32 @@ var replies = []func(text string, number int64, token string) reply{
 	func(string, int64, string) reply { return reply{err: fmt.Errorf("wrapped: %w", replyError("LOADING"))} },
 }
 
-// code returns the number that r is, as a script's reply.
+// code returns the number that a script replied, if r is one.
 func (r reply) code() (code int64, ok bool) {
 	code, ok = r.value.(int64)
 	return code, ok && r.err == nil
 }
 
-// puppet answers a client's commands, which never reach a network.
-type puppet struct {
-	odd atomic.Pointer[func(command, token string) reply]
+// replyHook replies to a client's commands. No command reaches a network.
+type replyHook struct {
+	// custom makes the reply to a command with a token. If it is nil, every reply is 1, as of a
+	// master that extends and releases.
+	custom atomic.Pointer[func(command, token string) reply]
 }
 
 // encoded returns an argument as a client would write it.
 func encoded(arg any) string {
 	if m, ok := arg.(encoding.BinaryMarshaler); ok {
-		text, _ := m.MarshalBinary() // it is in memory
+		text, _ := m.MarshalBinary() // cannot fail in memory
 		return string(text)
 	}
 	return fmt.Sprint(arg)
 }
 
-func (p *puppet) answer(cmd *redis.Cmd) error {
+func (h *replyHook) answer(cmd *redis.Cmd) error {
 	args := cmd.Args()
-	r := reply{value: int64(1)} // a master that keeps and releases
-	if odd := p.odd.Load(); odd != nil {
+	r := reply{value: int64(1)}
+	if custom := h.custom.Load(); custom != nil {
 		var token string
 		switch {
 		case cmd.Name() == "set": // key, token
@@ -125,26 +127,26 @@ func (p *puppet) answer(cmd *redis.Cmd) error {
 		case len(args) > 3+args[2].(int): // digest, number of keys, keys, token
 			token = encoded(args[3+args[2].(int)])
 		}
-		r = (*odd)(cmd.Name(), token)
+		r = (*custom)(cmd.Name(), token)
 	}
 	cmd.SetVal(r.value)
 	cmd.SetErr(r.err)
 	return r.err
 }
 
-// DialHook changes nothing: nobody dials.
-func (p *puppet) DialHook(next redis.DialHook) redis.DialHook { return next }
+// DialHook is part of redis.Hook. Nothing is dialed.
+func (h *replyHook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-// ProcessHook answers one command.
-func (p *puppet) ProcessHook(redis.ProcessHook) redis.ProcessHook {
-	return func(_ context.Context, cmd redis.Cmder) error { return p.answer(cmd.(*redis.Cmd)) }
+// ProcessHook is part of redis.Hook.
+func (h *replyHook) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(_ context.Context, cmd redis.Cmder) error { return h.answer(cmd.(*redis.Cmd)) }
 }
 
-// ProcessPipelineHook answers many.
-func (p *puppet) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+// ProcessPipelineHook is part of redis.Hook.
+func (h *replyHook) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(_ context.Context, cmds []redis.Cmder) (err error) {
 		for _, cmd := range cmds {
-			if failed := p.answer(cmd.(*redis.Cmd)); err == nil {
+			if failed := h.answer(cmd.(*redis.Cmd)); err == nil {
 				err = failed
 			}
 		}
@@ -152,7 +154,7 @@ func (p *puppet) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPip
 	}
 }
 
-// granting is the reply of a master that grants, in the form that it was asked in.
+// granting is the reply of a master that grants a lock, in the form that the command expects.
 func granting(command, _ string) reply {
 	if command == "set" {
 		return reply{err: redis.Nil}
@@ -160,8 +162,60 @@ func granting(command, _ string) reply {
 	return reply{value: []any{int64(1), "0", int64(0), int64(0)}}
 }
 
-// Whatever a master replies, nothing panics, and only these are votes: nil and
-// the own token for an acquire, 1 for an extension.
+// fuzzed is a Manager whose only master gives odd replies to some calls.
+type fuzzed struct {
+	*testing.T
+	*quorum.Manager
+	hook replyHook
+	odd  func(token string) reply // the odd reply to a command with a token
+}
+
+// fuzz runs a test with odd replies of one kind.
+func fuzz(t *testing.T, opts *quorum.Options, kind uint8, text string, number int64, test func(f *fuzzed)) {
+	t.Helper()
+	makeReply := replies[int(kind)%len(replies)]
+	synctest.Test(t, func(t *testing.T) {
+		f := &fuzzed{T: t, odd: func(token string) reply { return makeReply(text, number, token) }}
+		client := redis.NewClient(&redis.Options{Addr: "192.0.2.1:1", MaintNotificationsConfig: quiet})
+		client.AddHook(&f.hook)
+		m, err := quorum.New([]redis.UniversalClient{client}, opts)
+		require.NoError(t, err)
+		f.Manager = m
+		defer func() {
+			f.hook.custom.Store(nil)
+			assert.NoError(t, m.Close())
+			assert.NoError(t, client.Close())
+		}()
+		test(f)
+	})
+}
+
+// during makes a call while the master gives custom replies, and waits until the work that the call
+// has left in the background is done.
+func (f *fuzzed) during(custom func(command, token string) reply, call func()) {
+	f.hook.custom.Store(&custom)
+	call()
+	synctest.Wait()
+	f.hook.custom.Store(nil)
+}
+
+// oddly makes a call while the master gives odd replies.
+func (f *fuzzed) oddly(call func()) {
+	f.during(func(_, token string) reply { return f.odd(token) }, call)
+}
+
+// acquire acquires the lock from a master that grants it.
+func (f *fuzzed) acquire() (l *quorum.Lock) {
+	f.during(granting, func() {
+		var err error
+		l, err = f.TryAcquire(f.Context(), name, ttl)
+		require.NoError(f, err)
+	})
+	return l
+}
+
+// FuzzReplies checks that no reply makes an operation panic, and that only these are votes: nil and
+// the lock's own token for an acquire, and 1 for an extension.
 func FuzzReplies(f *testing.F) {
 	for kind := range replies {
 		for _, text := range []string{"", "another", "NOSCRIPT x", "ERR syntax error", "syntax error", "MOVED 1 h:1", "a\x00\r\n\xff"} {
@@ -172,12 +226,92 @@ func FuzzReplies(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, kind uint8, text string, number int64) {
-		synctest.Test(t, func(t *testing.T) { fuzzReplies(t, replies[int(kind)%len(replies)], text, number) })
+		fuzz(t, predictableOptions(), kind, text, number, func(f *fuzzed) {
+			f.fuzzAcquire()
+			f.fuzzExtend()
+			f.fuzzRelease()
+			f.fuzzInspect()
+		})
 	})
 }
 
-// Whatever a master replies about fences and the restart guard, nothing panics,
-// and a lock has a fence that a double can hold.
+func (f *fuzzed) fuzzAcquire() {
+	f.oddly(func() {
+		token, err := token.NewSource(seededSource()).New()
+		require.NoError(f, err)
+		l, err := f.TryAcquire(f.Context(), name, ttl)
+		r := f.odd(token)
+		stored, isToken := r.value.(string)
+		switch {
+		case errors.Is(r.err, redis.Nil), r.err == nil && isToken && stored == token:
+			require.NoError(f, err)
+			require.Equal(f, token, l.Token(), "the first token of the seed")
+		case r.err == nil && isToken:
+			assertReason(f, err, quorum.ErrTaken)
+			require.Nil(f, l)
+		default:
+			assertReason(f, err, quorum.ErrNoQuorum)
+			require.Nil(f, l)
+		}
+	})
+}
+
+func (f *fuzzed) fuzzExtend() {
+	l := f.acquire()
+	f.oddly(func() {
+		err := l.Extend(f.Context(), 2*ttl)
+		switch code, ok := f.odd(l.Token()).code(); {
+		case ok && code == 1:
+			require.NoError(f, err)
+			assert.Greater(f, l.Validity(), window)
+		case ok && (code == 0 || code == -1):
+			assertReason(f, err, quorum.ErrLost)
+			assert.LessOrEqual(f, l.Validity(), time.Duration(0))
+		default:
+			assertReason(f, err, quorum.ErrNoQuorum)
+			assert.Equal(f, window, l.Validity())
+		}
+	})
+}
+
+func (f *fuzzed) fuzzRelease() {
+	l := f.acquire()
+	f.oddly(func() {
+		err := l.Release(f.Context())
+		switch code, ok := f.odd(l.Token()).code(); {
+		case ok && code >= 0 && code <= 2:
+			require.NoError(f, err)
+		case ok && code == -1:
+			assertReason(f, err, quorum.ErrLost)
+		default:
+			assertReason(f, err, quorum.ErrNoQuorum)
+		}
+	})
+}
+
+func (f *fuzzed) fuzzInspect() {
+	f.oddly(func() {
+		i, err := f.Inspect(f.Context(), name)
+		r := f.odd("")
+		parts, _ := r.value.([]any)
+		if r.err != nil || len(parts) != 6 || fmt.Sprintf("%T %T %T %T %T %T", parts...) != "string int64 int64 string int64 int64" {
+			assertReason(f, err, quorum.ErrNoQuorum)
+			return
+		}
+		require.NoError(f, err)
+		if parts[1] == int64(-2) {
+			assert.Equal(f, quorum.StateFree, i.State)
+			return
+		}
+		assert.Equal(f, parts[0], i.Holder)
+		assert.GreaterOrEqual(f, i.TTL, time.Duration(-1))
+		assert.GreaterOrEqual(f, i.Masters[0].Quarantined, time.Duration(0))
+		assert.GreaterOrEqual(f, i.Waited, time.Duration(0))
+	})
+}
+
+// FuzzVotes checks that no reply about fences or the restart guard causes a panic, and that every
+// lock has a fence that a float64 represents exactly.
 func FuzzVotes(f *testing.F) {
 	for kind := range replies {
 		for _, text := range []string{"", "0", "7", "-1", "9007199254740991", "9007199254740992", "1e3", " 7"} {
@@ -187,137 +321,27 @@ func FuzzVotes(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, kind uint8, text string, number int64) {
-		synctest.Test(t, func(t *testing.T) { fuzzVotes(t, replies[int(kind)%len(replies)], text, number) })
+		opts := quorum.Options{Clock: clock.Runtime(), Fencing: true, RestartGuard: time.Hour}
+		fuzz(t, &opts, kind, text, number, (*fuzzed).fuzzVote)
 	})
 }
 
-func fuzzVotes(t *testing.T, replied func(string, int64, string) reply, text string, number int64) {
-	t.Helper()
-	var p puppet
-	client := redis.NewClient(&redis.Options{Addr: "192.0.2.1:1", MaintNotificationsConfig: quiet})
-	client.AddHook(&p)
-	m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: clock.Runtime(), Fencing: true, RestartGuard: time.Hour})
-	require.NoError(t, err)
-	defer func() {
-		assert.NoError(t, m.Close())
-		assert.NoError(t, client.Close())
-	}()
-	odd := func(_, token string) reply {
-		if token == "" { // a second question: the fence is stored
+func (f *fuzzed) fuzzVote() {
+	var commands atomic.Int32
+	f.during(func(_, token string) reply {
+		if commands.Add(1) == 2 { // the second round, which stores the fence
 			return reply{value: int64(1)}
 		}
-		return replied(text, number, token)
-	}
-	p.odd.Store(&odd)
-	defer p.odd.Store(nil)
-	l, err := m.TryAcquire(t.Context(), name, ttl)
-	r := odd("", "a token")
-	parts, _ := r.value.([]any)
-	if err == nil {
-		require.Len(t, parts, 4)
-		require.Equal(t, int64(1), parts[0], "granted")
-		require.Positive(t, l.Fence())
-		require.Less(t, l.Fence(), int64(1)<<53)
-	}
-	_ = m.Bootstrap(t.Context()) // as it may
-	synctest.Wait()
-	p.odd.Store(nil)
-}
-
-func fuzzReplies(t *testing.T, replied func(string, int64, string) reply, text string, number int64) {
-	t.Helper()
-	var p puppet
-	client := redis.NewClient(&redis.Options{Addr: "192.0.2.1:1", MaintNotificationsConfig: quiet})
-	client.AddHook(&p)
-	m, err := quorum.New([]redis.UniversalClient{client}, predictable())
-	require.NoError(t, err)
-	defer func() {
-		assert.NoError(t, m.Close())
-		assert.NoError(t, client.Close())
-	}()
-	during := func(reply func(command, token string) reply, call func()) {
-		p.odd.Store(&reply)
-		call()
-		synctest.Wait() // for what is done in the background too
-		p.odd.Store(nil)
-	}
-	oddly := func(call func()) {
-		during(func(_, token string) reply { return replied(text, number, token) }, call)
-	}
-	acquire := func() (l *quorum.Lock) {
-		during(granting, func() {
-			var err error
-			l, err = m.TryAcquire(t.Context(), name, ttl)
-			require.NoError(t, err)
-		})
-		return l
-	}
-
-	oddly(func() {
-		token, err := token.NewSource(seeded()).New()
-		require.NoError(t, err)
-		l, err := m.TryAcquire(t.Context(), name, ttl)
-		r := replied(text, number, token)
-		standing, isToken := r.value.(string)
-		switch {
-		case errors.Is(r.err, redis.Nil), r.err == nil && isToken && standing == token:
-			require.NoError(t, err)
-			require.Equal(t, token, l.Token(), "predicted")
-		case r.err == nil && isToken:
-			assertReason(t, err, quorum.ErrTaken)
-			require.Nil(t, l)
-		default:
-			assertReason(t, err, quorum.ErrNoQuorum)
-			require.Nil(t, l)
+		return f.odd(token)
+	}, func() {
+		l, err := f.TryAcquire(f.Context(), name, ttl)
+		parts, _ := f.odd("a token").value.([]any)
+		if err == nil {
+			require.Len(f, parts, 4)
+			require.Equal(f, int64(1), parts[0], "the code of a master that grants")
+			require.Positive(f, l.Fence())
+			require.Less(f, l.Fence(), int64(1)<<53)
 		}
-	})
-
-	l := acquire()
-	oddly(func() {
-		err := l.Extend(t.Context(), 2*ttl)
-		switch code, ok := replied(text, number, l.Token()).code(); {
-		case ok && code == 1:
-			require.NoError(t, err)
-			assert.Greater(t, l.Validity(), window)
-		case ok && (code == 0 || code == -1):
-			assertReason(t, err, quorum.ErrLost)
-			assert.LessOrEqual(t, l.Validity(), time.Duration(0))
-		default:
-			assertReason(t, err, quorum.ErrNoQuorum)
-			assert.Equal(t, window, l.Validity())
-		}
-	})
-
-	l = acquire()
-	oddly(func() {
-		err := l.Release(t.Context())
-		switch code, ok := replied(text, number, l.Token()).code(); {
-		case ok && code >= 0 && code <= 2:
-			require.NoError(t, err)
-		case ok && code == -1:
-			assertReason(t, err, quorum.ErrLost)
-		default:
-			assertReason(t, err, quorum.ErrNoQuorum)
-		}
-	})
-
-	oddly(func() {
-		i, err := m.Inspect(t.Context(), name)
-		r := replied(text, number, "")
-		parts, _ := r.value.([]any)
-		switch {
-		case r.err == nil && len(parts) == 6 && fmt.Sprintf("%T %T %T %T %T %T", parts...) == "string int64 int64 string int64 int64":
-			require.NoError(t, err)
-			if parts[1] == int64(-2) {
-				assert.Equal(t, quorum.StateFree, i.State)
-				break
-			}
-			assert.Equal(t, parts[0], i.Holder)
-			assert.GreaterOrEqual(t, i.TTL, time.Duration(-1))
-			assert.GreaterOrEqual(t, i.Masters[0].Quarantined, time.Duration(0))
-			assert.GreaterOrEqual(t, i.Waited, time.Duration(0))
-		default:
-			assertReason(t, err, quorum.ErrNoQuorum)
-		}
+		_ = f.Bootstrap(f.Context()) // it may fail, but must not panic
 	})
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// ringed returns a Manager on one master, which is a Ring of all there are.
-func (b *bench) ringed() *quorum.Manager {
+// ringManager returns a Manager with a single master, which is a Ring of all masters.
+func (b *testbed) ringManager() *quorum.Manager {
 	b.Helper()
 	shards, byAddr := map[string]string{}, map[string]*quorumtest.Master{}
 	for _, m := range b.Masters() {
@@ -33,12 +33,12 @@ func (b *bench) ringed() *quorum.Manager {
 	return m
 }
 
-// TestRingWaitersPoll: a Ring cannot be subscribed to in any way that would be of use,
-// and panics where that is tried.
+// A Ring publishes and subscribes on different shards, so messages do not arrive. It even panics if
+// it is subscribed to while no shard is up.
 func TestRingWaitersPoll(t *testing.T) {
-	bubble(t, 2, func(b *bench) {
-		one, other := b.ringed(), b.ringed()
-		got := make(chan served, 1)
+	bubble(t, 2, func(b *testbed) {
+		one, other := b.ringManager(), b.ringManager()
+		results := make(chan acquireResult, 1)
 		for _, m := range []*quorum.Manager{one, other, one} {
 			l, err := m.TryAcquire(b.Context(), name, ttl)
 			require.NoError(b, err)
@@ -46,42 +46,38 @@ func TestRingWaitersPoll(t *testing.T) {
 			if m == one {
 				waiter = other
 			}
-			b.wait(b.Context(), 0, waiter, got)
+			b.startWaiter(b.Context(), 0, waiter, results)
 			time.Sleep(time.Second)
-			assert.Zero(b, b.subscribers())
+			assert.Zero(b, b.subscribedMasters())
 			assert.LessOrEqual(b, took(func() {
 				require.NoError(b, l.Release(b.Context()))
-				s := <-got
-				require.NoError(b, s.err)
-				require.NoError(b, s.lock.Release(b.Context()))
-			}), grantTTL, "what it was granted is its own until it asks")
+				b.releaseNext(results)
+			}), grantTTL, "the grant lasts until it polls")
 		}
 		require.NoError(b, one.Close())
 		require.NoError(b, other.Close())
 	})
 }
 
-// TestRingWithoutShards: a waiter outlives it.
-func TestRingWithoutShards(t *testing.T) {
-	bubble(t, 2, func(b *bench) {
-		holder, waiting := b.ringed(), b.ringed()
+// A waiter must survive an outage of all shards of its Ring.
+func TestWaiterOutlivesRingWithoutShards(t *testing.T) {
+	bubble(t, 2, func(b *testbed) {
+		holder, waiting := b.ringManager(), b.ringManager()
 		l, err := holder.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		for _, m := range b.Masters() {
 			m.Stop()
 		}
 		time.Sleep(10 * time.Second) // the Rings notice
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, waiting, got)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiting, results)
 		time.Sleep(10 * time.Second)
 		for _, m := range b.Masters() {
 			require.NoError(b, m.Restart(quorumtest.KeepMemory))
 		}
 		time.Sleep(10 * time.Second)
 		require.NoError(b, l.Release(b.Context()))
-		s := <-got
-		require.NoError(b, s.err)
-		require.NoError(b, s.lock.Release(b.Context()))
+		b.releaseNext(results)
 		require.NoError(b, holder.Close())
 		require.NoError(b, waiting.Close())
 	})

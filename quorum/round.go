@@ -55,7 +55,7 @@ func startRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited 
 	for _, releaser := range e.releasers {
 		releaser.owing.add(1)
 	}
-	r.submit(now, clock.Never)
+	r.submit(now, clock.Never) //mutant:release-submit
 	return r
 }
 
@@ -105,10 +105,10 @@ func (r *round) count(call *wire.Call, a wire.Answer, dropped error) (decided bo
 	defer r.mu.Unlock()
 	master := int(call.Master)
 	call.Answer, call.Settled = a, true
-	r.tally.Add(vote.Ballot{
+	r.tally.Add(vote.Ballot{ //mutant:ballot
 		Master: master, Outcome: a.Outcome,
 		Untouched: errors.Is(dropped, fanout.ErrNothingSent),
-		Usurped:   r.first && a.Outcome == vote.Taken && a.SentOnce,
+		Usurped:   r.first && a.Outcome == vote.Taken && a.SentOnce, //mutant:usurped-ballot
 	})
 	if v := r.tally.Verdict(r.engine.system, r.Op); v != r.verdict && !r.verdict.Final() {
 		r.verdict, decided = v, true
@@ -137,7 +137,7 @@ func (r *round) wait(ctx context.Context, start, deadline clock.Instant) vote.Ve
 	timer := r.engine.timers.take(deadline.Sub(start))
 	defer r.engine.timers.giveBack(timer)
 	closed := r.engine.done
-	if r.Op == vote.Release { // it is what Close waits for
+	if r.Op == vote.Release { // it is what Close waits for //mutant:close-ends-rounds
 		closed = nil
 	}
 	for {
@@ -173,7 +173,7 @@ const classifyGrace = 10 * time.Millisecond
 func (r *round) mayBeUsurped() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.tally.Usurped() != 0
+	return r.tally.Usurped() != 0 //mutant:wait-for-usurpers
 }
 
 // mayGrant tells whether a master may yet grant what it was asked for.
@@ -239,7 +239,7 @@ func (r *round) results() []MasterResult {
 		results[master].Outcome, results[master].Err = a.Outcome, a.Err
 	})
 	for i, m := range r.engine.masters {
-		results[i].Err = m.Redact(results[i].Err, r.claim.Token)
+		results[i].Err = m.Redact(results[i].Err, r.claim.Token) //mutant:redact-results
 	}
 	return results
 }

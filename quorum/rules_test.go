@@ -17,36 +17,35 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// These are tests of rules that no other test here would notice the breach of; see
-// test/mutants.
+// Each test in this file guards a rule that no other test in this package guards; see test/mutants.
 
-// TestEvenSplitIsDecidedAtOnce: with half of an even number taken, and all
-// answers in, nobody need wait to know that a majority is impossible.
-func TestEvenSplitIsDecidedAtOnce(t *testing.T) {
+// TestEvenSplitIsDecidedWithoutWaiting takes half of an even number of masters. Once all have
+// answered, a majority is impossible, so the attempt must not wait any longer.
+func TestEvenSplitIsDecidedWithoutWaiting(t *testing.T) {
 	for _, n := range []int{2, 4, 6} {
-		bubble(t, n, func(b *bench) {
+		bubble(t, n, func(b *testbed) {
 			b.occupy(n / 2)
 			assert.Zero(b, took(func() {
 				_, err := b.TryAcquire(b.Context(), name, ttl)
 				assertReason(b, err, quorum.ErrTaken)
 			}))
 			synctest.Wait()
-			assert.Equal(b, n/2, b.count(""))
+			assert.Equal(b, n/2, b.vacantMasters())
 		})
 	}
 }
 
-func (b *bench) delayReplies(d time.Duration, k int) {
+func (b *testbed) delayReplies(d time.Duration, k int) {
 	for _, m := range b.Masters() {
 		m.DelayReplies(d, k)
 	}
 }
 
-// TestExtensionCountsFromBeforeTheSend: the masters may have carried it out at
-// once.
-func TestExtensionCountsFromBeforeTheSend(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+// TestExtensionWindowCountsFromSending delays the replies. The masters may have executed the
+// extension at once, so its window must not count from the replies.
+func TestExtensionWindowCountsFromSending(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		time.Sleep(time.Second)
 		b.delayReplies(300*time.Millisecond, 1)
@@ -55,43 +54,43 @@ func TestExtensionCountsFromBeforeTheSend(t *testing.T) {
 	})
 }
 
-func TestRenewalCountsFromBeforeTheSend(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
-		l := b.renewed(0)
+func TestRenewalWindowCountsFromSending(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
+		l := b.acquireRenewed(0)
 		b.delayReplies(300*time.Millisecond, quorumtest.Always)
-		time.Sleep(time.Second) // what is left of the first window is less now
+		time.Sleep(time.Second) // after this, only a renewal can make the window longer again
 		longest := time.Duration(0)
 		for range 1000 {
 			time.Sleep(10 * time.Millisecond)
 			longest = max(longest, l.Validity())
 		}
 		assert.LessOrEqual(b, longest, window-300*time.Millisecond)
-		assert.Greater(b, longest, window-400*time.Millisecond, "it was renewed")
+		assert.Greater(b, longest, window-400*time.Millisecond, "the lock must have been renewed")
 	})
 }
 
-// TestQuorumConfirmedAfterASleepIsAFailure: the machine slept while the answers
-// were on their way, and no timer knows of it.
-func TestQuorumConfirmedAfterASleepIsAFailure(t *testing.T) {
+// TestQuorumConfirmedAfterSleepIsFailure advances the clock while the answers are on their way, as
+// when the machine sleeps. No timer tells that the window has closed.
+func TestQuorumConfirmedAfterSleepIsFailure(t *testing.T) {
 	fake := &fakeclock.Clock{}
-	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
-		b.warm(b.Manager)
+	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.delayReplies(20*time.Millisecond, 1)
 		time.AfterFunc(10*time.Millisecond, func() { fake.Advance(window) })
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrNoQuorum)
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(""), "rolled back")
+		assert.Equal(b, 3, b.vacantMasters(), "rolled back")
 	})
 }
 
-// TestExtendConfirmedAfterASleepIsALoss: the new window would be open yet, but
-// the old one was not when the answers came.
-func TestExtendConfirmedAfterASleepIsALoss(t *testing.T) {
+// TestExtendConfirmedAfterSleepIsLoss advances the clock while the answers are on their way. When
+// they come, the new window would still be open, but the old one has closed.
+func TestExtendConfirmedAfterSleepIsLoss(t *testing.T) {
 	fake := &fakeclock.Clock{}
-	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
-		b.warm(b.Manager)
+	bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		fake.Advance(window - time.Second)
 		b.delayReplies(20*time.Millisecond, 1)
@@ -101,14 +100,15 @@ func TestExtendConfirmedAfterASleepIsALoss(t *testing.T) {
 		assert.ErrorIs(b, err, quorum.ErrExpired)
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
 		synctest.Wait()
-		assert.Equal(b, 3, b.count(""), "what the masters were told to keep is released")
+		assert.Equal(b, 3, b.vacantMasters(), "the extended keys are released")
 	})
 }
 
-// TestDebtsOfAnExtendedLockOutliveItsFirstTTL: the key that is owed stands for as
-// long as the longest extension.
-func TestDebtsOfAnExtendedLockOutliveItsFirstTTL(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// TestPendingReleaseOutlivesFirstTTLOfExtendedLock releases an extended lock while a master is
+// down. The release must stay pending for as long as the longest extension, because the key lasts
+// that long.
+func TestPendingReleaseOutlivesFirstTTLOfExtendedLock(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
 		require.NoError(b, l.Extend(b.Context(), time.Hour))
 		synctest.Wait()
@@ -117,14 +117,15 @@ func TestDebtsOfAnExtendedLockOutliveItsFirstTTL(t *testing.T) {
 		time.Sleep(3 * ttl)
 		require.NoError(b, b.Master(1).Restart(quorumtest.KeepMemory))
 		time.Sleep(3 * time.Second)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestNoRepairIsSentAfterTheWindow: it waited for its lane until then.
-func TestNoRepairIsSentAfterTheWindow(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+// TestQueuedRepairIsNotSentAfterWindow keeps a repair queued behind another call until the window
+// has closed.
+func TestQueuedRepairIsNotSentAfterWindow(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		forgetful := b.Master(0)
 		const short = 200 * time.Millisecond
 		l, err := b.TryAcquire(b.Context(), name, short)
@@ -136,7 +137,7 @@ func TestNoRepairIsSentAfterTheWindow(t *testing.T) {
 		synctest.Wait() // the first repair has failed
 		forgetful.Heal()
 		forgetful.DelayReplies(2*short, 1)
-		_, err = b.TryAcquire(b.Context(), "other", ttl) // its lane is busy until the window is over
+		_, err = b.TryAcquire(b.Context(), "other", ttl) // occupies the lane until the window has closed
 		require.NoError(b, err)
 		time.Sleep(2*short - time.Nanosecond)
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
@@ -144,17 +145,17 @@ func TestNoRepairIsSentAfterTheWindow(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		assert.Equal(b, executed, forgetful.Commands())
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestLostClosesAfterASleepThoughNobodyAsks: Validity and the like notice by themselves,
-// and a test that asks them first learns nothing of the channel.
-func TestLostClosesAfterASleepThoughNobodyAsks(t *testing.T) {
+// TestLostClosesAfterSleepWithoutOtherCalls calls no other method after the sleep. Methods such as
+// Validity notice the expiry and would close the channel themselves.
+func TestLostClosesAfterSleepWithoutOtherCalls(t *testing.T) {
 	for what, opts := range map[string][]quorum.AcquireOption{"plain": nil, "renewed": {quorum.AutoRenew(0)}} {
 		t.Run(what, func(t *testing.T) {
 			fake := &fakeclock.Clock{}
-			bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *bench) {
+			bubbleWith(t, 3, quorum.Options{Clock: fake}, func(b *testbed) {
 				l, err := b.TryAcquire(b.Context(), name, ttl, opts...)
 				require.NoError(b, err)
 				lost := l.Lost()
@@ -166,39 +167,41 @@ func TestLostClosesAfterASleepThoughNobodyAsks(t *testing.T) {
 	}
 }
 
-// TestHoldEndsAtItsLimit: renewals go on until then, and no longer.
-func TestHoldEndsAtItsLimit(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		l := b.renewed(25 * time.Second)
+// TestRenewalsContinueUntilHoldLimit checks that the lock is held up to its limit, and no longer.
+func TestRenewalsContinueUntilHoldLimit(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		l := b.acquireRenewed(25 * time.Second)
 		time.Sleep(25*time.Second - time.Nanosecond)
 		assert.Greater(b, l.Validity(), time.Duration(0))
 		time.Sleep(time.Nanosecond)
 		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
-		assert.True(b, closed(l))
+		assert.True(b, isLost(l))
 		time.Sleep(ttl)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestReleaseOnAnEndedContextWaits: it has nobody else to tell how it went.
-func TestReleaseOnAnEndedContextWaits(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+// TestReleaseWithEndedContextWaitsForMasters checks that a release with an ended context still
+// waits for the masters, so that its result is known.
+func TestReleaseWithEndedContextWaitsForMasters(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		synctest.Wait()
 		b.delayReplies(20*time.Millisecond, 1)
-		assert.Equal(b, 20*time.Millisecond, took(func() { assert.NoError(b, l.Release(ended())) }))
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 20*time.Millisecond, took(func() { assert.NoError(b, l.Release(endedContext())) }))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestOnceRecognisesATokenOfItsOwn: an attempt's replies were lost, the masters
-// refused to roll it back, and the next attempt finds its token on a majority.
-func TestOnceRecognisesATokenOfItsOwn(t *testing.T) {
+// TestOnceRecognizesTokenOfRefusedRollback loses an attempt's replies and has the masters refuse
+// the rollback. The next attempt finds the token on a majority, and must not mistake it for another
+// replica's.
+func TestOnceRecognizesTokenOfRefusedRollback(t *testing.T) {
 	const attempt = 100 * time.Millisecond
 	opts := quorum.Options{AttemptTimeout: attempt, MinBackoff: 20 * time.Millisecond, MaxBackoff: 20 * time.Millisecond}
-	bubbleWith(t, 3, opts, func(b *bench) {
-		b.warm(b.Manager)
+	bubbleWith(t, 3, opts, func(b *testbed) {
+		b.warmUp(b.Manager)
 		for _, m := range b.Masters() {
 			m.DropReplies(1)
 		}
@@ -208,18 +211,18 @@ func TestOnceRecognisesATokenOfItsOwn(t *testing.T) {
 			}
 		})
 		executed := b.Master(0).Commands()
-		ran, err := b.Once(b.Context(), name, time.Hour, nothing)
+		ran, err := b.Once(b.Context(), name, time.Hour, noop)
 		require.NoError(b, err)
 		assert.True(b, ran, "no other replica has the period")
 		synctest.Wait()
-		assert.GreaterOrEqual(b, b.Master(0).Commands()-executed, 4, "two attempts at least met the first one's token")
+		assert.GreaterOrEqual(b, b.Master(0).Commands()-executed, 4, "a second attempt must have found the first one's token")
 	})
 }
 
-// TestOldServersReplaceNothing: an acquire that is refused leaves the holder's
-// token alone, in the script for servers before Redis 7 too.
-func TestOldServersReplaceNothing(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// TestAcquireOnOldServersKeepsOtherTokens checks the script for servers before Redis 7. There, too,
+// an attempt must leave the holder's token alone.
+func TestAcquireOnOldServersKeepsOtherTokens(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		for _, m := range b.Masters() {
 			m.LegacySet(true)
 		}
@@ -227,36 +230,37 @@ func TestOldServersReplaceNothing(t *testing.T) {
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrTaken)
 		synctest.Wait()
-		assert.Equal(b, []string{"another", "another", ""}, b.standing())
+		assert.Equal(b, []string{"another", "another", ""}, b.storedTokens())
 	})
 }
 
-// TestCallsEndAtAttemptTimeout: the client itself would wait for an hour.
+// TestCallsEndAtAttemptTimeout uses a client that would itself wait for an hour.
 func TestCallsEndAtAttemptTimeout(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
+	bubble(t, 1, func(b *testbed) {
 		opts := b.Master(0).Options()
 		opts.ReadTimeout = time.Hour
 		client := redis.NewClient(opts)
 		defer client.Close()
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})
 		require.NoError(b, err)
-		b.warm(m)
+		b.warmUp(m)
 		b.Master(0).Hang()
 		_, err = m.TryAcquire(b.Context(), name, ttl)
 		assertReason(b, err, quorum.ErrNoQuorum)
-		time.Sleep(2 * ttl) // nothing is owed any more
-		assert.NoError(b, m.Close(), "no call is under way any more")
+		time.Sleep(2 * ttl) // until no release is pending
+		assert.NoError(b, m.Close(), "no call is in flight")
 		b.Master(0).Resume()
 	})
 }
 
-// TestRefusedRetryOwesARelease: the master carried the acquire out, the reply was
-// lost with the connection, and only the client's own second try was refused.
-func TestRefusedRetryOwesARelease(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		m := b.retrying(quorum.Options{})
+// TestRefusedRetryLeavesReleasePending cuts the connection after a master has executed an acquire.
+// Then the master refuses the client's own retry. The refusal does not mean that the key was not
+// stored.
+func TestRefusedRetryLeavesReleasePending(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		m := b.managerWithRetries(quorum.Options{})
 		defer func() { assert.NoError(b, m.Close()) }()
-		b.warm(m)
+		b.warmUp(m)
 		for _, master := range b.Masters()[:2] {
 			master.CutReplies(1)
 			time.AfterFunc(retryAfter/2, func() { master.Fail("LOADING soon") })
@@ -264,34 +268,34 @@ func TestRefusedRetryOwesARelease(t *testing.T) {
 		_, err := m.TryAcquire(b.Context(), name, time.Hour)
 		assertReason(b, err, quorum.ErrNoQuorum)
 		time.Sleep(100 * time.Millisecond)
-		require.Positive(b, 3-b.count(""), "a master has the key: or this tests nothing")
+		require.Positive(b, 3-b.vacantMasters(), "a master must have stored the key")
 		for _, master := range b.Masters() {
 			master.Heal()
 		}
 		time.Sleep(2 * time.Second)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestOddReplyOwesARelease: a reply that no acquire has does not tell that nothing
-// was done.
-func TestOddReplyOwesARelease(t *testing.T) {
-	bubble(t, 1, func(b *bench) {
-		var standing atomic.Value // a string
-		var odd atomic.Bool
-		standing.Store("")
+// TestOddReplyLeavesReleasePending gives an acquire a reply that belongs to another command. Such a
+// reply does not mean that the key was not stored.
+func TestOddReplyLeavesReleasePending(t *testing.T) {
+	bubble(t, 1, func(b *testbed) {
+		var stored atomic.Value // the token, a string
+		var odd atomic.Bool     // scripts get an odd reply
+		stored.Store("")
 		odd.Store(true)
-		f := newFake(b.T, func(args []string) string {
+		f := newFakeServer(b.T, func(args []string) string {
 			switch {
-			case setUp(args):
-				return behaved(args)
+			case isSetup(args):
+				return grantAll(args)
 			case args[0] == "set":
-				standing.Store(args[2])
-				return oneReply // another command's
+				stored.Store(args[2])
+				return oneReply // a script's reply, not a SET's
 			case odd.Load():
 				return "$3\r\nfoo\r\n"
 			}
-			standing.Store("")
+			stored.Store("")
 			return oneReply
 		})
 		client := f.client("192.0.2.1:1", nil)
@@ -300,19 +304,19 @@ func TestOddReplyOwesARelease(t *testing.T) {
 		_, err = m.TryAcquire(b.Context(), name, time.Hour)
 		assertReason(b, err, quorum.ErrNoQuorum)
 		synctest.Wait()
-		require.NotEmpty(b, standing.Load())
+		require.NotEmpty(b, stored.Load())
 		odd.Store(false)
 		time.Sleep(2 * time.Second)
-		assert.Empty(b, standing.Load())
+		assert.Empty(b, stored.Load())
 		require.NoError(b, m.Close())
 		require.NoError(b, client.Close())
 	})
 }
 
-// TestRepairsLastAsLongAsTheWindow: a short extension confirmed it, but the window
-// that is relied on is an earlier, longer one.
-func TestRepairsLastAsLongAsTheWindow(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// TestRepairedKeysLastAsLongAsWindow repairs masters after short extensions. The holder relies on
+// an earlier, longer window, so the repaired keys must last that long.
+func TestRepairedKeysLastAsLongAsWindow(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
 		synctest.Wait()
@@ -323,15 +327,15 @@ func TestRepairsLastAsLongAsTheWindow(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		assert.Greater(b, l.Validity(), 50*time.Minute)
-		assert.Equal(b, 3, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 	})
 }
 
-// TestConcurrentReleasesEndTogether: those that wait for one that fails fail with
-// it, instead of repeating it one after the other.
+// TestConcurrentReleasesEndTogether calls Release concurrently without a quorum. Calls that wait
+// for a failing one must fail with it, rather than repeat it one after the other.
 func TestConcurrentReleasesEndTogether(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		b.warm(b.Manager)
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
 		l := b.acquire()
 		b.hang(2)
 		assert.LessOrEqual(b, took(func() {
@@ -343,14 +347,13 @@ func TestConcurrentReleasesEndTogether(t *testing.T) {
 		}), timeout)
 		b.resume()
 		time.Sleep(2 * time.Second)
-		assert.NoError(b, l.Release(b.Context()), "one that is called afterwards asks again")
+		assert.NoError(b, l.Release(b.Context()), "a later call asks the masters again")
 	})
 }
 
-// TestCloseEndsAttempts that are under way, too.
-func TestCloseEndsAttempts(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{AttemptTimeout: time.Minute}, func(b *bench) {
-		b.warm(b.Manager)
+func TestCloseEndsRunningAttempts(t *testing.T) {
+	bubbleWith(t, 3, quorum.Options{AttemptTimeout: time.Minute}, func(b *testbed) {
+		b.warmUp(b.Manager)
 		b.hang(2)
 		done := make(chan error, 2)
 		go func() {
@@ -362,7 +365,7 @@ func TestCloseEndsAttempts(t *testing.T) {
 			done <- err
 		}()
 		synctest.Wait()
-		go func() { _ = b.Manager.Close() }() // keys may be left
+		go func() { _ = b.Manager.Close() }() // it may report keys left to expire
 		assert.Less(b, took(func() {
 			assertReason(b, <-done, quorum.ErrClosed)
 			assertReason(b, <-done, quorum.ErrClosed)
@@ -372,21 +375,22 @@ func TestCloseEndsAttempts(t *testing.T) {
 	})
 }
 
-// TestALockLostToAForgetfulMajorityKeepsOthersOut of what it still has, until its
-// window would have closed: its holder may have looked at it just before.
-func TestALockLostToAForgetfulMajorityKeepsOthersOut(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{RestartGuard: time.Minute}, func(b *bench) {
+// TestRemainingKeyExcludesOthersUntilWindowCloses ends a lock because a majority forgot it. The
+// remaining key must exclude others until the window would have closed, because the holder may have
+// looked at Validity just before.
+func TestRemainingKeyExcludesOthersUntilWindowCloses(t *testing.T) {
+	bubbleWith(t, 3, quorum.Options{RestartGuard: time.Minute}, func(b *testbed) {
 		require.NoError(b, b.Bootstrap(b.Context()))
 		b.occupy(1)
-		l := b.acquire() // on two of three
+		l := b.acquire() // on two of three masters
 		b.Master(0).Del(name)
 		b.Master(1).FlushAll()
-		looked := l.Validity()
+		validity := l.Validity()
 		assertReason(b, l.Extend(b.Context(), ttl), quorum.ErrLost)
 		other, err := b.TryAcquire(b.Context(), name, ttl)
 		assert.ErrorIs(b, err, quorum.ErrQuarantined)
 		assert.Nil(b, other)
-		time.Sleep(looked + ttl)
-		assert.Equal(b, 3, b.count(""))
+		time.Sleep(validity + ttl)
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }

@@ -23,13 +23,13 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// patient lets a machine that is busy with other tests take its time.
-var patient = &quorum.Options{AttemptTimeout: patience}
+// patientOptions allows for a machine that is busy with other tests.
+var patientOptions = &quorum.Options{AttemptTimeout: patience}
 
-// serve runs a redis-server in a mode that redisproc's plain masters have not:
-// args are its arguments, and ready tells whether it can be used. It is killed
-// when the test ends, or when the test's process does and so closes the pipe.
-func serve(t *testing.T, ready func() error, args ...string) {
+// startServer runs a redis-server with arguments that redisproc does not support, until ready
+// returns nil. The server is killed when the test ends, or when the test's process ends and so
+// closes the pipe.
+func startServer(t *testing.T, ready func() error, args ...string) {
 	t.Helper()
 	bin, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -48,7 +48,7 @@ func serve(t *testing.T, ready func() error, args ...string) {
 	require.NoError(t, cmd.Start())
 	stop := sync.OnceFunc(func() {
 		_ = stdin.Close() // the shell may have ended already
-		_ = cmd.Wait()    // what it was killed by is of no interest
+		_ = cmd.Wait()    // reports that the server was killed
 	})
 	t.Cleanup(stop)
 	if !assert.Eventually(t, func() bool { return ready() == nil }, patience, 5*time.Millisecond) {
@@ -57,15 +57,16 @@ func serve(t *testing.T, ready func() error, args ...string) {
 	}
 }
 
-func pick(t *testing.T) string {
+func pickPort(t *testing.T) string {
 	t.Helper()
 	port, err := freeport.Pick()
 	require.NoError(t, err)
 	return fmt.Sprint(port)
 }
 
-// together does the same with 50 locks at once, and so in pipelines.
-func together(t *testing.T, m *quorum.Manager) {
+// cycleConcurrently acquires, extends and releases 50 locks at once, so that the Manager uses
+// pipelines.
+func cycleConcurrently(t *testing.T, m *quorum.Manager) {
 	t.Helper()
 	var group errgroup.Group
 	for i := range 50 {
@@ -83,9 +84,9 @@ func together(t *testing.T, m *quorum.Manager) {
 	require.NoError(t, group.Wait())
 }
 
-// decisive takes a lock that needs both masters, and looks for it on the given
-// one.
-func decisive(t *testing.T, m *quorum.Manager, get func(ctx context.Context, key string) *redis.StringCmd) {
+// checkNeededMaster acquires a lock whose quorum needs the master that get reads from, and checks
+// that the token is stored there until the release.
+func checkNeededMaster(t *testing.T, m *quorum.Manager, get func(ctx context.Context, key string) *redis.StringCmd) {
 	t.Helper()
 	l, err := m.TryAcquire(patiently(t), name, ttl)
 	require.NoError(t, err)
@@ -102,16 +103,16 @@ func decisive(t *testing.T, m *quorum.Manager, get func(ctx context.Context, key
 	require.ErrorIs(t, get(patiently(t), name).Err(), redis.Nil)
 }
 
-func TestUnixSocket(t *testing.T) {
-	t.Parallel() // it waits for servers
+func TestLocksOverUnixSocket(t *testing.T) {
+	t.Parallel() // it waits for a server
 	path := filepath.Join(t.TempDir(), "Redis.sock")
 	direct := redis.NewClient(&redis.Options{Addr: path, Password: password, DB: 2, MaintNotificationsConfig: quiet})
 	t.Cleanup(func() { require.NoError(t, direct.Close()) })
-	serve(t, func() error { return direct.Ping(t.Context()).Err() },
+	startServer(t, func() error { return direct.Ping(t.Context()).Err() },
 		"--port", "0", "--unixsocket", path, "--requirepass", password, "--save", "")
 	m := open(t, quorum.Options{}, "unix://default:"+password+"@"+path+"?db=2")
-	together(t, m)
-	decisive(t, m, direct.Get)
+	cycleConcurrently(t, m)
+	checkNeededMaster(t, m, direct.Get)
 	require.NoError(t, m.Close())
 
 	wrong := open(t, quorum.Options{CloseTimeout: time.Millisecond}, "unix://default:wrong-"+password+"@"+path)
@@ -121,7 +122,7 @@ func TestUnixSocket(t *testing.T) {
 	assertHides(t, err, password)
 }
 
-// allSlots lists them one by one: ADDSLOTSRANGE is of Redis 7.
+// allSlots lists every slot of a cluster, because servers before Redis 7 have no ADDSLOTSRANGE.
 func allSlots() (slots []int) {
 	for slot := range 16384 {
 		slots = append(slots, slot)
@@ -129,16 +130,16 @@ func allSlots() (slots []int) {
 	return slots
 }
 
-func TestClusterAsOneMaster(t *testing.T) {
+func TestClusterCountsAsOneMaster(t *testing.T) {
 	t.Parallel() // it waits for servers
-	port := pick(t)
+	port := pickPort(t)
 	node := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port, MaintNotificationsConfig: quiet})
 	t.Cleanup(func() { require.NoError(t, node.Close()) })
 	args := []string{"--bind", "127.0.0.1", "--port", port, "--cluster-enabled", "yes", "--save", ""}
-	if redisproc.AtLeast(t, 7, 0) { // an older one's cluster port is its port + 10000
-		args = append(args, "--cluster-port", pick(t))
+	if redisproc.AtLeast(t, 7, 0) { // the cluster port of older servers is always the port + 10000
+		args = append(args, "--cluster-port", pickPort(t))
 	}
-	serve(t, func() error { return node.ClusterAddSlots(t.Context(), allSlots()...).Err() }, args...)
+	startServer(t, func() error { return node.ClusterAddSlots(t.Context(), allSlots()...).Err() }, args...)
 	require.Eventually(t, func() bool {
 		info, err := node.ClusterInfo(t.Context()).Result()
 		return err == nil && strings.Contains(info, "cluster_state:ok")
@@ -147,15 +148,15 @@ func TestClusterAsOneMaster(t *testing.T) {
 	whole := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{node.Options().Addr}})
 	t.Cleanup(func() { require.NoError(t, whole.Close()) })
 	c := embedded(t, 2)
-	m, err := quorum.New([]redis.UniversalClient{whole, c.Clients()[0], c.Clients()[1]}, patient)
+	m, err := quorum.New([]redis.UniversalClient{whole, c.Clients()[0], c.Clients()[1]}, patientOptions)
 	require.NoError(t, err)
-	together(t, m)
+	cycleConcurrently(t, m)
 	c.Master(1).Stop()
-	decisive(t, m, whole.Get)
+	checkNeededMaster(t, m, whole.Get)
 	fenced, err := quorum.New([]redis.UniversalClient{whole}, &quorum.Options{Fencing: true})
 	require.NoError(t, err)
 	for _, name := range []string{"plain", "{tag}ged", "a{tag}", "{", "} and no tag"} {
-		handsOverNamed(t, m, name)
+		acquireInTurn(t, m, name)
 		_, err := fenced.TryAcquire(patiently(t), name, ttl)
 		if strings.HasPrefix(name, "}") {
 			assertReason(t, err, quorum.ErrNoQuorum)
@@ -168,66 +169,66 @@ func TestClusterAsOneMaster(t *testing.T) {
 	c.Master(0).Stop()
 	_, err = m.TryAcquire(patiently(t), name, ttl)
 	assertReason(t, err, quorum.ErrNoQuorum)
-	assert.Equal(t, "cluster "+node.Options().Addr, attemptError(t, err).Masters[0].Master)
-	_ = m.Close() // keys may be left on what was stopped
+	assert.Equal(t, "cluster "+node.Options().Addr, requireAttemptError(t, err).Masters[0].Master)
+	_ = m.Close() // it may report keys left to expire on stopped masters
 }
 
-func TestSentinelAsOneMaster(t *testing.T) {
+func TestSentinelCountsAsOneMaster(t *testing.T) {
 	t.Parallel() // it waits for servers
 	primary := redisproc.Start(t, 1)[0]
 	host, port, _ := strings.Cut(primary.Addr(), ":")
 	conf := filepath.Join(t.TempDir(), "sentinel.conf")
 	require.NoError(t, os.WriteFile(conf, []byte("sentinel monitor mine "+host+" "+port+" 1\n"), 0o600))
-	addr := "127.0.0.1:" + pick(t)
+	addr := "127.0.0.1:" + pickPort(t)
 	sentinel := redis.NewSentinelClient(&redis.Options{Addr: addr, MaintNotificationsConfig: quiet})
 	t.Cleanup(func() { require.NoError(t, sentinel.Close()) })
-	serve(t, func() error { return sentinel.Ping(t.Context()).Err() },
+	startServer(t, func() error { return sentinel.Ping(t.Context()).Err() },
 		conf, "--sentinel", "--bind", "127.0.0.1", "--port", addr[len("127.0.0.1:"):])
 
 	found := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "mine", SentinelAddrs: []string{addr}})
 	t.Cleanup(func() { require.NoError(t, found.Close()) })
 	c := embedded(t, 2)
-	m, err := quorum.New([]redis.UniversalClient{found, c.Clients()[0], c.Clients()[1]}, patient)
+	m, err := quorum.New([]redis.UniversalClient{found, c.Clients()[0], c.Clients()[1]}, patientOptions)
 	require.NoError(t, err)
-	together(t, m)
+	cycleConcurrently(t, m)
 	c.Master(1).Stop()
 	direct := redis.NewClient(&redis.Options{Addr: primary.Addr(), MaintNotificationsConfig: quiet})
 	t.Cleanup(func() { require.NoError(t, direct.Close()) })
-	decisive(t, m, direct.Get)
+	checkNeededMaster(t, m, direct.Get)
 	c.Master(0).Stop()
 	_, err = m.TryAcquire(patiently(t), name, ttl)
 	assertReason(t, err, quorum.ErrNoQuorum)
-	assert.Equal(t, "master 0 (by Sentinel)", attemptError(t, err).Masters[0].Master)
-	_ = m.Close() // keys may be left on what was stopped
+	assert.Equal(t, "master 0 (by Sentinel)", requireAttemptError(t, err).Masters[0].Master)
+	_ = m.Close() // it may report keys left to expire on stopped masters
 }
 
-// withRights starts three masters on which a user has the given rights only, and
-// returns Managers of that user and of one with all rights.
-func withRights(t *testing.T, rights ...string) (restricted, free *quorum.Manager, admins []*redis.Client) {
+// startWithRights starts three masters with a user that has only the given rights. It returns a
+// Manager of that user, one of a user with all rights, and clients for the test itself.
+func startWithRights(t *testing.T, rights ...string) (restricted, unrestricted *quorum.Manager, admins []*redis.Client) {
 	t.Helper()
 	masters := redisproc.Start(t, 3)
-	var own []string
+	var restrictedURLs []string
 	for _, m := range masters {
 		admin := redis.NewClient(&redis.Options{Addr: m.Addr(), MaintNotificationsConfig: quiet})
 		t.Cleanup(func() { require.NoError(t, admin.Close()) })
 		require.NoError(t, admin.Do(t.Context(), slices.Concat([]any{"acl", "setuser", "app", "on", ">" + password},
-			anys(rights))...).Err())
+			toAny(rights))...).Err())
 		admins = append(admins, admin)
-		own = append(own, "redis://app:"+password+"@"+m.Addr())
+		restrictedURLs = append(restrictedURLs, "redis://app:"+password+"@"+m.Addr())
 	}
-	return open(t, quorum.Options{}, own...), open(t, quorum.Options{}, urls(masters)...), admins
+	return open(t, quorum.Options{}, restrictedURLs...), open(t, quorum.Options{}, urls(masters)...), admins
 }
 
-func anys(words []string) (all []any) {
+func toAny(words []string) (all []any) {
 	for _, word := range words {
 		all = append(all, word)
 	}
 	return all
 }
 
-// handsOver has the first Manager release a lock that the second waits for, and
-// then the other way round. Each must get it soon.
-func handsOver(t *testing.T, first, second *quorum.Manager, queue bool) {
+// handOver has the second Manager wait for a lock that the first releases, and then the other way
+// round. Each must acquire it soon. With queue, the release waits until Inspect shows the waiter.
+func handOver(t *testing.T, first, second *quorum.Manager, queue bool) {
 	t.Helper()
 	for range 2 {
 		l, err := first.TryAcquire(patiently(t), name, time.Minute)
@@ -251,9 +252,9 @@ func handsOver(t *testing.T, first, second *quorum.Manager, queue bool) {
 	}
 }
 
-// asVersionHas puts rights to channels as a server before 6.2 can: it has none, so
-// who is to have no channels may not use the commands.
-func asVersionHas(t *testing.T, rights []string) (had []string) {
+// rightsForServer translates rights to channels for servers before 6.2, which have none. There,
+// forbidding the commands takes the place of forbidding the channels.
+func rightsForServer(t *testing.T, rights []string) (translated []string) {
 	t.Helper()
 	if redisproc.AtLeast(t, 6, 2) {
 		return rights
@@ -262,33 +263,34 @@ func asVersionHas(t *testing.T, rights []string) (had []string) {
 		switch right {
 		case "allchannels":
 		case "resetchannels":
-			had = append(had, "-subscribe", "-publish")
+			translated = append(translated, "-subscribe", "-publish")
 		default:
-			had = append(had, right)
+			translated = append(translated, right)
 		}
 	}
-	return had
+	return translated
 }
 
-// TestWaitingAcrossRights: who may not touch the queues, or use channels, waits
-// and is waited for all the same.
-func TestWaitingAcrossRights(t *testing.T) {
+// TestWaitersAreServedDespiteMissingRights has a restricted and an unrestricted user wait for each
+// other. Clients without rights to queues or channels must still acquire the lock soon, and hand it
+// over.
+func TestWaitersAreServedDespiteMissingRights(t *testing.T) {
 	for what, tt := range map[string]struct {
 		rights []string
 		queue  bool
 	}{
-		"all":                   {[]string{"allkeys", "allchannels", "+@all"}, true},
-		"no channels":           {[]string{"allkeys", "+@all", "resetchannels"}, true},
-		"may not publish":       {[]string{"allkeys", "allchannels", "+@all", "-publish"}, true},
-		"may not subscribe":     {[]string{"allkeys", "allchannels", "+@all", "-subscribe"}, true},
-		"no sorted sets":        {[]string{"allkeys", "allchannels", "+@all", "-@sortedset"}, false},
-		"its own keys only":     {[]string{"~nightly*", "allchannels", "+@all"}, false},
-		"keys, and no channels": {[]string{"~nightly*", "+@all", "resetchannels"}, false},
+		"all rights":             {[]string{"allkeys", "allchannels", "+@all"}, true},
+		"no channels":            {[]string{"allkeys", "+@all", "resetchannels"}, true},
+		"no publish":             {[]string{"allkeys", "allchannels", "+@all", "-publish"}, true},
+		"no subscribe":           {[]string{"allkeys", "allchannels", "+@all", "-subscribe"}, true},
+		"no sorted sets":         {[]string{"allkeys", "allchannels", "+@all", "-@sortedset"}, false},
+		"lock keys only":         {[]string{"~nightly*", "allchannels", "+@all"}, false},
+		"lock keys, no channels": {[]string{"~nightly*", "+@all", "resetchannels"}, false},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel() // it waits for servers
-			restricted, free, admins := withRights(t, asVersionHas(t, tt.rights)...)
-			handsOver(t, restricted, free, tt.queue)
+			restricted, unrestricted, admins := startWithRights(t, rightsForServer(t, tt.rights)...)
+			handOver(t, restricted, unrestricted, tt.queue)
 			for _, admin := range admins {
 				require.Eventually(t, func() bool { return admin.Exists(t.Context(), name).Val() == 0 }, patience, time.Millisecond)
 			}
@@ -296,8 +298,9 @@ func TestWaitingAcrossRights(t *testing.T) {
 	}
 }
 
-// handsOverNamed has two wait for each other in one process, by way of the masters.
-func handsOverNamed(t *testing.T, m *quorum.Manager, name string) {
+// acquireInTurn acquires a lock, and releases it while three callers of the same Manager wait. Each
+// of them must acquire it.
+func acquireInTurn(t *testing.T, m *quorum.Manager, name string) {
 	t.Helper()
 	l, err := m.TryAcquire(patiently(t), name, time.Minute)
 	require.NoError(t, err, name)
@@ -315,9 +318,9 @@ func handsOverNamed(t *testing.T, m *quorum.Manager, name string) {
 	require.NoError(t, group.Wait(), name)
 }
 
-// TestGuardSeesAReplicasData: a master that followed another one for a moment has that
-// one's data, though it is the same process.
-func TestGuardSeesAReplicasData(t *testing.T) {
+// TestGuardDetectsReplicaData makes a master a replica of another server for a moment. The process
+// stays the same, but it has the other server's data and has forgotten the lock.
+func TestGuardDetectsReplicaData(t *testing.T) {
 	t.Parallel() // it waits for servers
 	masters := redisproc.Start(t, 4)
 	spare := masters[3]
@@ -343,31 +346,32 @@ func TestGuardSeesAReplicasData(t *testing.T) {
 	assert.NoError(t, l.Release(patiently(t)))
 }
 
-// TestAForbiddenNameChangesNothingForOthers: one lock may be released with its own key
-// only, and another not even with that. A third is handed on by its queue as ever.
-func TestAForbiddenNameChangesNothingForOthers(t *testing.T) {
+// TestForbiddenKeysDoNotAffectOtherLocks restricts a user's rights to the keys of some locks. One
+// lock's keys are all forbidden. Of another's, only the lock's own key is allowed. A third lock has
+// all rights, and must still be handed on through its queue.
+func TestForbiddenKeysDoNotAffectOtherLocks(t *testing.T) {
 	t.Parallel() // it waits for servers
-	restricted, free, admins := withRights(t, "~"+name, "~redlock:aux:*{"+name+"}", "~keyless", "allchannels", "+@all")
+	restricted, unrestricted, admins := startWithRights(t, "~"+name, "~redlock:aux:*{"+name+"}", "~no-aux-keys", "allchannels", "+@all")
 	_, err := restricted.TryAcquire(patiently(t), "forbidden", time.Minute)
 	require.ErrorIs(t, err, quorum.ErrNoQuorum)
-	for range 3 { // it is found out, and believed
-		l, err := restricted.TryAcquire(patiently(t), "keyless", time.Minute)
+	for range 3 { // the Manager learns that the auxiliary keys are forbidden
+		l, err := restricted.TryAcquire(patiently(t), "no-aux-keys", time.Minute)
 		require.NoError(t, err)
 		require.NoError(t, l.Release(patiently(t)))
 	}
-	handsOver(t, restricted, free, true)
+	handOver(t, restricted, unrestricted, true)
 	l, err := restricted.TryAcquire(patiently(t), name, time.Minute)
 	require.NoError(t, err)
 	got := make(chan error, 1)
 	go func() {
-		next, err := free.Acquire(patiently(t), name, time.Minute)
+		next, err := unrestricted.Acquire(patiently(t), name, time.Minute)
 		if err == nil {
 			err = next.Release(patiently(t))
 		}
 		got <- err
 	}()
 	require.Eventually(t, func() bool {
-		i, err := free.Inspect(patiently(t), name)
+		i, err := unrestricted.Inspect(patiently(t), name)
 		return err == nil && !slices.ContainsFunc(i.Masters, func(m quorum.MasterInspection) bool { return m.Waiting == 0 })
 	}, patience, time.Millisecond)
 	for _, admin := range admins {
@@ -375,7 +379,8 @@ func TestAForbiddenNameChangesNothingForOthers(t *testing.T) {
 	}
 	require.NoError(t, l.Release(patiently(t)))
 	require.NoError(t, <-got)
-	// Where the release came last, the waiter may have had the lock, and left, before.
+	// On the last master that the release reaches, the waiter may have acquired the lock and left
+	// the queue before.
 	require.Eventually(t, func() bool {
 		handedOn := 0
 		for _, admin := range admins {
@@ -384,5 +389,5 @@ func TestAForbiddenNameChangesNothingForOthers(t *testing.T) {
 			}
 		}
 		return handedOn > len(admins)/2
-	}, patience, time.Millisecond, "handed on in the release")
+	}, patience, time.Millisecond, "a majority hands the lock on in the release")
 }

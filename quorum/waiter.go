@@ -80,7 +80,7 @@ type queueEntry struct {
 }
 
 // takeTurn waits for the waiter's turn in this process, and contends.
-func (w *waiter) takeTurn(ctx context.Context) (*Lock, error) {
+func (w *waiter) takeTurn(ctx context.Context) (*Lock, error) { //mutant:take-turn
 	key := w.opts.Prefix + w.name
 	q, ok := w.locals.takeTurn(ctx, key)
 	if !ok {
@@ -130,7 +130,7 @@ func (w *waiter) contend(ctx context.Context, key string, q *localQueue) (*Lock,
 				last = failure
 				w.locals.failed(q, failure)
 			}
-			if failure.late && ctx.Err() == nil {
+			if failure.late && ctx.Err() == nil { //mutant:late-contender
 				return nil, failure
 			}
 		case err != nil:

@@ -2,7 +2,6 @@ package quorum_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -23,11 +22,11 @@ import (
 const (
 	queueKey   = "redlock:aux:queue{" + name + "}"
 	waitersKey = "redlock:aux:waiters{" + name + "}"
-	grantTTL   = time.Second // a waiter is granted the lock for AttemptTimeout
+	grantTTL   = time.Second // how long a waiter keeps a grant: AttemptTimeout
 )
 
-// others returns Managers on the same masters, as on other machines.
-func (b *bench) others(n int, opts quorum.Options) []*quorum.Manager {
+// otherManagers returns n more Managers on the same masters, like those of other processes.
+func (b *testbed) otherManagers(n int, opts quorum.Options) []*quorum.Manager {
 	b.Helper()
 	opts.Clock = b.clock
 	managers := make([]*quorum.Manager, n)
@@ -37,33 +36,57 @@ func (b *bench) others(n int, opts quorum.Options) []*quorum.Manager {
 	return managers
 }
 
-func (b *bench) closeAll(managers []*quorum.Manager) {
+func (b *testbed) closeAll(managers []*quorum.Manager) {
 	b.Helper()
 	for _, m := range managers {
 		assert.NoError(b, m.Close())
 	}
 }
 
-// served is what came of a call of Acquire.
-type served struct {
-	who  int
-	lock *quorum.Lock
-	err  error
-	at   time.Time
+// acquireResult is the result of a call of Acquire.
+type acquireResult struct {
+	waiter int
+	lock   *quorum.Lock
+	err    error
+	at     time.Time
 }
 
-// wait has somebody wait for the lock, until he is in the queues.
-func (b *bench) wait(ctx context.Context, who int, m *quorum.Manager, got chan<- served) {
+// startWaiter calls Acquire in the background, and returns when the caller is in the queues.
+func (b *testbed) startWaiter(ctx context.Context, waiter int, m *quorum.Manager, results chan<- acquireResult) {
 	b.Helper()
 	go func() {
 		l, err := m.Acquire(ctx, name, ttl)
-		got <- served{who, l, err, time.Now()}
+		results <- acquireResult{waiter, l, err, time.Now()}
 	}()
 	time.Sleep(10 * time.Millisecond)
 }
 
-// waiting returns how many are in each master's queue.
-func (b *bench) waiting() (n []int) {
+// nextLock returns the next result, which must be a lock.
+func (b *testbed) nextLock(results <-chan acquireResult) acquireResult {
+	b.Helper()
+	s := <-results
+	require.NoError(b, s.err)
+	return s
+}
+
+// releaseNext releases the lock that is acquired next.
+func (b *testbed) releaseNext(results <-chan acquireResult) {
+	b.Helper()
+	require.NoError(b, b.nextLock(results).lock.Release(b.Context()))
+}
+
+// releaseInOrder releases the lock of n waiters, which must acquire it in order.
+func (b *testbed) releaseInOrder(results <-chan acquireResult, n int) {
+	b.Helper()
+	for i := range n {
+		s := b.nextLock(results)
+		require.Equal(b, i, s.waiter)
+		require.NoError(b, s.lock.Release(b.Context()))
+	}
+}
+
+// queueLengths returns the length of each master's queue.
+func (b *testbed) queueLengths() (n []int) {
 	b.Helper()
 	i, err := b.Inspect(b.Context(), name)
 	require.NoError(b, err)
@@ -73,87 +96,81 @@ func (b *bench) waiting() (n []int) {
 	return n
 }
 
-// TestWaitersAreServedInOrder, across Managers, and at once.
+// Waiters of several Managers acquire the lock in the order in which they queued up, each at the
+// moment of the release.
 func TestWaitersAreServedInOrder(t *testing.T) {
 	const k = 8
 	for _, opts := range []quorum.Options{{}, {Fencing: true}} {
-		bubbleWith(t, 5, opts, func(b *bench) {
-			managers := b.others(k, opts)
+		bubbleWith(t, 5, opts, func(b *testbed) {
+			managers := b.otherManagers(k, opts)
 			defer b.closeAll(managers)
 			l := b.acquire()
-			got := make(chan served, k)
+			results := make(chan acquireResult, k)
 			for i, m := range managers {
-				b.wait(b.Context(), i, m, got)
+				b.startWaiter(b.Context(), i, m, results)
 			}
-			assert.Equal(b, []int{k, k, k, k, k}, b.waiting())
+			assert.Equal(b, []int{k, k, k, k, k}, b.queueLengths())
 			last := l.Fence()
 			require.NoError(b, l.Release(b.Context()))
 			released := time.Now()
 			for i := range k {
-				s := <-got
-				require.NoError(b, s.err)
-				assert.Equal(b, i, s.who)
-				assert.Less(b, s.at.Sub(released), time.Millisecond, "it is handed on, not looked for")
+				s := b.nextLock(results)
+				assert.Equal(b, i, s.waiter)
+				assert.Less(b, s.at.Sub(released), time.Millisecond, "handed off, not polled for")
 				if opts.Fencing {
 					assert.Greater(b, s.lock.Fence(), last)
 					last = s.lock.Fence()
 				}
 				assert.Equal(b, window, s.lock.Validity())
-				time.Sleep(100 * time.Millisecond) // some may have been left to him only after he asked
-				assert.Equal(b, 5, b.count(s.lock.Token()))
+				time.Sleep(100 * time.Millisecond) // some masters may hand off after the confirmation
+				assert.Equal(b, 5, b.mastersStoring(s.lock.Token()))
 				for _, m := range b.Masters() {
-					assert.InDelta(b, ttl-100*time.Millisecond, m.TTL(name), float64(2*time.Millisecond), "it has the whole TTL, not the grant's")
+					assert.InDelta(b, ttl-100*time.Millisecond, m.TTL(name), float64(2*time.Millisecond),
+						"the whole TTL, not the grant's")
 				}
 				time.Sleep(time.Second)
 				require.NoError(b, s.lock.Release(b.Context()))
 				released = time.Now()
 			}
 			synctest.Wait()
-			assert.Equal(b, []int{0, 0, 0, 0, 0}, b.waiting())
-			assert.Equal(b, 5, b.count(""))
+			assert.Equal(b, []int{0, 0, 0, 0, 0}, b.queueLengths())
+			assert.Equal(b, 5, b.vacantMasters())
 		})
 	}
 }
 
-// TestLocalWaitersQueueLocally: one of them contends on the masters, and all are
+// Only one waiter of each Manager contends on the masters. The others wait in its process. All are
 // served in order.
 func TestLocalWaitersQueueLocally(t *testing.T) {
 	const k = 50
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		got := make(chan served, k)
+		results := make(chan acquireResult, k)
 		for i := range k {
-			b.wait(b.Context(), i, b.Manager, got)
+			b.startWaiter(b.Context(), i, b.Manager, results)
 		}
-		assert.Equal(b, []int{1, 1, 1}, b.waiting())
+		assert.Equal(b, []int{1, 1, 1}, b.queueLengths())
 		require.NoError(b, l.Release(b.Context()))
-		for i := range k {
-			s := <-got
-			require.NoError(b, s.err)
-			require.Equal(b, i, s.who)
-			require.NoError(b, s.lock.Release(b.Context()))
-		}
+		b.releaseInOrder(results, k)
 	})
 }
 
-// TestLocalWaitersTakeTurnsWithOthers: who waits alone on his machine is not put
-// off by a crowd on another.
-func TestLocalWaitersTakeTurnsWithOthers(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		alone := b.others(1, quorum.Options{})
-		defer b.closeAll(alone)
+// A Manager with one waiter has its turn after the first of the twenty waiters of another Manager.
+func TestManagersTakeTurns(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		other := b.otherManagers(1, quorum.Options{})
+		defer b.closeAll(other)
 		l := b.acquire()
-		got := make(chan served, 21)
+		results := make(chan acquireResult, 21)
 		for i := range 20 {
-			b.wait(b.Context(), i, b.Manager, got)
+			b.startWaiter(b.Context(), i, b.Manager, results)
 		}
-		b.wait(b.Context(), 99, alone[0], got)
+		b.startWaiter(b.Context(), 99, other[0], results)
 		require.NoError(b, l.Release(b.Context()))
 		var order []int
 		for range 21 {
-			s := <-got
-			require.NoError(b, s.err)
-			order = append(order, s.who)
+			s := b.nextLock(results)
+			order = append(order, s.waiter)
 			time.Sleep(time.Millisecond)
 			require.NoError(b, s.lock.Release(b.Context()))
 		}
@@ -161,431 +178,405 @@ func TestLocalWaitersTakeTurnsWithOthers(t *testing.T) {
 	})
 }
 
-// TestWaitingCostsLittle: a waiter sends a few commands a second, and the next one
-// fewer.
-func TestWaitingCostsLittle(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		managers := b.others(10, quorum.Options{})
+// The first waiter in the queue sends a few commands a second, and the waiters behind it send
+// fewer. So a crowd of them does not keep the masters busy.
+func TestWaitersSendFewCommands(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		managers := b.otherManagers(10, quorum.Options{})
 		defer b.closeAll(managers)
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
-		got := make(chan served, len(managers))
+		results := make(chan acquireResult, len(managers))
 		ctx, cancel := context.WithCancel(b.Context())
 		for i, m := range managers {
-			b.wait(ctx, i, m, got)
+			b.startWaiter(ctx, i, m, results)
 		}
 		before := b.Master(0).Commands()
 		time.Sleep(time.Minute)
-		assert.Less(b, (b.Master(0).Commands()-before)/60, 15, "a second, for all ten")
-		assert.Equal(b, []int{10, 10, 10}, b.waiting(), "their places are kept")
+		assert.Less(b, (b.Master(0).Commands()-before)/60, 15, "per second, for all ten")
+		assert.Equal(b, []int{10, 10, 10}, b.queueLengths(), "they keep their places")
 		cancel()
 		for range managers {
-			s := <-got
+			s := <-results
 			assertReason(b, s.err, quorum.ErrTaken)
 			assert.ErrorIs(b, s.err, context.Canceled)
 		}
 		synctest.Wait()
-		assert.Equal(b, []int{0, 0, 0}, b.waiting(), "who is cancelled leaves the queue at once")
+		assert.Equal(b, []int{0, 0, 0}, b.queueLengths(), "canceled waiters leave the queue at once")
 		require.NoError(b, l.Release(b.Context()))
-		synctest.Wait() // a majority is enough for Release
+		synctest.Wait() // Release waits only for a majority
 		assert.Empty(b, b.Master(0).Keys())
 	})
 }
 
-// deaf is a client whose subscriptions lead elsewhere, so that no message reaches
-// it; with no client to lead to, they fail.
-type deaf struct {
+// deafClient is a client that subscribes to another server, so that no message reaches it. If the
+// client of that server is closed, subscriptions fail.
+type deafClient struct {
 	*redis.Client
 	elsewhere *redis.Client
 }
 
-func (d deaf) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {
+func (d deafClient) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {
 	return d.elsewhere.Subscribe(ctx, channels...)
 }
 
-func (b *bench) deafTo(elsewhere *redis.Client) *quorum.Manager {
+// deafManager returns a Manager whose clients subscribe elsewhere.
+func (b *testbed) deafManager(elsewhere *redis.Client) *quorum.Manager {
 	b.Helper()
 	var clients []redis.UniversalClient
 	for _, c := range b.Clients() {
-		clients = append(clients, deaf{c.(*redis.Client), elsewhere})
+		clients = append(clients, deafClient{c.(*redis.Client), elsewhere})
 	}
 	m, err := quorum.New(clients, &quorum.Options{Clock: b.clock})
 	require.NoError(b, err)
 	return m
 }
 
-// TestLostMessagesCostBoundedTime: the waiter asks how things stand, and the lock
-// is kept for him until then.
-func TestLostMessagesCostBoundedTime(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A waiter that missed the message learns of the grant when it asks the masters. The grant lasts
+// until then.
+func TestLostMessageCostsNoMoreThanItsGrant(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		elsewhere, err := quorumtest.StartInProcess(1)
 		require.NoError(b, err)
 		refused := redis.NewClient(elsewhere.Master(0).Options())
 		require.NoError(b, refused.Close())
-		for what, to := range map[string]*redis.Client{"lost": elsewhere.Master(0).Client(), "no subscriptions": refused} {
-			m := b.deafTo(to)
+		for fault, server := range map[string]*redis.Client{
+			"messages are lost": elsewhere.Master(0).Client(), "subscriptions fail": refused,
+		} {
+			m := b.deafManager(server)
 			l := b.acquire()
-			got := make(chan served, 1)
-			b.wait(b.Context(), 0, m, got)
+			results := make(chan acquireResult, 1)
+			b.startWaiter(b.Context(), 0, m, results)
 			time.Sleep(time.Second)
 			assert.LessOrEqual(b, took(func() {
 				require.NoError(b, l.Release(b.Context()))
-				s := <-got
-				require.NoError(b, s.err)
-				require.NoError(b, s.lock.Release(b.Context()))
-			}), grantTTL, what)
+				b.releaseNext(results)
+			}), grantTTL, fault)
 			assert.NoError(b, m.Close())
 		}
 		require.NoError(b, elsewhere.Close())
 	})
 }
 
-// inboxes returns, for each master, the inbox of the one waiter there, by its token.
-func (b *bench) inboxes() (inboxes []map[string]string) {
+// notifierChannels returns, for each master, the notifier channel of its only waiter, by the
+// waiter's token.
+func (b *testbed) notifierChannels() (channels []map[string]string) {
 	b.Helper()
 	synctest.Wait()
 	for _, m := range b.Masters() {
 		records := m.Client().HGetAll(b.Context(), waitersKey).Val()
 		require.Len(b, records, 1)
 		for token, record := range records {
-			inboxes = append(inboxes, map[string]string{token: strings.SplitN(record, " ", 3)[2]})
+			channels = append(channels, map[string]string{token: strings.SplitN(record, " ", 3)[2]})
 		}
 	}
-	return inboxes
+	return channels
 }
 
-// TestPublishedNonsenseIsNothing: anybody may publish there, also what waiters
-// wait for.
-func TestPublishedNonsenseIsNothing(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// Anybody can publish on a notifier channel, including the message that a waiter waits for. A
+// message never counts as a vote.
+func TestPublishedMessagesGrantNothing(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		waiter := b.others(1, quorum.Options{})
+		waiter := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(waiter)
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, waiter[0], got)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiter[0], results)
 		for range 5 {
-			// Every queue is read before anything is published: once two masters have
-			// named the waiter it claims the lock, is refused, and queues up again.
-			inboxes := b.inboxes()
+			// Read every queue before publishing. Once two masters have named the waiter, it tries
+			// to confirm the lock, is refused, and queues up again.
+			channels := b.notifierChannels()
 			for i, m := range b.Masters() {
-				for token, inbox := range inboxes[i] {
+				for token, channel := range channels[i] {
 					for _, payload := range []string{token, "", "nonsense", strings.Repeat("x", 1<<16), "\x00\xff"} {
-						require.NoError(b, m.Client().Publish(b.Context(), inbox, payload).Err())
+						require.NoError(b, m.Client().Publish(b.Context(), channel, payload).Err())
 					}
 				}
 			}
 			time.Sleep(100 * time.Millisecond)
 			select {
-			case s := <-got:
-				require.Fail(b, "served", "%v", s)
+			case s := <-results:
+				require.Fail(b, "acquired", "%v", s)
 			default:
 			}
 			assert.Positive(b, l.Validity())
 		}
 		require.NoError(b, l.Release(b.Context()))
-		s := <-got
-		require.NoError(b, s.err)
-		require.NoError(b, s.lock.Release(b.Context()))
+		b.releaseNext(results)
 	})
 }
 
-// plant puts a waiter into the queues who will do nothing.
-func (b *bench) plant(token string, ticket int64, lease time.Duration) {
+// plantWaiter queues a waiter that never does anything.
+func (b *testbed) plantWaiter(token string, ticket int64, lease time.Duration) {
 	b.Helper()
 	for _, m := range b.Masters() {
 		c := m.Client()
 		until := time.Now().Add(lease).UnixMilli()
 		require.NoError(b, c.ZAdd(b.Context(), queueKey, redis.Z{Score: float64(ticket), Member: token}).Err())
-		require.NoError(b, c.HSet(b.Context(), waitersKey, token, fmt.Sprint(until, " ", grantTTL.Milliseconds(), " nowhere")).Err())
+		record := fmt.Sprint(until, " ", grantTTL.Milliseconds(), " nowhere")
+		require.NoError(b, c.HSet(b.Context(), waitersKey, token, record).Err())
 	}
 }
 
-// TestDeadWaitersCostBoundedTime each: the grant that they do nothing with, and a
-// second. Those whose lease is over cost nothing.
-func TestDeadWaitersCostBoundedTime(t *testing.T) {
+// Each dead waiter delays those behind it by the grant that it does not use, and by a second. One
+// whose lease has ended delays nobody.
+func TestDeadWaiterCostsItsGrantAndASecond(t *testing.T) {
 	for dead := range 4 {
-		bubble(t, 3, func(b *bench) {
+		bubble(t, 3, func(b *testbed) {
 			l := b.acquire()
 			for i := range dead {
-				b.plant(fmt.Sprint("dead-", i), int64(1+i), time.Minute)
+				b.plantWaiter(fmt.Sprint("dead-", i), int64(1+i), time.Minute)
 			}
-			b.plant("gone", 0, time.Millisecond)
-			waiter := b.others(1, quorum.Options{})
+			b.plantWaiter("gone", 0, time.Millisecond)
+			waiter := b.otherManagers(1, quorum.Options{})
 			defer b.closeAll(waiter)
-			got := make(chan served, 1)
-			b.wait(b.Context(), 0, waiter[0], got)
+			results := make(chan acquireResult, 1)
+			b.startWaiter(b.Context(), 0, waiter[0], results)
 			time.Sleep(time.Second)
 			require.NoError(b, l.Release(b.Context()))
-			assert.LessOrEqual(b, took(func() {
-				s := <-got
-				require.NoError(b, s.err)
-				require.NoError(b, s.lock.Release(b.Context()))
-			}), time.Duration(dead)*(grantTTL+time.Second), "%d dead", dead)
+			assert.LessOrEqual(b, took(func() { b.releaseNext(results) }), time.Duration(dead)*(grantTTL+time.Second),
+				"%d dead", dead)
 		})
 	}
 }
 
-// TestDeadHolderCostsItsTTL, and the first in the queue has the lock then.
+// When a holder dies, its lock goes to the first in the queue as soon as the TTL has passed.
 func TestDeadHolderCostsItsTTL(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		managers := b.others(3, quorum.Options{})
+	bubble(t, 5, func(b *testbed) {
+		managers := b.otherManagers(3, quorum.Options{})
 		defer b.closeAll(managers)
-		b.acquire() // and never released
+		b.acquire() // never released
 		start := time.Now()
-		got := make(chan served, 3)
+		results := make(chan acquireResult, 3)
 		for i, m := range managers {
-			b.wait(b.Context(), i, m, got)
+			b.startWaiter(b.Context(), i, m, results)
 		}
 		for i := range managers {
-			s := <-got
-			require.NoError(b, s.err)
-			assert.Equal(b, i, s.who)
+			s := b.nextLock(results)
+			assert.Equal(b, i, s.waiter)
 			assert.LessOrEqual(b, s.at.Sub(start), ttl+20*time.Millisecond)
 			require.NoError(b, s.lock.Release(b.Context()))
 		}
 	})
 }
 
-// TestDeadHeadIsPassedOver: the key is vacant, and the first in the queue does not
-// take it.
-func TestDeadHeadIsPassedOver(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// If the lock is free and the first in the queue does not take it, the second does.
+func TestDeadFirstWaiterIsSkipped(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(3)
-		b.plant("dead", 1, time.Minute)
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, b.Manager, got)
+		b.plantWaiter("dead", 1, time.Minute)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
 		time.Sleep(time.Second)
 		for _, m := range b.Masters() {
 			m.Del(name)
 		}
-		assert.LessOrEqual(b, took(func() {
-			s := <-got
-			require.NoError(b, s.err)
-		}), 2*time.Second)
+		assert.LessOrEqual(b, took(func() { b.nextLock(results) }), 2*time.Second)
 	})
 }
 
-// TestCancelledWaiterGivesBack what it was granted in the same moment.
-func TestCancelledWaiterGivesBack(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
-		managers := b.others(2, quorum.Options{})
+// A waiter may be canceled while grants are on their way. It gives them back, so that the next
+// waiter does not have to wait for them to expire.
+func TestCanceledWaiterGivesItsGrantsBack(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		managers := b.otherManagers(2, quorum.Options{})
 		defer b.closeAll(managers)
 		l := b.acquire()
-		got := make(chan served, 2)
+		results := make(chan acquireResult, 2)
 		ctx, cancel := context.WithCancel(b.Context())
-		b.wait(ctx, 0, managers[0], got)
-		b.wait(b.Context(), 1, managers[1], got)
-		// The grants go out, but are told late.
+		b.startWaiter(ctx, 0, managers[0], results)
+		b.startWaiter(b.Context(), 1, managers[1], results)
+		// The masters grant the lock, but their replies are late.
 		b.delayReplies(200*time.Millisecond, quorumtest.Always)
 		released := make(chan error, 1)
 		go func() { released <- l.Release(b.Context()) }()
 		time.Sleep(100 * time.Millisecond)
-		assert.Zero(b, b.count(l.Token()))
+		assert.Zero(b, b.mastersStoring(l.Token()))
 		b.delayReplies(0, 0)
 		cancel()
-		s := <-got
-		assert.Equal(b, 0, s.who)
+		s := <-results
+		assert.Equal(b, 0, s.waiter)
 		assert.ErrorIs(b, s.err, context.Canceled)
-		s = <-got
-		require.NoError(b, s.err)
-		assert.Equal(b, 1, s.who)
+		s = b.nextLock(results)
+		assert.Equal(b, 1, s.waiter)
 		require.NoError(b, <-released)
 		require.NoError(b, s.lock.Release(b.Context()))
 		time.Sleep(2 * time.Second)
-		assert.Equal(b, 3, b.count(""))
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// TestSplitGrantsConverge to the lowest ticket: the masters disagreed for a moment
-// who is first.
-func TestSplitGrantsConverge(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
+// Masters may disagree for a moment about which waiter is first. Then the one with the lowest
+// ticket wins.
+func TestSplitGrantsGoToTheLowestTicket(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
-		managers := b.others(3, quorum.Options{})
+		managers := b.otherManagers(3, quorum.Options{})
 		defer b.closeAll(managers)
-		got := make(chan served, 3)
+		results := make(chan acquireResult, 3)
 		for i, m := range managers {
-			b.wait(b.Context(), i, m, got)
+			b.startWaiter(b.Context(), i, m, results)
 		}
-		// Each is first in some queues, and none in most.
+		// Make each waiter first on some masters, and none on a majority.
 		tokens := b.Master(0).Client().ZRange(b.Context(), queueKey, 0, -1).Val()
 		require.Len(b, tokens, 3)
 		for i, m := range b.Masters() {
-			require.NoError(b, m.Client().ZAdd(b.Context(), queueKey, redis.Z{Score: 0, Member: tokens[i%3]}).Err())
+			first := redis.Z{Score: 0, Member: tokens[i%3]}
+			require.NoError(b, m.Client().ZAdd(b.Context(), queueKey, first).Err())
 		}
 		require.NoError(b, l.Release(b.Context()))
 		assert.Less(b, took(func() {
-			s := <-got
-			require.NoError(b, s.err)
-			assert.Equal(b, 0, s.who, "the lowest ticket")
+			s := b.nextLock(results)
+			assert.Equal(b, 0, s.waiter, "the lowest ticket")
 			require.NoError(b, s.lock.Release(b.Context()))
 		}), grantTTL)
 		for range 2 {
-			s := <-got
-			require.NoError(b, s.err)
-			require.NoError(b, s.lock.Release(b.Context()))
+			b.releaseNext(results)
 		}
 	})
 }
 
-// TestStrayGrantDoesNotGoRound: a key that one master had left for nobody is handed
-// on to a waiter, who cannot use it while somebody holds the lock. It ends there,
-// and the holder repairs his.
-func TestStrayGrantDoesNotGoRound(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// One master grants the lock to a waiter while another client holds it. The waiter cannot use that
+// grant, and does not pass it on to the next one. So the holder can repair its key there.
+func TestStrayGrantIsNotPassedAround(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(1)
 		l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(0))
 		require.NoError(b, err)
-		managers := b.others(3, quorum.Options{})
+		managers := b.otherManagers(3, quorum.Options{})
 		defer b.closeAll(managers)
-		got := make(chan served, 3)
+		results := make(chan acquireResult, 3)
 		for i, m := range managers {
-			b.wait(b.Context(), i, m, got)
+			b.startWaiter(b.Context(), i, m, results)
 		}
 		stray := b.Master(0)
 		require.NoError(b, stray.Client().Del(b.Context(), name).Err())
 		token := stray.Client().ZRange(b.Context(), queueKey, 0, 0).Val()[0]
-		inbox := strings.SplitN(stray.Client().HGet(b.Context(), waitersKey, token).Val(), " ", 3)[2]
+		channel := strings.SplitN(stray.Client().HGet(b.Context(), waitersKey, token).Val(), " ", 3)[2]
 		stray.Set(name, token, grantTTL)
-		require.NoError(b, stray.Client().Publish(b.Context(), inbox, token).Err())
+		require.NoError(b, stray.Client().Publish(b.Context(), channel, token).Err())
 		time.Sleep(ttl)
-		assert.Equal(b, 3, b.count(l.Token()))
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 		assert.Positive(b, l.Validity())
-		assert.Equal(b, []int{3, 3, 3}, b.waiting())
+		assert.Equal(b, []int{3, 3, 3}, b.queueLengths())
 		before := stray.Commands()
 		time.Sleep(10 * time.Second)
-		assert.Less(b, stray.Commands()-before, 100, "nothing goes round")
+		assert.Less(b, stray.Commands()-before, 100, "the grant is not passed around")
 		require.NoError(b, l.Release(b.Context()))
-		for i := range managers {
-			s := <-got
-			require.NoError(b, s.err)
-			assert.Equal(b, i, s.who)
-			require.NoError(b, s.lock.Release(b.Context()))
-		}
+		b.releaseInOrder(results, len(managers))
 	})
 }
 
-// TestReleaseNeverFailsForWantOfMemory, nor does the hand-off.
-func TestReleaseNeverFailsForWantOfMemory(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// Masters that are out of memory still release the lock and hand it on.
+func TestFullMastersReleaseAndHandOff(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		waiter := b.others(1, quorum.Options{})
+		waiter := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(waiter)
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, waiter[0], got)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiter[0], results)
 		for _, m := range b.Masters() {
 			m.Full()
 		}
 		require.NoError(b, l.Release(b.Context()))
-		assert.LessOrEqual(b, took(func() {
-			s := <-got
-			require.NoError(b, s.err)
-			require.NoError(b, s.lock.Release(b.Context()))
-		}), time.Second)
+		assert.LessOrEqual(b, took(func() { b.releaseNext(results) }), time.Second)
 	})
 }
 
-// TestRollingRestartWithWaiters loses neither the holder's lock nor the queue.
+// A rolling restart of masters that keep nothing on disk loses neither the holder's lock nor the
+// queue.
 func TestRollingRestartWithWaiters(t *testing.T) {
 	for _, opts := range []quorum.Options{{}, {RestartGuard: 30 * time.Second}} {
-		bubbleWith(t, 3, opts, func(b *bench) {
+		bubbleWith(t, 3, opts, func(b *testbed) {
 			if opts.RestartGuard > 0 {
 				require.NoError(b, b.Bootstrap(b.Context()))
 			}
-			managers := b.others(3, opts)
+			managers := b.otherManagers(3, opts)
 			defer b.closeAll(managers)
 			l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(0))
 			require.NoError(b, err)
-			synctest.Wait() // until it stands on every master, not just on a quorum
-			got := make(chan served, 3)
+			synctest.Wait() // until every master has granted the lock, not just a quorum
+			results := make(chan acquireResult, 3)
 			for i, m := range managers {
-				b.wait(b.Context(), i, m, got)
+				b.startWaiter(b.Context(), i, m, results)
 			}
 			for _, m := range b.Masters() {
 				require.NoError(b, m.Restart(quorumtest.LoseMemory))
 				time.Sleep(2 * ttl)
 			}
 			assert.Positive(b, l.Validity())
-			assert.Equal(b, 3, b.count(l.Token()))
-			assert.Equal(b, []int{3, 3, 3}, b.waiting())
+			assert.Equal(b, 3, b.mastersStoring(l.Token()))
+			assert.Equal(b, []int{3, 3, 3}, b.queueLengths())
 			time.Sleep(opts.RestartGuard)
 			require.NoError(b, l.Release(b.Context()))
-			for i := range managers {
-				s := <-got
-				require.NoError(b, s.err)
-				assert.Equal(b, i, s.who)
-				require.NoError(b, s.lock.Release(b.Context()))
-			}
+			b.releaseInOrder(results, len(managers))
 		})
 	}
 }
 
-// TestHeldOutMastersHandNothingOn: it would be a vote for a new lock.
-func TestHeldOutMastersHandNothingOn(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{RestartGuard: time.Minute}, func(b *bench) {
+// A hand-off by a quarantined master would be a vote for a new lock.
+func TestQuarantinedMasterDoesNotHandOff(t *testing.T) {
+	bubbleWith(t, 3, quorum.Options{RestartGuard: time.Minute}, func(b *testbed) {
 		require.NoError(b, b.Bootstrap(b.Context()))
 		l := b.acquire()
-		waiter := b.others(1, quorum.Options{RestartGuard: time.Minute})
+		waiter := b.otherManagers(1, quorum.Options{RestartGuard: time.Minute})
 		defer b.closeAll(waiter)
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, waiter[0], got)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiter[0], results)
 		for _, m := range b.Masters()[:2] {
-			m.Del(marker) // as a restart would
+			m.Del(marker) // has the effect of a restart
 		}
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(100 * time.Millisecond)
-		assert.Equal(b, 0, b.count(l.Token()))
-		assert.GreaterOrEqual(b, b.count(""), 2)
-		assert.InDelta(b, time.Minute, took(func() { assert.NoError(b, (<-got).err) }), float64(2*time.Second))
+		assert.Equal(b, 0, b.mastersStoring(l.Token()))
+		assert.GreaterOrEqual(b, b.vacantMasters(), 2)
+		assert.InDelta(b, time.Minute, took(func() { assert.NoError(b, (<-results).err) }), float64(2*time.Second))
 	})
 }
 
-// TestOthersMayBargeIn: clients of other libraries know of no queue.
-func TestOthersMayBargeIn(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// Clients of other libraries know nothing of the queue. If one of them takes the lock, the waiter
+// gets it when that key expires.
+func TestOtherLibrariesMayJumpTheQueue(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		waiter := b.others(1, quorum.Options{})
+		waiter := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(waiter)
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, waiter[0], got)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiter[0], results)
 		for _, m := range b.Masters() {
 			m.Del(name)
 			m.Set(name, "another", 5*time.Second)
 		}
 		_ = l.Release(b.Context())
-		assert.LessOrEqual(b, took(func() {
-			s := <-got
-			require.NoError(b, s.err)
-			require.NoError(b, s.lock.Release(b.Context()))
-		}), 5*time.Second+20*time.Millisecond)
+		assert.LessOrEqual(b, took(func() { b.releaseNext(results) }), 5*time.Second+20*time.Millisecond)
 	})
 }
 
-// TestWhoGivesUpLocallyIsToldWhy, though it never made an attempt of its own.
-func TestWhoGivesUpLocallyIsToldWhy(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A waiter that never made an attempt of its own gets the reason from the contender that it waited
+// for.
+func TestLocalWaiterThatGivesUpLearnsWhy(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.acquire()
-		got := make(chan served, 2)
+		results := make(chan acquireResult, 2)
 		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
 		defer cancel()
-		b.wait(b.Context(), 0, b.Manager, got)
-		b.wait(ctx, 1, b.Manager, got)
-		s := <-got
-		assert.Equal(b, 1, s.who)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
+		b.startWaiter(ctx, 1, b.Manager, results)
+		s := <-results
+		assert.Equal(b, 1, s.waiter)
 		assertReason(b, s.err, quorum.ErrTaken)
 		assert.ErrorIs(b, s.err, context.DeadlineExceeded)
 		require.NoError(b, b.Manager.Close())
-		assert.ErrorIs(b, (<-got).err, quorum.ErrClosed)
+		assert.ErrorIs(b, (<-results).err, quorum.ErrClosed)
 	})
 }
 
-// TestQueuesDoNotPileUp: what is left of waiters that died is gone when their
-// leases are over.
-func TestQueuesDoNotPileUp(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// Entries of dead waiters must not pile up, so the queues expire with the leases in them.
+func TestQueueKeysExpire(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		b.acquire()
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, b.Manager, got)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
 		for _, m := range b.Masters() {
 			assert.InDelta(b, 15*time.Second, m.TTL(queueKey), float64(time.Second))
 			assert.InDelta(b, 15*time.Second, m.TTL(waitersKey), float64(time.Second))
@@ -593,15 +584,15 @@ func TestQueuesDoNotPileUp(t *testing.T) {
 	})
 }
 
-// TestTicketsAreTheMasters: whatever a waiter's own clock says.
-func TestTicketsAreTheMasters(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A wrong clock of its own must neither put a waiter first nor keep it last.
+func TestTicketsUseTheMastersClocks(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		for _, m := range b.Masters() {
 			m.AdvanceClock(time.Hour)
 		}
 		b.acquire()
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, b.Manager, got)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
 		z := b.Master(0).Client().ZRangeWithScores(b.Context(), queueKey, 0, -1).Val()
 		require.Len(b, z, 1)
 		assert.InDelta(b, time.Now().Add(time.Hour).UnixMicro(), z[0].Score, 1e6)
@@ -613,15 +604,16 @@ func TestTicketsAreTheMasters(t *testing.T) {
 	})
 }
 
-// TestManyContend: nobody is lost, and nobody shares.
-func TestManyContend(t *testing.T) {
-	bubble(t, 5, func(b *bench) {
-		managers := b.others(10, quorum.Options{})
+// Ten Managers take a lock ten times each. All succeed, and no two of them hold it at the same
+// time.
+func TestEachOfManyContendersHoldsAlone(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
+		managers := b.otherManagers(10, quorum.Options{})
 		defer b.closeAll(managers)
 		var all sync.WaitGroup
 		var history quorumtest.History
 		start := time.Now()
-		for who, m := range managers {
+		for i, m := range managers {
 			all.Go(func() {
 				for range 10 {
 					l, err := m.Acquire(b.Context(), name, ttl)
@@ -630,7 +622,9 @@ func TestManyContend(t *testing.T) {
 					}
 					from := time.Since(start)
 					time.Sleep(2 * time.Millisecond)
-					history.Add(quorumtest.Hold{Name: name, Holder: strconv.Itoa(who), Token: l.Token(), From: from, To: time.Since(start)})
+					history.Add(quorumtest.Hold{
+						Name: name, Holder: strconv.Itoa(i), Token: l.Token(), From: from, To: time.Since(start),
+					})
 					assert.NoError(b, l.Release(b.Context()))
 				}
 			})
@@ -642,27 +636,26 @@ func TestManyContend(t *testing.T) {
 	})
 }
 
-// TestWhatStandsUnderAuxiliaryKeys that is none of this package's does not keep a
-// lock from being released.
-func TestWhatStandsUnderAuxiliaryKeys(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// Other programs may have values under the auxiliary keys. Locks can still be released and waited
+// for.
+func TestForeignValuesUnderAuxKeysBlockNobody(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		for _, m := range b.Masters() {
 			m.Set(queueKey, "a string", 0)
 			m.Set(waitersKey, "a string", 0)
 		}
 		l := b.acquire()
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, b.Manager, got)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
 		require.NoError(b, l.Release(b.Context()))
-		s := <-got
-		require.NoError(b, s.err, "he polls")
-		require.NoError(b, s.lock.Release(b.Context()))
+		b.releaseNext(results) // by polling
 	})
 }
 
-// TestUnwrappableNamesAreWaitedForToo, where there is no Cluster.
-func TestUnwrappableNamesAreWaitedForToo(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// Some of these names cannot serve as a hash tag, so their auxiliary keys may be in other Cluster
+// slots than their locks. Without a Cluster that does not matter.
+func TestNamesUnfitAsHashTagsAreWaitedFor(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		for _, name := range []string{"}", "a}b", "{}", "{a}b", "\x00"} {
 			l := b.acquireNamed(name)
 			got := make(chan error, 1)
@@ -680,108 +673,105 @@ func TestUnwrappableNamesAreWaitedForToo(t *testing.T) {
 	})
 }
 
-// TestCloseWhileWaiting ends all of it, masters that hang included.
-func TestCloseWhileWaiting(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// Close ends every waiter, even if a master hangs.
+func TestCloseEndsWaiters(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		m := b.others(1, quorum.Options{})[0]
-		got := make(chan served, 2)
-		b.wait(b.Context(), 0, m, got)
-		b.wait(b.Context(), 1, m, got)
+		m := b.otherManagers(1, quorum.Options{})[0]
+		results := make(chan acquireResult, 2)
+		b.startWaiter(b.Context(), 0, m, results)
+		b.startWaiter(b.Context(), 1, m, results)
 		b.Master(0).Hang()
-		_ = m.Close() // the place on the one that hangs is left to its lease
+		_ = m.Close() // the entry on the hung master is left to its lease
 		for range 2 {
-			s := <-got
-			assert.True(b, errors.Is(s.err, quorum.ErrClosed), "%v", s.err)
+			assert.ErrorIs(b, (<-results).err, quorum.ErrClosed)
 		}
 		b.resume()
 		require.NoError(b, l.Release(b.Context()))
 	})
 }
 
-// TestLateHandOffIsKept: one master is left to the waiter only after he has claimed
-// the lock on the others. It keeps it for as long as they do.
-func TestLateHandOffIsKept(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// One master hands the lock on only after the waiter has confirmed it on the others. That master
+// must keep it for as long as they do.
+func TestLateHandOffGetsTheFullTTL(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
-		waiter := b.others(1, quorum.Options{})
+		waiter := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(waiter)
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, waiter[0], got)
-		b.warmReleases()
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiter[0], results)
+		b.warmUpReleases()
 		b.Master(2).DelayRequests(30*time.Millisecond, 1)
 		require.NoError(b, l.Release(b.Context()))
-		s := <-got
-		require.NoError(b, s.err)
-		assert.Equal(b, []string{s.lock.Token(), s.lock.Token(), l.Token()}, b.standing(), "the last is yet to be left")
+		s := b.nextLock(results)
+		assert.Equal(b, []string{s.lock.Token(), s.lock.Token(), l.Token()}, b.storedTokens(),
+			"not released on the last yet")
 		time.Sleep(500 * time.Millisecond)
-		assert.Equal(b, 3, b.count(s.lock.Token()))
+		assert.Equal(b, 3, b.mastersStoring(s.lock.Token()))
 		assert.InDelta(b, ttl-500*time.Millisecond, b.Master(2).TTL(name), float64(2*time.Millisecond))
 	})
 }
 
-// warmReleases has the masters know what releases are.
-func (b *bench) warmReleases() {
+// warmUpReleases makes the masters cache the release script.
+func (b *testbed) warmUpReleases() {
 	b.Helper()
 	l := b.acquireNamed("warm")
 	require.NoError(b, l.Release(b.Context()))
 	synctest.Wait()
 }
 
-// TestWaitingGrantsNothing: a waiter who asks how things stand does not get what
-// nobody has on a minority of the masters.
+// A waiter in the queues does not take a key that is vacant on only a minority of the masters.
 func TestWaitingGrantsNothing(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+	bubble(t, 3, func(b *testbed) {
 		b.occupy(3)
-		waiter := b.others(1, quorum.Options{})
+		waiter := b.otherManagers(1, quorum.Options{})
 		defer b.closeAll(waiter)
 		ctx, cancel := context.WithTimeout(b.Context(), 10*time.Second)
 		defer cancel()
-		got := make(chan served, 1)
-		b.wait(ctx, 0, waiter[0], got)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(ctx, 0, waiter[0], results)
 		b.Master(0).Del(name)
 		for range 50 {
 			time.Sleep(100 * time.Millisecond)
-			assert.Equal(b, []string{"", "another", "another"}, b.standing())
+			assert.Equal(b, []string{"", "another", "another"}, b.storedTokens())
 		}
-		assertReason(b, (<-got).err, quorum.ErrTaken)
+		assertReason(b, (<-results).err, quorum.ErrTaken)
 	})
 }
 
-// deafAtFirst is deaf, but for a subscription that is made anew.
+// deafAtFirst is a deafClient until it subscribes a second time.
 type deafAtFirst struct {
-	deaf
-	again *atomic.Int32
+	deafClient
+	subscribed *atomic.Int32
 }
 
 func (d deafAtFirst) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {
-	if d.again.Add(1) > 1 {
+	if d.subscribed.Add(1) > 1 {
 		return d.Client.Subscribe(ctx, channels...)
 	}
-	return d.deaf.Subscribe(ctx, channels...)
+	return d.deafClient.Subscribe(ctx, channels...)
 }
 
-// TestSubscriptionWithAnotherServerIsMadeAnew: nobody asks that server any more, as it
-// is with a primary that was replaced and goes on.
-func TestSubscriptionWithAnotherServerIsMadeAnew(t *testing.T) {
-	bubble(t, 3, func(b *bench) {
+// A subscription may be with a server that releases are no longer sent to, such as an old primary
+// that goes on after a failover. It is made again, with the right server.
+func TestSubscriptionToReplacedServerIsRenewed(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
 		elsewhere, err := quorumtest.StartInProcess(1)
 		require.NoError(b, err)
 		var clients []redis.UniversalClient
 		for _, c := range b.Clients() {
-			clients = append(clients, deafAtFirst{deaf{c.(*redis.Client), elsewhere.Master(0).Client()}, new(atomic.Int32)})
+			client := deafClient{c.(*redis.Client), elsewhere.Master(0).Client()}
+			clients = append(clients, deafAtFirst{client, new(atomic.Int32)})
 		}
 		m, err := quorum.New(clients, &quorum.Options{Clock: b.clock})
 		require.NoError(b, err)
 		l := b.acquire()
-		got := make(chan served, 1)
-		b.wait(b.Context(), 0, m, got)
-		time.Sleep(time.Second) // it asks how things stand, and is told
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, m, results)
+		time.Sleep(time.Second) // it asks the masters, and they say that nobody listens
 		assert.Zero(b, took(func() {
 			require.NoError(b, l.Release(b.Context()))
-			s := <-got
-			require.NoError(b, s.err)
-			require.NoError(b, s.lock.Release(b.Context()))
+			b.releaseNext(results)
 		}), "by a message")
 		assert.NoError(b, m.Close())
 		require.NoError(b, elsewhere.Close())

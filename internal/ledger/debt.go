@@ -53,7 +53,7 @@ type Answer struct {
 // Where an earlier request may still be under way, it proves nothing to have found the token
 // either. A client may have sent that request twice, and the second try stored the token while the
 // first is yet to come. So doubt ends with time, and never with an answer.
-func (a Answer) isDoubtful() bool { return a.Gone && a.Sent && a.InDoubt }
+func (a Answer) isDoubtful() bool { return a.Gone && a.Sent && a.InDoubt } //mutant:doubtful-release
 
 // Settled reports whether nothing is owed, and nothing was: as after nearly every first try. Then
 // the token is gone, and the answer need not go to the ledger.

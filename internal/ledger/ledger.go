@@ -25,7 +25,7 @@ const (
 	// doubles each time, up to longestDoubt. By then two minutes have passed, which is the longest
 	// that TCP waits before it sends something again (Linux: TCP_RTO_MAX).
 	doubtPause   = time.Second
-	longestDoubt = 64 * time.Second
+	longestDoubt = 64 * time.Second //mutant:longest-doubt
 
 	// mostTries is how many releases are tried at once.
 	mostTries = 256
@@ -65,7 +65,7 @@ func (l *Ledger[L]) Settle(d Debt[L], a Answer, now clock.Instant) (
 	}
 	d.hasKey = d.hasKey || a.MayHaveKey
 	l.learn(a.Gone, now)
-	doubtful, expired := a.isDoubtful(), d.expires <= now
+	doubtful, expired := a.isDoubtful(), d.expires <= now //mutant:debt-expired
 	resolved := a.Gone && (!doubtful || l.closing || d.doubt >= longestDoubt)
 	switch {
 	case resolved, expired, a.Final:
@@ -93,7 +93,7 @@ func (l *Ledger[L]) owes(lock L) bool {
 }
 
 // isHopeless reports whether the master cannot be told anything before there is no time left.
-func (l *Ledger[L]) isHopeless() bool { return l.failures >= closingFailures }
+func (l *Ledger[L]) isHopeless() bool { return l.failures >= closingFailures } //mutant:hopeless
 
 // learn takes in whether the master could be told something. Tries that fail at about the same time
 // count as one.
@@ -120,10 +120,10 @@ func (l *Ledger[L]) enter(d Debt[L]) (ended []Ended[L]) {
 	l.owed[d.Lock] = struct{}{}
 	heap.Push(&l.debts, &d)
 	excess := len(l.debts) - l.limit
-	if excess <= 0 {
+	if excess <= 0 { //mutant:debts-bound
 		return nil
 	}
-	slices.SortFunc(l.debts, func(a, b *Debt[L]) int {
+	slices.SortFunc(l.debts, func(a, b *Debt[L]) int { //mutant:debts-order
 		return cmp.Or(cmp.Compare(a.expires, b.expires), cmp.Compare(a.Token, b.Token))
 	})
 	n := min(excess+l.limit/8, len(l.debts))
@@ -139,7 +139,7 @@ func (l *Ledger[L]) enter(d Debt[L]) (ended []Ended[L]) {
 func (l *Ledger[L]) giveUp(ended []Ended[L], debts ...*Debt[L]) []Ended[L] {
 	for _, d := range debts {
 		if d.doubt == 0 && d.hasKey {
-			l.leftToExpire++
+			l.leftToExpire++ //mutant:debts-dropped
 			if l.closing {
 				l.left = append(l.left, d.Lock)
 			}
@@ -169,7 +169,7 @@ func (l *Ledger[L]) Take(now clock.Instant, silent bool) (due []Debt[L], ended [
 	}
 	for len(l.debts) > 0 && len(due) < most && l.next() <= now {
 		d := heap.Pop(&l.debts).(*Debt[L])
-		if d.expires <= now {
+		if d.expires <= now { //mutant:debt-too-late
 			delete(l.owed, d.Lock)
 			ended = append(ended, Ended[L]{d.Lock, true})
 			continue

@@ -47,7 +47,7 @@ type Config struct {
 
 // Grant returns how long a master grants the lock to a waiter, which must confirm it by then.
 func (c Config) Grant() time.Duration {
-	return min(max(c.AttemptTimeout, minGrant), maxGrant)
+	return min(max(c.AttemptTimeout, minGrant), maxGrant) //mutant:grant-length
 }
 
 // grace returns how long a waiter keeps too few grants. The other masters need a moment to grant

@@ -212,5 +212,5 @@ func (e *Entry) isFresh(v view, turn, now clock.Instant) bool {
 			fresh |= vote.Only(i)
 		}
 	}
-	return e.cfg.System.HasQuorum(fresh)
+	return e.cfg.System.HasQuorum(fresh) //mutant:fresh-quorum
 }

@@ -65,7 +65,7 @@ func (m *masterView) record(a Answer, now clock.Instant) {
 // dueAt returns when to poll a master. That is sooner than planned in two cases: a waiter ahead is
 // about to take a vacant lock, or another master has granted the lock since this one was polled.
 func (e *Entry) dueAt(m *masterView) clock.Instant {
-	if e.vacant > 0 && m.answer.Outcome == vote.Absent && m.answer.Rank > 0 {
+	if e.vacant > 0 && m.answer.Outcome == vote.Absent && m.answer.Rank > 0 { //mutant:believed-vacancy
 		return min(m.due, m.heard.Add(min(firstRecheck<<m.rechecks, longestRecheck)))
 	}
 	if e.granted > 0 && m.answer.Outcome != vote.Held && m.asked <= e.granted {
@@ -95,7 +95,7 @@ func (e *Entry) pause(m *masterView, notified bool) time.Duration {
 // holder's key is about to expire, or the quarantine is about to end. The short pauses double,
 // because the same answer may come again and again: a holder may always extend its key at the last
 // moment.
-func (m *masterView) recheck(pause time.Duration) time.Duration {
+func (m *masterView) recheck(pause time.Duration) time.Duration { //mutant:recheck
 	if m.answer.Outcome == vote.Absent {
 		m.rechecks = min(m.rechecks+1, maxRechecks)
 		return pause // dueAt shortens it

@@ -69,7 +69,7 @@ func (s *independence) add(id identity, client redis.UniversalClient, i int) err
 		s.clients[client] = i
 	}
 	for _, address := range id.addresses {
-		if first, dup := s.addresses[address]; dup && first != i {
+		if first, dup := s.addresses[address]; dup && first != i { //mutant:same-address
 			return fmt.Errorf("quorum: masters %d and %d have the same address %s", first, i, address)
 		}
 		s.addresses[address] = i

@@ -45,7 +45,7 @@ func (m *Master) Name() string { return m.identity.name }
 // Redact makes an error fit to be shown: without the master's password, and with the ownership
 // token cut short.
 func (m *Master) Redact(err error, token string) error {
-	return redact(err, token, m.identity.password)
+	return redact(err, token, m.identity.password) //mutant:redact-secrets
 }
 
 // Publishes tells whether messages from the master can reach who subscribes by its client. A Ring
@@ -109,7 +109,7 @@ func (m *Master) sendPipeline(ctx context.Context, batch []*Op) {
 		p.cmds[i] = *redis.NewCmd(context.Background(), p.args[n:len(p.args):len(p.args)]...)
 	}
 	err := sheltered(func() error { return p.exec(ctx, m.client) })
-	if !returned(err) {
+	if !returned(err) { //mutant:pipeline-not-returned
 		for _, op := range batch {
 			op.Payload.Reply = failure(err)
 		}
@@ -124,7 +124,7 @@ func (m *Master) sendPipeline(ctx context.Context, batch []*Op) {
 		op.Payload.Reply = reply(value, replyErr)
 		answered = answered && op.Payload.Reply.Answered()
 	}
-	if answered {
+	if answered { //mutant:pipeline-answered
 		m.pool.giveBack(p)
 	}
 }

@@ -30,7 +30,7 @@ func (k *noAuxKeys) add(key string) {
 func (k *noAuxKeys) has(key string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	n, ok := k.uses[key]
+	n, ok := k.uses[key] //mutant:no-aux-keys
 	switch {
 	case !ok:
 		return false

@@ -46,7 +46,7 @@ func redact(err error, secrets ...string) error {
 	}
 	shown := &masterError{text: text}
 	isContext := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	if !changed && !isContext {
+	if !changed && !isContext { //mutant:redact-context
 		shown.cause = err
 	}
 	return shown

@@ -34,7 +34,7 @@ func Retention(longest time.Duration) time.Duration {
 	if longest > math.MaxInt64/2 {
 		return longest
 	}
-	return max(minRetention, 2*longest)
+	return max(minRetention, 2*longest) //mutant:retention
 }
 
 // Minting determines the fence of a lock that a quorum granted. The zero value has no grants.
@@ -46,7 +46,7 @@ type Minting struct {
 // Add counts a master's grant. stored is the fence that the master stores now. anew says that this
 // request stored it, so it is the proposed one.
 func (m *Minting) Add(master int, stored int64, anew bool) {
-	m.highest = max(m.highest, stored)
+	m.highest = max(m.highest, stored) //mutant:highest-stored
 	if anew {
 		m.anew |= Only(master)
 	}
@@ -57,7 +57,7 @@ func (m *Minting) Add(master int, stored int64, anew bool) {
 // quorum has yet to store it. now is the masters' time in microseconds. A fence above MaxFence
 // cannot be used.
 func (m *Minting) Fence(y System, proposal, now int64) (fence int64, stored bool) {
-	if y.HasQuorum(m.anew) {
+	if y.HasQuorum(m.anew) { //mutant:stored-anew
 		return proposal, true
 	}
 	return max(m.highest, now) + 1, false
@@ -74,6 +74,6 @@ func MedianOffset(known []int64, own func() int64) int64 {
 	if len(known)%2 == 0 {
 		known = append(known, own())
 	}
-	slices.Sort(known)
-	return known[len(known)/2]
+	slices.Sort(known)         //mutant:sort-offsets
+	return known[len(known)/2] //mutant:median-offset
 }

@@ -91,13 +91,13 @@ func (t *Tally) Usurped() Set { return t.usurped }
 //   - Wait: every report is a vote.
 //   - Inspect, Bootstrap: the verdict is Undecided until every master has answered.
 func (t *Tally) Verdict(y System, op Op) Verdict {
-	pending := y.All() &^ t.settled
+	pending := y.All() &^ t.settled //mutant:pending
 	gone := t.by[Taken] | t.by[Absent]
 	switch op {
 	case Acquire:
-		return judge(y, t.by[Held], pending, t.by[Taken], y.Blocks)
+		return judge(y, t.by[Held], pending, t.by[Taken], y.Blocks) //mutant:acquire-verdict
 	case Extend, Repair:
-		return judge(y, t.by[Held], pending, gone, y.HasQuorum)
+		return judge(y, t.by[Held], pending, gone, y.HasQuorum) //mutant:extend-verdict
 	case Release:
 		return t.release(y, gone, pending)
 	case Wait:
@@ -117,11 +117,11 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 func (t *Tally) release(y System, gone, pending Set) Verdict {
 	enough := y.HasQuorum(gone | t.untouched)
 	switch {
-	case y.HasQuorum(t.usurped):
+	case y.HasQuorum(t.usurped): //mutant:usurped
 		return LostToRival
 	case enough && !y.HasQuorum(gone) && pending != 0:
 		return Tentative
-	case enough && t.usurped != 0 && y.HasQuorum(t.usurped|pending):
+	case enough && t.usurped != 0 && y.HasQuorum(t.usurped|pending): //mutant:may-be-usurped
 		return Tentative
 	case enough:
 		return Won
@@ -135,12 +135,12 @@ func judge(y System, votes, pending, against Set, defeats func(Set) bool) Verdic
 	switch {
 	case y.HasQuorum(votes):
 		return Won
-	case y.HasQuorum(votes | pending):
+	case y.HasQuorum(votes | pending): //mutant:quorum-still-possible
 		return Undecided
 	case defeats(against):
 		return LostToRival
 	case defeats(against | pending):
-		return Doomed
+		return Doomed //mutant:doomed
 	}
 	return Failed
 }

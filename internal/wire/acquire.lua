@@ -35,8 +35,8 @@ local current = redis.call('GET', KEYS[1])
 if current and current ~= ARGV[1] then --mutant:acquire-compares
   return {TAKEN, current, 0, now}
 end
-if not current and ARGV[5] ~= '0' then
-  local left = quarantine(KEYS[#KEYS], tonumber(ARGV[5]), math.floor(now / 1000))
+if not current and ARGV[5] ~= '0' then --mutant:acquire-guarded
+  local left = quarantine(KEYS[#KEYS], tonumber(ARGV[5]), math.floor(now / 1000)) --mutant:acquire-quarantine
   if left then
     return {QUARANTINED, '', left, now}
   end
@@ -48,7 +48,7 @@ if ARGV[3] ~= '' then
   if ARGV[5] ~= '0' then --mutant:guarded-proposal
     near = math.min(near, ARGV[5] * 250)
   end --mutant:/guarded-proposal
-  if math.abs(ARGV[3] - now) <= near and storeFence(KEYS[2], stored, ARGV[3], ARGV[4]) then
+  if math.abs(ARGV[3] - now) <= near and storeFence(KEYS[2], stored, ARGV[3], ARGV[4]) then --mutant:near-proposal
     stored, anew = tonumber(ARGV[3]), 1
   end
 end

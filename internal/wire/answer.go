@@ -61,7 +61,7 @@ func (c *Call) Read(dropped error) (a Answer) {
 	switch {
 	case dropped != nil:
 		a.Outcome, a.Err = vote.Unsent, dropped
-	case c.tries.count() == 0 && c.Reply.Kind == NotConnected:
+	case c.tries.count() == 0 && c.Reply.Kind == NotConnected: //mutant:never-sent
 		a.Outcome, a.Err = vote.Unsent, c.Reply.Err
 	default:
 		c.read(&a)
@@ -81,7 +81,7 @@ func (c *Call) read(a *Answer) {
 			a.unexpected(c.Reply.Value)
 		}
 	default:
-		a.Outcome, a.Err = vote.Unknown, c.Reply.Err
+		a.Outcome, a.Err = vote.Unknown, c.Reply.Err //mutant:no-answer
 		if a.Err == nil {
 			a.Err = errors.New("no reply")
 		}
@@ -162,7 +162,7 @@ func (c *Call) readGrant(a *Answer, parts []any) bool {
 			return false
 		}
 		a.Outcome, a.Fence = vote.Held, fence
-		a.Anew = number == 1 && fence == c.Request.proposal && fence > 0
+		a.Anew = number == 1 && fence == c.Request.proposal && fence > 0 //mutant:read-anew
 		return true
 	case codeTaken:
 		c.readToken(a, text)
@@ -200,7 +200,7 @@ func (a *Answer) readRelease(code int64) bool {
 		a.Outcome, a.HandedOn = vote.Absent, code == codeHandedOn
 		return true
 	}
-	return a.readCode(code)
+	return a.readCode(code) //mutant:release-code
 }
 
 // maxRank is the highest rank that a master is believed.

@@ -24,24 +24,24 @@ local declared = own .. ' 0'
 if marker == declared and ARGV[2] == '' then
   return {HELD, '', 0}
 end
-if marker then
+if marker then --mutant:bootstrap-marker
   local seen, since, first = string.match(marker, '^(%x+%.%x+) (%d+)(.*)$')
   local left = tonumber(ARGV[1])
   if seen == own then
     left = math.max(since + left - now, 0)
   end
-  if seen ~= own or first ~= ' first' or left == 0 then
+  if seen ~= own or first ~= ' first' or left == 0 then --mutant:bootstrap-seen
     return {TAKEN, '', left}
   end
 end
 if ARGV[2] ~= '' then
   local permit = ARGV[2] .. ' ' .. own .. ' ' .. clock[1] .. '.' .. clock[2]
-  redis.call('SET', KEYS[2], permit, 'PX', 60000)
+  redis.call('SET', KEYS[2], permit, 'PX', 60000) --mutant:bootstrap-first-step
   return {HELD, permit, 0}
 end
 local permit = redis.call('GET', KEYS[2])
 for i = 3, #ARGV do
-  if permit == ARGV[i] and string.find(permit, ' ' .. own .. ' ', 1, true) then
+  if permit == ARGV[i] and string.find(permit, ' ' .. own .. ' ', 1, true) then --mutant:bootstrap-permit
     redis.call('SET', KEYS[1], declared)
     redis.call('DEL', KEYS[2])
     return {HELD, '', 0}

@@ -65,7 +65,7 @@ func (c *Call) Forbidden() bool { return c.forbidden && c.Reply.Kind == ReplyVal
 //
 // Clients call it from goroutines of their own, perhaps after the call has returned.
 func (c *Call) MarshalBinary() ([]byte, error) {
-	if !c.tries.add() {
+	if !c.tries.add() { //mutant:sealed
 		return nil, errSealed
 	}
 	return c.Request.Subject.tokenText, nil
@@ -154,9 +154,9 @@ func (c *Call) mayComeLater(a *Answer) bool {
 	case vote.Unknown:
 		return true
 	case vote.Refused: // an impossible reply may mean anything
-		return c.Reply.Kind == ReplyValue && !a.Quarantined || c.repeated()
+		return c.Reply.Kind == ReplyValue && !a.Quarantined || c.repeated() //mutant:refused-late
 	}
-	return c.repeated()
+	return c.repeated() //mutant:answered-late
 }
 
 // repeated tells whether the client may have put the call on the wire more than once. Of a client

@@ -25,8 +25,8 @@ if current and current ~= ARGV[1] then --mutant:extend-compares
 elseif not current and ARGV[3] ~= '1' then --mutant:extend-repairs
   return ABSENT
 end
-if ARGV[4] ~= '' then
-  storeFence(KEYS[2], fenceAt(KEYS[2]), ARGV[4], ARGV[5])
+if ARGV[4] ~= '' then --mutant:extend-fence
+  storeFence(KEYS[2], fenceAt(KEYS[2]), ARGV[4], ARGV[5]) --mutant:carried-fence
 end
 if not current then --mutant:extend-vacant
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

@@ -3,7 +3,7 @@
 local function fenceAt(key)
   local text = redis.call('GET', key) or '0'
   local stored = string.match(text, '^%d+$') and #text <= 16 and tonumber(text)
-  assert(stored and stored <= 9007199254740991, 'no fencing token is stored, but something else')
+  assert(stored and stored <= 9007199254740991, 'no fencing token is stored, but something else') --mutant:no-fence
   return stored
 end
 
@@ -12,10 +12,10 @@ end
 --
 -- Fences travel as decimal strings: tostring would turn them into 1.7e+15.
 local function storeFence(key, stored, fence, retention)
-  if tonumber(fence) > stored then
-    redis.call('SET', key, fence, 'PX', retention)
+  if tonumber(fence) > stored then --mutant:higher-fence
+    redis.call('SET', key, fence, 'PX', retention) --mutant:fence-retention
     return true
   end
-  redis.call('PEXPIRE', key, retention)
+  redis.call('PEXPIRE', key, retention) --mutant:fence-refresh
   return false
 end

@@ -5,7 +5,7 @@
 local function identity()
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
   local data = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
-  return assert(run, 'no run id') .. '.' .. assert(data, 'no replication id')
+  return assert(run, 'no run id') .. '.' .. assert(data, 'no replication id') --mutant:identity
 end
 
 -- quarantine returns for how many more milliseconds this master casts no vote for new locks,
@@ -22,13 +22,13 @@ local function quarantine(key, guard, now)
   local marker = redis.call('GET', key)
   local seen, since = string.match(marker or '', '^(%x+%.%x+) (%d+)')
   local own = identity()
-  if seen ~= own then
-    since = math.max(now, tonumber(since) or 0)
+  if seen ~= own then --mutant:other-identity
+    since = math.max(now, tonumber(since) or 0) --mutant:quarantine-since
     redis.call('SET', key, own .. ' ' .. string.format('%.0f', since) .. (marker and '' or ' first'))
     return since + guard - now
   end
   local left = since + guard - now
-  if left > 0 then
+  if left > 0 then --mutant:quarantine-left
     return left
   end
 end

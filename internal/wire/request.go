@@ -104,7 +104,7 @@ func (s *Subject) extend(op vote.Op, repair string, ttl time.Duration, fence int
 	if s.Fencing {
 		text = strconv.FormatInt(fence, 10)
 	}
-	return Request{Subject: s, Op: op, TTL: ttl, script: extendScript, args: extendScript.evalsha(s.keys(),
+	return Request{Subject: s, Op: op, TTL: ttl, script: extendScript, args: extendScript.evalsha(s.keys(), //mutant:extend-request
 		s.Token, ttl.Milliseconds(), repair, text, retention.Milliseconds())}
 }
 

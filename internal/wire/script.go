@@ -49,7 +49,7 @@ func newScript(name string, parts ...string) *Script {
 var (
 	acquireScript   = newScript("acquire", guardSource, fenceSource, acquireSource)
 	confirmScript   = newScript("confirm", guardSource, fenceSource, queueSource, acquireSource) // acquire for waiters
-	extendScript    = newScript("extend", fenceSource, extendSource)
+	extendScript    = newScript("extend", fenceSource, extendSource)                             //mutant:extend-script
 	releaseScript   = newScript("release", guardSource, queueSource, releaseSource)
 	waitScript      = newScript("wait", guardSource, queueSource, waitSource)
 	inspectScript   = newScript("inspect", guardSource, inspectSource)

@@ -45,7 +45,7 @@ if ARGV[2] ~= '' then
   rank = redis.call('ZRANK', KEYS[2], ARGV[1])
 end
 -- A waiter starts the quarantine, though the key is not vacant yet.
-local guarded = ARGV[6] ~= '0' and quarantine(KEYS[4], tonumber(ARGV[6]), now)
+local guarded = ARGV[6] ~= '0' and quarantine(KEYS[4], tonumber(ARGV[6]), now) --mutant:wait-quarantine
 if guarded and not current then
   return {QUARANTINED, guarded, rank, micros, listeners()}
 end

@@ -11,7 +11,6 @@ import (
 type edit struct {
 	anchor string
 	change func(region) (splice, error)
-	old    *verbatim // until the whole table has anchors
 }
 
 // splice puts a text in the place of another one.

@@ -29,13 +29,10 @@ func (m *mutant) apply(src *source) (map[string]string, error) {
 }
 
 // change makes all edits of the source as it is, rather than one of another's result:
-// each reads as if it were alone. Edits of the old kind come last, one after the other.
+// each reads as if it were alone.
 func (m *mutant) change(src *source) (map[string]string, error) {
 	splices := map[*file][]splice{}
 	for _, e := range m.edits {
-		if e.old != nil {
-			continue
-		}
 		f, s, err := e.splice(src)
 		if err != nil {
 			return nil, err
@@ -47,13 +44,6 @@ func (m *mutant) change(src *source) (map[string]string, error) {
 		var err error
 		if texts[f.path], err = compose(f.text, of); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.path, err)
-		}
-	}
-	for _, e := range m.edits {
-		if e.old != nil {
-			if err := e.old.apply(src, texts); err != nil {
-				return nil, err
-			}
 		}
 	}
 	return texts, nil

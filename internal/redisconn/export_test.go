@@ -1,0 +1,8 @@
+package redisconn
+
+// For tests.
+var (
+	ReplyOf   = reply
+	Returned  = returned
+	Canonical = canonical
+)
