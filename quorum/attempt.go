@@ -20,22 +20,19 @@ const maxRepeats = 2 //mutant:max-repeats
 // masters, so the attempt is repeated.
 func (a *acquirer) attempt(ctx context.Context, p acquireParams) (*Lock, string, error) {
 	for n := 0; ; n++ {
-		c, err := a.newClaim(p.name)
-		if err != nil {
-			return nil, "", err
-		}
+		c := a.newClaim(p.name)
 		c.asked(p.ttl)
-		l, err := a.acquireWith(ctx, p, c, c.Acquire(p.ttl, a.proposal(), c.retention()))
+		l, err := a.acquireWith(ctx, p, c, c.subject.Acquire(p.ttl, a.proposal(), c.retention()))
 		var failure *AttemptError
 		if n == maxRepeats || !errors.As(err, &failure) || !failure.blockedByRetired || ctx.Err() != nil {
-			return l, c.Token, err
+			return l, c.subject.Token, err
 		}
 	}
 }
 
 // confirm tries once with the token of a waiter's claim, which was granted to it by masters.
 func (a *acquirer) confirm(ctx context.Context, p acquireParams, c *claim) (*Lock, error) {
-	return a.acquireWith(ctx, p, c, c.Confirm(p.ttl, a.proposal(), c.retention()))
+	return a.acquireWith(ctx, p, c, c.subject.Confirm(p.ttl, a.proposal(), c.retention()))
 }
 
 // proposal returns the fence that an attempt proposes, 0 without fencing.
@@ -70,10 +67,10 @@ func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, r
 	late := a.clock.Now() >= min(until, p.ends(start))
 	if verdict == vote.Won && !late && !a.closed.Load() { //mutant:attempt-won
 		l := a.newLock(c, p, start, until) //mutant:new-lock
+		l.watchRenewal()                   // from here on others renew it
 		if confirmed != nil {
-			confirmed.begin(l) //mutant:late-hand-off
+			confirmed.bind(l) //mutant:late-hand-off
 		}
-		l.watchRenewal() // from here on others renew it
 		return l, nil
 	}
 	return nil, a.fail(ctx, p, r, last, start, late)
@@ -98,7 +95,7 @@ func (a *acquirer) fail(ctx context.Context, p acquireParams, r, last *round, st
 	}
 	if p.seekHolder {
 		r.waitSettled(ctx, start)
-		failure.holder = a.system.Holder(r.stored())
+		failure.holder = r.holder()
 	}
 	return failure
 }
@@ -124,7 +121,7 @@ func (a *acquirer) mint(ctx context.Context, granted *round, until clock.Instant
 	if stored {
 		return vote.Won, granted
 	}
-	r := newRound(a.engine, c, c.Extend(granted.TTL, fence, c.retention()))
+	r := newRound(a.engine, c, c.subject.Extend(granted.TTL, fence, c.retention()))
 	return r.run(ctx, start, until), r //mutant:second-round
 }
 
@@ -156,7 +153,7 @@ func (a *acquirer) newLock(c *claim, p acquireParams, start, until clock.Instant
 	l := &Lock{engine: a.engine, claim: c, until: until, kept: start.Add(p.ttl)}
 	l.watched.item = l
 	if p.renew { //mutant:lock-renewal
-		l.renewal = newRenewal(c.Token, p, start)
+		l.renewal = newRenewal(c.subject.Token, p, start)
 	}
 	return l
 }

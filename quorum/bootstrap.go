@@ -3,18 +3,10 @@ package quorum
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/quorumlock/redlock/clock"
-	"github.com/quorumlock/redlock/internal/vote"
 	"github.com/quorumlock/redlock/internal/wire"
 )
-
-// ErrQuarantined means that the restart guard lets a master cast no vote for new locks yet, because
-// it may have forgotten some: see Options.RestartGuard. An AttemptError satisfies errors.Is for it
-// if any of the masters was quarantined, whether or not that is why the attempt failed. Its text
-// tells which, and for how long.
-var ErrQuarantined = wire.ErrQuarantined
 
 // ErrNotFresh means that Bootstrap found the restart guard's marker on a master, so the deployment
 // is not a new one.
@@ -42,11 +34,7 @@ func (m *Manager) Bootstrap(ctx context.Context) error {
 		return err
 	}
 	defer e.exit()
-	word, err := e.tokens.New()
-	if err != nil {
-		return fmt.Errorf("quorum: bootstrap: %w", err)
-	}
-	permits, err := bootstrap(ctx, e, word, nil)
+	permits, err := bootstrap(ctx, e, e.newToken(), nil)
 	if err == nil {
 		_, err = bootstrap(ctx, e, "", permits)
 	}
@@ -59,18 +47,18 @@ func bootstrap(ctx context.Context, e *engine, word string, permits []string) ([
 	if ctx.Err() != nil {
 		return nil, e.unsentError("bootstrap", "", ended(ctx))
 	}
-	c := &claim{sequence: e.lanes.NewSequence(), Subject: wire.NewSubject(wire.MarkerKey, "", false, e.opts.RestartGuard)}
-	r := newRound(e, c, c.Bootstrap(word, permits))
+	c := &claim{sequence: e.lanes.NewSequence(), subject: wire.NewSubject(wire.MarkerKey, "", false, e.opts.RestartGuard)}
+	r := newRound(e, c, c.subject.Bootstrap(word, permits))
 	r.run(ctx, e.clock.Now(), clock.Never)
 	failure := r.failure("bootstrap", noQuorum(ctx)...)
 	failure.Quorum = e.system.Masters()
 	switch {
 	case e.closed.Load():
 		return nil, ErrClosed
-	case failure.Count(vote.Taken) > 0:
+	case failure.Count(Taken) > 0:
 		failure.reasons = []error{ErrNotFresh}
 		return nil, failure
-	case failure.Count(vote.Held) < e.system.Masters():
+	case failure.Count(Held) < e.system.Masters():
 		return nil, failure
 	}
 	given := make([]string, e.system.Masters())

@@ -14,9 +14,9 @@ import (
 // come of it. A token serves one attempt only. Once a release of it has been sent anywhere it is
 // never counted again, because the release may arrive later than anything else.
 type claim struct {
-	wire.Subject // the key and the token
-	name         string
-	sequence     *fanout.Sequence[wire.Call]
+	subject  wire.Subject // the key and the token
+	name     string
+	sequence *fanout.Sequence[wire.Call]
 
 	granted  masterSet    // answered that they store the token
 	doubtful masterSet    // may yet carry out a request that stores the token

@@ -23,11 +23,9 @@ func (l *Lock) context(parent context.Context) (context.Context, context.CancelF
 	ctx, cancel := context.WithCancelCause(parent)
 	now := l.engine.clock.Now()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if over := l.over(now); over != nil {
-		cancel(over)
-	}
+	defer l.unlock()
 	l.cancel = cancel
+	_ = l.over(now) // unlock cancels it if so
 	return lockContext{Context: ctx, lock: l}, func() { cancel(nil) }
 }
 
@@ -47,6 +45,6 @@ func (c lockContext) Value(key any) any {
 func (l *Lock) check() {
 	now := l.engine.clock.Now()
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	_ = l.over(now) // ends it
 }

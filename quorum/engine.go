@@ -30,7 +30,8 @@ type engine struct {
 	system  vote.System
 	masters []*redisconn.Master
 	lanes   *fanout.Group[wire.Call]
-	tokens  *token.Source
+
+	newToken func() string
 
 	offsets    clockOffsets
 	contention contention
@@ -56,10 +57,13 @@ const (
 func newEngine(clients []redis.UniversalClient, opts Options) *engine {
 	e := &engine{
 		opts: opts, clock: opts.Clock,
-		system: vote.Majority(len(clients)),
-		expiry: newExpiryLoop(opts.Clock),
-		tokens: token.NewSource(opts.hooks.Random),
-		done:   make(chan struct{}),
+		system:   vote.Majority(len(clients)),
+		expiry:   newExpiryLoop(opts.Clock),
+		newToken: token.New,
+		done:     make(chan struct{}),
+	}
+	if opts.hooks.Token != nil {
+		e.newToken = opts.hooks.Token
 	}
 	for i, client := range clients {
 		e.masters = append(e.masters, redisconn.NewMaster(client, i, opts.AttemptTimeout))
@@ -116,19 +120,15 @@ func (e *engine) sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // newClaim makes a claim on the lock called name, with a fresh token.
-func (e *engine) newClaim(name string) (*claim, error) {
-	token, err := e.tokens.New() //mutant:fresh-token
-	if err != nil {
-		return nil, acquireError(name, err)
-	}
-	return e.claimWith(name, token), nil
+func (e *engine) newClaim(name string) *claim {
+	return e.claimWith(name, e.newToken()) //mutant:fresh-token
 }
 
 // claimWith makes a claim with a given token, "" for one that only inspects.
 func (e *engine) claimWith(name, token string) *claim {
 	return &claim{
 		name:     name,
-		Subject:  wire.NewSubject(e.opts.Prefix+name, token, e.opts.Fencing, e.opts.RestartGuard),
+		subject:  wire.NewSubject(e.opts.Prefix+name, token, e.opts.Fencing, e.opts.RestartGuard),
 		sequence: e.lanes.NewSequence(),
 	}
 }
@@ -144,9 +144,9 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 	c.record(master, vote.EffectOf(op, a.Outcome, a.Late))
 	if op == vote.Release {
 		if a.HandedOn {
-			e.contention.mark(c.Key, e.clock.Now())
+			e.contention.mark(c.subject.Key, e.clock.Now())
 		}
-		debt := ledger.Debt[*claim]{Lock: c, Token: c.Token, Heir: string(call.Request.Heir)}
+		debt := ledger.Debt[*claim]{Lock: c, Token: c.subject.Token, Heir: string(call.Request.Heir)}
 		e.releasers[master].settle(debt, a.Outcome, dropped) //mutant:release-settled
 	}
 }
@@ -155,7 +155,7 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 // long as masters may store it. It comes before the token is released.
 func (e *engine) retire(c *claim, now clock.Instant) {
 	if c.retire(e.system.Masters()) {
-		e.retired.add(c.Token, now.Add(c.life(e.opts.Drift)), now)
+		e.retired.add(c.subject.Token, now.Add(c.life(e.opts.Drift)), now)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/quorumlock/redlock/internal/vote"
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
 // Why an operation failed. Test for these with errors.Is. The details are in an *AttemptError.
@@ -28,24 +29,33 @@ var (
 	ErrClosed = errors.New("quorum: manager closed")
 )
 
+// ErrQuarantined means that the restart guard lets a master cast no vote for new locks yet, because
+// it may have forgotten some: see Options.RestartGuard. An AttemptError satisfies errors.Is for it
+// if any of the masters was quarantined, whether or not that is why the attempt failed. Its text
+// tells which, and for how long.
+var ErrQuarantined = wire.ErrQuarantined
+
 // Outcome is what happened to an operation on one master.
-type Outcome = vote.Outcome
+type Outcome uint8
 
 // The outcomes of an operation on one master.
 const (
 	// Unknown: the master has not answered (yet). It may or may not have carried the operation out.
-	Unknown = vote.Unknown
+	Unknown = Outcome(vote.Unknown)
 	// Held: the master stores this lock's token.
-	Held = vote.Held
+	Held = Outcome(vote.Held)
 	// Taken: the master stores another token.
-	Taken = vote.Taken
+	Taken = Outcome(vote.Taken)
 	// Absent: the master stores no token.
-	Absent = vote.Absent
+	Absent = Outcome(vote.Absent)
 	// Refused: the master answered with an error and changed nothing.
-	Refused = vote.Refused
+	Refused = Outcome(vote.Refused)
 	// Unsent: the operation never left this process.
-	Unsent = vote.Unsent
+	Unsent = Outcome(vote.Unsent)
 )
+
+// String returns the outcome's name in lower case.
+func (o Outcome) String() string { return vote.Outcome(o).String() }
 
 // MasterResult is what one master answered, or failed with.
 type MasterResult struct {
@@ -98,7 +108,7 @@ func (e *AttemptError) Error() string {
 // summary lists the outcomes with how often they occurred, and each master's error.
 func (e *AttemptError) summary() string {
 	var parts []string
-	for o := range vote.Outcomes {
+	for o := range Outcome(vote.Outcomes) {
 		if n := e.Count(o); n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %v", n, o))
 		}
@@ -134,9 +144,15 @@ func (e *AttemptError) Unwrap() []error {
 }
 
 // classify makes the error ErrTaken if enough masters store another token to leave no quorum among
-// the others, and ErrNoQuorum otherwise.
+// the others.
 func (e *AttemptError) classify(y vote.System) {
-	if e.Count(Taken) >= y.Blocking() { //mutant:err-taken
+	var taken vote.Set
+	for i, m := range e.Masters {
+		if m.Outcome == Taken {
+			taken |= vote.Only(i)
+		}
+	}
+	if y.Blocks(taken) { //mutant:err-taken
 		e.reasons[0] = ErrTaken
 	}
 }

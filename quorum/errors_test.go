@@ -282,8 +282,7 @@ func repeatCommand(args []string) string {
 // TestErrorsHideToken has a master repeat the token in its errors, as Redis does with arguments of
 // commands that it does not know.
 func TestErrorsHideToken(t *testing.T) {
-	first, err := token.NewSource(seededSource()).New()
-	require.NoError(t, err)
+	first := seededTokens()()
 	answers := map[string]func(args []string) string{
 		"the whole command": repeatCommand,
 		"as Redis 4": func([]string) string {
@@ -388,8 +387,7 @@ func TestErrorsHidePassword(t *testing.T) {
 
 func TestLocksAndInspectionsHideToken(t *testing.T) {
 	bubbleWith(t, 3, *predictableOptions(), func(b *testbed) {
-		first, err := token.NewSource(seededSource()).New()
-		require.NoError(b, err)
+		first := seededTokens()()
 		l := b.acquire()
 		require.Equal(b, first, l.Token(), "the first token of the seed")
 		i, err := b.Inspect(b.Context(), name)

@@ -49,7 +49,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	case verdict == vote.Won:
 		return nil
 	}
-	l.engine.expiry.look(&l.watched, until)
+	e.expiry.look(&l.watched, until)
 	return x.round.failure("extend", noQuorum(ctx)...)
 }
 
@@ -57,7 +57,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 // because an extension failed.
 func (l *Lock) overhangs() bool {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	return l.asked > l.kept //mutant:overhangs
 }
 
@@ -65,7 +65,7 @@ func (l *Lock) overhangs() bool {
 // are about to be asked to keep the lock.
 func (l *Lock) window(now, asked clock.Instant) (until clock.Instant, over error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	l.asked = max(l.asked, asked)
 	return l.closes(), l.over(now)
 }
@@ -90,14 +90,14 @@ func newExtension(r *round, l *Lock, until, expires clock.Instant) *extension {
 // extension makes a round that extends the lock from start on.
 func (l *Lock) extension(start clock.Instant, ttl, window time.Duration) *extension {
 	c := l.claim
-	r := newRound(l.engine, c, c.Extend(ttl, c.fence.Load(), c.retention()))
+	r := newRound(l.engine, c, c.subject.Extend(ttl, c.fence.Load(), c.retention()))
 	return newExtension(r, l, start.Add(window), start.Add(ttl))
 }
 
-// begin has the masters repaired that did not grant a lock to the waiter that has it now, and those
+// bind has the masters repaired that did not grant a lock to the waiter that has it now, and those
 // that have yet to answer. The holder before it may have been about to release the lock there, and
 // to have it handed on to the waiter for a moment, just after they were asked.
-func (x *extension) begin(l *Lock) {
+func (x *extension) bind(l *Lock) {
 	x.lock.Store(l) // for answers to come
 	l.repair(x.round.with(vote.Absent, vote.Taken), x.expires)
 }
@@ -140,7 +140,7 @@ func (l *Lock) apply(v vote.Verdict, x *extension) error {
 		l.finish(ErrDenied)
 	}
 	over = l.ended
-	l.mu.Unlock()
+	l.unlock()
 	if over != nil {
 		l.letGoInTime(over, now) //mutant:apply-lets-go
 	}

@@ -3,6 +3,7 @@ package quorum_test
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/quorumlock/redlock/internal/testhook"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
+	"github.com/quorumlock/redlock/token"
 )
 
 const (
@@ -162,14 +164,23 @@ func withHooks(opts quorum.Options, h testhook.Hooks) quorum.Options {
 	return opts
 }
 
-// predictableOptions returns options for a Manager that draws its tokens from seededSource.
+// predictableOptions returns options for a Manager that draws its tokens from seededTokens.
 func predictableOptions() *quorum.Options {
-	opts := withHooks(quorum.Options{Clock: clock.Runtime()}, testhook.Hooks{Random: seededSource()})
+	opts := withHooks(quorum.Options{Clock: clock.Runtime()}, testhook.Hooks{Token: seededTokens()})
 	return &opts
 }
 
-// seededSource returns a source of random bytes that always gives the same ones.
-func seededSource() *rand.ChaCha8 { return rand.NewChaCha8([32]byte{42}) }
+// seededTokens returns a function that always makes the same tokens.
+func seededTokens() func() string {
+	random, mu := rand.NewChaCha8([32]byte{42}), new(sync.Mutex)
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		var bits [token.Bits / 8]byte
+		_, _ = random.Read(bits[:]) // never fails
+		return token.Encode(bits)
+	}
+}
 
 // requireAttemptError returns the AttemptError in err. There must be one.
 func requireAttemptError(tb testing.TB, err error) *quorum.AttemptError {

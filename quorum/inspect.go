@@ -3,6 +3,7 @@ package quorum
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -109,7 +110,7 @@ func inspect(ctx context.Context, e *engine, name string) (*Inspection, error) {
 		return nil, e.unsentError("inspect", name, ended(ctx))
 	}
 	c := e.claimWith(name, "")
-	r := newRound(e, c, c.Inspect())
+	r := newRound(e, c, c.subject.Inspect())
 	r.run(ctx, e.clock.Now(), clock.Never)
 	inspection, answered := r.inspection()
 	switch {
@@ -137,72 +138,69 @@ func (r *round) inspection() (i *Inspection, answered vote.Set) {
 		part.Quarantined, part.Evicts = a.Report.Quarantine, a.Report.Evicts
 		answered |= vote.Only(master)
 	})
-	quorum := r.engine.system.Quorum()
-	i.conclude(quorum)
-	i.count(quorum)
+	i.conclude(r.engine.system)
+	i.count(r.engine.system)
 	return i, answered
 }
 
 // conclude finds the holder, or whether there could be one.
-func (i *Inspection) conclude(quorum int) {
-	tokens := map[string][]time.Duration{}
-	free, silent := 0, 0
-	for _, m := range i.Masters {
+func (i *Inspection) conclude(y vote.System) {
+	storing := map[string]vote.Set{}
+	ttls := make([]time.Duration, len(i.Masters))
+	var free, silent vote.Set
+	for n, m := range i.Masters {
+		ttls[n] = m.TTL
 		switch {
 		case m.Err != nil:
-			silent++
+			silent |= vote.Only(n)
 		case m.vacant() && m.Quarantined > 0: // no attempt gets it there yet
 		case m.vacant():
-			free++
+			free |= vote.Only(n)
 		default:
-			tokens[m.Token] = append(tokens[m.Token], m.TTL)
+			storing[m.Token] |= vote.Only(n)
 		}
 	}
-	most := free
-	for _, ttls := range tokens {
-		most = max(most, len(ttls))
+	undecided := y.HasQuorum(free | silent)
+	for _, masters := range storing {
+		undecided = undecided || y.HasQuorum(masters|silent)
 	}
 	switch {
-	case free >= quorum:
+	case y.HasQuorum(free):
 		i.State = StateFree
-	case most+silent < quorum:
+	case !undecided:
 		i.State = StateSplit
 	}
-	for holder, ttls := range tokens {
-		if len(ttls) >= quorum {
-			i.State, i.Holder, i.TTL = StateHeld, holder, quorumTTL(ttls, quorum)
+	for holder, masters := range storing {
+		if y.HasQuorum(masters) {
+			i.State, i.Holder, i.TTL = StateHeld, holder, quorumTTL(y, masters, ttls)
 		}
 	}
 }
 
 // count finds how many wait, and for how long.
-func (i *Inspection) count(quorum int) {
-	var waiting []int
-	var waited []time.Duration
-	for _, m := range i.Masters {
-		if m.Err == nil {
-			waiting, waited = append(waiting, m.Waiting), append(waited, m.Waited)
+func (i *Inspection) count(y vote.System) {
+	waiting, waited := make([]int, len(i.Masters)), make([]time.Duration, len(i.Masters))
+	var answered vote.Set
+	for n, m := range i.Masters {
+		if waiting[n], waited[n] = m.Waiting, m.Waited; m.Err == nil {
+			answered |= vote.Only(n)
 		}
 	}
-	if len(waiting) < quorum {
-		return
-	}
-	slices.Sort(waiting)
-	slices.Sort(waited)
-	i.Waiting, i.Waited = waiting[len(waiting)-quorum], waited[len(waited)-quorum]
+	i.Waiting, _ = vote.Agreed(y, answered, waiting)
+	i.Waited, _ = vote.Agreed(y, answered, waited)
 }
 
-// quorumTTL returns for how long at least a quorum of the keys lasts.
-func quorumTTL(ttls []time.Duration, quorum int) time.Duration {
-	longest := make([]time.Duration, 0, len(ttls))
-	for _, ttl := range ttls {
+// quorumTTL returns how long at least a quorum of the masters that store a token will do so, -1 if
+// it does not expire.
+func quorumTTL(y vote.System, masters vote.Set, ttls []time.Duration) time.Duration {
+	const forever = math.MaxInt64
+	ttls = slices.Clone(ttls)
+	for n, ttl := range ttls {
 		if ttl < 0 {
-			ttl = 1<<63 - 1
+			ttls[n] = forever
 		}
-		longest = append(longest, ttl)
 	}
-	slices.Sort(longest)
-	if ttl := longest[len(longest)-quorum]; ttl < 1<<63-1 {
+	if ttl, _ := vote.Agreed(y, masters, ttls); ttl < forever {
 		return ttl
 	}
 	return -1

@@ -83,7 +83,7 @@ func (s *localQueues) withdraw(q *localQueue, place *list.Element) bool {
 }
 
 // pass wakes the next caller. acquired is when the lock was acquired, or Never. If it was, the next
-// caller skips its first attempt.
+// caller skips its first attempt. It may have joined or left meanwhile, which costs a round trip.
 func (s *localQueues) pass(key string, q *localQueue, acquired clock.Instant) {
 	if acquired != clock.Never && s.hasNext(q) {
 		s.contention.mark(key, acquired)

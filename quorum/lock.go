@@ -26,7 +26,7 @@ type Lock struct {
 	asked   clock.Instant           // the longest that Extend asked the masters to
 	ended   error                   // why it is over; nil while it is held
 	lost    chan struct{}           // made by the first call of Lost
-	cancel  context.CancelCauseFunc // ends the context made of it; nil if there is none
+	cancel  context.CancelCauseFunc // ends the context made of it; nil if there is none; see unlock
 	release *release                // the last call of Release, if any
 	repairs repairs
 	renewal *renewal // nil if it is not renewed
@@ -46,7 +46,7 @@ func (l *Lock) Name() string { return l.claim.name }
 
 // Token returns the random token that the masters store while the lock is held. Anyone who knows it
 // can release the lock.
-func (l *Lock) Token() string { return l.claim.Token }
+func (l *Lock) Token() string { return l.claim.subject.Token }
 
 // Fence returns the lock's fencing token, and 0 without Options.Fencing. It is higher than that of
 // every earlier holder of the name, at most 2^53 − 1, and stays the same while the lock is held.
@@ -62,7 +62,7 @@ func (l *Lock) Fence() int64 { return l.claim.fence.Load() }
 func (l *Lock) Validity() time.Duration { //mutant:validity
 	now := l.engine.clock.Now()
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	if l.over(now) != nil {
 		return min(l.closes().Sub(now), 0)
 	}
@@ -91,7 +91,7 @@ func (l *Lock) Lost() <-chan struct{} {
 		l.lost = make(chan struct{})
 	}
 	lost, until := l.lost, l.closes()
-	l.mu.Unlock()
+	l.unlock()
 	if over != nil {
 		return closedChannel
 	}
@@ -121,8 +121,15 @@ func (l *Lock) finish(why error) {
 	if l.lost != nil {
 		close(l.lost)
 	}
-	if l.cancel != nil {
-		l.cancel(why) // calls nothing of ours
+}
+
+// unlock releases mu. If the lock is over, it then cancels the context made of it, without mu: that
+// asks the context which it was made of, and so code of the caller's.
+func (l *Lock) unlock() {
+	ended, cancel := l.ended, l.cancel
+	l.mu.Unlock()
+	if ended != nil && cancel != nil {
+		cancel(ended) // only the first call counts
 	}
 }
 
@@ -130,7 +137,7 @@ func (l *Lock) finish(why error) {
 func (l *Lock) end(why error) {
 	now := l.engine.clock.Now()
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	if l.over(now) == nil {
 		l.finish(why)
 	}

@@ -65,14 +65,11 @@ func (n *notifier) register(w notified) (channel string, err error) {
 	case n.closed:
 		return "", ErrClosed
 	case n.channel == "":
-		id, err := n.engine.tokens.New()
-		if err != nil {
-			return "", err
-		}
-		n.channel = wire.Channel(id)
+		n.channel = wire.Channel(n.engine.newToken())
+		channel := n.channel
 		for i, m := range n.engine.masters {
 			if m.Publishes() {
-				n.group.Go(func() { n.listen(n.subscriptions[i], n.channel) })
+				n.group.Go(func() { n.listen(n.subscriptions[i], channel) })
 			}
 		}
 	}

@@ -81,12 +81,12 @@ type Options struct {
 	// Default: clock.System().
 	Clock clock.Clock
 
-	hooks testhook.Hooks
+	hooks *testhook.Hooks // nil for none
 }
 
 // Only this module's own tests can set the hooks.
 func init() {
-	testhook.Set = func(options any, h testhook.Hooks) { options.(*Options).hooks = h }
+	testhook.Set = func(options any, h testhook.Hooks) { options.(*Options).hooks = &h }
 }
 
 const (
@@ -114,6 +114,9 @@ func (o *Options) withDefaults() (Options, error) {
 		}
 	}
 	orDefault(&filled.MaxBackoff, max(defaultMaxBackoff, filled.MinBackoff))
+	if filled.hooks == nil {
+		filled.hooks = new(testhook.Hooks)
+	}
 	if filled.Clock == nil {
 		filled.Clock = clock.System()
 	}

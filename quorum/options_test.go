@@ -1,14 +1,10 @@
 package quorum_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strings"
 	"testing"
-	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -18,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quorumlock/redlock/clock"
-	"github.com/quorumlock/redlock/internal/testhook"
 	"github.com/quorumlock/redlock/quorum"
 )
 
@@ -44,7 +39,7 @@ func TestInvalidOptionsAreRejected(t *testing.T) {
 		"RestartGuard 1.5ms is not in whole":            {RestartGuard: 1500 * time.Microsecond},
 		"CloseTimeout -1ns is negative":                 {CloseTimeout: -1},
 		"drift factor outside [0, 1)":                   {Drift: clock.Drift{Factor: 1}},
-		"drift of a negative fixed part":                {Drift: clock.Drift{Fixed: -1}},
+		"negative fixed drift":                          {Drift: clock.Drift{Fixed: -1}},
 		`Prefix begins with "redlock:aux:"`:             {Prefix: "redlock:aux:"},
 		`Prefix begins with "redlock:aux:", which is`:   {Prefix: "redlock:aux:of-mine:"},
 		"drift factor outside [0, 1)\nquorum: options:": {Drift: clock.Drift{Factor: math.NaN()}, MaxPendingReleases: -1},
@@ -327,28 +322,6 @@ func TestNewRejectsInvalidMasters(t *testing.T) {
 			require.ErrorContains(t, err, tt.text)
 			assert.True(t, strings.HasPrefix(err.Error(), "quorum: "), "%v", err)
 			assertReason(t, err, nil)
-		})
-	}
-}
-
-func TestAcquireFailsIfTokenSourceFails(t *testing.T) {
-	broken := errors.New("no entropy")
-	for what, random := range map[string]io.Reader{
-		"at once":        iotest.ErrReader(broken),
-		"after 15 bytes": io.MultiReader(strings.NewReader(strings.Repeat("x", 15)), iotest.ErrReader(broken)),
-	} {
-		t.Run(what, func(t *testing.T) {
-			opts := withHooks(quorum.Options{}, testhook.Hooks{Random: random})
-			bubbleWith(t, 3, opts, func(b *testbed) {
-				for _, call := range []func(context.Context, string, time.Duration, ...quorum.AcquireOption) (*quorum.Lock, error){b.TryAcquire, b.Acquire} {
-					l, err := call(b.Context(), name, ttl)
-					assert.Nil(b, l)
-					require.ErrorIs(b, err, broken)
-					assert.True(b, strings.HasPrefix(err.Error(), "quorum: "), "%v", err)
-					assertReason(b, err, nil)
-				}
-				b.assertNoCommands()
-			})
 		})
 	}
 }

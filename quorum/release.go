@@ -78,7 +78,7 @@ func (l *Lock) giveUp(ctx context.Context) error {
 // is already made, or why there is nothing to release.
 func (l *Lock) beginRelease(now clock.Instant) (mine, other *release, over error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	if l.release != nil {
 		return nil, l.release, nil
 	}
@@ -96,7 +96,7 @@ func (l *Lock) beginRelease(now clock.Instant) (mine, other *release, over error
 // it.
 func (l *Lock) allowRetry(failed *release) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	if l.release == failed {
 		l.release = nil
 	}
@@ -133,7 +133,7 @@ func (l *Lock) letGo(over error, now clock.Instant) {
 func (l *Lock) letGoInTime(over error, now clock.Instant) {
 	l.mu.Lock()
 	closes := l.closes()
-	l.mu.Unlock()
+	l.unlock()
 	switch {
 	case errors.Is(over, errReleased), errors.Is(over, ErrClosed):
 	case now >= closes:

@@ -64,7 +64,7 @@ func (r *releaser) settle(d ledger.Debt[*claim], o vote.Outcome, dropped error) 
 func (r *releaser) end(all ...ledger.Ended[*claim]) {
 	for _, ended := range all {
 		if ended.Gone && ended.Lock.vanished() {
-			r.retired.remove(ended.Lock.Token, r.clock.Now())
+			r.retired.remove(ended.Lock.subject.Token, r.clock.Now())
 		}
 		r.owing.done()
 	}
@@ -132,7 +132,7 @@ type payment struct {
 
 func (r *releaser) pay(d ledger.Debt[*claim]) {
 	c := d.Lock
-	p := &payment{request: c.Release(wire.Heir(d.Heir), c.enqueued), releaser: r, debt: d}
+	p := &payment{request: c.subject.Release(wire.Heir(d.Heir), c.enqueued), releaser: r, debt: d}
 	p.op = redisconn.Op{ //mutant:payment
 		Payload: wire.Call{Request: &p.request, Master: uint8(r.master)},
 		Owner:   p, Deadline: time.Duration(d.Expires()), Undo: true,

@@ -87,7 +87,7 @@ func (l *Lock) watchRenewal() {
 func (l *Lock) renew(now clock.Instant) {
 	l.mu.Lock()
 	if l.over(now) != nil {
-		l.mu.Unlock()
+		l.unlock()
 		return
 	}
 	n := l.renewal //mutant:renew-again
@@ -95,14 +95,14 @@ func (l *Lock) renew(now clock.Instant) {
 	x := l.extension(now, n.ttl, n.window)
 	n.last = x.round
 	deadline := min(n.next, l.closes())
-	l.mu.Unlock()
+	l.unlock()
 	x.round.submit(now, deadline)
 }
 
 // renewed plans the next renewal once the last try has succeeded.
 func (l *Lock) renewed(x *extension) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	if n := l.renewal; n != nil && n.last == x.round && l.ended == nil {
 		n.schedule(x.expires.Add(-n.ttl))
 	}
@@ -114,7 +114,7 @@ func (l *Lock) tick(now clock.Instant) (next clock.Instant, again bool) {
 	over := l.over(now)
 	renew := over == nil && l.renewal != nil && l.renewal.next <= now
 	repair, expires := l.repairs.due(now)
-	l.mu.Unlock()
+	l.unlock()
 	if over != nil {
 		if !errors.Is(over, ErrExpired) || l.overhangs() { // otherwise the keys are about to expire
 			l.letGoInTime(over, now)
@@ -133,7 +133,7 @@ func (l *Lock) tick(now clock.Instant) (next clock.Instant, again bool) {
 // nextLook returns when something about the lock is due.
 func (l *Lock) nextLook() clock.Instant {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	defer l.unlock()
 	next := l.closes()
 	if n := l.renewal; n != nil {
 		next = min(next, n.next)

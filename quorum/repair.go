@@ -81,15 +81,15 @@ func (l *Lock) repair(masters vote.Set, expires clock.Instant) { //mutant:repair
 	expires = max(expires, l.kept) // the window that is relied on may be an earlier, longer one //mutant:repair-expires
 	left := expires.Sub(now).Truncate(time.Millisecond)
 	if masters == 0 || l.over(now) != nil || left <= 0 {
-		l.mu.Unlock()
+		l.unlock()
 		return
 	}
 	l.repairs.begin(masters, expires)
 	deadline := l.closes()
-	l.mu.Unlock()
+	l.unlock()
 
 	c := l.claim
-	request := c.Repair(left, c.fence.Load(), c.retention())
+	request := c.subject.Repair(left, c.fence.Load(), c.retention())
 	for i := range masters.Each() {
 		r := &repair{lock: l, request: request}
 		r.op = redisconn.Op{
@@ -121,7 +121,7 @@ func (l *Lock) repaired(master int, o vote.Outcome) {
 	l.mu.Lock()
 	again := l.repairs.end(master, o, now) && l.over(now) == nil
 	next := l.repairs.next
-	l.mu.Unlock()
+	l.unlock()
 	if again {
 		l.engine.expiry.look(&l.watched, next)
 	}

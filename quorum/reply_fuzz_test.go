@@ -21,7 +21,6 @@ import (
 
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/quorum"
-	"github.com/quorumlock/redlock/token"
 )
 
 // replyError is an error reply of a master.
@@ -237,8 +236,7 @@ func FuzzReplies(f *testing.F) {
 
 func (f *fuzzed) fuzzAcquire() {
 	f.oddly(func() {
-		token, err := token.NewSource(seededSource()).New()
-		require.NoError(f, err)
+		token := seededTokens()()
 		l, err := f.TryAcquire(f.Context(), name, ttl)
 		r := f.odd(token)
 		stored, isToken := r.value.(string)

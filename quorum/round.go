@@ -49,7 +49,7 @@ func newRound(e *engine, c *claim, request wire.Request) *round {
 // on no context but the lanes' own. The round's settled channel is closed once the awaited masters
 // are through.
 func startRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited vote.Set) *round {
-	r := newRound(e, c, c.Release(to, c.enqueued))
+	r := newRound(e, c, c.subject.Release(to, c.enqueued))
 	r.first = !c.released.Swap(true)
 	r.awaited, r.settled = awaited, make(chan struct{})
 	for _, releaser := range e.releasers {
@@ -204,15 +204,26 @@ func (r *round) each(visit func(master int, a *wire.Answer)) {
 	}
 }
 
-// stored returns the other token that each master stores, "" where that is not known.
-func (r *round) stored() []string {
-	tokens := make([]string, len(r.ops))
+// stored returns the other token that each master stores, nil where that is not known.
+func (r *round) stored() []*string {
+	tokens := make([]*string, len(r.ops))
 	r.each(func(master int, a *wire.Answer) {
 		if a.Outcome == vote.Taken {
-			tokens[master] = a.Stored
+			tokens[master] = &a.Stored // it never changes again
 		}
 	})
 	return tokens
+}
+
+// holder returns the other token that a quorum stores, "" if there is none.
+func (r *round) holder() string {
+	tokens := make([]string, len(r.ops))
+	for i, token := range r.stored() {
+		if token != nil {
+			tokens[i] = *token
+		}
+	}
+	return r.engine.system.Holder(tokens)
 }
 
 // minting puts together what the masters that granted the claim told of fences.
@@ -227,19 +238,24 @@ func (r *round) minting() (m vote.Minting) {
 
 // results returns what each master has answered so far, fit to be shown.
 func (r *round) results() []MasterResult {
+	results := make([]MasterResult, len(r.ops))
 	missing := errNotAwaited
-	if r.current() == vote.Undecided {
+	r.mu.Lock()
+	if r.verdict == vote.Undecided {
 		missing = errNoAnswerYet
 	}
-	results := make([]MasterResult, len(r.ops))
-	for i, m := range r.engine.masters {
-		results[i] = MasterResult{Master: m.Name(), Err: missing}
+	for i := range r.ops {
+		results[i].Err = missing
+		if call := &r.ops[i].Payload; call.Settled { // until then it is its lane's
+			results[i].Outcome, results[i].Err = Outcome(call.Answer.Outcome), call.Answer.Err
+		}
 	}
-	r.each(func(master int, a *wire.Answer) {
-		results[master].Outcome, results[master].Err = a.Outcome, a.Err
-	})
+	r.mu.Unlock()
 	for i, m := range r.engine.masters {
-		results[i].Err = m.Redact(results[i].Err, r.claim.Token) //mutant:redact-results
+		results[i].Master = m.Name()
+		if err := results[i].Err; !errors.Is(err, missing) {
+			results[i].Err = m.Redact(err, r.claim.subject.Token) //mutant:redact-results
+		}
 	}
 	return results
 }
@@ -279,12 +295,16 @@ func (r *round) waitSettled(ctx context.Context, start clock.Instant) {
 // blockedByRetired tells whether an acquire round failed only because masters store tokens that
 // this Manager has given up.
 func (r *round) blockedByRetired(now clock.Instant) bool {
-	var own vote.Set
+	var taken, own vote.Set
 	for i, token := range r.stored() {
-		if token != "" && r.engine.retired.has(token, now) {
+		if token == nil {
+			continue
+		}
+		taken |= vote.Only(i)
+		if r.engine.retired.has(*token, now) {
 			own |= vote.Only(i)
 		}
 	}
-	y, taken := r.engine.system, r.with(vote.Taken)
+	y := r.engine.system
 	return y.Blocks(taken) && !y.Blocks(taken&^own)
 }

@@ -183,7 +183,7 @@ func (w *waiter) withdrawEntry() *queueEntry {
 	w.entry = nil
 	w.mu.Unlock()
 	if e != nil {
-		w.notifier.unregister(e.claim.Token)
+		w.notifier.unregister(e.claim.subject.Token)
 	}
 	return e
 }
@@ -241,13 +241,10 @@ func (w *waiter) enqueue(ctx context.Context) error {
 	if w.entry != nil {
 		return nil
 	}
-	c, err := w.newClaim(w.name)
-	if err != nil {
-		return err
-	}
+	c := w.newClaim(w.name)
 	c.enqueued = true
 	c.asked(max(w.ttl, queue.Lease))
-	e := &queueEntry{waiter: w, claim: c, state: queue.NewEntry(w.queue, c.Token)}
+	e := &queueEntry{waiter: w, claim: c, state: queue.NewEntry(w.queue, c.subject.Token)}
 	channel, err := w.notifier.register(e)
 	if err != nil {
 		return err
@@ -255,7 +252,7 @@ func (w *waiter) enqueue(ctx context.Context) error {
 	if w.ticket == 0 {
 		w.ticket = w.newTicket(ctx, c)
 	}
-	e.request = c.Wait(wire.Place{Ticket: w.ticket, Lease: queue.Lease, Grant: w.queue.Grant(), Channel: channel})
+	e.request = c.subject.Wait(wire.Place{Ticket: w.ticket, Lease: queue.Lease, Grant: w.queue.Grant(), Channel: channel})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.entry = e
@@ -267,7 +264,7 @@ func (w *waiter) enqueue(ctx context.Context) error {
 func (w *waiter) newTicket(ctx context.Context, c *claim) int64 {
 	if !w.system.HasQuorum(w.offsets.known()) {
 		place := wire.Place{Lease: queue.Lease, Grant: w.queue.Grant()}
-		newRound(w.engine, c, c.Wait(place)).run(ctx, w.clock.Now(), clock.Never)
+		newRound(w.engine, c, c.subject.Wait(place)).run(ctx, w.clock.Now(), clock.Never)
 	}
 	return max(w.offsets.mastersTime(w.clock.Now()), 1) //mutant:ticket
 }
@@ -295,7 +292,7 @@ func (w *waiter) told(results []MasterResult) bool {
 			break
 		}
 		if a, ok := e.state.Heard(i); ok {
-			results[i].Outcome, results[i].Err = a.Outcome, a.Err
+			results[i].Outcome, results[i].Err = Outcome(a.Outcome), a.Err
 		}
 	}
 	w.mu.Unlock()
@@ -303,7 +300,7 @@ func (w *waiter) told(results []MasterResult) bool {
 		return false
 	}
 	for i, m := range w.masters {
-		results[i].Err = m.Redact(results[i].Err, e.claim.Token)
+		results[i].Err = m.Redact(results[i].Err, e.claim.subject.Token)
 	}
 	return true
 }
@@ -337,7 +334,7 @@ func (e *queueEntry) Done(op *redisconn.Op, dropped error) {
 	w.wake.raise()
 }
 
-func (e *queueEntry) token() string   { return e.claim.Token }
+func (e *queueEntry) token() string   { return e.claim.subject.Token }
 func (e *queueEntry) jitter() float64 { return e.state.Jitter() }
 
 // granted takes in a message that a master has granted the lock.

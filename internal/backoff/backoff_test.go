@@ -18,12 +18,13 @@ const day = 24 * time.Hour
 // tokens returns the tokens of n contenders. They are the same each time.
 func tokens(t *testing.T, n int) []string {
 	t.Helper()
-	source := token.NewSource(seeded())
+	random := rand.NewChaCha8([32]byte{42})
 	all := make([]string, n)
 	for i := range all {
-		var err error
-		all[i], err = source.New()
+		var bits [token.Bits / 8]byte
+		_, err := random.Read(bits[:])
 		require.NoError(t, err)
+		all[i] = token.Encode(bits)
 	}
 	return all
 }
@@ -88,6 +89,3 @@ func TestPausesSpread(t *testing.T) {
 	}
 	assert.Equal(t, backoff.Pause(day, day, 5, "same"), backoff.Pause(day, day, 5, "same"), "the same seed gives the same pause")
 }
-
-// seeded returns a random source that gives the same bytes each time.
-func seeded() *rand.ChaCha8 { return rand.NewChaCha8([32]byte{42}) }

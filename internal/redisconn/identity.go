@@ -11,8 +11,7 @@ import (
 type kind uint8
 
 const (
-	plain    kind = iota // one server, or somebody's wrapper of a client
-	sentinel             // the server that Sentinel names
+	plain kind = iota // one server, perhaps named by Sentinel, or somebody's wrapper of a client
 	cluster
 	ring
 	batching // an AutoPipeliner, whose calls are not its own
@@ -35,7 +34,7 @@ func identify(client redis.UniversalClient, index int) identity {
 	case *redis.Client:
 		id.password = c.Options().Password
 		if addr := c.Options().Addr; addr == sentinelAddr {
-			id.kind, id.name = sentinel, fmt.Sprintf("master %d (by Sentinel)", index)
+			id.name = fmt.Sprintf("master %d (by Sentinel)", index)
 		} else {
 			id.name, id.addresses = addr, []string{canonical(addr)}
 		}

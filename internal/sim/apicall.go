@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"slices"
 	"time"
@@ -48,17 +47,17 @@ type tokenSource struct {
 	client *client
 }
 
-// Read implements io.Reader.
-func (t tokenSource) Read(p []byte) (int, error) {
-	n, err := t.random.Read(p)
+// next draws a token.
+func (t tokenSource) next() string {
+	token := t.random.token()
 	c := t.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.creators[base64.RawURLEncoding.EncodeToString(p)] = slices.Clone(c.openCalls)
+	c.creators[token] = slices.Clone(c.openCalls)
 	for _, k := range c.openCalls {
 		k.tokens++
 	}
-	return n, err
+	return token
 }
 
 // mayOwn reports whether the call may have created the token.

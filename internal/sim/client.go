@@ -61,8 +61,8 @@ func (w *world) newClient(index int) *client {
 		Fencing: w.cfg.Fencing, RestartGuard: w.cfg.Guard,
 	}
 	testhook.Set(&opts, testhook.Hooks{
-		Random: tokenSource{newRandom(w.seed, w.actor("token", index)), c},
-		Wall:   c.clock.wall, Quiesce: quiesce,
+		Token: tokenSource{newRandom(w.seed, w.actor("token", index)), c}.next,
+		Wall:  c.clock.wall, Quiesce: quiesce,
 	})
 	manager, err := quorum.New(clients, &opts)
 	if err != nil {

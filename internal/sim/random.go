@@ -4,6 +4,8 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"time"
+
+	"github.com/quorumlock/redlock/token"
 )
 
 // random is one actor's source of random values. It is seeded by the history's seed and the actor's
@@ -25,10 +27,11 @@ func (r random) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(r.Int64N(int64(most-least)+1))
 }
 
-// Read implements io.Reader; see tokenSource.
-func (r random) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = byte(r.Uint32())
+// token draws an ownership token.
+func (r random) token() string {
+	var bits [token.Bits / 8]byte
+	for i := range bits {
+		bits[i] = byte(r.Uint32())
 	}
-	return len(p), nil
+	return token.Encode(bits)
 }

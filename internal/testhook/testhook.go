@@ -2,16 +2,13 @@
 // production. It is internal, so that no program can.
 package testhook
 
-import (
-	"io"
-	"time"
-)
+import "time"
 
 // Hooks replaces parts of a Manager. Its zero value replaces nothing.
 type Hooks struct {
-	// Random is where tokens are drawn from. Two processes that draw the same tokens can hold the
-	// same lock at the same time.
-	Random io.Reader
+	// Token makes ownership tokens. Two processes that make the same tokens can hold the same lock
+	// at the same time.
+	Token func() string
 	// Wall tells the time of day of this process.
 	Wall func() time.Time
 	// Quiesce is called before a lane looks at what is queued. A simulation lets everything else

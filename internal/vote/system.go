@@ -1,5 +1,10 @@
 package vote
 
+import (
+	"cmp"
+	"slices"
+)
+
 // System is a quorum system: it says which sets of masters can decide. Any two quorums share a
 // master. The safety of the locks needs nothing else from it.
 //
@@ -15,10 +20,6 @@ func (y System) Masters() int { return y.masters }
 
 // Quorum returns the size of the smallest quorum: N/2 + 1, also for even N.
 func (y System) Quorum() int { return y.masters/2 + 1 } //mutant:quorum
-
-// Blocking returns the size of the smallest set that leaves no quorum among the other masters: N −
-// quorum + 1.
-func (y System) Blocking() int { return y.masters - y.Quorum() + 1 }
 
 // All returns the set of all masters.
 func (y System) All() Set { return ^Set(0) >> (MaxMasters - y.masters) }
@@ -43,4 +44,18 @@ func (y System) Holder(stored []string) string {
 		}
 	}
 	return ""
+}
+
+// Agreed returns the highest value that a quorum of the known masters reaches. values[i] is master
+// i's. It returns false if the known masters hold no quorum.
+func Agreed[T cmp.Ordered](y System, known Set, values []T) (agreed T, ok bool) {
+	masters := slices.Collect(known.Each())
+	slices.SortStableFunc(masters, func(a, b int) int { return cmp.Compare(values[b], values[a]) })
+	var reached Set
+	for _, i := range masters {
+		if reached |= Only(i); y.HasQuorum(reached) {
+			return values[i], true
+		}
+	}
+	return agreed, false
 }

@@ -16,7 +16,9 @@ func TestMajority(t *testing.T) {
 		y := vote.Majority(n)
 		assert.Equal(t, n, y.Masters())
 		assert.Equal(t, want.quorum, y.Quorum(), "%d", n)
-		assert.Equal(t, want.blocking, y.Blocking(), "%d", n)
+		few := vote.Set(1)<<(want.blocking-1) - 1
+		assert.False(t, y.Blocks(few), "%d", n)
+		assert.True(t, y.Blocks(few|vote.Only(want.blocking-1)), "%d", n)
 		assert.Equal(t, n, y.All().Len())
 		assert.True(t, y.All().Has(n-1))
 		assert.False(t, y.All().Has(n))
@@ -29,7 +31,7 @@ func TestQuorumsIntersect(t *testing.T) {
 		y := vote.Majority(n)
 		for a := range y.All() + 1 {
 			assert.Equal(t, a.Len() >= y.Quorum(), y.HasQuorum(a))
-			assert.Equal(t, a.Len() >= y.Blocking(), y.Blocks(a))
+			assert.Equal(t, a.Len() >= n-y.Quorum()+1, y.Blocks(a))
 			assert.Equal(t, !y.HasQuorum(y.All()&^a), y.Blocks(a))
 			for b := range y.All() + 1 {
 				if y.HasQuorum(a) && y.HasQuorum(b) {
@@ -106,5 +108,26 @@ func TestNames(t *testing.T) {
 		for i, name := range test.names {
 			assert.Equal(t, name, test.name(uint8(i)).String())
 		}
+	}
+}
+
+func TestAgreed(t *testing.T) {
+	y := vote.Majority(5)
+	for _, test := range []struct {
+		known  vote.Set
+		values []int
+		want   int
+		ok     bool
+	}{
+		{0b11111, []int{5, 1, 4, 2, 3}, 3, true},
+		{0b11111, []int{7, 7, 7, 0, 0}, 7, true},
+		{0b00111, []int{5, 1, 4, 9, 9}, 1, true},
+		{0b11001, []int{5, 99, 99, 2, 3}, 2, true},
+		{0b00011, []int{5, 1, 4, 2, 3}, 0, false},
+		{0, make([]int, 5), 0, false},
+	} {
+		agreed, ok := vote.Agreed(y, test.known, test.values)
+		assert.Equal(t, test.want, agreed, "%+v", test)
+		assert.Equal(t, test.ok, ok, "%+v", test)
 	}
 }

@@ -14,8 +14,10 @@ type Call struct {
 	Request *Request
 	Master  uint8
 	Reply   Reply // filled in by whoever sends the call
+
+	// Answer and Settled are for whoever made the request to fill in.
 	Answer  Answer
-	Settled bool // Answer has been filled in
+	Settled bool
 
 	form      Form
 	forbidden bool // the client has no right to some key of the request

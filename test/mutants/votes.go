@@ -45,14 +45,14 @@ var votes = []mutant{
 		rule: "ErrTaken means that N − quorum + 1 masters store another token; for even N that is less than a quorum",
 		edits: []edit{
 			sub("acquire-verdict", `(\w+)\.Blocks`, "$1.HasQuorum"),
-			sub("err-taken", `\.Blocking`, ".Quorum"),
+			sub("err-taken", `\.Blocks`, ".HasQuorum"),
 		},
 		pkg: quorumPkg, tests: []string{"TestAttemptNeedsMajority", "TestErrTakenOnlyIfEnoughMastersAreTaken"},
 	},
 	{
 		name:  "taken-by-any",
 		rule:  "ErrTaken requires N − quorum + 1 masters that store another token; otherwise the error is ErrNoQuorum",
-		edits: []edit{sub("err-taken", `>= \w+\.Blocking\(\)`, "> 0")},
+		edits: []edit{sub("err-taken", `if (\w+\.Blocks\((\w+)\))`, "if $1 || $2 != 0")},
 		pkg:   quorumPkg, tests: []string{"TestErrTakenOnlyIfEnoughMastersAreTaken"},
 		minor: true,
 	},
