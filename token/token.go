@@ -10,8 +10,8 @@ import (
 // that two of 2^40 tokens are equal is 2^-49.
 const Bits = 128
 
-// New returns a fresh token: 22 characters of the URL-safe base64 alphabet, which carry 128 bits from
-// crypto/rand. It is safe for concurrent use.
+// New returns a fresh token: 22 characters of the URL-safe base64 alphabet, which carry 128 bits
+// from crypto/rand. It is safe for concurrent use.
 func New() string {
 	var bits [Bits / 8]byte
 	_, _ = rand.Read(bits[:]) // never fails; see crypto/rand

@@ -12,7 +12,7 @@ import (
 	"github.com/quorumlock/redlock/token"
 )
 
-func TestTokensAreTextSafeAndCarryAllBits(t *testing.T) {
+func TestTokensAreURLSafeAndUseAllBits(t *testing.T) {
 	var ones [token.Bits / 8]byte
 	for range 200 {
 		tok := token.New()
@@ -25,7 +25,7 @@ func TestTokensAreTextSafeAndCarryAllBits(t *testing.T) {
 		}
 		assert.Equal(t, tok, token.Encode([token.Bits / 8]byte(raw)))
 	}
-	assert.Equal(t, bytes.Repeat([]byte{0xff}, len(ones)), ones[:], "each bit was set at least once")
+	assert.Equal(t, bytes.Repeat([]byte{0xff}, len(ones)), ones[:], "every bit was set at least once")
 }
 
 func TestTokensAreUniqueUnderConcurrency(t *testing.T) {

@@ -6,66 +6,66 @@ import (
 	"github.com/quorumlock/redlock/clock"
 )
 
-// Debt is a release of one lock that one master may be owed. L identifies a lock.
+// Debt is a release of one lock that one master may be owed. L identifies the lock.
 //
-// A caller makes one with the exported fields for the first try. For further tries it passes on
-// what Take returned.
+// For the first try, the caller makes a Debt from the exported fields. For later tries, it uses the
+// Debt that Take returned.
 type Debt[L comparable] struct {
 	Lock L
-	// Token is the lock's token. It decides which of several debts comes first that are due at the
-	// same time, so that a simulation can be replayed.
+	// Token is the lock's token. It orders debts that are due at the same time, so that simulations
+	// can be replayed.
 	Token string
-	// Heir tells to whom the release hands the lock on. The ledger only hands it on itself.
+	// Heir says to whom the release hands the lock on. The ledger only passes it on.
 	Heir string
 
-	due     clock.Instant // not before
-	expires clock.Instant // the key is gone by then; 0 until it is known
-	doubt   time.Duration // the last pause after a release that may have come too early; 0 if none
+	due     clock.Instant // when to try again
+	expires clock.Instant // when the key is gone at the latest; 0 if not known yet
+	doubt   time.Duration // the last pause after a release in doubt; 0 if there was none
 	entered bool          // it is, or was, in the ledger
-	hasKey  bool          // the master may store the token, other than in its queue
+	hasKey  bool          // the master may store the token as its key, not only in its queue
 }
 
-// Expires returns when the master has forgotten the token by itself: it is useless to try after
-// that. It is meant for debts that Take returned.
+// Expires returns when the master has forgotten the token by itself. Trying after that is useless.
+// Only debts that Take returned have an expiry.
 func (d Debt[L]) Expires() clock.Instant { return d.expires }
 
-// Answer is what became of one try to release a lock.
+// Answer is the result of one try to release a lock.
 type Answer struct {
-	// Gone: the master answered that it does not store the token.
+	// Gone means that the master answered that it does not store the token.
 	Gone bool
-	// Sent: the release was sent, whatever became of it.
+	// Sent means that the release was sent, whatever its result.
 	Sent bool
-	// Final: the release was not sent and never will be, because another one of the same lock was,
-	// or because everything is being closed.
+	// Final means that the release was not sent and never will be: another release of the same lock
+	// replaces it, or everything is being closed.
 	Final bool
-	// InDoubt: an earlier request that stores the token may still reach the master.
+	// InDoubt means that an earlier request that stores the token may still reach the master.
 	InDoubt bool
-	// MayStand: the master may store the token, or have it in its queue, as far as is known.
+	// MayStand means that the master may store the token, as its key or in its queue.
 	MayStand bool
-	// MayHaveKey is MayStand without the queue.
+	// MayHaveKey means that the master may store the token as its key.
 	MayHaveKey bool
-	// Life is how long the master can keep the token from now on.
+	// Life is how long the master may still keep the token.
 	Life time.Duration
 }
 
-// isDoubtful reports whether a release that found nothing may have come too early.
+// isDoubtful reports whether the release found nothing but may have come too early.
 //
-// Where an earlier request may still be under way, it proves nothing to have found the token
-// either. A client may have sent that request twice, and the second try stored the token while the
-// first is yet to come. So doubt ends with time, and never with an answer.
+// Finding the token would prove nothing either if an earlier request may still be in flight. The
+// client may have sent that request twice: the second try stored the token, and the first has yet
+// to arrive. So doubt ends with time, and never with an answer.
 func (a Answer) isDoubtful() bool { return a.Gone && a.Sent && a.InDoubt } //mutant:doubtful-release
 
-// Settled reports whether nothing is owed, and nothing was: as after nearly every first try. Then
-// the token is gone, and the answer need not go to the ledger.
+// Settled reports whether nothing is owed and nothing was. That is so after nearly every first try.
+// The token is gone then, and the ledger does not need the answer.
 func (d Debt[L]) Settled(a Answer) bool {
 	stands := !a.Gone && a.MayStand
 	return !d.entered && !a.isDoubtful() && !stands
 }
 
-// Ended says that the care for a lock on this master has ended. Each first try that was not Settled
-// leads to one, at once or later.
+// Ended says that the ledger is done with a lock. Each first try that was not Settled leads to one
+// Ended, at once or later.
 type Ended[L comparable] struct {
 	Lock L
-	// Gone: the master does not store the token any more.
+	// Gone means that the master no longer stores the token.
 	Gone bool
 }

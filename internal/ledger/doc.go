@@ -1,19 +1,18 @@
-// Package ledger keeps which releases one master is owed, and when to try each again.
+// Package ledger tracks the releases that one master is owed, and when to try each of them again.
 //
-// A release is owed if it could not be delivered, or if it found nothing while an earlier request
-// may still be under way that stores the token. It is tried again until the key would have expired
-// by itself. Then nobody has to care any more:
+// A master is owed a release that could not be delivered. It is also owed a release that found
+// nothing, if an earlier request that stores the token may still be in flight. The release is tried
+// again until the key would have expired by itself. Then nothing is left to do:
 //
 //	              Settle                       Take
 //	a release ------------> owed until due ----------> being tried
 //	    |                     |        ^                 |     |
-//	    | delivered           |        |   Settle: no,   |     | Settle: delivered
-//	    |                     |        +--- or perhaps --+     |
+//	    | delivered           |        | Settle: failed  |     | Settle: delivered
+//	    |                     |        +-- or in doubt --+     |
 //	    v                     v                                v
-//	  Ended      Ended: too many are owed,                   Ended
-//	             or the key has expired
+//	  Ended       Ended: too many are owed,                  Ended
+//	              or the key has expired
 //
-// Everything here is pure. There is no I/O, no goroutine, no lock and no clock: the time is an
-// argument, and the same calls lead to the same decisions. The caller serializes all calls on a
-// Ledger.
+// The package is pure: it has no I/O, goroutines, locks or clocks. Time is an argument, and the
+// same calls always lead to the same decisions. Callers must serialize all calls on a Ledger.
 package ledger

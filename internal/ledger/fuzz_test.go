@@ -14,151 +14,152 @@ import (
 	"github.com/quorumlock/redlock/internal/ledger"
 )
 
-// books has things happen to a ledger that come of a seed, and keeps the account.
-type books struct {
+// model drives a ledger with random events, and checks what it returns.
+type model struct {
 	*ledger.Ledger[string]
 	t     *testing.T
 	rng   *rand.Rand
 	limit int
 	now   clock.Instant
-	tries []ledger.Debt[string] // under way
+	tries []ledger.Debt[string] // in flight
 
-	open map[string]int // first tries that were not settled and have not ended, by lock
-	log  []string       // all that the ledger said
+	open map[string]int // by lock: first tries that were not settled and have not ended
+	log  []string       // everything that the ledger returned
 }
 
-// FuzzLedger checks that all first tries end once, and that no more is owed than there may be,
-// whatever happens when.
+// FuzzLedger checks that every first try ends once, and that the ledger observes its limit, in any
+// order of events.
 func FuzzLedger(f *testing.F) {
 	for seed := range uint64(200) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
-		b, again := newBooks(t, seed), newBooks(t, seed)
+		m, again := newModel(t, seed), newModel(t, seed)
 		for range 200 {
-			b.happens()
-			again.happens()
+			m.event()
+			again.event()
 		}
-		b.finish()
+		m.finish()
 		again.finish()
-		assert.Equal(t, b.log, again.log, "the same calls lead to the same decisions")
+		assert.Equal(t, m.log, again.log, "the same calls lead to the same decisions")
 	})
 }
 
-func newBooks(t *testing.T, seed uint64) *books {
+func newModel(t *testing.T, seed uint64) *model {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 0))
 	limit := 1 + rng.IntN(20)
-	return &books{
+	return &model{
 		Ledger: ledger.New[string](limit), t: t, rng: rng, limit: limit, now: start,
 		open: map[string]int{},
 	}
 }
 
-// happens has one thing happen.
-func (b *books) happens() {
-	switch b.rng.IntN(8) {
+// event generates a random event.
+func (m *model) event() {
+	switch m.rng.IntN(8) {
 	case 0, 1, 2:
-		b.release(fmt.Sprint("lock-", b.rng.IntN(50)))
+		m.release(fmt.Sprint("lock-", m.rng.IntN(50)))
 	case 3:
-		b.take(b.rng.IntN(3) == 0)
+		m.take(m.rng.IntN(3) == 0)
 	case 4, 5:
-		if len(b.tries) > 0 {
-			b.tried(b.rng.IntN(len(b.tries)))
+		if len(m.tries) > 0 {
+			m.tried(m.rng.IntN(len(m.tries)))
 		}
 	case 6:
-		b.now = b.now.Add(time.Duration(b.rng.Int64N(int64(2 * time.Second))))
+		m.now = m.now.Add(time.Duration(m.rng.Int64N(int64(2 * time.Second))))
 	case 7:
-		if b.rng.IntN(20) == 0 {
-			b.Close(b.now)
+		if m.rng.IntN(20) == 0 {
+			m.Close(m.now)
 		}
 	}
-	require.LessOrEqual(b.t, b.Pending(), b.limit+len(b.tries))
-	if b.Pending() > len(b.tries) {
-		assert.LessOrEqual(b.t, b.UntilNext(b.now), 64*time.Second, "it is looked at again")
+	require.LessOrEqual(m.t, m.Pending(), m.limit+len(m.tries))
+	if m.Pending() > len(m.tries) {
+		assert.LessOrEqual(m.t, m.UntilNext(m.now), 64*time.Second, "the ledger wants another Take")
 	}
 }
 
-// answer is what becomes of a try. What is known of the token does not change.
-func (b *books) answer(lock string) ledger.Answer {
+// answer returns a random answer to a try. What is known about a lock's token stays the same.
+func (m *model) answer(lock string) ledger.Answer {
 	var n int
 	_, _ = fmt.Sscanf(lock, "lock-%d", &n)
 	a := ledger.Answer{
 		InDoubt: n%3 == 0, MayHaveKey: n%2 == 0, MayStand: n%5 != 0,
 		Life: time.Duration(1+n) * time.Second,
 	}
-	switch b.rng.IntN(8) {
+	switch m.rng.IntN(8) {
 	case 0, 1, 2:
 		a.Sent, a.Gone = true, true
 	case 3, 4, 5:
 		a.Sent = true
 	case 6:
-		a.Final = b.rng.IntN(3) == 0
+		a.Final = m.rng.IntN(3) == 0
 	}
 	return a
 }
 
-func (b *books) release(lock string) {
-	debt, a := first(lock), b.answer(lock)
+func (m *model) release(lock string) {
+	debt, a := first(lock), m.answer(lock)
 	if debt.Settled(a) {
 		return
 	}
-	b.open[lock]++
-	b.settle(debt, a)
+	m.open[lock]++
+	m.settle(debt, a)
 }
 
-func (b *books) tried(i int) {
-	debt := b.tries[i]
-	b.tries = slices.Delete(b.tries, i, i+1)
-	a := b.answer(debt.Lock)
-	require.False(b.t, debt.Settled(a))
-	b.settle(debt, a)
-	b.Tried()
+func (m *model) tried(i int) {
+	debt := m.tries[i]
+	m.tries = slices.Delete(m.tries, i, i+1)
+	a := m.answer(debt.Lock)
+	require.False(m.t, debt.Settled(a))
+	m.settle(debt, a)
+	m.Tried()
 }
 
-func (b *books) settle(debt ledger.Debt[string], a ledger.Answer) {
-	pending := b.Pending()
-	ended, entered := b.Settle(debt, a, b.now)
-	b.log = append(b.log, fmt.Sprint(b.now, debt.Lock, ended, entered))
-	b.end(ended)
+func (m *model) settle(debt ledger.Debt[string], a ledger.Answer) {
+	pending := m.Pending()
+	ended, entered := m.Settle(debt, a, m.now)
+	m.log = append(m.log, fmt.Sprint(m.now, debt.Lock, ended, entered))
+	m.end(ended)
 	if entered {
-		assert.Equal(b.t, pending+1, b.Pending()+len(ended), "one comes, some go")
+		assert.Equal(m.t, pending+1, m.Pending()+len(ended), "one debt is entered, some end")
 	}
 }
 
-// take takes what is due. Each lock is tried once at a time, while it can be of use.
-func (b *books) take(silent bool) {
-	due, ended := b.Take(b.now, silent)
-	b.log = append(b.log, fmt.Sprint(b.now, due, ended))
-	b.end(ended)
+// take takes the debts that are due. It checks that each lock is tried once at a time, and not
+// after its expiry.
+func (m *model) take(silent bool) {
+	due, ended := m.Take(m.now, silent)
+	m.log = append(m.log, fmt.Sprint(m.now, due, ended))
+	m.end(ended)
 	for _, debt := range due {
-		assert.Greater(b.t, debt.Expires(), b.now)
-		for _, other := range b.tries {
-			require.NotEqual(b.t, debt.Lock, other.Lock)
+		assert.Greater(m.t, debt.Expires(), m.now)
+		for _, other := range m.tries {
+			require.NotEqual(m.t, debt.Lock, other.Lock)
 		}
-		b.tries = append(b.tries, debt)
+		m.tries = append(m.tries, debt)
 	}
 }
 
-func (b *books) end(ended []ledger.Ended[string]) {
+func (m *model) end(ended []ledger.Ended[string]) {
 	for _, e := range ended {
-		b.open[e.Lock]--
-		require.GreaterOrEqual(b.t, b.open[e.Lock], 0, "%s ends too often", e.Lock)
+		m.open[e.Lock]--
+		require.GreaterOrEqual(m.t, m.open[e.Lock], 0, "%s ended too often", e.Lock)
 	}
 }
 
-// finish settles what is being tried and gives up the rest, as a caller does that closes.
-func (b *books) finish() {
-	b.Close(b.now)
-	for len(b.tries) > 0 {
-		b.tried(0)
+// finish settles the tries in flight and gives up the rest, as callers do when they close.
+func (m *model) finish() {
+	m.Close(m.now)
+	for len(m.tries) > 0 {
+		m.tried(0)
 	}
-	left, ended := b.GiveUp()
-	b.log = append(b.log, fmt.Sprint(left, ended, b.LeftToExpire()))
-	b.end(ended)
-	assert.Zero(b.t, b.Pending())
-	assert.LessOrEqual(b.t, uint64(len(left)), b.LeftToExpire())
-	for lock, n := range b.open {
-		assert.Zero(b.t, n, "%s has not ended", lock)
+	left, ended := m.GiveUp()
+	m.log = append(m.log, fmt.Sprint(left, ended, m.LeftToExpire()))
+	m.end(ended)
+	assert.Zero(m.t, m.Pending())
+	assert.LessOrEqual(m.t, uint64(len(left)), m.LeftToExpire())
+	for lock, n := range m.open {
+		assert.Zero(m.t, n, "%s has not ended", lock)
 	}
 }

@@ -15,48 +15,49 @@ const (
 	firstPause   = 50 * time.Millisecond
 	longestPause = time.Second
 
-	// closingPause takes its place once Close was called. After closingFailures in a row the master
-	// is told nothing more: there is no time to wait for it.
+	// closingPause replaces these pauses after Close. After closingFailures failures in a row, the
+	// ledger gives up on the master, because there is no time to wait for it.
 	closingPause    = 20 * time.Millisecond
 	closingFailures = 3
 
-	// doubtPause is how long after a release it is tried again, if an earlier request may still be
-	// under way. In a second, a server that was stopped has read what its sockets held. The pause
-	// doubles each time, up to longestDoubt. By then two minutes have passed, which is the longest
-	// that TCP waits before it sends something again (Linux: TCP_RTO_MAX).
+	// doubtPause is how long after a release in doubt it is tried again. In one second, a server
+	// that was stopped has read everything in its sockets. The pause doubles each time, up to
+	// longestDoubt. By then two minutes have passed, which is the longest that TCP waits before it
+	// retransmits (Linux: TCP_RTO_MAX).
 	doubtPause   = time.Second
 	longestDoubt = 64 * time.Second //mutant:longest-doubt
 
-	// mostTries is how many releases are tried at once.
-	mostTries = 256
+	// maxTries is how many releases are tried at the same time.
+	maxTries = 256
 )
 
-// Ledger holds what one master is owed. Make one with New.
+// Ledger holds the releases that one master is owed. Use New to make one.
 type Ledger[L comparable] struct {
 	limit int
 	debts debtHeap[L]
-	owed  map[L]struct{} // the locks of all debts, those that are being tried included
-	tries int            // under way
+	owed  map[L]struct{} // the locks of all debts, including those that are being tried
+	tries int            // tries in flight
 
 	pause time.Duration // how long nothing is tried after a failure; 0 while the master answers
-	retry clock.Instant // when that pause is over
+	retry clock.Instant // when that pause ends
 
-	closing  bool          // little time is left
-	failures int           // tries in a row that failed since then; 0 before
-	failed   clock.Instant // the last of them
+	closing  bool          // Close was called
+	failures int           // failures in a row since Close
+	failed   clock.Instant // when the last of them happened
 
 	leftToExpire uint64
-	left         []L // of those, what was left since Close
+	left         []L // locks whose keys were left to expire since Close
 }
 
-// New returns a ledger that holds no more than limit debts, besides those that are being tried.
+// New returns an empty ledger. It holds at most limit debts, not counting those that are being
+// tried.
 func New[L comparable](limit int) *Ledger[L] {
 	return &Ledger[L]{limit: limit, owed: map[L]struct{}{}}
 }
 
-// Settle draws the consequences of a try that is not Settled. It returns the locks for which the
-// care has ended, this one or others. If the debt was entered, the caller has to look again what is
-// due.
+// Settle records the answer to a try that is not Settled. It returns the locks that the ledger is
+// done with now: this one or others. entered says that the debt is in the ledger now, so the caller
+// must call Take or UntilNext again.
 func (l *Ledger[L]) Settle(d Debt[L], a Answer, now clock.Instant) (
 	ended []Ended[L], entered bool,
 ) {
@@ -64,7 +65,7 @@ func (l *Ledger[L]) Settle(d Debt[L], a Answer, now clock.Instant) (
 		d.expires = now.Add(a.Life)
 	}
 	d.hasKey = d.hasKey || a.MayHaveKey
-	l.learn(a.Gone, now)
+	l.recordTry(a.Gone, now)
 	doubtful, expired := a.isDoubtful(), d.expires <= now //mutant:debt-expired
 	resolved := a.Gone && (!doubtful || l.closing || d.doubt >= longestDoubt)
 	switch {
@@ -73,7 +74,7 @@ func (l *Ledger[L]) Settle(d Debt[L], a Answer, now clock.Instant) (
 			delete(l.owed, d.Lock)
 		}
 		return []Ended[L]{{d.Lock, a.Gone || expired}}, false
-	case !d.entered && l.owes(d.Lock): // that debt serves both
+	case !d.entered && l.owes(d.Lock): // the debt in the ledger serves both
 		return []Ended[L]{{Lock: d.Lock}}, false
 	case l.isHopeless():
 		ended = l.giveUp(ended, &d)
@@ -92,12 +93,12 @@ func (l *Ledger[L]) owes(lock L) bool {
 	return ok
 }
 
-// isHopeless reports whether the master cannot be told anything before there is no time left.
+// isHopeless reports whether the ledger has given up on the master because time is running out.
 func (l *Ledger[L]) isHopeless() bool { return l.failures >= closingFailures } //mutant:hopeless
 
-// learn takes in whether the master could be told something. Tries that fail at about the same time
-// count as one.
-func (l *Ledger[L]) learn(answered bool, now clock.Instant) {
+// recordTry records whether the master answered a try. Failures at about the same time count as
+// one.
+func (l *Ledger[L]) recordTry(answered bool, now clock.Instant) {
 	switch {
 	case answered:
 		l.pause, l.retry, l.failures = 0, now, 0
@@ -113,8 +114,8 @@ func (l *Ledger[L]) learn(answered bool, now clock.Instant) {
 	}
 }
 
-// enter adds a debt. If there are too many, those that expire first are given up. It is an eighth
-// of them at once, so that the search for them is rare.
+// enter adds a debt. If there are too many, it gives up those that expire first. It gives up an
+// eighth of the limit at once, so that sorting is rare.
 func (l *Ledger[L]) enter(d Debt[L]) (ended []Ended[L]) {
 	d.entered = true
 	l.owed[d.Lock] = struct{}{}
@@ -133,9 +134,9 @@ func (l *Ledger[L]) enter(d Debt[L]) (ended []Ended[L]) {
 	return ended
 }
 
-// giveUp leaves keys to expire, and appends the end of the care for them. If a release was
-// confirmed, and was only to be repeated in case something comes late, then there is no key as far
-// as is known.
+// giveUp leaves debts to expire, and appends an Ended for each. It counts only the debts with a
+// key. A release in doubt has been confirmed before, so as far as the ledger knows, there is no
+// key.
 func (l *Ledger[L]) giveUp(ended []Ended[L], debts ...*Debt[L]) []Ended[L] {
 	for _, d := range debts {
 		if d.doubt == 0 && d.hasKey {
@@ -150,20 +151,20 @@ func (l *Ledger[L]) giveUp(ended []Ended[L], debts ...*Debt[L]) []Ended[L] {
 	return ended
 }
 
-// giveUpAll is giveUp for all debts that are not being tried.
+// giveUpAll gives up all debts that are not being tried.
 func (l *Ledger[L]) giveUpAll(ended []Ended[L]) []Ended[L] {
 	ended = l.giveUp(ended, l.debts...)
 	l.debts = nil
 	return ended
 }
 
-// Take returns the debts to try now, and the end of those whose keys have expired. The caller calls
-// Settle and then Tried for each that is to be tried.
+// Take returns the debts to try now, and an Ended for each debt whose key has expired. After each
+// try, the caller must call Settle and then Tried.
 //
-// silent says that the master does not answer. Then one try now and then is enough to find out
-// whether it is back, beside those that may be stuck.
+// silent says that the master does not answer. Then Take returns one debt from time to time, to
+// find out whether the master is back. It does so even if earlier tries are stuck.
 func (l *Ledger[L]) Take(now clock.Instant, silent bool) (due []Debt[L], ended []Ended[L]) {
-	most := mostTries - l.tries
+	most := maxTries - l.tries
 	if silent {
 		most = 1
 	}
@@ -183,15 +184,15 @@ func (l *Ledger[L]) Take(now clock.Instant, silent bool) (due []Debt[L], ended [
 	return due, ended
 }
 
-// Tried says that one try is over. The caller then looks again what is due.
+// Tried records that a try is over. The caller must call Take or UntilNext again.
 func (l *Ledger[L]) Tried() { l.tries-- }
 
-// next returns when the next debt is to be tried.
+// next returns when to try the next debt.
 func (l *Ledger[L]) next() clock.Instant { return max(l.debts[0].due, l.retry) }
 
-// UntilNext returns how long the caller may wait before it calls Take, unless it has to look again
-// sooner. While tries are under way it waits for them to be over. But one may be stuck while the
-// master answers others, so it does not wait for long.
+// UntilNext returns how long the caller may wait before it calls Take. While tries are in flight,
+// it gives them at least firstPause to finish. It does not wait for all of them, because one may be
+// stuck while the master answers others.
 func (l *Ledger[L]) UntilNext(now clock.Instant) time.Duration {
 	if len(l.debts) == 0 {
 		return clock.Never.Sub(0)
@@ -203,7 +204,7 @@ func (l *Ledger[L]) UntilNext(now clock.Instant) time.Duration {
 	return wait
 }
 
-// Close says that little time is left. All debts are due now, so the caller looks again.
+// Close says that little time is left. It makes all debts due, so the caller must call Take.
 func (l *Ledger[L]) Close(now clock.Instant) {
 	l.closing, l.retry = true, now
 	for _, d := range l.debts {
@@ -212,16 +213,16 @@ func (l *Ledger[L]) Close(now clock.Instant) {
 	heap.Init(&l.debts) // tokens decide the order now
 }
 
-// GiveUp gives up what is still owed, besides what is being tried. It returns the locks whose keys
-// were left to expire since Close.
+// GiveUp gives up all debts that are not being tried. It returns the locks whose keys were left to
+// expire since Close.
 func (l *Ledger[L]) GiveUp() (left []L, ended []Ended[L]) {
 	ended = l.giveUpAll(nil)
 	return l.left, ended
 }
 
-// Pending returns how many releases the master is owed.
+// Pending returns how many releases the master is owed, including those that are being tried.
 func (l *Ledger[L]) Pending() int { return len(l.debts) + l.tries }
 
-// LeftToExpire returns how many keys were left to expire so far, because too much was owed or there
-// was no time left.
+// LeftToExpire returns how many keys have been left to expire so far, because too many releases
+// were owed or time ran out.
 func (l *Ledger[L]) LeftToExpire() uint64 { return l.leftToExpire }

@@ -13,7 +13,7 @@ import (
 	"github.com/quorumlock/redlock/internal/ledger"
 )
 
-// The answers that most tests need.
+// Answers that most tests need.
 var (
 	failed = ledger.Answer{Sent: true, MayStand: true, MayHaveKey: true, Life: time.Hour}
 	gone   = ledger.Answer{Gone: true, Sent: true, MayStand: true, MayHaveKey: true, Life: time.Hour}
@@ -23,12 +23,12 @@ var (
 	superseded = ledger.Answer{Final: true, MayStand: true, MayHaveKey: true, Life: time.Hour}
 )
 
-// first returns a debt for the first try.
+// first returns the debt for a first try.
 func first(lock string) ledger.Debt[string] {
 	return ledger.Debt[string]{Lock: lock, Token: lock, Heir: "heir of " + lock}
 }
 
-// endedAs is the end of the care for one lock.
+// endedAs returns the Ended of one lock, in a slice.
 func endedAs(lock string, gone bool) []ledger.Ended[string] {
 	return []ledger.Ended[string]{{Lock: lock, Gone: gone}}
 }
@@ -42,7 +42,7 @@ func takeOne(t *testing.T, l *ledger.Ledger[string], now clock.Instant) ledger.D
 	return due[0]
 }
 
-// owes settles first tries that failed at the start.
+// owes adds one debt for each lock: its first try failed at start.
 func owes(t *testing.T, l *ledger.Ledger[string], locks ...string) {
 	t.Helper()
 	for _, lock := range locks {
@@ -52,8 +52,8 @@ func owes(t *testing.T, l *ledger.Ledger[string], locks ...string) {
 	}
 }
 
-// A first try is settled unless the token may stand there, or may come to stand there.
-func TestSettled(t *testing.T) {
+// A first try is settled unless the master may still store the token, or may come to store it.
+func TestFirstTryIsSettledUnlessTokenMayStand(t *testing.T) {
 	for i := range 1 << 6 {
 		is := func(bit int) bool { return i&(1<<bit) != 0 }
 		a := ledger.Answer{
@@ -67,7 +67,7 @@ func TestSettled(t *testing.T) {
 	}
 }
 
-// What is in the ledger is never settled without it: somebody counts on its end.
+// A debt in the ledger is never settled without it: the caller waits for its Ended.
 func TestDebtsAreNeverSettled(t *testing.T) {
 	l := ledger.New[string](10)
 	owes(t, l, "a")
@@ -78,8 +78,8 @@ func TestDebtsAreNeverSettled(t *testing.T) {
 	assert.False(t, entered)
 }
 
-// A debt comes back as it was given, with the time at which it expires.
-func TestTakeReturnsTheDebt(t *testing.T) {
+// Take returns the debt that Settle was given, with its expiry.
+func TestTakeReturnsDebtWithExpiry(t *testing.T) {
 	l := ledger.New[string](10)
 	owes(t, l, "a")
 	now := start.Add(time.Minute)
@@ -91,11 +91,10 @@ func TestTakeReturnsTheDebt(t *testing.T) {
 	_, entered := l.Settle(debt, failed, now)
 	assert.True(t, entered)
 	assert.Equal(t, start.Add(time.Hour), takeOne(t, l, now.Add(time.Minute)).Expires(),
-		"the first try counts")
+		"the expiry counts from the first try")
 }
 
-// How a try of a debt ends, besides that it is tried again.
-func TestHowDebtsEnd(t *testing.T) {
+func TestAnswersThatEndDebts(t *testing.T) {
 	for name, test := range map[string]struct {
 		answer  ledger.Answer
 		after   time.Duration
@@ -122,14 +121,14 @@ func TestHowDebtsEnd(t *testing.T) {
 			assert.Equal(t, test.entered, entered)
 			assert.Equal(t, test.entered, l.Pending() == 1)
 			if !test.entered {
-				owes(t, l, "a") // nothing of it is left in the way
+				owes(t, l, "a") // the lock can be owed again
 			}
 		})
 	}
 }
 
-// Life may be longer than time itself.
-func TestALifeThatNeverEnds(t *testing.T) {
+// A Life that exceeds the range of instants means that the key never expires.
+func TestLongestLifeNeverExpires(t *testing.T) {
 	l := ledger.New[string](10)
 	a := failed
 	a.Life = 1<<63 - 1
@@ -138,8 +137,9 @@ func TestALifeThatNeverEnds(t *testing.T) {
 	assert.Equal(t, clock.Never, takeOne(t, l, start.Add(time.Hour)).Expires())
 }
 
-// Debts that are due at the same time come in the order of their tokens, however they were entered.
-func TestTokensDecideTheOrder(t *testing.T) {
+// Take returns debts that are due at the same time in the order of their tokens, in whatever order
+// they were entered.
+func TestTokensDecideOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 10 {
 		l := ledger.New[string](100)
@@ -155,8 +155,8 @@ func TestTokensDecideTheOrder(t *testing.T) {
 	}
 }
 
-// A release that may have come too early is tried again after a second, then after twice as long
-// each, for two minutes at least. That is how long TCP may take to send something again.
+// A release in doubt is tried again after one second. Each further pause doubles, for at least two
+// minutes. TCP may take that long to retransmit.
 func TestDoubtEndsWithTime(t *testing.T) {
 	l := ledger.New[string](10)
 	now := start
@@ -180,8 +180,8 @@ func TestDoubtEndsWithTime(t *testing.T) {
 	assert.GreaterOrEqual(t, now.Sub(start), 2*time.Minute)
 }
 
-// An answer that is in doubt is an answer: the master can be told things.
-func TestAnyAnswerEndsThePause(t *testing.T) {
+// Even an answer in doubt ends the pause, because it shows that the master answers.
+func TestAnyAnswerEndsPause(t *testing.T) {
 	for _, a := range []ledger.Answer{gone, doubt} {
 		l := ledger.New[string](10)
 		owes(t, l, "a", "b")
@@ -197,9 +197,9 @@ func TestAnyAnswerEndsThePause(t *testing.T) {
 	}
 }
 
-// Nothing is tried for a while after a failure. Tries that were under way together and fail while
-// nothing is tried are the same failure.
-func TestPauses(t *testing.T) {
+// After a failure, nothing is tried for a while. Tries that were in flight together count as one
+// failure.
+func TestPausesAfterFailures(t *testing.T) {
 	l := ledger.New[string](10)
 	now := start
 	owes(t, l, "a", "b", "c")
@@ -223,8 +223,8 @@ func TestPauses(t *testing.T) {
 	}, pauses)
 }
 
-// A try that is stuck keeps the others from being tried for no longer than 50ms.
-func TestUntilNext(t *testing.T) {
+// A stuck try delays the others by at most 50 ms.
+func TestUntilNextWaitsBrieflyForTries(t *testing.T) {
 	never := clock.Never.Sub(0)
 	l := ledger.New[string](10)
 	assert.Equal(t, never, l.UntilNext(start), "nothing is owed")
@@ -232,11 +232,11 @@ func TestUntilNext(t *testing.T) {
 	assert.Equal(t, 50*time.Millisecond, l.UntilNext(start))
 	now := start.Add(50 * time.Millisecond)
 	assert.Zero(t, l.UntilNext(now))
-	assert.Equal(t, -time.Second, l.UntilNext(now.Add(time.Second)), "that should have been")
+	assert.Equal(t, -time.Second, l.UntilNext(now.Add(time.Second)), "overdue")
 	due, _ := l.Take(now, true)
 	require.Len(t, due, 1)
 	now = now.Add(50 * time.Millisecond)
-	assert.Equal(t, 50*time.Millisecond, l.UntilNext(now), "it waits for the one under way")
+	assert.Equal(t, 50*time.Millisecond, l.UntilNext(now), "it waits for the try in flight")
 	l.Tried()
 	assert.Zero(t, l.UntilNext(now))
 	due, _ = l.Take(now, true)
@@ -244,8 +244,8 @@ func TestUntilNext(t *testing.T) {
 	assert.Equal(t, never, l.UntilNext(now), "nothing else is owed")
 }
 
-// A master that answers is told 256 things at once, one that does not is told one.
-func TestHowMuchIsTriedAtOnce(t *testing.T) {
+// At most 256 releases are tried at a time, and only one if the master does not answer.
+func TestTriesAreBounded(t *testing.T) {
 	now := start.Add(time.Minute)
 	for _, test := range []struct {
 		silent     bool
@@ -259,15 +259,15 @@ func TestHowMuchIsTriedAtOnce(t *testing.T) {
 		assert.Len(t, due, test.first)
 		due, _ = l.Take(now.Add(time.Hour/2), test.silent)
 		assert.Len(t, due, test.all-test.first)
-		assert.Equal(t, 1000, l.Pending(), "those that are being tried are owed yet")
+		assert.Equal(t, 1000, l.Pending(), "debts that are being tried are still pending")
 		l.Tried()
 		due, _ = l.Take(now.Add(time.Hour/2+time.Minute), test.silent)
 		assert.Len(t, due, 1)
 	}
 }
 
-// A silent master is tried every 50ms, or as rarely as its failures have made it.
-func TestASilentMasterIsTriedNowAndThen(t *testing.T) {
+// A silent master gets one try per pause. The pause is 50 ms, or longer after failures.
+func TestSilentMasterGetsOneTryPerPause(t *testing.T) {
 	l := ledger.New[string](10)
 	owes(t, l, "a", "b", "c", "d")
 	now := start.Add(50 * time.Millisecond)
@@ -286,8 +286,8 @@ func TestASilentMasterIsTriedNowAndThen(t *testing.T) {
 	}
 }
 
-// A master that answered just now and hangs since is tried every 50ms, too.
-func TestAMasterThatFallsSilent(t *testing.T) {
+// A master that has just stopped answering also gets one try every 50 ms.
+func TestNewlySilentMasterGetsOneTryPerPause(t *testing.T) {
 	l := ledger.New[string](10)
 	l.Settle(first("a"), doubt, start)
 	l.Settle(first("b"), doubt, start)
@@ -304,8 +304,8 @@ func TestAMasterThatFallsSilent(t *testing.T) {
 	assert.Equal(t, 1, takeSilent())
 }
 
-// Of too many debts, those that expire first are given up.
-func TestLimit(t *testing.T) {
+// If there are too many debts, those that expire first are given up.
+func TestLimitGivesUpFirstToExpire(t *testing.T) {
 	for limit, left := range map[int]int{0: 0, 1: 1, 7: 7, 8: 7, 16: 14, 100: 88} {
 		l := ledger.New[string](limit)
 		var ended []ledger.Ended[string]
@@ -326,8 +326,8 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// The order in which debts are due outlasts the search for those that expire first.
-func TestLimitKeepsTheOrder(t *testing.T) {
+// Giving up the debts that expire first does not change when the others are due.
+func TestLimitKeepsDueOrder(t *testing.T) {
 	l := ledger.New[string](2)
 	later, soon := doubt, failed
 	later.Life, soon.Life = time.Minute, time.Second
@@ -339,13 +339,13 @@ func TestLimitKeepsTheOrder(t *testing.T) {
 	assert.Equal(t, "now", debt.Lock)
 }
 
-// Whatever has ended may be owed anew.
-func TestWhatEndedMayBeOwedAnew(t *testing.T) {
+// A lock whose debt has ended can be owed again.
+func TestEndedLockCanBeOwedAgain(t *testing.T) {
 	limited := ledger.New[string](0)
 	_, entered := limited.Settle(first("a"), failed, start)
 	assert.True(t, entered)
 	_, entered = limited.Settle(first("a"), failed, start)
-	assert.True(t, entered, "for too much was owed")
+	assert.True(t, entered, "the limit ended the first debt")
 
 	l := ledger.New[string](10)
 	owes(t, l, "a")
@@ -357,8 +357,8 @@ func TestWhatEndedMayBeOwedAnew(t *testing.T) {
 	owes(t, l, "a")
 }
 
-// The limit spares what is being tried.
-func TestLimitIsForWhatIsNotBeingTried(t *testing.T) {
+// Debts that are being tried do not count toward the limit.
+func TestLimitDoesNotCountTries(t *testing.T) {
 	l := ledger.New[string](2)
 	owes(t, l, "a", "b")
 	due, _ := l.Take(start.Add(time.Minute), false)
@@ -370,7 +370,7 @@ func TestLimitIsForWhatIsNotBeingTried(t *testing.T) {
 	assert.Len(t, ended, 1)
 }
 
-// Once little time is left, a confirmed release is enough, in doubt or not.
+// After Close, one confirmed release is enough, even in doubt.
 func TestCloseEndsDoubt(t *testing.T) {
 	l := ledger.New[string](10)
 	l.Settle(first("a"), doubt, start)
@@ -379,11 +379,11 @@ func TestCloseEndsDoubt(t *testing.T) {
 	assert.Equal(t, endedAs("a", true), ended)
 	assert.False(t, entered)
 	ended, entered = l.Settle(first("b"), doubt, start)
-	assert.Equal(t, endedAs("b", true), ended, "also for those that are settled now")
+	assert.Equal(t, endedAs("b", true), ended, "also after a first try")
 	assert.False(t, entered)
 }
 
-// Close makes all debts due, during a pause too.
+// Close makes all debts due, even during a pause.
 func TestCloseMakesAllDue(t *testing.T) {
 	l := ledger.New[string](10)
 	owes(t, l, "a")
@@ -395,19 +395,20 @@ func TestCloseMakesAllDue(t *testing.T) {
 	assert.Len(t, due, 3)
 }
 
-// The third failure in a row after Close gives everything up. Those within 10ms are one.
-func TestClosingFailures(t *testing.T) {
+// The third failure in a row after Close makes the ledger give up everything. Failures within 10 ms
+// count as one.
+func TestThirdFailureAfterCloseGivesUp(t *testing.T) {
 	const ms = time.Millisecond
 	for name, test := range map[string]struct {
 		failures []time.Duration
 		hopeless bool
 	}{
-		"two":              {[]time.Duration{0, 20 * ms}, false},
-		"three":            {[]time.Duration{0, 20 * ms, 40 * ms}, true},
-		"three, 10ms each": {[]time.Duration{0, 10 * ms, 20 * ms}, true},
-		"at once":          {[]time.Duration{0, 0, 0, 0}, false},
-		"nearly at once":   {[]time.Duration{0, 10*ms - 1, 20*ms - 1}, false},
-		"one of them":      {[]time.Duration{0, 10*ms - 1, 10 * ms, 20 * ms}, true},
+		"two":               {[]time.Duration{0, 20 * ms}, false},
+		"three":             {[]time.Duration{0, 20 * ms, 40 * ms}, true},
+		"three, 10ms apart": {[]time.Duration{0, 10 * ms, 20 * ms}, true},
+		"at once":           {[]time.Duration{0, 0, 0, 0}, false},
+		"nearly at once":    {[]time.Duration{0, 10*ms - 1, 20*ms - 1}, false},
+		"some at once":      {[]time.Duration{0, 10*ms - 1, 10 * ms, 20 * ms}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := ledger.New[string](10)
@@ -431,8 +432,8 @@ func TestClosingFailures(t *testing.T) {
 	}
 }
 
-// A failure before Close does not count, and an answer begins a new row.
-func TestAnswersBeginANewRowOfFailures(t *testing.T) {
+// Failures before Close do not count, and an answer resets the count.
+func TestAnswerResetsFailuresAfterClose(t *testing.T) {
 	l := ledger.New[string](10)
 	now := start
 	fail := func(lock string) bool {
@@ -445,15 +446,15 @@ func TestAnswersBeginANewRowOfFailures(t *testing.T) {
 	assert.True(t, fail("b"))
 	assert.True(t, fail("c"))
 	l.Settle(first("d"), doubt, now)
-	now = now.Add(-15 * time.Millisecond) // the next one comes within 10ms of the last
+	now = now.Add(-15 * time.Millisecond) // the next failure is within 10 ms of the last
 	assert.True(t, fail("e"))
 	assert.True(t, fail("f"))
 	assert.False(t, fail("g"))
 }
 
-// A failure after Close has a pause of its own, however long the last one was. While the master is
-// silent, that is 50ms as before.
-func TestClosingPause(t *testing.T) {
+// After Close, a failure pauses tries for 20 ms, however long the last pause was. A silent master
+// still gets one try every 50 ms.
+func TestPauseAfterClose(t *testing.T) {
 	l := ledger.New[string](10)
 	owes(t, l, "a", "b")
 	now := start
@@ -482,13 +483,13 @@ func TestClosingPause(t *testing.T) {
 	assert.Len(t, due, 1)
 }
 
-// GiveUp ends the care for what is owed, and tells what it and Close have left to expire: keys of
-// which no release was confirmed.
-func TestGiveUp(t *testing.T) {
+// GiveUp ends all debts. It returns the locks whose keys have been left to expire since Close,
+// because no release of them was confirmed.
+func TestGiveUpEndsAllDebts(t *testing.T) {
 	l := ledger.New[string](1)
 	owes(t, l, "before")
 	ended, _ := l.Settle(first("after"), failed, start)
-	require.Len(t, ended, 1, "there is room for one")
+	require.Len(t, ended, 1, "the limit is one")
 	now := start.Add(time.Second)
 	l.Settle(takeOne(t, l, now), failed, now)
 	l.Tried()
@@ -500,23 +501,25 @@ func TestGiveUp(t *testing.T) {
 	assert.Zero(t, l.Pending())
 
 	left, ended = l.GiveUp()
-	assert.Len(t, left, 1, "of all that was left so far")
+	assert.Len(t, left, 1, "everything left since Close")
 	assert.Empty(t, ended)
 }
 
-func TestWhatIsLeftToExpire(t *testing.T) {
+// Only keys count as left to expire. A place in the queue blocks nobody, and a confirmed release
+// has removed the key.
+func TestOnlyKeysAreLeftToExpire(t *testing.T) {
 	queued := failed
 	queued.MayHaveKey = false
 	for name, test := range map[string]struct {
 		answers []ledger.Answer
 		left    bool
 	}{
-		"a key":                         {[]ledger.Answer{failed}, true},
-		"a place in the queue":          {[]ledger.Answer{queued}, false},
-		"a key, as was known later":     {[]ledger.Answer{queued, failed}, true},
-		"a key, as was known before":    {[]ledger.Answer{failed, queued}, true},
-		"a confirmed release":           {[]ledger.Answer{doubt}, false},
-		"one that was confirmed before": {[]ledger.Answer{doubt, failed}, false},
+		"key":                            {[]ledger.Answer{failed}, true},
+		"place in the queue":             {[]ledger.Answer{queued}, false},
+		"key, known later":               {[]ledger.Answer{queued, failed}, true},
+		"key, known before":              {[]ledger.Answer{failed, queued}, true},
+		"confirmed release":              {[]ledger.Answer{doubt}, false},
+		"confirmed release, then failed": {[]ledger.Answer{doubt, failed}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := ledger.New[string](10)

@@ -14,14 +14,14 @@ import (
 
 func TestTranscripts(t *testing.T) {
 	transcript.Run(t, "testdata", func(*testing.T) func(*transcript.Command) string {
-		return new(scene).carryOut
+		return new(scene).execute
 	})
 }
 
-// start is when tests begin.
+// start is the time at which tests begin.
 const start = clock.Instant(time.Hour)
 
-// scene is what a transcript plays in: one master's ledger, and the tries under way.
+// scene is the state of a transcript: one master's ledger, and the tries in flight.
 type scene struct {
 	*ledger.Ledger[string]
 	now   clock.Instant
@@ -29,31 +29,31 @@ type scene struct {
 	out   strings.Builder
 }
 
-// carryOut is the transcripts' handler. The commands are:
+// execute runs the transcripts' commands:
 //
-//	ledger LIMIT              makes a ledger
-//	release LOCK WHAT...      settles a first try
-//	tried LOCK WHAT...        settles a try that was taken
+//	ledger LIMIT              creates a ledger
+//	release LOCK RESULT...    settles a first try
+//	tried LOCK RESULT...      settles a try that was taken
 //	take [silent]             prints what to try now
 //	advance TIME              lets time pass
 //	close                     says that little time is left
-//	give-up                   gives up what is owed
-//	state                     prints the figures
+//	give-up                   gives up all debts that are not being tried
+//	state                     prints the counters
 //
-// WHAT is what became of the try: gone, failed (sent, with no or another answer), unsent, or
-// superseded. Then come what is known of the token there, in-doubt, stands or has-key, each of
-// which includes the next; and life=TIME, which is 1m if it is not given.
-func (s *scene) carryOut(cmd *transcript.Command) string {
+// RESULT begins with the result of the try: gone, failed (sent, but not answered with gone), unsent
+// or superseded. Then it says what is known about the token: stands, has-key, which implies stands,
+// or in-doubt, which implies both. The option life=TIME defaults to 1m.
+func (s *scene) execute(cmd *transcript.Command) string {
 	commands := map[string]func(*transcript.Command){
 		"ledger": s.create, "release": s.release, "tried": s.tried, "take": s.take,
 		"advance": s.advance, "close": s.close, "give-up": s.giveUp, "state": s.state,
 	}
-	carryOut, ok := commands[cmd.Name]
+	command, ok := commands[cmd.Name]
 	if !ok {
-		cmd.Fatalf("no such command")
+		cmd.Fatalf("unknown command")
 	}
 	s.out.Reset()
-	carryOut(cmd)
+	command(cmd)
 	return s.out.String()
 }
 
@@ -68,11 +68,11 @@ func (s *scene) advance(cmd *transcript.Command) { s.now = s.now.Add(cmd.Duratio
 
 func (s *scene) close(*transcript.Command) { s.Close(s.now) }
 
-// answer reads WHAT.
+// answer parses RESULT.
 func answer(cmd *transcript.Command) ledger.Answer {
 	var a ledger.Answer
-	for i, what := range cmd.Args[1:] {
-		switch what {
+	for _, result := range cmd.Args[1:] {
+		switch result {
 		case "gone":
 			a.Gone, a.Sent = true, true
 		case "failed":
@@ -87,7 +87,7 @@ func answer(cmd *transcript.Command) ledger.Answer {
 		case "stands":
 			a.MayStand = true
 		default:
-			cmd.Fatalf("argument %d: what is %s?", i+1, what)
+			cmd.Fatalf("unknown result %s", result)
 		}
 	}
 	a.Life = cmd.Duration("life", time.Minute)

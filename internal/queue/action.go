@@ -9,15 +9,16 @@ import (
 // Action is what a waiter does next.
 type Action uint8
 
-// The actions. Confirm and GiveBack use up the entry's token, so the waiter needs another entry
-// after them. Attempt uses a token of its own, and the entry stays.
+// The actions. Confirm and GiveBack use up the entry's token, so the waiter needs a new entry
+// afterwards. Attempt uses a token of its own, so the entry stays in use.
 const (
-	// Stay does nothing yet, besides asking masters.
+	// Stay keeps waiting, and polls masters.
 	Stay Action = iota
-	// Confirm acquires the lock with the entry's token, which a quorum granted or nobody keeps
-	// from it.
+	// Confirm acquires the lock with the entry's token. A quorum has granted the lock to the entry,
+	// or its key is vacant.
 	Confirm
-	// GiveBack releases what too few masters granted, to waiters with lower tickets.
+	// GiveBack releases grants to waiters with lower tickets, because too few masters granted the
+	// lock.
 	GiveBack
 	// Attempt tries to acquire the lock as if there were no queue.
 	Attempt
@@ -34,11 +35,11 @@ func (a Action) String() string {
 	return fmt.Sprintf("Action(%d)", uint8(a))
 }
 
-// Retry says when a waiter may try again what failed before. It belongs to the waiter and not to
-// an Entry, because a waiter's next entry has to observe it too.
+// Retry says when a waiter may retry actions that failed. It belongs to the waiter rather than to
+// an Entry, because the waiter's next entry must observe it too.
 type Retry struct {
 	// Confirm is the earliest time to confirm a lock that no quorum has granted.
 	Confirm clock.Instant
-	// Attempt is the earliest time of the next plain attempt.
+	// Attempt is the earliest time for the next plain attempt.
 	Attempt clock.Instant
 }

@@ -17,107 +17,107 @@ import (
 
 func TestTranscripts(t *testing.T) {
 	transcript.Run(t, "testdata", func(*testing.T) func(*transcript.Command) string {
-		return new(cluster).carryOut
+		return new(cluster).execute
 	})
 }
 
-// ending is what the tokens of waiters end with.
-const ending = ".token"
+// tokenSuffix ends the tokens of waiters.
+const tokenSuffix = ".token"
 
-// readable returns a token as it is printed.
-func readable(token string) string { return strings.TrimSuffix(token, ending) }
+// readable returns a token as transcripts print it.
+func readable(token string) string { return strings.TrimSuffix(token, tokenSuffix) }
 
-// start is when transcripts begin.
+// start is the time at which tests begin.
 const start = clock.Instant(time.Hour)
 
-// cluster is some modelled masters with their clients. Requests take no time, unless a master is
-// down.
+// cluster models masters and their clients. Requests take no time, unless a master is down.
 type cluster struct {
 	cfg      queue.Config
 	ttl      time.Duration // of all locks
 	now      clock.Instant
 	masters  []*master
-	waiters  []*waiter // by name
-	messages []message // published and not delivered
-	deaf     bool      // no message can be expected
+	waiters  []*waiter
+	messages []message // published but not delivered
+	deaf     bool      // messages do not reach the waiters, and they know it
 	out      strings.Builder
 }
 
-// waiter is a client that waits for the lock. Its tokens are its name, a number, and an ending that
-// is not printed: jitter hardly depends on a token's last characters.
+// waiter is a client that waits for the lock. Its tokens consist of its name, a number, and a
+// suffix that is not printed. The suffix makes jitter depend on the name: it hardly depends on the
+// last characters of a token.
 type waiter struct {
 	name     string
 	ticket   int64
-	entries  int // so far
+	entries  int // number of entries so far
 	entry    *queue.Entry
 	token    string
-	calls    []call // under way
+	calls    []call // in flight
 	retry    queue.Retry
 	next     clock.Instant // when to call Step at the latest
 	failures int
-	asked    int  // masters, so far
-	done     bool // it has the lock, or is dead
+	asked    int  // polls since the last run
+	done     bool // it holds the lock, or is dead
 }
 
-// call is one master that is being asked how things stand.
+// call is a poll in flight.
 type call struct {
-	master int
-	given  clock.Instant // when it is given up
+	master   int
+	deadline clock.Instant
 }
 
-// message tells that a master granted the lock to a token.
+// message says that a master granted the lock to a token.
 type message struct {
 	master int
 	token  string
 }
 
-// carryOut is the transcripts' handler. The commands, where all times are durations, and on=0,2
-// lists masters, all if it is not given:
+// execute runs the transcripts' commands. All times are durations. The option on=0,2 lists masters;
+// without it, a command applies to all of them.
 //
-//	masters N [attempt-timeout= min-backoff= ttl=]   makes N masters
-//	hold TOKEN [on= ttl=]     stores a token, if the key is vacant
-//	release TOKEN [on=]       releases a token; what is handed on is published
-//	restart M [guard=]        has a master come back empty, and in quarantine for that long
-//	stop M                    has a master not answer any more, until it restarts
-//	show                      prints what the masters have
-//	enqueue W ticket=         makes a waiter
-//	die W                     has a waiter do nothing more
-//	step W                    prints what the waiter does next, and begins its calls
-//	answer W [on=]            has masters answer the waiter's calls
-//	ask-soon W M              has the waiter ask a master
-//	deliver, lose             deliver the messages that were published, or lose them
-//	deaf                      has waiters know that no message reaches them
-//	confirm W                 acquires with the waiter's token; if that fails it gets another one
+//	masters N [attempt-timeout= min-backoff= ttl=]   creates N masters
+//	hold TOKEN [on= ttl=]     stores a token if the key is vacant
+//	release TOKEN [on=]       releases a token, and publishes messages for new grants
+//	restart M [guard=]        restarts a master empty, in quarantine for the given time
+//	stop M                    stops a master until it restarts
+//	show                      prints the masters' states
+//	enqueue W ticket=         creates a waiter
+//	die W                     kills a waiter
+//	step W                    prints what the waiter does next, and starts its calls
+//	answer W [on=]            lets masters answer the waiter's calls
+//	ask-soon W M              tells the waiter to poll a master soon
+//	deliver, lose             delivers or loses the published messages
+//	deaf                      tells waiters that messages do not reach them
+//	confirm W                 acquires with the waiter's token; on failure it gets a new one
 //	attempt W                 acquires with another token
-//	give-back W               releases the waiter's token to lower tickets; it gets another one
-//	advance TIME              lets time pass, and nothing else happen
-//	run TIME                  has all waiters do what Step says meanwhile
-func (c *cluster) carryOut(cmd *transcript.Command) string {
+//	give-back W               releases the waiter's token to lower tickets; it gets a new one
+//	advance TIME              lets time pass without any other event
+//	run TIME                  lets all waiters follow Step for the given time
+func (c *cluster) execute(cmd *transcript.Command) string {
 	commands := map[string]func(*transcript.Command){
 		"masters": c.create, "hold": c.hold, "release": c.release, "restart": c.restart,
 		"stop": c.stop, "show": c.show, "enqueue": c.enqueue, "step": c.step, "answer": c.answer,
-		"ask-soon": c.askSoon, "deliver": c.deliver, "lose": c.lose, "deaf": c.turnDeaf,
+		"ask-soon": c.askSoon, "deliver": c.deliver, "lose": c.lose, "deaf": c.setDeaf,
 		"confirm": c.confirm, "give-back": c.giveBack, "attempt": c.attempt, "advance": c.advance,
 		"run": c.run, "die": c.die,
 	}
-	carryOut, ok := commands[cmd.Name]
+	command, ok := commands[cmd.Name]
 	if !ok {
-		cmd.Fatalf("no such command")
+		cmd.Fatalf("unknown command")
 	}
 	c.out.Reset()
-	carryOut(cmd)
+	command(cmd)
 	return c.out.String()
 }
 
 func (c *cluster) printf(format string, args ...any) { fmt.Fprintf(&c.out, format+"\n", args...) }
 
-// short rounds a duration to what is worth reading.
+// short rounds a duration for printing.
 func short(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
 
-// numbers joins masters for reading.
+// numbers joins masters for printing.
 func numbers(masters []int) string { return strings.Trim(fmt.Sprint(masters), "[]") }
 
-// on returns the masters that an option lists, as in on=0,2, or all.
+// on returns the masters listed by the option on, as in on=0,2. Without it, it returns all masters.
 func (c *cluster) on(cmd *transcript.Command) (masters []int) {
 	list := cmd.Option("on", "")
 	for i := range c.masters {
@@ -162,8 +162,8 @@ func (c *cluster) release(cmd *transcript.Command) {
 	c.releaseToken(token, anyTicket, c.on(cmd)...)
 }
 
-// releaseToken releases a token on the given masters, all if none are given, and publishes to whom
-// it was handed on.
+// releaseToken releases a token on the given masters, or on all if none are given. It publishes a
+// message for each new grant.
 func (c *cluster) releaseToken(token string, below int64, on ...int) {
 	for i, m := range c.masters {
 		if m.down || len(on) > 0 && !slices.Contains(on, i) {
@@ -182,11 +182,11 @@ func (c *cluster) restart(cmd *transcript.Command) {
 
 func (c *cluster) stop(cmd *transcript.Command) { c.masters[cmd.IntArg(0)].down = true }
 
-// show prints what the masters have.
+// show prints the masters' states.
 func (c *cluster) show(*transcript.Command) {
 	for i, m := range c.masters {
 		m.expire(c.now)
-		queue := strings.ReplaceAll(strings.Join(m.inOrder(), " "), ending, "")
+		queue := strings.ReplaceAll(strings.Join(m.inOrder(), " "), tokenSuffix, "")
 		holder := readable(m.holder)
 		switch {
 		case m.down:
@@ -198,9 +198,9 @@ func (c *cluster) show(*transcript.Command) {
 	}
 }
 
-func (c *cluster) turnDeaf(*transcript.Command) { c.deaf = true }
+func (c *cluster) setDeaf(*transcript.Command) { c.deaf = true }
 
-// waiter returns the waiter that the first argument names.
+// waiter returns the waiter named by the first argument.
 func (c *cluster) waiter(cmd *transcript.Command) *waiter {
 	i := slices.IndexFunc(c.waiters, func(w *waiter) bool { return w.name == cmd.Arg(0) })
 	if i < 0 {
@@ -212,14 +212,14 @@ func (c *cluster) waiter(cmd *transcript.Command) *waiter {
 func (c *cluster) enqueue(cmd *transcript.Command) {
 	w := &waiter{name: cmd.Arg(0), ticket: int64(cmd.Int("ticket", 1))}
 	c.waiters = append(c.waiters, w)
-	c.renew(w)
+	c.newEntry(w)
 	c.printf("%s waits as %s, jitter %.2f", w.name, readable(w.token), w.entry.Jitter())
 }
 
-// renew gives a waiter another entry.
-func (c *cluster) renew(w *waiter) {
+// newEntry gives a waiter a new entry.
+func (c *cluster) newEntry(w *waiter) {
 	w.entries++
-	w.token = fmt.Sprint(w.name, w.entries, ending)
+	w.token = fmt.Sprint(w.name, w.entries, tokenSuffix)
 	w.entry, w.calls, w.next = queue.NewEntry(c.cfg, w.token), nil, 0
 }
 
@@ -227,11 +227,11 @@ func (c *cluster) die(cmd *transcript.Command) { c.waiter(cmd).done = true }
 
 func (c *cluster) step(cmd *transcript.Command) { c.stepOnce(c.waiter(cmd)) }
 
-// stepOnce calls Step, prints what it said, and begins the calls.
+// stepOnce calls Step, prints its results, and starts the calls.
 func (c *cluster) stepOnce(w *waiter) queue.Action {
 	act, ask, next := w.entry.Step(c.now, w.retry)
 	w.next = next
-	w.begin(ask, c.now.Add(c.cfg.AttemptTimeout))
+	w.startCalls(ask, c.now.Add(c.cfg.AttemptTimeout))
 	switch {
 	case act != queue.Stay:
 		c.printf("%s: %v", w.name, act)
@@ -243,32 +243,33 @@ func (c *cluster) stepOnce(w *waiter) queue.Action {
 	return act
 }
 
-func (w *waiter) begin(ask []int, given clock.Instant) {
+func (w *waiter) startCalls(ask []int, deadline clock.Instant) {
 	w.asked += len(ask)
 	for _, i := range ask {
-		w.calls = append(w.calls, call{i, given})
+		w.calls = append(w.calls, call{i, deadline})
 	}
 }
 
-// answer has the masters answer what they were asked.
+// answer lets masters answer the waiter's calls.
 func (c *cluster) answer(cmd *transcript.Command) {
 	w := c.waiter(cmd)
 	for _, i := range c.on(cmd) {
-		for _, a := range c.settle(w, i) {
-			said := a.Outcome.String()
+		for _, a := range c.endCalls(w, i) {
+			outcome := a.Outcome.String()
 			if a.Quarantined {
-				said = "quarantined"
+				outcome = "quarantined"
 			}
-			c.printf("%d: %s, rank %d", i, said, a.Rank)
+			c.printf("%d: %s, rank %d", i, outcome, a.Rank)
 		}
 	}
 }
 
-// settle ends the call to a master, if there is one that can end.
-func (c *cluster) settle(w *waiter, i int) (answers []queue.Answer) {
+// endCalls ends the waiter's calls to a master: those that it answers, and those past their
+// deadline.
+func (c *cluster) endCalls(w *waiter, i int) (answers []queue.Answer) {
 	m := c.masters[i]
 	w.calls = slices.DeleteFunc(w.calls, func(o call) bool {
-		if o.master != i || m.down && c.now < o.given {
+		if o.master != i || m.down && c.now < o.deadline {
 			return false
 		}
 		a := queue.Answer{}
@@ -284,7 +285,7 @@ func (c *cluster) settle(w *waiter, i int) (answers []queue.Answer) {
 
 func (c *cluster) askSoon(cmd *transcript.Command) { c.waiter(cmd).entry.AskSoon(cmd.IntArg(1)) }
 
-// deliver delivers the messages there are.
+// deliver delivers the published messages.
 func (c *cluster) deliver(*transcript.Command) {
 	for _, m := range c.messages {
 		for _, w := range c.waiters {
@@ -301,24 +302,25 @@ func (c *cluster) lose(*transcript.Command) { c.messages = nil }
 
 func (c *cluster) confirm(cmd *transcript.Command) { c.confirmAs(c.waiter(cmd)) }
 
-// confirmAs acquires with the waiter's token, and gives it another entry if that fails.
+// confirmAs acquires with the waiter's token, and gives the waiter a new entry if that fails.
 func (c *cluster) confirmAs(w *waiter) {
 	if !c.acquire(w, w.token, &w.retry.Confirm) {
-		c.renew(w)
+		c.newEntry(w)
 	}
 }
 
-func (c *cluster) attempt(cmd *transcript.Command) { c.attemptBeside(c.waiter(cmd)) }
+func (c *cluster) attempt(cmd *transcript.Command) { c.attemptAs(c.waiter(cmd)) }
 
-// attemptBeside acquires with a token of its own, beside the waiter's entry.
-func (c *cluster) attemptBeside(w *waiter) {
-	token := fmt.Sprint(w.name, "'", w.failures, ending)
+// attemptAs makes a plain attempt with a separate token. The waiter keeps its entry.
+func (c *cluster) attemptAs(w *waiter) {
+	token := fmt.Sprint(w.name, "'", w.failures, tokenSuffix)
 	if c.acquire(w, token, &w.retry.Attempt) {
 		c.releaseToken(w.token, anyTicket)
 	}
 }
 
-// acquire acquires with a token. If that fails, it releases it to nobody and puts off the next try.
+// acquire acquires with a token. If that fails, it releases the token without handing on, and
+// postpones the next try.
 func (c *cluster) acquire(w *waiter, token string, retry *clock.Instant) (won bool) {
 	var outcomes [vote.Outcomes]int
 	for _, m := range c.masters {
@@ -342,25 +344,25 @@ func (c *cluster) acquire(w *waiter, token string, retry *clock.Instant) (won bo
 	return false
 }
 
-func (c *cluster) giveBack(cmd *transcript.Command) { c.leave(c.waiter(cmd)) }
+func (c *cluster) giveBack(cmd *transcript.Command) { c.giveBackAs(c.waiter(cmd)) }
 
-// leave releases the waiter's token to lower tickets, and gives it another entry.
-func (c *cluster) leave(w *waiter) {
+// giveBackAs releases the waiter's token to lower tickets, and gives the waiter a new entry.
+func (c *cluster) giveBackAs(w *waiter) {
 	c.releaseToken(w.token, w.ticket)
-	c.renew(w)
+	c.newEntry(w)
 }
 
 func (c *cluster) advance(cmd *transcript.Command) { c.now = c.now.Add(cmd.DurationArg(0)) }
 
-// run has all waiters do what they should for some time, or until nobody waits any more. Messages
-// arrive at once. It prints what they do besides waiting, and how many masters they asked.
+// run lets all waiters follow Step for some time. Messages arrive at once. It prints every action
+// except Stay, and how many polls each waiter made.
 func (c *cluster) run(cmd *transcript.Command) {
 	end := c.now.Add(cmd.DurationArg(0))
 	for steps := 0; ; {
 		for ; c.progress(); steps++ {
 			c.deliver(cmd)
 			if steps > 10_000 {
-				cmd.Fatalf("there is no end to it")
+				cmd.Fatalf("the waiters never come to rest")
 			}
 		}
 		next := c.nextEvent()
@@ -378,14 +380,14 @@ func (c *cluster) run(cmd *transcript.Command) {
 	}
 }
 
-// progress has each waiter do what it can now. It reports whether anybody did anything.
+// progress lets each waiter act now. It reports whether any did.
 func (c *cluster) progress() (did bool) {
 	for _, w := range c.waiters {
 		if w.done {
 			continue
 		}
 		for i := range c.masters {
-			if len(c.settle(w, i)) > 0 {
+			if len(c.endCalls(w, i)) > 0 {
 				w.next = c.now
 			}
 		}
@@ -395,13 +397,13 @@ func (c *cluster) progress() (did bool) {
 		did = true
 		act, ask, next := w.entry.Step(c.now, w.retry)
 		w.next = next
-		w.begin(ask, c.now.Add(c.cfg.AttemptTimeout))
+		w.startCalls(ask, c.now.Add(c.cfg.AttemptTimeout))
 		c.act(w, act)
 	}
 	return did
 }
 
-// act does what Step says, other than to stay.
+// act executes an action.
 func (c *cluster) act(w *waiter, act queue.Action) {
 	if act != queue.Stay {
 		c.printf("%v: %s: %v", short(c.now.Sub(start)), w.name, act)
@@ -410,13 +412,13 @@ func (c *cluster) act(w *waiter, act queue.Action) {
 	case queue.Confirm:
 		c.confirmAs(w)
 	case queue.GiveBack:
-		c.leave(w)
+		c.giveBackAs(w)
 	case queue.Attempt:
-		c.attemptBeside(w)
+		c.attemptAs(w)
 	}
 }
 
-// nextEvent returns when there is something to do.
+// nextEvent returns when a waiter next has something to do.
 func (c *cluster) nextEvent() clock.Instant {
 	next := clock.Never
 	for _, w := range c.waiters {
@@ -425,7 +427,7 @@ func (c *cluster) nextEvent() clock.Instant {
 		}
 		next = min(next, w.next)
 		for _, o := range w.calls {
-			next = min(next, o.given)
+			next = min(next, o.deadline)
 		}
 	}
 	return next

@@ -7,48 +7,49 @@ import (
 )
 
 const (
-	// Lease is how long a master keeps a waiter's place in the queue that is not renewed. It is
-	// three times the longest interval between renewals, so two in a row may get lost.
+	// Lease is how long a master keeps a waiter's place in the queue without a renewal. It is three
+	// times the longest interval between renewals, so two renewals in a row may get lost.
 	Lease = 15 * time.Second
 
-	// leastGrant and mostGrant bound how long a master grants a waiter the lock. A grant has to
-	// outlast the confirmation. And everybody behind a dead waiter waits for it to expire.
-	leastGrant = 500 * time.Millisecond
-	mostGrant  = 2 * time.Second
+	// minGrant and maxGrant bound how long a master grants the lock to a waiter. A grant must
+	// outlast the confirmation. But if the waiter is dead, everyone behind it waits until the grant
+	// expires.
+	minGrant = 500 * time.Millisecond
+	maxGrant = 2 * time.Second
 
-	// shortestRenewal is how often the first in the queue renews its place, and so learns how
-	// things stand. Those behind it do so less often, the more are before them: there is less to
-	// learn, and a crowd of waiters must not keep the masters busy.
+	// shortestRenewal is how often the first waiter in the queue renews its place and learns the
+	// lock's state. The more waiters are ahead of a waiter, the less often it renews: it has less
+	// to learn, and a crowd of waiters must not overload the masters.
 	shortestRenewal = 500 * time.Millisecond
 	longestRenewal  = 5 * time.Second
 
-	// patience is how long each waiter has to confirm a lock that nobody holds, before the next
-	// one does.
-	patience = time.Second
+	// turnLength is how long each waiter has to confirm a vacant lock before the next one does.
+	turnLength = time.Second
 
-	// firstRecheck and longestRecheck bound how soon a master is asked again that is about to have
-	// news. mostRechecks bounds the doublings in between; so many lead past longestRecheck.
+	// firstRecheck and longestRecheck bound the pause before a master is polled again that will
+	// soon have news. The pause doubles with each recheck. maxRechecks bounds the doublings; that
+	// many exceed longestRecheck.
 	firstRecheck   = 8 * time.Millisecond
 	longestRecheck = 100 * time.Millisecond
-	mostRechecks   = 10
+	maxRechecks    = 10
 )
 
-// Config holds what all waiters of one process have in common.
+// Config holds the settings shared by all waiters of a process.
 type Config struct {
-	// System tells how many masters there are, and which of them are a quorum.
+	// System says how many masters there are, and which of them are a quorum.
 	System vote.System
 	// AttemptTimeout is how long an attempt waits for the masters.
 	AttemptTimeout time.Duration
-	// MinBackoff and an eighth of Grant bound how often a master is asked that cannot tell the
-	// waiter by message.
+	// MinBackoff is the first backoff between polls of a master whose messages cannot reach the
+	// waiter. The backoff grows to an eighth of Grant, or stays at MinBackoff if that is longer.
 	MinBackoff time.Duration
 }
 
-// Grant returns for how long a master grants a waiter the lock, for it to confirm.
+// Grant returns how long a master grants the lock to a waiter, which must confirm it by then.
 func (c Config) Grant() time.Duration {
-	return min(max(c.AttemptTimeout, leastGrant), mostGrant) //mutant:grant-length
+	return min(max(c.AttemptTimeout, minGrant), maxGrant) //mutant:grant-length
 }
 
-// grace is how long a waiter keeps grants that are too few. The masters that have yet to grant it
-// the lock need a moment, and grants that lie unused hold everybody up.
+// grace returns how long a waiter keeps too few grants. The other masters need a moment to grant
+// the lock too. But everyone waits for grants that are not used.
 func (c Config) grace() time.Duration { return c.Grant() / 8 }

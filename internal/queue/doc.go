@@ -1,30 +1,30 @@
-// Package queue decides what a waiter does next that has queued up for a lock on the masters.
+// Package queue decides what a waiter does next. A waiter is a client that has queued up for a lock
+// on the masters.
 //
-// Whoever releases a lock hands it on: on each master in one atomic step, to the waiter with the
-// lowest ticket there. The master then tells that waiter. All goes well as long as the masters
-// agree who is first and the messages arrive:
+// Releasing a lock hands it on. In one atomic step, each master grants the lock to the waiter with
+// the lowest ticket in its own queue, and sends that waiter a message. This is all it takes if the
+// masters agree on who is first and the messages arrive:
 //
 //	holder           masters                     first waiter
-//	   |                |<------ wait, report ------->|   every 0.5 s to 5 s
+//	   |                |<------ wait / report ------>|   every 0.5 s to 5 s
 //	   |--- release --->|                             |
 //	   |                |------ message: granted ---->|   Granted
 //	   |                |                             |   Step: Confirm, once a quorum granted it
 //	   |                |<---------- acquire ---------|
 //
-// The rest of this package is for what goes wrong:
+// The rest of the package handles failures:
 //
-//   - A message is lost. The waiter asks each master how things stand now and then, and soon once
-//     another master has granted the lock.
-//   - The holder dies. Nobody hands the lock on, and its key expires. The first in the queue then
-//     confirms a lock that nobody holds. If it does not, the next one does, a second later.
-//   - The masters disagree who is first. Each of several waiters gets too few grants. It gives them
-//     back after a moment, to those with lower tickets.
+//   - A message is lost. The waiter polls each master from time to time, and soon after another
+//     master has granted the lock.
+//   - The holder dies. Nobody hands the lock on, and its key expires. The first waiter in the queue
+//     then confirms the vacant lock. If it does not, the next one does, one second later.
+//   - The masters disagree on who is first. Several waiters then get too few grants each. They soon
+//     give them back, to waiters with lower tickets.
 //   - The masters have no queues, or do not answer. The waiter makes plain attempts instead.
 //
-// None of this matters for safety. A grant is only a reason to confirm, and confirming is an
-// acquire by the rules of any other: it wins with a quorum of votes or not at all.
+// None of this affects safety. A grant is only a reason to confirm. Confirming is an acquire under
+// the usual rules: it wins with a quorum of votes or not at all.
 //
-// Everything here is pure. There is no I/O, no goroutine, no lock and no clock: the time is an
-// argument, and the same calls lead to the same decisions. The caller serializes all calls on an
-// Entry.
+// The package is pure: it has no I/O, goroutines, locks or clocks. Time is an argument, and the
+// same calls always lead to the same decisions. Callers must serialize all calls on an Entry.
 package queue

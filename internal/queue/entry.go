@@ -10,21 +10,21 @@ import (
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// Entry is a waiter's entry in the masters' queues, under one token. A token that was given up is
-// never counted again, so the waiter's next entry needs another one.
+// Entry is a waiter's entry in the masters' queues, under one token. A released token never counts
+// again, so the waiter's next entry needs a new token.
 //
-// Instants are later than 0, which stands for "not so far".
+// All instants must be later than 0, because 0 means "not yet".
 type Entry struct {
 	cfg     Config
 	token   string
 	jitter  float64
 	masters []masterView
 
-	granted clock.Instant // when the first of the present grants came; 0 for none
-	vacant  clock.Instant // when a quorum was first seen free for this entry; 0 if it is not
+	granted clock.Instant // when the first of the current grants came; 0 if there are none
+	vacant  clock.Instant // since when a quorum has been vacant or granted; 0 if none has
 }
 
-// NewEntry returns an entry that no master has been told of yet.
+// NewEntry returns an entry that is not yet in any master's queue.
 func NewEntry(cfg Config, token string) *Entry {
 	return &Entry{
 		cfg: cfg, token: token, jitter: backoff.Jitter(token),
@@ -32,123 +32,122 @@ func NewEntry(cfg Config, token string) *Entry {
 	}
 }
 
-// Jitter returns a number in [0, 1) that is drawn from the token. It spreads over time what many
-// waiters do at once.
+// Jitter returns a number in [0, 1) derived from the token. It spreads the actions of many waiters
+// over time.
 func (e *Entry) Jitter() float64 { return e.jitter }
 
-// AskedAt returns when Step last said to ask a master, and 0 if it never did.
+// AskedAt returns when Step last said to poll a master, or 0 if it never did.
 func (e *Entry) AskedAt(master int) clock.Instant { return e.masters[master].asked }
 
-// Heard returns what a master told last. ok is false if it has told nothing yet.
+// Heard returns a master's last answer. ok is false if there is none.
 func (e *Entry) Heard(master int) (a Answer, ok bool) {
 	m := &e.masters[master]
 	return m.answer, m.heard != 0
 }
 
-// Answered takes in a master's answer. notified says whether the master can tell this waiter by
-// message that it was granted the lock.
+// Answered records a master's answer. notified says whether messages from the master can reach this
+// waiter.
 func (e *Entry) Answered(master int, a Answer, now clock.Instant, notified bool) {
 	m := &e.masters[master]
 	m.record(a, now)
 	m.due = now.Add(e.pause(m, notified))
-	if m.again {
-		m.due, m.again = now, false
+	if m.askAgain {
+		m.due, m.askAgain = now, false
 	}
 }
 
-// Granted takes in a message: a master has granted this entry the lock.
+// Granted records a message: a master has granted the lock to this entry.
 func (e *Entry) Granted(master int, now clock.Instant) {
 	m := &e.masters[master]
 	m.answer.Outcome, m.answer.Quarantined, m.answer.Err = vote.Held, false, nil
 	m.heard = now
 }
 
-// AskSoon makes the next Step ask a master. If a call is under way, Step asks once more after it:
-// the master may have been asked before it had what it is to be asked for.
+// AskSoon makes the next Step poll a master. If a call is in flight, a Step after that call polls
+// once more, because the master may have answered before it had the news.
 func (e *Entry) AskSoon(master int) {
 	m := &e.masters[master]
-	m.due, m.again = 0, m.underWay
+	m.due, m.askAgain = 0, m.inFlight
 }
 
-// Step decides what to do now. If that is Stay, the caller asks the given masters how things stand,
-// and calls Step again at next at the latest, or once anything has changed. The masters count as
-// being asked from now on, until Answered.
+// Step decides what the waiter does now. If the action is Stay, the caller must poll the masters in
+// ask. It must call Step again when anything changes, and no later than next. A call to each master
+// in ask counts as in flight until Answered.
 func (e *Entry) Step(now clock.Instant, r Retry) (act Action, ask []int, next clock.Instant) {
 	v := e.view(now)
 	e.track(v, now)
-	wake := alarm{now: now, next: clock.Never}
-	if act := e.decide(v, r, &wake); act != Stay {
+	alarm := alarmClock{now: now, next: clock.Never}
+	if act := e.decide(v, r, &alarm); act != Stay {
 		return act, nil, 0
 	}
 	for i := range e.masters {
 		m := &e.masters[i]
-		if at := e.dueAt(m); !m.underWay && wake.isDue(at) {
-			m.underWay, m.asked = true, now
+		if at := e.dueAt(m); !m.inFlight && alarm.isDue(at) {
+			m.inFlight, m.asked = true, now
 			ask = append(ask, i)
 		}
 	}
-	return Stay, ask, wake.next
+	return Stay, ask, alarm.next
 }
 
-// decide is Step without the masters to ask.
-func (e *Entry) decide(v view, r Retry, wake *alarm) Action {
+// decide returns the action for Step.
+func (e *Entry) decide(v view, r Retry, alarm *alarmClock) Action {
 	y := e.cfg.System
 	switch {
 	case y.HasQuorum(v.grants):
 		return Confirm
 	case y.HasQuorum(v.grants | v.vacant):
-		if turn := e.turn(v, r); wake.isDue(turn) && e.isFresh(v, turn, wake.now) {
+		if turn := e.turn(v, r); alarm.isDue(turn) && e.isFresh(v, turn, alarm.now) {
 			return Confirm
 		}
 	case !y.HasQuorum(v.answered | v.pending):
-		if wake.isDue(r.Attempt) {
+		if alarm.isDue(r.Attempt) {
 			return Attempt
 		}
 	}
-	if v.grants != 0 && wake.isDue(e.granted.Add(e.keptFor())) {
+	if v.grants != 0 && alarm.isDue(e.granted.Add(e.patience())) {
 		return GiveBack //mutant:queue-gives-back
 	}
 	return Stay
 }
 
-// turn returns when it is this waiter's turn to confirm a lock that nobody holds. Those before it
-// have theirs first. Whoever was granted some of it goes at once, because the others see that those
+// turn returns when this waiter's turn to confirm a vacant lock begins. The waiters ahead have
+// their turns first. But a waiter with grants does not wait for its turn: the others see that its
 // masters are taken.
 func (e *Entry) turn(v view, r Retry) clock.Instant {
 	if v.grants != 0 {
 		return r.Confirm
 	}
-	return max(r.Confirm, e.vacant.Add(time.Duration(e.rank(v.answered))*patience)) //mutant:queue-turn
+	return max(r.Confirm, e.vacant.Add(time.Duration(e.rank(v.answered))*turnLength)) //mutant:queue-turn
 }
 
-// keptFor returns for how long the entry keeps grants that are too few. Waiters that split the
-// masters must not all give back at the same time.
-func (e *Entry) keptFor() time.Duration {
+// patience returns how long the entry keeps too few grants before it gives them back. Waiters that
+// split the masters must not all give back at the same time.
+func (e *Entry) patience() time.Duration {
 	grace := e.cfg.grace()
 	return grace + time.Duration(e.jitter*float64(grace))
 }
 
-// alarm collects the times at which something is to be done, and keeps the first one that is yet
-// to come.
-type alarm struct{ now, next clock.Instant }
+// alarmClock remembers the earliest future time at which something is due.
+type alarmClock struct{ now, next clock.Instant }
 
-// isDue reports whether at has come. If not, the alarm is set for it.
-func (a *alarm) isDue(at clock.Instant) bool {
+// isDue reports whether at has come. If not, it sets the alarm for at.
+func (a *alarmClock) isDue(at clock.Instant) bool {
 	if at > a.now {
 		a.next = min(a.next, at)
 	}
 	return at <= a.now
 }
 
-// view is how things stand for an entry.
+// view is what an entry knows, as sets of masters.
 type view struct {
-	grants   vote.Set // granted this entry the lock, not too long ago
-	vacant   vote.Set // nobody has the lock there
-	answered vote.Set // said something of use: those two, and where others or nobody may have it
-	pending  vote.Set // were asked for the first time just now
+	grants   vote.Set // granted the lock to this entry, and the grant has not expired
+	vacant   vote.Set // reported that nobody holds the lock
+	answered vote.Set // reported anything useful: these two, taken or quarantined
+	pending  vote.Set // may still answer the first poll
 }
 
-// view sorts the masters by what they told last.
+// view groups the masters by their last answers.
 func (e *Entry) view(now clock.Instant) (v view) {
 	for i := range e.masters {
 		m, one := &e.masters[i], vote.Only(i)
@@ -168,8 +167,8 @@ func (e *Entry) view(now clock.Instant) (v view) {
 	return v
 }
 
-// rank returns the lowest number of others that are before this waiter at most, on some quorum of
-// those that answered.
+// rank returns how many waiters are ahead of this one. The masters may disagree, so it takes the
+// quorum with the lowest ranks, and returns the highest of these.
 func (e *Entry) rank(answered vote.Set) (rank int64) {
 	masters := slices.SortedFunc(answered.Each(), func(a, b int) int {
 		return cmp.Compare(e.masters[a].answer.Rank, e.masters[b].answer.Rank)
@@ -184,7 +183,7 @@ func (e *Entry) rank(answered vote.Set) (rank int64) {
 	return rank
 }
 
-// track records when the current state began.
+// track records when the current grants and the current vacancy began.
 func (e *Entry) track(v view, now clock.Instant) {
 	since := func(began *clock.Instant, holds bool) {
 		switch {
@@ -198,14 +197,16 @@ func (e *Entry) track(v view, now clock.Instant) {
 	since(&e.vacant, e.cfg.System.HasQuorum(v.grants|v.vacant))
 }
 
-// isFresh reports whether a quorum is granted to this entry, or was seen vacant lately, or has been
-// asked again in this waiter's turn. Masters that were seen vacant some time ago become due: those
-// before this waiter have had time to take the lock since. One that hangs now is not waited for.
+// isFresh reports whether the entry's knowledge of a quorum is recent. A grant always is. A report
+// of a vacant key is recent if the waiter received it just now, or asked for it during its turn.
+// Older reports do not count, because the waiters ahead have had time to take the lock since. Their
+// masters become due for another poll. A quorum of the others is enough, so a hung master does not
+// delay the waiter.
 func (e *Entry) isFresh(v view, turn, now clock.Instant) bool {
 	fresh := v.grants
 	for i := range v.vacant.Each() {
 		m := &e.masters[i]
-		if m.asked < turn && now.Sub(m.heard) > patience/4 {
+		if m.asked < turn && now.Sub(m.heard) > turnLength/4 {
 			m.due = 0
 		} else {
 			fresh |= vote.Only(i)

@@ -13,30 +13,30 @@ import (
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// The answers that most tests need.
+// Answers that most tests need.
 var (
 	held    = queue.Answer{Outcome: vote.Held, Left: time.Second}
 	taken   = queue.Answer{Outcome: vote.Taken, Left: time.Hour}
 	absent  = queue.Answer{Outcome: vote.Absent, Left: -2 * time.Millisecond}
-	refused = queue.Answer{Outcome: vote.Refused, Err: errors.New("no")}
-	unknown = queue.Answer{Outcome: vote.Unknown, Err: errors.New("nothing came")}
+	refused = queue.Answer{Outcome: vote.Refused, Err: errors.New("refused")}
+	unknown = queue.Answer{Outcome: vote.Unknown, Err: errors.New("no answer")}
 	unsent  = queue.Answer{Outcome: vote.Unsent, Err: errors.New("not sent")}
 )
 
-// quarantined is the answer of a master that nobody may have yet.
+// quarantined returns the answer of a quarantined master.
 func quarantined(left time.Duration) queue.Answer {
 	a := refused
 	a.Quarantined, a.Left = true, left
 	return a
 }
 
-// behind is an answer in which rank others are before the waiter.
+// behind returns a with the given rank: that many waiters are ahead.
 func behind(rank int64, a queue.Answer) queue.Answer {
 	a.Rank = rank
 	return a
 }
 
-// config has a Grant of a second.
+// config returns a Config with a Grant of one second.
 func config(masters int) queue.Config {
 	return queue.Config{
 		System: vote.Majority(masters), AttemptTimeout: time.Second, MinBackoff: 16 * time.Millisecond,
@@ -45,24 +45,24 @@ func config(masters int) queue.Config {
 
 const token = "some token or other"
 
-// jitter is the token's.
+// jitter is the jitter of token.
 var jitter = backoff.Jitter(token)
 
-// patient is a Retry of a waiter that makes no plain attempts.
-var patient = queue.Retry{Attempt: clock.Never}
+// noAttempts is a Retry that forbids plain attempts.
+var noAttempts = queue.Retry{Attempt: clock.Never}
 
-// waiting is an entry, and the time.
-type waiting struct {
+// testEntry is an entry with the current time.
+type testEntry struct {
 	*queue.Entry
 	t     *testing.T
 	now   clock.Instant
 	retry queue.Retry
 }
 
-// newWaiting returns an entry that has just asked all masters.
-func newWaiting(t *testing.T, masters int) *waiting {
+// newTestEntry returns an entry that has just polled all masters.
+func newTestEntry(t *testing.T, masters int) *testEntry {
 	t.Helper()
-	w := &waiting{Entry: queue.NewEntry(config(masters), token), t: t, now: start, retry: patient}
+	w := &testEntry{Entry: queue.NewEntry(config(masters), token), t: t, now: start, retry: noAttempts}
 	act, ask, next := w.Step(w.now, w.retry)
 	assert.Equal(t, queue.Stay, act)
 	assert.Len(t, ask, masters)
@@ -70,28 +70,28 @@ func newWaiting(t *testing.T, masters int) *waiting {
 	return w
 }
 
-// answers has the masters 0, 1 and so on answer, now.
-func (w *waiting) answers(all ...queue.Answer) {
+// answers makes masters 0, 1 and so on answer now.
+func (w *testEntry) answers(all ...queue.Answer) {
 	for i, a := range all {
 		w.Answered(i, a, w.now, true)
 	}
 }
 
-func (w *waiting) advance(d time.Duration) { w.now = w.now.Add(d) }
+func (w *testEntry) advance(d time.Duration) { w.now = w.now.Add(d) }
 
-// staysFor checks that the waiter stays, asks the given masters, and looks again after d. Then that
-// time passes.
-func (w *waiting) staysFor(d time.Duration, ask ...int) {
+// staysFor checks that the waiter stays, polls the given masters, and wants another Step after d.
+// Then it lets d pass.
+func (w *testEntry) staysFor(d time.Duration, ask ...int) {
 	w.t.Helper()
 	act, asked, next := w.Step(w.now, w.retry)
 	assert.Equal(w.t, queue.Stay, act)
 	assert.Equal(w.t, ask, asked, "asked")
-	assert.Equal(w.t, d, next.Sub(w.now), "looks again")
+	assert.Equal(w.t, d, next.Sub(w.now), "next step")
 	w.now = next
 }
 
-// does checks what the waiter does, other than to stay.
-func (w *waiting) does(want queue.Action) {
+// does checks the waiter's action. For Stay it does not check the polls.
+func (w *testEntry) does(want queue.Action) {
 	w.t.Helper()
 	act, ask, next := w.Step(w.now, w.retry)
 	assert.Equal(w.t, want, act)
@@ -101,16 +101,16 @@ func (w *waiting) does(want queue.Action) {
 	}
 }
 
-// renewal is how long the waiter waits until it renews its place, behind so many others.
+// renewal returns how long the waiter waits before it renews its place.
 func renewal(rank int64) time.Duration {
 	whole := min(500*time.Millisecond+time.Duration(rank)*125*time.Millisecond, 5*time.Second)
 	return whole - time.Duration(jitter*float64(whole)/4)
 }
 
-// kept is how long the waiter keeps grants that are too few.
-var kept = 125*time.Millisecond + time.Duration(jitter*float64(125*time.Millisecond))
+// patience is how long the waiter keeps too few grants.
+var patience = 125*time.Millisecond + time.Duration(jitter*float64(125*time.Millisecond))
 
-// A grant has to outlast a confirmation, and a dead waiter costs two seconds at most.
+// A grant must outlast a confirmation, and a dead waiter must cost at most two seconds.
 func TestGrantIsBounded(t *testing.T) {
 	for timeout, want := range map[time.Duration]time.Duration{
 		time.Millisecond:       500 * time.Millisecond,
@@ -123,7 +123,7 @@ func TestGrantIsBounded(t *testing.T) {
 	}
 }
 
-// Of the renewals of a place, two in a row may get lost.
+// The longest renewal interval is 5 s, so a place survives two lost renewals in a row.
 func TestLease(t *testing.T) {
 	assert.Equal(t, 15*time.Second, queue.Lease)
 }
@@ -139,7 +139,7 @@ func TestJitterDependsOnToken(t *testing.T) {
 	assert.NotEqual(t, jitter, queue.NewEntry(config(3), "x"+token).Jitter())
 }
 
-// A new entry asks every master once, and then waits for the answers.
+// A new entry polls every master once, and then waits for the answers.
 func TestNewEntryAsksAllMasters(t *testing.T) {
 	e := queue.NewEntry(config(3), token)
 	for i := range 3 {
@@ -148,7 +148,7 @@ func TestNewEntryAsksAllMasters(t *testing.T) {
 		assert.False(t, ok)
 	}
 	act, ask, next := e.Step(start, queue.Retry{})
-	assert.Equal(t, queue.Stay, act, "those that were just asked may answer yet")
+	assert.Equal(t, queue.Stay, act, "the masters may still answer")
 	assert.Equal(t, []int{0, 1, 2}, ask)
 	assert.Equal(t, clock.Never, next)
 	assert.Equal(t, start, e.AskedAt(2))
@@ -158,7 +158,7 @@ func TestNewEntryAsksAllMasters(t *testing.T) {
 }
 
 func TestHeardReturnsLastAnswer(t *testing.T) {
-	w := newWaiting(t, 3)
+	w := newTestEntry(t, 3)
 	want := behind(8, quarantined(7))
 	w.answers(want)
 	a, ok := w.Heard(0)
@@ -166,19 +166,19 @@ func TestHeardReturnsLastAnswer(t *testing.T) {
 	assert.Equal(t, want, a)
 	w.Granted(0, w.now)
 	a, _ = w.Heard(0)
-	assert.Equal(t, queue.Answer{Outcome: vote.Held, Left: 7, Rank: 8}, a, "a message tells no more")
+	assert.Equal(t, queue.Answer{Outcome: vote.Held, Left: 7, Rank: 8}, a, "a message changes only the outcome")
 	w.Granted(1, w.now)
 	a, ok = w.Heard(1)
 	assert.True(t, ok)
 	assert.Equal(t, vote.Held, a.Outcome)
 }
 
-// A quorum of grants is a reason to confirm at once, and fewer are not.
+// A waiter confirms at once if a quorum has granted the lock, but not with fewer grants.
 func TestQuorumOfGrantsIsConfirmed(t *testing.T) {
 	for n := 1; n <= 5; n++ {
 		for grants := range n + 1 {
-			w := newWaiting(t, n)
-			w.retry.Confirm = clock.Never // that is for what nobody granted
+			w := newTestEntry(t, n)
+			w.retry.Confirm = clock.Never // applies only without a quorum of grants
 			for i := range n {
 				w.Answered(i, taken, w.now, true)
 			}
@@ -195,13 +195,13 @@ func TestQuorumOfGrantsIsConfirmed(t *testing.T) {
 	}
 }
 
-// The master forgets a grant after Grant, so from then on it counts no more.
+// On the master, a grant expires after Grant. From then on it does not count.
 func TestGrantExpires(t *testing.T) {
 	for _, test := range []struct {
 		age  time.Duration
 		want queue.Action
 	}{{time.Second - 1, queue.Confirm}, {time.Second, queue.Stay}} {
-		w := newWaiting(t, 3)
+		w := newTestEntry(t, 3)
 		w.Granted(0, w.now)
 		w.advance(test.age)
 		w.Answered(1, held, w.now, true)
@@ -209,8 +209,8 @@ func TestGrantExpires(t *testing.T) {
 	}
 }
 
-// A grant is as old as it was when the waiter first heard of it: it may have been confirmed again
-// just before it expires.
+// A grant counts from when the waiter first heard of it. A later answer may repeat it just before
+// it expires.
 func TestRepeatedAnswerDoesNotRenewGrant(t *testing.T) {
 	for _, test := range []struct {
 		between []queue.Answer
@@ -218,14 +218,14 @@ func TestRepeatedAnswerDoesNotRenewGrant(t *testing.T) {
 	}{
 		{nil, queue.GiveBack},
 		{[]queue.Answer{held}, queue.GiveBack},
-		{[]queue.Answer{taken, held}, queue.Confirm}, // that is another grant
+		{[]queue.Answer{taken, held}, queue.Confirm}, // another grant
 	} {
-		w := newWaiting(t, 3)
+		w := newTestEntry(t, 3)
 		w.answers(held)
 		for _, a := range test.between {
 			w.advance(time.Millisecond)
 			w.AskSoon(0)
-			w.does(queue.Stay) // and asks
+			w.does(queue.Stay) // polls master 0
 			assert.Equal(t, w.now, w.AskedAt(0))
 			w.answers(a)
 		}
@@ -238,9 +238,9 @@ func TestRepeatedAnswerDoesNotRenewGrant(t *testing.T) {
 	}
 }
 
-// A message is the grant itself, so it is new.
+// A master sends a message only when it grants the lock, so the grant is new.
 func TestMessageRenewsGrant(t *testing.T) {
-	w := newWaiting(t, 3)
+	w := newTestEntry(t, 3)
 	w.Granted(0, w.now)
 	w.advance(600 * time.Millisecond)
 	w.Granted(0, w.now)
@@ -249,8 +249,8 @@ func TestMessageRenewsGrant(t *testing.T) {
 	w.does(queue.Confirm)
 }
 
-// What a message told while a call was under way is later than that call's answer, unless the
-// answer is an error: then nobody knows what the master has.
+// A message that comes during a call is newer than the call's answer, so it prevails. But if the
+// master refuses the call, its state is unknown.
 func TestMessageDuringCallPrevailsOverAnswer(t *testing.T) {
 	for _, test := range []struct {
 		answer queue.Answer
@@ -259,7 +259,7 @@ func TestMessageDuringCallPrevailsOverAnswer(t *testing.T) {
 		{taken, vote.Held}, {absent, vote.Held}, {unknown, vote.Held}, {unsent, vote.Held},
 		{held, vote.Held}, {refused, vote.Refused}, {quarantined(time.Second), vote.Refused},
 	} {
-		w := newWaiting(t, 3)
+		w := newTestEntry(t, 3)
 		w.Granted(0, w.now)
 		w.answers(test.answer)
 		a, _ := w.Heard(0)
@@ -269,12 +269,12 @@ func TestMessageDuringCallPrevailsOverAnswer(t *testing.T) {
 
 func TestLaterAnswerReplacesGrant(t *testing.T) {
 	for _, later := range []queue.Answer{taken, absent, unknown, refused, unsent} {
-		w := newWaiting(t, 3)
+		w := newTestEntry(t, 3)
 		w.answers(taken, taken, taken)
 		w.Granted(0, w.now)
 		w.advance(1)
 		w.AskSoon(0)
-		w.does(queue.Stay) // and asks
+		w.does(queue.Stay) // polls master 0
 		w.advance(1)
 		w.answers(later)
 		a, _ := w.Heard(0)
@@ -282,51 +282,51 @@ func TestLaterAnswerReplacesGrant(t *testing.T) {
 	}
 }
 
-// Grants that are too few are given back a moment after the first came.
+// A waiter gives back too few grants when its patience ends, counted from the first grant.
 func TestTooFewGrantsAreGivenBack(t *testing.T) {
-	w := newWaiting(t, 5)
+	w := newTestEntry(t, 5)
 	w.answers(taken, taken, taken, taken, taken)
 	w.Granted(0, w.now)
 	w.staysFor(time.Second / 32)
-	w.staysFor(kept-time.Second/32, 1, 2, 3, 4)
+	w.staysFor(patience-time.Second/32, 1, 2, 3, 4)
 	w.now--
-	w.Granted(1, w.now) // which is no reason to wait on
+	w.Granted(1, w.now) // does not extend the patience
 	w.staysFor(1)
 	w.does(queue.GiveBack)
 }
 
-// The moment begins anew once there was no grant in between.
+// The patience starts anew if the waiter had no grants in between.
 func TestPatienceStartsAnewWithoutGrants(t *testing.T) {
-	w := newWaiting(t, 3)
+	w := newTestEntry(t, 3)
 	w.answers(held, taken, taken)
 	w.does(queue.Stay)
 	w.advance(100 * time.Millisecond)
 	w.AskSoon(0)
-	w.does(queue.Stay) // and asks
+	w.does(queue.Stay) // polls master 0
 	w.answers(taken)
 	w.does(queue.Stay)
 	w.advance(50 * time.Millisecond)
 	w.Granted(1, w.now)
 	w.does(queue.Stay)
-	w.advance(kept - 1)
+	w.advance(patience - 1)
 	w.does(queue.Stay)
 	w.advance(1)
 	w.does(queue.GiveBack)
 }
 
-// With a grant the others are asked soon, if they have told nothing since. So a waiter whose
-// messages got lost finds out.
+// After a grant, the waiter soon polls the masters that it has not polled since. So it finds grants
+// whose messages were lost.
 func TestGrantMakesWaiterPollOthersSoon(t *testing.T) {
-	w := newWaiting(t, 5)
+	w := newTestEntry(t, 5)
 	w.answers(taken, taken, taken, taken)
 	w.advance(10 * time.Millisecond)
 	w.AskSoon(1)
 	w.Granted(0, w.now)
 	w.staysFor(time.Second/32, 1)
-	assert.Equal(t, start.Add(10*time.Millisecond), w.AskedAt(1), "when the grant came, not since")
+	assert.Equal(t, start.Add(10*time.Millisecond), w.AskedAt(1), "polled when the grant came, not since")
 	w.answers(held, taken)
-	w.staysFor(kept-time.Second/32, 1, 2, 3)
+	w.staysFor(patience-time.Second/32, 1, 2, 3)
 	w.answers(held, taken, taken, taken)
 	w.now = w.AskedAt(1)
-	w.staysFor(kept - time.Second/32) // they have told since
+	w.staysFor(patience - time.Second/32) // all have been polled since
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// world feeds an entry what comes of a seed, and checks what it says.
+// world drives an entry with random events, and checks its decisions.
 type world struct {
 	t        *testing.T
 	rng      *rand.Rand
@@ -21,10 +21,10 @@ type world struct {
 	masters  int
 	now      clock.Instant
 	retry    queue.Retry
-	underWay vote.Set
+	inFlight vote.Set
 }
 
-// FuzzStep checks what holds for any answers at any times, however absurd.
+// FuzzStep checks invariants that hold for any answers at any time, however absurd.
 func FuzzStep(f *testing.F) {
 	for seed := range uint64(200) {
 		f.Add(seed)
@@ -33,8 +33,8 @@ func FuzzStep(f *testing.F) {
 		w := newWorld(t, seed)
 		again := newWorld(t, seed)
 		for range 100 {
-			w.happens()
-			again.happens()
+			w.event()
+			again.event()
 			require.Equal(t, w.step(), again.step(), "the same calls lead to the same decisions")
 		}
 	})
@@ -50,8 +50,8 @@ func newWorld(t *testing.T, seed uint64) *world {
 	}
 }
 
-// happens has something happen, or time pass.
-func (w *world) happens() {
+// event generates a random event, or lets time pass.
+func (w *world) event() {
 	i := w.rng.IntN(w.masters)
 	switch w.rng.IntN(6) {
 	case 0, 1, 2:
@@ -61,7 +61,7 @@ func (w *world) happens() {
 			Left:        time.Duration(w.rng.IntN(1000)-100) * time.Millisecond,
 			Rank:        int64(w.rng.IntN(3)),
 		}, w.now, w.rng.IntN(2) == 0)
-		w.underWay &^= vote.Only(i)
+		w.inFlight &^= vote.Only(i)
 	case 3:
 		w.entry.Granted(i, w.now)
 	case 4:
@@ -75,7 +75,7 @@ func (w *world) happens() {
 	}
 }
 
-// step calls Step, checks what it says, and returns it.
+// step calls Step, checks its results, and returns them.
 func (w *world) step() []any {
 	act, ask, next := w.entry.Step(w.now, w.retry)
 	if act != queue.Stay {
@@ -83,16 +83,16 @@ func (w *world) step() []any {
 		w.checkAction(act)
 		return []any{act, ask, next}
 	}
-	assert.Greater(w.t, next, w.now, "it is called again for something")
+	assert.Greater(w.t, next, w.now, "Step is called again later")
 	for _, i := range ask {
-		assert.False(w.t, w.underWay.Has(i), "one call at a time")
-		w.underWay |= vote.Only(i)
+		assert.False(w.t, w.inFlight.Has(i), "one call at a time")
+		w.inFlight |= vote.Only(i)
 		assert.Equal(w.t, w.now, w.entry.AskedAt(i))
 	}
 	return []any{act, ask, next}
 }
 
-// checkAction checks an action against what the masters have told.
+// checkAction checks an action against the masters' last answers.
 func (w *world) checkAction(act queue.Action) {
 	var counts [vote.Outcomes]int
 	quarantined := 0

@@ -8,50 +8,51 @@ import (
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// Answer is what a master tells a waiter that asks how things stand.
+// Answer is a master's answer to a poll.
 type Answer struct {
-	// Outcome is Held if this entry was granted the lock, Taken or Absent as for any other
-	// request, and anything else if the master told nothing.
+	// Outcome is Held if the master granted the lock to this entry. Taken and Absent mean the same
+	// as for other requests. With any other outcome, the master reported nothing.
 	Outcome vote.Outcome
-	// Quarantined says of Refused that nobody has the lock there, but that the restart guard does
-	// not let anybody have it.
+	// Quarantined says that the outcome is Refused because of the restart guard: nobody holds the
+	// lock on this master, and nobody can take it yet.
 	Quarantined bool
-	// Err is why the outcome is what it is. This package only hands it on.
+	// Err explains the outcome. This package only passes it on.
 	Err error
-	// Left is the time that the key has left, or the quarantine. It is negative if the key never
-	// expires or is not there. A key in its last millisecond has 0 left.
+	// Left is the remaining time of the key or the quarantine. It is negative if the key never
+	// expires or does not exist. A key in its last millisecond has 0 left.
 	Left time.Duration
-	// Rank is how many are before this waiter in the master's queue.
+	// Rank is how many waiters are ahead of this one in the master's queue.
 	Rank int64
 }
 
-// masterView is what an entry knows of one master.
+// masterView is what an entry knows about one master.
 type masterView struct {
-	answer Answer        // what it told last
-	heard  clock.Instant // when that was; 0 if never
+	answer Answer        // the last answer
+	heard  clock.Instant // when it came; 0 if never
 
-	underWay bool          // a call is
-	again    bool          // ask once more when it is answered
-	asked    clock.Instant // when it was asked last; 0 if never
-	due      clock.Instant // when to ask again
-	polls    int           // how often in a row it was asked because it cannot tell
-	rechecks int           // how often in a row it was asked sooner than usual
+	inFlight bool          // a call is in flight
+	askAgain bool          // poll once more after the call in flight
+	asked    clock.Instant // when the master was last polled; 0 if never
+	due      clock.Instant // when to poll again
+	polls    int           // how many polls in a row replaced messages
+	rechecks int           // how many polls in a row came sooner than usual
 }
 
 func (m *masterView) isQuarantined() bool {
 	return m.answer.Outcome == vote.Refused && m.answer.Quarantined
 }
 
-// isNewlyAsked reports whether the first answer is still to come, and may well come.
-func (m *masterView) isNewlyAsked(now clock.Instant, patience time.Duration) bool {
-	return m.asked == 0 || m.heard == 0 && m.underWay && now.Sub(m.asked) < patience
+// isNewlyAsked reports whether the master has not answered yet, and was polled less than timeout
+// ago or not at all.
+func (m *masterView) isNewlyAsked(now clock.Instant, timeout time.Duration) bool {
+	return m.asked == 0 || m.heard == 0 && m.inFlight && now.Sub(m.asked) < timeout
 }
 
-// record takes in an answer. A grant stays as old as it was when first heard of. And one that a
-// message told of while the call was under way is later than the call's answer, unless that is an
-// error.
+// record records an answer. Hearing of a grant again does not renew it. A message that came during
+// the call is newer than the call's answer, so it prevails. But a Refused answer always replaces a
+// grant.
 func (m *masterView) record(a Answer, now clock.Instant) {
-	m.underWay = false
+	m.inFlight = false
 	wasHeld := m.answer.Outcome == vote.Held
 	switch {
 	case wasHeld && a.Outcome == vote.Held:
@@ -61,9 +62,8 @@ func (m *masterView) record(a Answer, now clock.Instant) {
 	}
 }
 
-// dueAt returns when to ask a master how things stand. That is sooner than agreed if there is news
-// to expect: a waiter before this one is about to take a free lock, or other masters have granted
-// the lock since this one was asked.
+// dueAt returns when to poll a master. That is sooner than planned in two cases: a waiter ahead is
+// about to take a vacant lock, or another master has granted the lock since this one was polled.
 func (e *Entry) dueAt(m *masterView) clock.Instant {
 	if e.vacant > 0 && m.answer.Outcome == vote.Absent && m.answer.Rank > 0 { //mutant:believed-vacancy
 		return min(m.due, m.heard.Add(min(firstRecheck<<m.rechecks, longestRecheck)))
@@ -74,8 +74,9 @@ func (e *Entry) dueAt(m *masterView) clock.Instant {
 	return m.due
 }
 
-// pause returns how long to wait before a master is asked again. Those at the end of the queue wait
-// longer. If no message can tell of a grant, the pause is much shorter than a grant.
+// pause returns how long to wait before the next poll of a master. Waiters at the end of the queue
+// wait longer. If the master's messages cannot reach the waiter, the pause is much shorter than a
+// grant.
 func (e *Entry) pause(m *masterView, notified bool) time.Duration {
 	pause := shortestRenewal + time.Duration(m.answer.Rank)*shortestRenewal/4
 	pause = min(pause, longestRenewal)
@@ -90,12 +91,13 @@ func (e *Entry) pause(m *masterView, notified bool) time.Duration {
 	return min(pause, backoff.Pause(e.cfg.MinBackoff, longest, m.polls, e.token))
 }
 
-// recheck shortens a pause if the master is about to have news for the first in the queue: the
-// holder's key should expire, or the quarantine end. It doubles with each further time in a row, in
-// case the master says the same again: a key may be extended in its last moment each time.
+// recheck shortens a pause if the master will soon have news for the first waiter in the queue: the
+// holder's key is about to expire, or the quarantine is about to end. The short pauses double,
+// because the same answer may come again and again: a holder may always extend its key at the last
+// moment.
 func (m *masterView) recheck(pause time.Duration) time.Duration { //mutant:recheck
 	if m.answer.Outcome == vote.Absent {
-		m.rechecks = min(m.rechecks+1, mostRechecks)
+		m.rechecks = min(m.rechecks+1, maxRechecks)
 		return pause // dueAt shortens it
 	}
 	soon := pause
@@ -108,6 +110,6 @@ func (m *masterView) recheck(pause time.Duration) time.Duration { //mutant:reche
 		return min(soon, pause)
 	}
 	soon = min(soon<<m.rechecks, longestRecheck)
-	m.rechecks = min(m.rechecks+1, mostRechecks)
+	m.rechecks = min(m.rechecks+1, maxRechecks)
 	return soon
 }

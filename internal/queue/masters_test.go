@@ -12,28 +12,28 @@ import (
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// master is a tiny model of one master: a key, a queue, and what their scripts do.
+// master is a small model of one master: its key, its queue, and the scripts that use them.
 type master struct {
 	down        bool
-	holder      string // the token that is stored, "" for none
+	holder      string // the stored token, "" for none
 	expires     clock.Instant
 	places      map[string]place // by token
-	quarantined clock.Instant    // until then, by the restart guard
+	quarantined clock.Instant    // when the restart guard's quarantine ends
 }
 
 // place is a waiter's place in a master's queue.
 type place struct {
 	ticket int64
-	lease  clock.Instant // it is kept until then
+	lease  clock.Instant // when the place expires
 }
 
-// anyTicket is higher than all tickets, and noTicket is not.
+// These limits make release hand on to any waiter, or to none.
 const (
 	anyTicket = 1<<63 - 1
 	noTicket  = 0
 )
 
-// expire forgets what has expired.
+// expire removes expired keys and places.
 func (m *master) expire(now clock.Instant) {
 	if m.expires <= now {
 		m.holder = ""
@@ -41,14 +41,14 @@ func (m *master) expire(now clock.Instant) {
 	maps.DeleteFunc(m.places, func(_ string, p place) bool { return p.lease <= now })
 }
 
-// inOrder returns the tokens in the queue, by ticket.
+// inOrder returns the tokens in the queue, in the order of their tickets.
 func (m *master) inOrder() []string {
 	return slices.SortedFunc(maps.Keys(m.places), func(a, b string) int {
 		return cmp.Or(cmp.Compare(m.places[a].ticket, m.places[b].ticket), strings.Compare(a, b))
 	})
 }
 
-// wait keeps a waiter's place and reports.
+// wait renews a waiter's place and reports the lock's state.
 func (m *master) wait(token string, ticket int64, now clock.Instant) queue.Answer {
 	m.expire(now)
 	if m.holder == token {
@@ -67,7 +67,7 @@ func (m *master) wait(token string, ticket int64, now clock.Instant) queue.Answe
 	return a
 }
 
-// acquire gives the key to the token if it is vacant, or its own.
+// acquire stores the token if the key is vacant or already stores it.
 func (m *master) acquire(token string, ttl time.Duration, now clock.Instant) vote.Outcome {
 	m.expire(now)
 	switch {
@@ -81,8 +81,9 @@ func (m *master) acquire(token string, ttl time.Duration, now clock.Instant) vot
 	return vote.Held
 }
 
-// release takes the token's key and place from it. It hands the key on to the first in the queue
-// whose ticket is lower than below, and returns that one's token, "" if there is none.
+// release removes the token's key and place. It hands the key on to the first waiter in the queue,
+// if that waiter's ticket is lower than below, and returns its token. It returns "" if there is no
+// such waiter.
 func (m *master) release(token string, below int64, grant time.Duration, now clock.Instant) string {
 	m.expire(now)
 	delete(m.places, token)
@@ -100,7 +101,7 @@ func (m *master) release(token string, below int64, grant time.Duration, now clo
 	return ""
 }
 
-// restart forgets everything.
+// restart empties the master.
 func (m *master) restart(quarantined clock.Instant) {
 	*m = master{places: map[string]place{}, quarantined: quarantined}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/quorumlock/redlock/internal/queue"
 )
 
-// ms is a series of durations.
+// ms returns durations in milliseconds.
 func ms(all ...int) (series []time.Duration) {
 	for _, n := range all {
 		series = append(series, time.Duration(n)*time.Millisecond)
@@ -18,9 +18,9 @@ func ms(all ...int) (series []time.Duration) {
 	return series
 }
 
-// pauses has the first of three masters answer, each time it is asked. It returns how long the
-// waiter waits until it asks again. The others never answer.
-func pauses(w *waiting, notified bool, answers ...queue.Answer) (pauses []time.Duration) {
+// pauses makes master 0 answer each time it is polled. It returns how long the waiter pauses before
+// each further poll. The other masters never answer.
+func pauses(w *testEntry, notified bool, answers ...queue.Answer) (pauses []time.Duration) {
 	w.t.Helper()
 	for _, a := range answers {
 		w.Answered(0, a, w.now, notified)
@@ -35,7 +35,7 @@ func pauses(w *waiting, notified bool, answers ...queue.Answer) (pauses []time.D
 	return pauses
 }
 
-// repeated returns n times the same answer.
+// repeated returns the same answer n times.
 func repeated(n int, a queue.Answer) (answers []queue.Answer) {
 	for range n {
 		answers = append(answers, a)
@@ -43,8 +43,8 @@ func repeated(n int, a queue.Answer) (answers []queue.Answer) {
 	return answers
 }
 
-// The first in the queue renews its place every half a second. The others do so less often, the
-// more are before them, and all up to a quarter more often than that.
+// The first waiter in the queue renews its place every half second. The more waiters are ahead of a
+// waiter, the less often it renews. Jitter shortens each interval by up to a quarter.
 func TestRenewalIntervals(t *testing.T) {
 	for rank, whole := range map[int64]time.Duration{
 		0: 500 * time.Millisecond, 1: 625 * time.Millisecond, 2: 750 * time.Millisecond,
@@ -53,40 +53,41 @@ func TestRenewalIntervals(t *testing.T) {
 		want := whole - time.Duration(jitter*float64(whole)/4)
 		assert.Equal(t, renewal(rank), want)
 		for _, a := range []queue.Answer{taken, absent, refused, unknown, unsent} {
-			got := pauses(newWaiting(t, 3), true, behind(rank, a))
+			got := pauses(newTestEntry(t, 3), true, behind(rank, a))
 			assert.Equal(t, []time.Duration{want}, got, "%v, rank %d", a.Outcome, rank)
 		}
 	}
 }
 
-// A waiter that cannot be told asks more often: less and less so, and at least every Grant/8, since
-// a grant does not last long.
+// If messages cannot reach a waiter, it polls more often. It backs off, but polls at least every
+// Grant/8, because grants are short.
 func TestPollsReplaceMessages(t *testing.T) {
 	poll := func(n int) time.Duration {
 		return backoff.Pause(16*time.Millisecond, 125*time.Millisecond, n, token)
 	}
-	w := newWaiting(t, 3)
+	w := newTestEntry(t, 3)
 	assert.Equal(t, []time.Duration{poll(1), poll(2), poll(3), poll(4), poll(5)},
 		pauses(w, false, repeated(5, taken)...))
 	assert.Equal(t, poll(4), poll(5))
 	assert.Equal(t, []time.Duration{renewal(0)}, pauses(w, true, taken))
-	assert.Equal(t, []time.Duration{poll(1)}, pauses(w, false, taken), "it begins anew")
+	assert.Equal(t, []time.Duration{poll(1)}, pauses(w, false, taken), "the backoff starts anew")
 }
 
-// MinBackoff bounds polls even if it is longer than Grant/8, but not the renewals.
+// MinBackoff limits how often a waiter polls, even if it is longer than Grant/8. But a waiter still
+// renews its place on time.
 func TestPollsObserveMinBackoff(t *testing.T) {
 	for _, least := range []time.Duration{300 * time.Millisecond, time.Minute} {
 		cfg := config(3)
 		cfg.MinBackoff = least
-		w := &waiting{Entry: queue.NewEntry(cfg, token), t: t, now: start, retry: patient}
+		w := &testEntry{Entry: queue.NewEntry(cfg, token), t: t, now: start, retry: noAttempts}
 		w.does(queue.Stay)
 		want := min(backoff.Pause(least, least, 1, token), renewal(0))
 		assert.Equal(t, []time.Duration{want, want}, pauses(w, false, taken, taken))
 	}
 }
 
-// The first in the queue asks when the holder's key should have expired, or the quarantine ended.
-// If the master says the same again, it asks more and more rarely.
+// The first waiter in the queue polls when the holder's key or the quarantine should have ended. If
+// the master gives the same answer again, the waiter backs off.
 func TestFirstWaiterPollsAtExpiry(t *testing.T) {
 	for name, left := range map[string]func(time.Duration) queue.Answer{
 		"key": func(left time.Duration) queue.Answer {
@@ -99,40 +100,40 @@ func TestFirstWaiterPollsAtExpiry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			last := left(3 * time.Millisecond)
 			assert.Equal(t, ms(4, 8, 16, 32, 64, 100, 100),
-				pauses(newWaiting(t, 3), true, repeated(7, last)...))
-			assert.Equal(t, ms(1, 2, 4), pauses(newWaiting(t, 3), true, repeated(3, left(0))...),
-				"in its last millisecond")
-			assert.Equal(t, ms(100, 100, 16), pauses(newWaiting(t, 3), true,
+				pauses(newTestEntry(t, 3), true, repeated(7, last)...))
+			assert.Equal(t, ms(1, 2, 4), pauses(newTestEntry(t, 3), true, repeated(3, left(0))...),
+				"the last millisecond")
+			assert.Equal(t, ms(100, 100, 16), pauses(newTestEntry(t, 3), true,
 				left(99*time.Millisecond), left(99*time.Millisecond), last))
-			assert.Equal(t, ms(4, 8, 101, 4, 8), pauses(newWaiting(t, 3), true,
-				last, last, left(100*time.Millisecond), last, last), "it begins anew")
+			assert.Equal(t, ms(4, 8, 101, 4, 8), pauses(newTestEntry(t, 3), true,
+				last, last, left(100*time.Millisecond), last, last), "the backoff starts anew")
 			assert.Equal(t, []time.Duration{renewal(0)},
-				pauses(newWaiting(t, 3), true, left(renewal(0))), "never later than usual")
+				pauses(newTestEntry(t, 3), true, left(renewal(0))), "never later than the renewal")
 			assert.Equal(t, []time.Duration{renewal(0)},
-				pauses(newWaiting(t, 3), true, left(-1)), "it does not expire")
+				pauses(newTestEntry(t, 3), true, left(-1)), "no expiry")
 			assert.Equal(t, []time.Duration{renewal(1)},
-				pauses(newWaiting(t, 3), true, behind(1, last)), "others are before this waiter")
+				pauses(newTestEntry(t, 3), true, behind(1, last)), "another waiter is ahead")
 		})
 	}
 	plain := refused
 	plain.Left = 3 * time.Millisecond
-	assert.Equal(t, []time.Duration{renewal(0)}, pauses(newWaiting(t, 3), true, plain))
+	assert.Equal(t, []time.Duration{renewal(0)}, pauses(newTestEntry(t, 3), true, plain))
 }
 
-// What is asked often for long stays within its bounds.
+// The pause between rechecks stays at its bound, however often the same answer comes.
 func TestRechecksStayBounded(t *testing.T) {
 	last := taken
 	last.Left = 0
-	series := pauses(newWaiting(t, 3), true, repeated(200, last)...)
+	series := pauses(newTestEntry(t, 3), true, repeated(200, last)...)
 	for _, pause := range series[7:] {
 		assert.Equal(t, 100*time.Millisecond, pause)
 	}
-	assert.Equal(t, ms(1), pauses(newWaiting(t, 3), false, last), "sooner than a poll")
+	assert.Equal(t, ms(1), pauses(newTestEntry(t, 3), false, last), "sooner than a poll")
 }
 
-// A waiter that saw the lock free, and others before itself, soon sees who took it.
+// A waiter that finds the lock vacant, with others ahead, polls again soon to see who takes it.
 func TestWaiterBehindRechecksVacantLock(t *testing.T) {
-	w := newWaiting(t, 3)
+	w := newTestEntry(t, 3)
 	second := behind(1, absent)
 	var got []time.Duration
 	for w.now.Sub(start) < 900*time.Millisecond {
@@ -147,19 +148,18 @@ func TestWaiterBehindRechecksVacantLock(t *testing.T) {
 	}
 	assert.Equal(t, ms(16, 32, 64, 100, 100, 100, 100, 100, 100, 100, 100), got)
 
-	w = newWaiting(t, 3)
+	w = newTestEntry(t, 3)
 	w.answers(second, behind(1, taken), behind(1, taken))
-	w.staysFor(renewal(1)) // no quorum is free
-	w = newWaiting(t, 3)
+	w.staysFor(renewal(1)) // no quorum is vacant
+	w = newTestEntry(t, 3)
 	first := absent
 	w.retry.Confirm = w.now.Add(time.Second)
 	w.answers(first, first, first)
-	w.staysFor(renewal(0), []int(nil)...) // nobody is before this waiter
+	w.staysFor(renewal(0), []int(nil)...) // nobody is ahead
 }
 
-// AskSoon has a master asked at once.
 func TestAskSoonPollsAtOnce(t *testing.T) {
-	w := newWaiting(t, 3)
+	w := newTestEntry(t, 3)
 	w.answers(taken, taken, taken)
 	w.staysFor(renewal(0))
 	w.now--
@@ -167,13 +167,13 @@ func TestAskSoonPollsAtOnce(t *testing.T) {
 	w.staysFor(1, 1)
 	w.AskSoon(2)
 	_, ask, _ := w.Step(w.now, w.retry)
-	assert.Equal(t, []int{0, 2}, ask, "with those that are due anyway")
+	assert.Equal(t, []int{0, 2}, ask, "master 0 is due anyway")
 }
 
-// A call that is under way may have been answered before what it is to be asked for. So the master
-// is asked once more after it, and only once.
+// The master may have answered the call in flight before it had the news. So the waiter polls once
+// more after that call, and only once.
 func TestAskSoonDuringCallPollsOnceMore(t *testing.T) {
-	w := newWaiting(t, 3)
+	w := newTestEntry(t, 3)
 	w.AskSoon(0)
 	w.AskSoon(0)
 	_, ask, _ := w.Step(w.now, w.retry)
@@ -186,10 +186,10 @@ func TestAskSoonDuringCallPollsOnceMore(t *testing.T) {
 	w.staysFor(renewal(0))
 }
 
-// Every answer ends its call, also one that tells nothing.
+// Every answer ends its call, even if it reports nothing.
 func TestEveryAnswerEndsItsCall(t *testing.T) {
 	for _, a := range []queue.Answer{taken, absent, refused, unknown, unsent, held} {
-		w := newWaiting(t, 5)
+		w := newTestEntry(t, 5)
 		w.answers(a)
 		w.AskSoon(0)
 		_, ask, _ := w.Step(w.now, w.retry)

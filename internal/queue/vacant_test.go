@@ -12,11 +12,10 @@ import (
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// Nobody has the lock, and nobody is before this waiter.
 func TestFirstWaiterConfirmsVacantLock(t *testing.T) {
 	for n := 1; n <= 5; n++ {
 		for vacant := range n + 1 {
-			w := newWaiting(t, n)
+			w := newTestEntry(t, n)
 			for i := range n {
 				w.Answered(i, taken, w.now, true)
 			}
@@ -33,8 +32,8 @@ func TestFirstWaiterConfirmsVacantLock(t *testing.T) {
 	}
 }
 
-// Each of those before this waiter has a second. What counts is the lowest rank that it has at
-// least on a quorum, be the lock free there or not.
+// Each waiter ahead has a turn of one second. This waiter's rank is the highest in the quorum with
+// the lowest ranks, whether or not the key is vacant on those masters.
 func TestWaiterConfirmsInItsTurn(t *testing.T) {
 	for _, test := range []struct {
 		answers []queue.Answer
@@ -48,7 +47,7 @@ func TestWaiterConfirmsInItsTurn(t *testing.T) {
 		{[]queue.Answer{behind(4, absent), behind(2, absent), behind(3, quarantined(time.Hour))}, 3},
 		{[]queue.Answer{behind(4, absent), behind(2, absent), behind(3, refused)}, 4},
 	} {
-		w := newWaiting(t, 3)
+		w := newTestEntry(t, 3)
 		w.answers(test.answers...)
 		w.does(queue.Stay)
 		w.advance(time.Duration(test.rank)*time.Second - 1)
@@ -59,9 +58,9 @@ func TestWaiterConfirmsInItsTurn(t *testing.T) {
 	}
 }
 
-// The turns begin when the lock was first seen free, and anew if it was taken in between.
+// The turns begin when the lock is first seen vacant. They start anew if it was taken in between.
 func TestTurnsBeginWithVacancy(t *testing.T) {
-	w := newWaiting(t, 3)
+	w := newTestEntry(t, 3)
 	second := behind(1, absent)
 	w.answers(second, second, second)
 	w.does(queue.Stay)
@@ -78,49 +77,49 @@ func TestTurnsBeginWithVacancy(t *testing.T) {
 	w.does(queue.Confirm)
 }
 
-// Whoever failed to confirm waits as long as it is told to, unless a quorum granted it the lock.
+// After a failed confirm, the waiter observes Retry.Confirm, unless a quorum has granted the lock.
 func TestFailedConfirmDelaysNextConfirm(t *testing.T) {
 	for _, first := range []queue.Answer{absent, held} {
-		w := newWaiting(t, 5)
+		w := newTestEntry(t, 5)
 		w.retry.Confirm = w.now.Add(100 * time.Millisecond)
 		w.answers(first, absent, absent, taken, taken)
 		_, _, next := w.Step(w.now, w.retry)
-		assert.LessOrEqual(t, next, w.retry.Confirm, "it looks again then")
+		assert.LessOrEqual(t, next, w.retry.Confirm, "Step is called again by then")
 		w.now = w.retry.Confirm - 1
 		w.does(queue.Stay)
 		w.advance(1)
 		w.does(queue.Confirm)
 	}
-	w := newWaiting(t, 3)
+	w := newTestEntry(t, 3)
 	w.retry.Confirm = clock.Never
 	w.answers(held, held)
 	w.does(queue.Confirm)
 }
 
-// A waiter that was granted some of a lock that is vacant elsewhere does not wait for its turn:
-// nobody else can have it.
+// Grants and vacant keys together can make a quorum. The waiter then confirms without waiting for
+// its turn: nobody else can have the lock.
 func TestGrantsAndVacanciesAddUp(t *testing.T) {
-	w := newWaiting(t, 5)
+	w := newTestEntry(t, 5)
 	w.answers(held, behind(9, absent), behind(9, absent), taken, taken)
 	w.does(queue.Confirm)
-	w = newWaiting(t, 5)
+	w = newTestEntry(t, 5)
 	w.answers(held, behind(9, absent), taken, taken, taken)
 	w.does(queue.Stay)
 }
 
-// Those before this waiter have had time to take the lock since it was seen free. So when it is its
-// turn, it asks again where that is more than 250ms ago.
+// The waiters ahead may have taken the lock since it was seen vacant. So when its turn comes, a
+// waiter polls masters again whose reports are more than 250 ms old.
 func TestOldVacancyIsRecheckedBeforeConfirm(t *testing.T) {
 	second := behind(1, absent)
 	for _, test := range []struct {
 		age time.Duration
 		ask []int
 	}{{250 * time.Millisecond, nil}, {250*time.Millisecond + 1, []int{0, 1}}} {
-		w := newWaiting(t, 3)
+		w := newTestEntry(t, 3)
 		w.answers(second, second, taken)
 		w.does(queue.Stay)
 		w.advance(time.Second - test.age)
-		w.does(queue.Stay) // and asks
+		w.does(queue.Stay) // polls the masters
 		w.answers(second, second, taken)
 		w.advance(test.age)
 		act, ask, _ := w.Step(w.now, w.retry)
@@ -135,10 +134,10 @@ func TestOldVacancyIsRecheckedBeforeConfirm(t *testing.T) {
 	}
 }
 
-// turnHasCome returns an entry that asks three masters again, because its turn has come.
-func turnHasCome(t *testing.T) *waiting {
+// entryInItsTurn returns an entry that polls three masters again because its turn has come.
+func entryInItsTurn(t *testing.T) *testEntry {
 	t.Helper()
-	w := newWaiting(t, 3)
+	w := newTestEntry(t, 3)
 	second := behind(1, absent)
 	w.answers(second, second, second)
 	w.does(queue.Stay)
@@ -148,24 +147,24 @@ func turnHasCome(t *testing.T) *waiting {
 	return w
 }
 
-// A master that hangs is not waited for, if the others are enough.
+// The waiter does not wait for a hung master if the others are a quorum.
 func TestHungMasterDoesNotDelayConfirm(t *testing.T) {
-	w := turnHasCome(t)
+	w := entryInItsTurn(t)
 	w.Answered(2, behind(1, absent), w.now, true)
 	w.Answered(0, behind(1, absent), w.now, true)
 	w.does(queue.Confirm)
 }
 
-// An answer to what was asked in the waiter's turn counts, however old it is.
+// An answer to a poll from the waiter's own turn counts, however old it is.
 func TestAnswersFromOwnTurnStayFresh(t *testing.T) {
-	w := turnHasCome(t)
+	w := entryInItsTurn(t)
 	w.Answered(0, absent, w.now, true)
 	w.advance(400 * time.Millisecond)
 	w.Answered(1, absent, w.now, true)
 	w.does(queue.Confirm)
 }
 
-// The waiter makes a plain attempt if the masters' queues are of no use.
+// The waiter makes a plain attempt if the masters' queues are useless.
 func TestUselessQueuesLeadToAttempt(t *testing.T) {
 	old := quarantined(time.Hour)
 	for _, test := range []struct {
@@ -184,11 +183,11 @@ func TestUselessQueuesLeadToAttempt(t *testing.T) {
 		{[]queue.Answer{taken, old, refused}, queue.Stay},
 		{[]queue.Answer{taken, taken}, queue.Stay},
 		{[]queue.Answer{unknown, unknown}, queue.Attempt},
-		{[]queue.Answer{unknown, taken}, queue.Stay}, // the third one may answer yet
+		{[]queue.Answer{unknown, taken}, queue.Stay}, // the third may still answer
 		{[]queue.Answer{unknown}, queue.Stay},
 		{nil, queue.Stay},
 	} {
-		w := newWaiting(t, 3)
+		w := newTestEntry(t, 3)
 		w.retry.Attempt = 0
 		w.answers(test.answers...)
 		act, _, _ := w.Step(w.now, w.retry)
@@ -196,12 +195,12 @@ func TestUselessQueuesLeadToAttempt(t *testing.T) {
 	}
 }
 
-// Half an AttemptTimeout is the time that masters have for their first answer. From the second on
-// they have as long as they like, because the first one counts.
+// Masters have half of AttemptTimeout for their first answer. After that they may take as long as
+// they like, because their first answer still counts.
 func TestAttemptWaitsForFirstAnswers(t *testing.T) {
 	for _, answers := range [][]queue.Answer{nil, {taken}, {taken, unknown}} {
 		t.Run(fmt.Sprint(len(answers)), func(t *testing.T) {
-			w := newWaiting(t, 3)
+			w := newTestEntry(t, 3)
 			w.retry.Attempt = 0
 			w.answers(answers...)
 			w.advance(500*time.Millisecond - 1)
@@ -210,7 +209,7 @@ func TestAttemptWaitsForFirstAnswers(t *testing.T) {
 			w.does(queue.Attempt)
 		})
 	}
-	w := newWaiting(t, 3)
+	w := newTestEntry(t, 3)
 	w.retry.Attempt = 0
 	w.answers(taken, taken)
 	w.does(queue.Stay)
@@ -218,18 +217,18 @@ func TestAttemptWaitsForFirstAnswers(t *testing.T) {
 	w.does(queue.Stay)
 }
 
-// Attempts have pauses in between, which the waiter is told.
+// After a failed attempt, the waiter observes Retry.Attempt.
 func TestFailedAttemptDelaysNextAttempt(t *testing.T) {
-	w := newWaiting(t, 3)
+	w := newTestEntry(t, 3)
 	w.retry.Attempt = w.now.Add(20 * time.Millisecond)
 	w.answers(refused, refused, refused)
 	w.staysFor(20 * time.Millisecond)
 	w.does(queue.Attempt)
 }
 
-// A grant that grew old is no answer any more: the master may be dead.
+// An expired grant does not count as an answer: the master may be dead.
 func TestExpiredGrantIsNoAnswer(t *testing.T) {
-	w := newWaiting(t, 3)
+	w := newTestEntry(t, 3)
 	w.retry.Attempt = 0
 	w.answers(held, taken)
 	w.does(queue.Stay)

@@ -46,8 +46,9 @@ func (y System) Holder(stored []string) string {
 	return ""
 }
 
-// Agreed returns the highest value that a quorum of the known masters reaches. values[i] is master
-// i's. It returns false if the known masters hold no quorum.
+// Agreed returns the highest value that a quorum of the known masters reaches: each of them has
+// that value or a higher one. values[i] is the value of master i. ok is false if the known masters
+// contain no quorum.
 func Agreed[T cmp.Ordered](y System, known Set, values []T) (agreed T, ok bool) {
 	masters := slices.Collect(known.Each())
 	slices.SortStableFunc(masters, func(a, b int) int { return cmp.Compare(values[b], values[a]) })

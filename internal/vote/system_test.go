@@ -111,7 +111,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func TestAgreed(t *testing.T) {
+func TestAgreedIsReachedByQuorum(t *testing.T) {
 	y := vote.Majority(5)
 	for _, test := range []struct {
 		known  vote.Set

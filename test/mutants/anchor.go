@@ -11,22 +11,23 @@ import (
 	"strings"
 )
 
-// anchor is a comment at the end of a line of the library, which tells edits where to
-// work. It goes along when the line is moved to another file, or what it names renamed.
+// anchor is a comment at the end of a line of the library. It marks where edits apply, and stays
+// with the line when code is moved or renamed.
 type anchor struct {
 	name  string
-	first int // the line it stands at, counted from 0
-	last  int // in Lua the line of /name, if there is one; otherwise first
+	first int // the anchor's line, counted from 0
+	last  int // in Lua, the line of /name if there is one; otherwise first
 }
 
-// Whatever looks like an anchor must be one: a misspelled one would be a plain comment.
+// A comment that looks like an anchor must be one. Otherwise a misspelled anchor would be a plain
+// comment.
 var (
 	anchorLike = regexp.MustCompile(`(//|--)\s*mutant:.*$`)
 	anchorForm = regexp.MustCompile(`^(?://|--)mutant:(/?[a-z0-9-]+(?:,/?[a-z0-9-]+)*)$`)
 )
 
-// takeAnchors returns a file's text without its anchors, and with every line where it
-// was. What edits match, and what they leave, has no trace of other mutants then.
+// takeAnchors removes the anchors from a file's text, without moving any line. So edits neither
+// match nor leave traces of other mutants.
 func takeAnchors(path, text string) (clean string, anchors []anchor, err error) {
 	var errs []error
 	lines := strings.Split(text, "\n")
@@ -40,7 +41,7 @@ func takeAnchors(path, text string) (clean string, anchors []anchor, err error) 
 		}
 		code, mark := lines[i][:comment+at[0]], lines[i][comment+at[0]:]
 		if strings.TrimSpace(code[:comment]) == "" {
-			errs = append(errs, fmt.Errorf("%s:%d: an anchor stands at the end of a line of code", path, i+1))
+			errs = append(errs, fmt.Errorf("%s:%d: an anchor must follow code on its line", path, i+1))
 		}
 		if anchors, err = note(anchors, i, mark, filepath.Ext(path) == ".lua"); err != nil {
 			errs = append(errs, fmt.Errorf("%s:%d: %w", path, i+1, err))
@@ -50,8 +51,8 @@ func takeAnchors(path, text string) (clean string, anchors []anchor, err error) 
 	return strings.Join(lines, "\n"), anchors, errors.Join(errs...)
 }
 
-// commentsOf tells where in each line a comment begins that lasts to its end, or -1. In
-// Lua it takes a string for a comment, too, which does no harm here.
+// commentsOf returns, for each line, where a comment begins that extends to the end of the line, or
+// -1. In Lua, it mistakes "--" in a string for a comment, which is harmless here.
 func commentsOf(path, text string, lines []string) []int {
 	starts := make([]int, len(lines))
 	for i, line := range lines {
@@ -65,7 +66,7 @@ func commentsOf(path, text string, lines []string) []int {
 	}
 	file := token.NewFileSet().AddFile(path, -1, len(text))
 	var s scanner.Scanner
-	s.Init(file, []byte(text), nil, scanner.ScanComments) // errors are the parser's to tell
+	s.Init(file, []byte(text), nil, scanner.ScanComments) // the parser reports errors later
 	for {
 		pos, tok, literal := s.Scan()
 		switch {
@@ -78,11 +79,11 @@ func commentsOf(path, text string, lines []string) []int {
 	}
 }
 
-// note adds the names of a mark to anchors.
+// note adds the names in mark to anchors.
 func note(anchors []anchor, line int, mark string, lua bool) ([]anchor, error) {
 	form := anchorForm.FindStringSubmatch(mark)
 	if form == nil || !lua && strings.Contains(form[1], "/") {
-		return anchors, fmt.Errorf("this is no anchor: %s", mark)
+		return anchors, fmt.Errorf("malformed anchor: %s", mark)
 	}
 	for name := range strings.SplitSeq(form[1], ",") {
 		begun, ends := strings.CutPrefix(name, "/")
@@ -92,7 +93,7 @@ func note(anchors []anchor, line int, mark string, lua bool) ([]anchor, error) {
 		}
 		i := slices.IndexFunc(anchors, func(a anchor) bool { return a.name == begun && a.first == a.last })
 		if i < 0 {
-			return anchors, fmt.Errorf("%s ends what did not begin", name)
+			return anchors, fmt.Errorf("%s without a matching start", name)
 		}
 		anchors[i].last = line
 	}

@@ -20,7 +20,7 @@ func f(a, b int) int {
 }
 `
 
-// made returns what edits make of two.
+// made applies edits to two, and returns the result.
 func made(t *testing.T, edits ...edit) (string, error) {
 	t.Helper()
 	src := read(t, map[string]string{"a.go": two})
@@ -37,7 +37,7 @@ func TestEdits(t *testing.T) {
 			[]edit{sub("less", `(\w+) < (\w+)`, "${2} < $1")},
 			"\tif b < a {\n\t\treturn a // the lesser\n\t} else if a == b {\n\t\treturn 0\n\t}\n\treturn b\n",
 		},
-		"a dot matches line feeds": {
+		"dot matches line feeds": {
 			[]edit{sub("less", `return a.*0`, "return 1")},
 			"\tif a < b {\n\t\treturn 1\n\t}\n\treturn b\n",
 		},
@@ -54,11 +54,11 @@ func TestEdits(t *testing.T) {
 			[]edit{swap("greater", "if a > b {\n\t\t$0\n\t}\n\treturn b + 1")},
 			"\tif a < b {\n\t\treturn a // the lesser\n\t} else if a == b {\n\t\treturn 0\n\t}\n\tif a > b {\n\t\treturn b\n\t}\n\treturn b + 1\n",
 		},
-		"edits of one file add up, also one region in another": {
+		"edits add up, also in nested regions": {
 			[]edit{cut("greater"), sub("less", "<", ">"), sub("lesser", `a$`, "b"), before("lesser", "\t\ta++"), sub("less", "== b", "== 0")},
 			"\tif a > b {\n\t\ta++\n\t\treturn b // the lesser\n\t} else if a == 0 {\n\t\treturn 0\n\t}\n\t\n",
 		},
-		"lines before what is replaced": {
+		"insertion before replacement": {
 			[]edit{swap("greater", "return a"), before("greater", "\ta++")},
 			"\tif a < b {\n\t\treturn a // the lesser\n\t} else if a == b {\n\t\treturn 0\n\t}\n\ta++\n\treturn a\n",
 		},
@@ -71,37 +71,37 @@ func TestEdits(t *testing.T) {
 	}
 }
 
-func TestBadEditsAreNoticed(t *testing.T) {
+func TestBadEditsAreRejected(t *testing.T) {
 	for what, tt := range map[string]struct {
 		edits []edit
 		want  string
 	}{
-		"missing":            {[]edit{cut("none")}, "there is no anchor none"},
-		"no match":           {[]edit{sub("less", "a > b", "")}, "0 matches, not 1, of a > b"},
+		"missing":            {[]edit{cut("none")}, "unknown anchor none"},
+		"no match":           {[]edit{sub("less", "a > b", "")}, "0 matches of a > b, want 1"},
 		"outside the region": {[]edit{sub("lesser", "b", "c")}, "0 matches"},
-		"anchors are unseen": {[]edit{sub("less", "mutant", "")}, "0 matches"},
-		"two matches":        {[]edit{sub("less", "return", "goto")}, "2 matches, not 1, of return"},
+		"text of an anchor":  {[]edit{sub("less", "mutant", "")}, "0 matches"},
+		"two matches":        {[]edit{sub("less", "return", "goto")}, "2 matches of return, want 1"},
 		"bad pattern":        {[]edit{sub("less", "(", "")}, "error parsing regexp"},
-		"group that is no":   {[]edit{sub("less", "(a) <", "$1x <")}, "no group is named as in $1x"},
-		"unchanged by sub":   {[]edit{sub("less", "(a) <", "$1 <")}, "it changes nothing"},
-		"unchanged by swap":  {[]edit{swap("less", "$0")}, "it changes nothing"},
-		"no lines":           {[]edit{before("less", "\t")}, "it changes nothing"},
+		"unknown group":      {[]edit{sub("less", "(a) <", "$1x <")}, "unknown group $1x"},
+		"unchanged by sub":   {[]edit{sub("less", "(a) <", "$1 <")}, "the edit changes nothing"},
+		"unchanged by swap":  {[]edit{swap("less", "$0")}, "the edit changes nothing"},
+		"blank line":         {[]edit{before("less", "\t")}, "the edit changes nothing"},
 		"overlap":            {[]edit{cut("less"), sub("lesser", "a", "b")}, "two edits of the mutant overlap"},
-		"lines in what goes": {[]edit{cut("less"), before("lesser", "a++")}, "two edits of the mutant overlap"},
-		"twice the same":     {[]edit{cut("greater"), cut("greater")}, "two edits of the mutant overlap"},
-		"before an else":     {[]edit{before("equal", "a++")}, "something stands before the region"},
-		"syntax":             {[]edit{sub("lesser", "return", "return return")}, "m is not Go: a.go:5:"},
+		"insertion in a cut": {[]edit{cut("less"), before("lesser", "a++")}, "two edits of the mutant overlap"},
+		"same edit twice":    {[]edit{cut("greater"), cut("greater")}, "two edits of the mutant overlap"},
+		"before an else":     {[]edit{before("equal", "a++")}, "code precedes the region"},
+		"syntax error":       {[]edit{sub("lesser", "return", "return return")}, "m is not valid Go: a.go:5:"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			_, err := made(t, tt.edits...)
 			require.ErrorContains(t, err, tt.want)
-			assert.ErrorContains(t, err, "m ", "the mutant is named")
+			assert.ErrorContains(t, err, "m ", "the error names the mutant")
 		})
 	}
 }
 
-// TestMutantsSurviveARefactoring: code that moves and is renamed takes them along.
-func TestMutantsSurviveARefactoring(t *testing.T) {
+// Mutants still apply after code was moved and renamed.
+func TestMutantsSurviveRefactoring(t *testing.T) {
 	m := mutant{name: "m", edits: []edit{sub("less", `if (\w+) < (\w+) `, "if $1 <= $2 ")}}
 	for path, text := range map[string]string{
 		"a.go":       two,

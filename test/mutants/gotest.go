@@ -12,11 +12,10 @@ import (
 	"time"
 )
 
-// testTimeout is go test's -timeout, far beyond what the slowest of the tests
-// takes.
+// testTimeout is go test's -timeout. It is much longer than the slowest test takes.
 const testTimeout = time.Minute
 
-// result is what became of a test.
+// result is the result of a test.
 type result uint8
 
 const (
@@ -29,25 +28,24 @@ const (
 
 // testRun is one run of go test.
 type testRun struct {
-	results  map[string]result // of each test by name
+	results  map[string]result // by test name
 	notBuilt bool
 	timedOut bool
 	killed   bool
 	output   string
 }
 
-// event is what go test -json prints; see go doc test2json.
+// event is an event printed by go test -json; see go doc test2json.
 type event struct {
 	Action, Test, Output string
 }
 
-// goTest runs tests of a package. overlay is a file for go test's -overlay, or
-// empty.
+// goTest runs tests of a package. overlay is a file for go test's -overlay, or empty.
 func goTest(ctx context.Context, root, pkg, overlay string, tests []string) (*testRun, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*testTimeout) // it compiles, too
+	ctx, cancel := context.WithTimeout(ctx, 3*testTimeout) // includes compilation
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", "test", "-json", "-count=1", "-vet=off",
-		// What is compiled for one run is not worth optimizing.
+		// Do not optimize code that runs only once.
 		"-gcflags=-N -l", "-ldflags=-w",
 		"-overlay="+overlay, "-timeout="+testTimeout.String(),
 		"-run=^("+strings.Join(tests, "|")+")$", "./"+pkg)
@@ -66,7 +64,7 @@ func goTest(ctx context.Context, root, pkg, overlay string, tests []string) (*te
 	return parse(stdout.Bytes(), stderr.String())
 }
 
-// parse reads what go test -json printed.
+// parse parses the output of go test -json.
 func parse(stdout []byte, stderr string) (*testRun, error) {
 	t := &testRun{results: map[string]result{}, output: stderr}
 	events := json.NewDecoder(bytes.NewReader(stdout))

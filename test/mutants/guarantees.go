@@ -1,23 +1,23 @@
 package main
 
-// guarantees are the mutants about fencing and the restart guard.
+// guarantees are the mutants of fencing and the restart guard.
 var guarantees = []mutant{
 	// Fencing.
 	{
 		name:  "fence-not-extended",
-		rule:  "an extension carries the fence along to wherever the lock is kept",
+		rule:  "an extension carries the fence to every master that stores the lock",
 		edits: []edit{sub("extend-fence", `if (.*) then`, "if $1 and ARGV[3] == '1' then")},
 		pkg:   quorumPkg, tests: []string{"TestExtendAndRepairCarryFence"},
 	},
 	{
 		name:  "fence-not-repaired",
-		rule:  "a repair carries the fence along",
+		rule:  "a repair carries the fence to the master",
 		edits: []edit{sub("extend-fence", `if (.*) then`, "if $1 and ARGV[3] ~= '1' then")},
 		pkg:   quorumPkg, tests: []string{"TestExtendAndRepairCarryFence"},
 	},
 	{
 		name: "carried-fence-lowers",
-		rule: "a fence that is carried along never lowers what is stored",
+		rule: "a carried fence never lowers the stored one",
 		edits: []edit{sub("carried-fence",
 			`storeFence\((.*), (fenceAt\(.*\)), (.*), (.*)\)`,
 			"$2\n  redis.call('SET', $1, $3, 'PX', $4)")},
@@ -25,26 +25,26 @@ var guarantees = []mutant{
 	},
 	{
 		name:  "repeated-request-stores-anew",
-		rule:  "a repeated request has stored nothing anew: what is stored may be of any request",
+		rule:  "a repeated request has stored nothing anew, because any request may have stored the fence",
 		edits: []edit{sub("higher-fence", `>`, ">=")},
 		pkg:   quorumPkg, tests: []string{"TestRepeatedAcquireNeedsSecondRound"},
 	},
 	{
 		name:  "equal-counts-as-anew",
-		rule:  "a repeated request has stored nothing anew, though the fence is the one that was proposed",
+		rule:  "a repeated request has stored nothing anew, even if the stored fence is the proposed one",
 		edits: []edit{sub("read-anew", `\w+ == 1 && `, "")},
 		pkg:   quorumPkg, tests: []string{"TestRepeatedAcquireNeedsSecondRound"},
 		minor: true,
 	},
 	{
 		name:  "no-second-round",
-		rule:  "where no majority stored the proposed fence, a second round stores a higher one",
+		rule:  "if no majority stored the proposed fence, a second round stores a higher one",
 		edits: []edit{sub("stored-anew", `\w+\.HasQuorum\((.*?)\)`, "$1.Len() >= 0")},
 		pkg:   quorumPkg, tests: []string{"TestFenceIsAboveAllStoredByItsMajority", "TestAcquireFailsIfFenceIsNotStored"},
 	},
 	{
 		name:  "no-second-round-in-histories",
-		rule:  "fences rise from one holder to the next, whatever the clocks say",
+		rule:  "fences increase from holder to holder, whatever the clocks say",
 		edits: []edit{sub("stored-anew", `\w+\.HasQuorum\((.*?)\)`, "$1.Len() >= 0")},
 		pkg:   simPkg, tests: []string{"TestFencesIncreaseDespiteClockSkew"},
 		minor: true,
@@ -58,19 +58,19 @@ var guarantees = []mutant{
 	},
 	{
 		name:  "second-round-unconfirmed",
-		rule:  "without a majority that stored the fence the acquisition fails and is rolled back",
+		rule:  "if no majority stored the fence, the acquire fails and is rolled back",
 		edits: []edit{sub("second-round", `return (.*), (\w+)$`, "_ = $1\n\treturn vote.Won, $2")},
 		pkg:   quorumPkg, tests: []string{"TestAcquireFailsIfFenceIsNotStored", "TestSecondRoundComparesToken"},
 	},
 	{
 		name:  "second-round-without-comparing",
-		rule:  "the second round counts a master only where the key is still this token's",
+		rule:  "the second round counts a master only if its key still stores this token",
 		edits: []edit{sub("extend-compares", `if (.*) then`, "if $1 and ARGV[4] == '' then")},
 		pkg:   quorumPkg, tests: []string{"TestSecondRoundComparesToken"},
 	},
 	{
 		name:  "second-round-below-what-is-stored",
-		rule:  "the second round's fence is above all that the majority had",
+		rule:  "the second round's fence is above all fences that the majority stored",
 		edits: []edit{cut("highest-stored")},
 		pkg:   quorumPkg, tests: []string{"TestFenceIsAboveAllStoredByItsMajority"},
 	},
@@ -82,7 +82,7 @@ var guarantees = []mutant{
 	},
 	{
 		name: "refusal-stores-fence",
-		rule: "an attempt that a master refuses stores no fence there",
+		rule: "a master that refuses an attempt stores no fence",
 		edits: []edit{after("acquire-compares",
 			"  if ARGV[3] ~= '' then\n    storeFence(KEYS[2], fenceAt(KEYS[2]), ARGV[3], ARGV[4])\n  end")},
 		pkg: quorumPkg, tests: []string{"TestRefusedAttemptStoresNoFence"},
@@ -90,7 +90,7 @@ var guarantees = []mutant{
 	},
 	{
 		name:  "non-fence-is-zero",
-		rule:  "what is stored and is no fence is an error of that master, never zero",
+		rule:  "a stored value that is no fence is an error of that master, and never counts as zero",
 		edits: []edit{sub("no-fence", `assert\((.*), '.*'\)`, "if not ($1) then\n    return 0\n  end")},
 		pkg:   quorumPkg, tests: []string{"TestInvalidFenceCastsNoVote", "TestExtendFailsOnInvalidFences"},
 	},
@@ -109,7 +109,7 @@ var guarantees = []mutant{
 	},
 	{
 		name:  "proposal-unguarded",
-		rule:  "with the restart guard a proposal is within a quarter of it of the master's time",
+		rule:  "with the restart guard, a proposal must be within a quarter of the guard of the master's time",
 		edits: []edit{cut("guarded-proposal")},
 		pkg:   quorumPkg, tests: []string{"TestProposalsFarFromMastersTimeAreNotStored"},
 	},
@@ -121,33 +121,33 @@ var guarantees = []mutant{
 	},
 	{
 		name:  "fence-for-two-ttls",
-		rule:  "fences are kept for a day at least",
+		rule:  "fences are kept for at least a day",
 		edits: []edit{sub("retention", `max\(\w+, (.*)\)`, "$1")},
 		pkg:   quorumPkg, tests: []string{"TestFencesExpire"},
 		minor: true,
 	},
 	{
 		name:  "fence-for-a-day",
-		rule:  "fences are kept for twice the TTL at least",
+		rule:  "fences are kept for at least twice the TTL",
 		edits: []edit{sub("retention", `max\((\w+), .*\)`, "$1")},
 		pkg:   quorumPkg, tests: []string{"TestFencesExpire"},
 		minor: true,
 	},
 	{
 		name:  "fence-not-refreshed",
-		rule:  "fences are kept from when the lock was last used",
+		rule:  "the retention of a fence counts from the last use of the lock",
 		edits: []edit{cut("fence-refresh")},
 		pkg:   quorumPkg, tests: []string{"TestFencesExpire"},
 	},
 	{
 		name:  "latest-clock-decides",
-		rule:  "no single wrong clock decides what time it is: not the one that is ahead",
+		rule:  "no single wrong clock decides the time, even if it is ahead",
 		edits: []edit{sub("median-offset", `len\((\w+)\)/2`, "len($1)-1")},
 		pkg:   quorumPkg, tests: []string{"TestOneWrongClockDoesNotDecideFence", "TestOneFastClockDoesNotRaiseFences"},
 	},
 	{
 		name: "first-clock-decides",
-		rule: "no single wrong clock decides what time it is: not the first that told",
+		rule: "no single wrong clock decides the time, even if it answers first",
 		edits: []edit{
 			sub("sort-offsets", `(\w+)\)`, "$1[:0])"),
 			sub("median-offset", `len\(\w+\)/2`, "0"),
@@ -159,31 +159,31 @@ var guarantees = []mutant{
 	// The restart guard.
 	{
 		name:  "guard-skipped",
-		rule:  "a master that may have forgotten casts no vote for new locks",
+		rule:  "a master that may have forgotten locks casts no vote for new ones",
 		edits: []edit{sub("acquire-guarded", `if .* then`, "if false then")},
 		pkg:   quorumPkg, tests: []string{"TestForgetfulMastersCastNoVote", "TestForgetfulMasterAllowsSecondHolderOnlyWithoutGuard"},
 	},
 	{
 		name:  "marker-written-older",
-		rule:  "a marker is never written older than the one that was there",
+		rule:  "a new marker is never older than the previous one",
 		edits: []edit{sub("quarantine-since", `math\.max\(now, .*\)`, "now")},
 		pkg:   quorumPkg, tests: []string{"TestMarkerTimeNeverDecreases"},
 	},
 	{
 		name:  "marker-of-any-run",
-		rule:  "a marker of another run quarantines the master, too: it came back with an older state",
+		rule:  "a marker of another run also quarantines the master, because it restarted with an older state",
 		edits: []edit{sub("other-identity", `(\w+) ~= \w+`, "not $1")},
 		pkg:   quorumPkg, tests: []string{"TestForgetfulMastersCastNoVote", "TestInvalidMarkerQuarantinesMaster"},
 	},
 	{
 		name:  "guard-from-the-old-marker",
-		rule:  "the guard counts from when this run was first seen, not from when an earlier one was",
+		rule:  "the guard counts from when this run was first seen, not an earlier run",
 		edits: []edit{sub("quarantine-since", `math\.max\(now, (.*) or 0\)`, "$1 or now")},
 		pkg:   quorumPkg, tests: []string{"TestForgetfulMastersCastNoVote"},
 	},
 	{
 		name: "guard-from-the-last-attempt",
-		rule: "there is one quarantine, from whoever came first",
+		rule: "there is one quarantine, which starts with the first client",
 		edits: []edit{after("quarantine-left",
 			"    redis.call('SET', key, own .. ' ' .. string.format('%.0f', now))\n    left = guard")},
 		pkg: quorumPkg, tests: []string{"TestQuarantineCountsFromFirstClient"},
@@ -197,7 +197,7 @@ var guarantees = []mutant{
 	},
 	{
 		name: "repair-held-out",
-		rule: "a holder that a majority confirmed repairs its key on a master that is quarantined",
+		rule: "a confirmed holder repairs its key even on a quarantined master",
 		edits: []edit{
 			sub("extend-script", `newScript\((".*?"), `, "newScript($1, guardSource, "),
 			sub("extend-request", `evalsha\((\w+)\.keys\(\),(.*)\)\}`, "evalsha($1.guarded($1.keys()),$2, $1.Guard.Milliseconds())}"),
@@ -213,13 +213,13 @@ var guarantees = []mutant{
 	},
 	{
 		name:  "bootstrap-over-an-old-marker",
-		rule:  "Bootstrap forgives a client that came too early only while the guard quarantines the master",
+		rule:  "Bootstrap tolerates a client that came too early only while the guard quarantines the master",
 		edits: []edit{sub("bootstrap-seen", ` or left == 0`, "")},
 		pkg:   quorumPkg, tests: []string{"TestBootstrapIsAllowedDuringFirstQuarantine"},
 	},
 	{
 		name:  "bootstrap-without-a-permit",
-		rule:  "a request of Bootstrap that is delivered late declares nothing",
+		rule:  "a Bootstrap request that arrives late declares nothing",
 		edits: []edit{sub("bootstrap-permit", `permit == ARGV\[i\]`, "permit")},
 		pkg:   quorumPkg, tests: []string{"TestLateBootstrapRequestsChangeNothing"},
 	},
@@ -232,19 +232,19 @@ var guarantees = []mutant{
 	},
 	{
 		name:  "marker-without-the-data",
-		rule:  "a master's memory is a data set, not a process: a failover and failback forgets",
+		rule:  "a master's memory is its data set, not its process: a failover and failback forgets locks",
 		edits: []edit{sub("identity", `'\.' \.\. .*`, "'.0'")},
 		pkg:   quorumPkg, tests: []string{"TestGuardDetectsFailoverAndBack"},
 	},
 	{
 		name:  "waiters-do-not-start-the-guard",
-		rule:  "a waiter starts the guard's time, though the lock is held",
+		rule:  "a waiter starts the guard's time, even while the lock is held",
 		edits: []edit{sub("wait-quarantine", `and quarantine`, "and not current and quarantine")},
 		pkg:   quorumPkg, tests: []string{"TestWaiterStartsQuarantine"},
 	},
 	{
 		name: "guard-ttl-in-extend",
-		rule: "TTLs above the guard are refused in Extend",
+		rule: "Extend rejects TTLs above the guard",
 		edits: []edit{sub("extend-ttl",
 			`([\w.]+)\.checkTTL\((\w+)\)`,
 			"$1.checkTTL(min($2, max($1.RestartGuard, time.Second)))")},
@@ -252,7 +252,7 @@ var guarantees = []mutant{
 	},
 	{
 		name: "guard-ttl-in-acquire",
-		rule: "TTLs above the guard are refused in each way to acquire",
+		rule: "every way to acquire rejects TTLs above the guard",
 		edits: []edit{sub("acquire-ttl",
 			`([\w.]+)\.checkTTL\((\w+)\)`,
 			"$1.checkTTL(min($2, max($1.RestartGuard, time.Second)))")},

@@ -1,23 +1,23 @@
 package main
 
-// lanes are the mutants about Once, repairs and the lanes.
+// lanes are the mutants of Once, repairs and the lanes.
 var lanes = []mutant{
 	// Once.
 	{
 		name:  "once-gives-up-on-a-split",
-		rule:  "Once gives up only when one other token is seen on a majority",
+		rule:  "Once gives up only when it sees one other token on a majority",
 		edits: []edit{sub("once-rival", `^(if [^\n]*) \{`, "$1 || errors.Is(err, ErrTaken) {")},
 		pkg:   quorumPkg, tests: []string{"TestOnceRetriesSplitVote"},
 	},
 	{
 		name:  "once-fooled-by-itself",
-		rule:  "Once does not take a token of its own for another replica's",
+		rule:  "Once does not mistake its own token for another replica's",
 		edits: []edit{sub("once-rival", `^(if [^\n]*) && ![^\n]*\.has\([^\n]*\) \{`, "$1 {")},
 		pkg:   quorumPkg, tests: []string{"TestOnceRecognizesUndeliveredRelease"},
 	},
 	{
 		name:  "once-gives-back",
-		rule:  "Once leaves the period taken, whatever fn does, unless told otherwise",
+		rule:  "Once keeps the period, whatever fn does, unless OnceGivesBack is set",
 		edits: []edit{sub("once-gives-back", `\S+\.OnceGivesBack && \(([^\n]*)\) \{`, "$1 {")},
 		pkg:   quorumPkg, tests: []string{"TestOnceKeepsPeriodThoughFnFails"},
 		minor: true,
@@ -30,30 +30,30 @@ var lanes = []mutant{
 		minor: true,
 	},
 
-	// Repair.
+	// Repairs.
 	{
 		name:  "no-repair",
-		rule:  "masters that forgot a lock which a majority confirmed get it back",
+		rule:  "masters that forgot a confirmed lock get it back",
 		edits: []edit{sub("repair-sent", `if (\w+) == 0 \|\|`, "if $1 != 0 ||")},
 		pkg:   quorumPkg, tests: []string{"TestForgottenLockIsRepaired", "TestRenewedLockSurvivesRollingRestart"},
 		minor: true,
 	},
 	{
 		name:  "repair-once",
-		rule:  "repairs are repeated until every answering master has the lock",
+		rule:  "repairs are repeated until every answering master stores the token",
 		edits: []edit{sub("repair-again", `return (\w+)\.missing != 0`, "$1.missing &= $1.asked\n\treturn false")},
 		pkg:   quorumPkg, tests: []string{"TestFailedRepairIsRetried"},
 		minor: true,
 	},
 	{
 		name:  "repair-sent-after-the-window",
-		rule:  "repairs are made only while the window is open",
+		rule:  "repairs are sent only while the window is open",
 		edits: []edit{sub("repair-sent", `\w+\.closes\(\)`, "clock.Never")},
 		pkg:   quorumPkg, tests: []string{"TestQueuedRepairIsNotSentAfterWindow"},
 	},
 	{
 		name:  "repair-for-a-whole-ttl",
-		rule:  "a repaired key lasts for as long as the others, no longer",
+		rule:  "a repaired key expires no later than the other keys",
 		edits: []edit{sub("repair-sent", `\w+\.Sub\(\w+\)\.Truncate\([^\n]*\)`, "time.Duration(l.claim.longest.Load())")},
 		pkg:   quorumPkg, tests: []string{"TestFailedRepairIsRetried"},
 		minor: true,
@@ -62,25 +62,25 @@ var lanes = []mutant{
 	// Lanes.
 	{
 		name:  "sequence-without-order",
-		rule:  "writes of one token to one master are sequential: the next is sent after the one before has returned",
+		rule:  "writes of one token to one master are sequential: each is sent after the previous one has returned",
 		edits: []edit{sub("lane-active", `^case [^\n]*:`, "case false:")},
 		pkg:   fanoutPkg, tests: []string{"TestSequenceSendsNextAfterPreviousReturns", "TestUndoWaitsForStuckCall"},
 	},
 	{
 		name:  "rollback-overtakes",
-		rule:  "a rollback is sent only after the call of its acquire has returned",
+		rule:  "a rollback is sent only after the call that carried its acquire has returned",
 		edits: []edit{sub("lane-active", `^case ([^\n]*):`, "case $1 && !op.Undo:")},
 		pkg:   fanoutPkg, tests: []string{"TestUndoWaitsForStuckCall"},
 	},
 	{
 		name:  "two-of-a-sequence-in-a-batch",
-		rule:  "two writes of one token are never in one pipeline, which a client may repeat as a whole",
+		rule:  "two writes of one token are never in one pipeline, because a client may retry the whole pipeline",
 		edits: []edit{sub("lane-active", `^case (\w+)([^\n]*):`, "case $1$2 && $1.sending:")},
 		pkg:   fanoutPkg, tests: []string{"TestCallCarriesOneOperationPerSequence"},
 	},
 	{
 		name: "next-before-the-owner-knows",
-		rule: "the next of a sequence is sent only once the owner of the one before knows what became of it",
+		rule: "the next operation of a sequence is sent only after the owner of the previous one knows its result",
 		edits: []edit{
 			before("lane-tells-owners", "\tl.mu.Lock()\n\tfor _, op := range batch {\n\t\tl.advance(op.seq)\n\t}\n"+
 				"\tl.wake.Broadcast()\n\tl.mu.Unlock()"),
@@ -90,13 +90,13 @@ var lanes = []mutant{
 	},
 	{
 		name:  "late-operation-sent",
-		rule:  "an operation whose deadline has passed is dropped, never executed late",
+		rule:  "an operation whose deadline has passed is dropped and never sent",
 		edits: []edit{sub("lane-too-late", `<= \w+ \{`, "< 0 {")},
 		pkg:   fanoutPkg, tests: []string{"TestExpiredOperationsAreNotSent"},
 	},
 	{
 		name:  "undone-is-not-the-end",
-		rule:  "after a release no repair or extension of its token is sent any more",
+		rule:  "after a release, no repair or extension of its token is sent",
 		edits: []edit{cut("undo-is-last")},
 		pkg:   fanoutPkg, tests: []string{"TestOnlyUndoFollowsUndo"},
 	},
@@ -128,43 +128,43 @@ var lanes = []mutant{
 	},
 	{
 		name:  "hung-master-refuses-nobody",
-		rule:  "what is submitted while a master does not answer is not kept waiting for it",
+		rule:  "operations do not wait for a master that does not answer",
 		edits: []edit{cut("lane-refuses")},
 		pkg:   fanoutPkg, tests: []string{"TestMasterThatDoesNotAnswerDelaysNobody", "TestStuckCallsAreBoundedAndDoNotBlock"},
 	},
 	{
 		name:  "stuck-calls-pile-up",
-		rule:  "a hung master does not pile up operations behind calls that are stuck",
+		rule:  "operations do not pile up behind the stuck calls of a hung master",
 		edits: []edit{sub("lane-stuck-full", `>= .*`, "< 0")},
 		pkg:   fanoutPkg, tests: []string{"TestStuckCallsAreBoundedAndDoNotBlock"},
 	},
 	{
 		name:  "stuck-calls-unnoticed",
-		rule:  "a call that is stuck holds nobody up",
+		rule:  "a stuck call does not delay other operations",
 		edits: []edit{sub("lane-stuck", `(\w+) > 0 && .*`, "$1 < 0")},
 		pkg:   fanoutPkg, tests: []string{"TestStuckCallsAreBoundedAndDoNotBlock"},
 	},
 	{
 		name:  "queue-without-bound",
-		rule:  "what waits for a master is bounded",
+		rule:  "the operations that wait for a master are bounded",
 		edits: []edit{cut("lane-full")},
 		pkg:   fanoutPkg, tests: []string{"TestQueueIsBounded"},
 	},
 	{
 		name:  "nobody-notices-a-stuck-call",
-		rule:  "what waits for a call is sent when that gets stuck, though nobody submits anything more",
+		rule:  "when a call gets stuck, the next operation is sent, even if nobody submits more",
 		edits: []edit{cut("lane-watches")},
 		pkg:   fanoutPkg, tests: []string{"TestStuckCallLetsNextBeSent", "TestWatchdogServesEveryCall"},
 	},
 	{
 		name:  "only-the-first-stuck-call-is-noticed",
-		rule:  "a lane's one watchdog is there for every call, not for the one that armed it",
+		rule:  "a lane's watchdog serves every call, not only the one that armed it",
 		edits: []edit{sub("watchdog-next", `^if (\w+) := (\S+)([^\n]*) > 0 \{`, "if $1 := $2$3 > $2 {")},
 		pkg:   fanoutPkg, tests: []string{"TestWatchdogServesEveryCall", "TestWatchdogUsesConfigNow"},
 	},
 	{
 		name: "closed-lane-watched",
-		rule: "nothing of a lane goes on once it is closed",
+		rule: "a closed lane does nothing more",
 		edits: []edit{
 			cut("watchdog-closed"),
 			cut("watchdog-stops"),

@@ -1,19 +1,19 @@
-// Mutants is the test of the tests: it makes wrong variants of the lock algorithm,
-// each by breaking one rule in a copy of the source, and runs the tests that are
-// there for that rule. A variant that they do not notice is a rule that nothing
-// guards.
+// Mutants tests the tests. It makes wrong variants of the lock algorithm: each breaks one rule in a
+// copy of the source. Then it runs the tests that guard that rule. If they pass, nothing guards the
+// rule.
 //
-//	go run ./test/mutants               # all of them
-//	go run ./test/mutants -run lua -v   # those whose names match, and what the tests said
+//	go run ./test/mutants               # all mutants
+//	go run ./test/mutants -run lua -v   # matching names only, with the output of the tests
 //
-// Where a variant differs is marked in the source, by a comment such as //mutant:quorum
-// at the end of a line (--mutant:quorum in Lua, where --mutant:/quorum may end a piece of
-// several lines). The mark stands for all that begins with the line's first word: a
-// statement with its block, a clause, a declaration, a field or an element of a composite
-// literal; or else for the line. Code may be moved or renamed as long as its marks go along.
+// An anchor in the source marks where a mutant differs. It is a comment at the end of a line, such
+// as //mutant:quorum in Go and --mutant:quorum in Lua. It marks everything that begins with the
+// line's first word: a statement with its block, a clause, a declaration, a field or an element of
+// a composite literal. If nothing begins there, it marks the line. In Lua it always marks the line,
+// or all lines up to --mutant:/quorum. Code may be moved or renamed as long as its anchors stay
+// with it.
 //
-// It fails if a variant is missed, and also if one cannot be judged: if it does
-// not compile, does not fit the present source, or names a test that is not run.
+// Mutants fails if the tests miss a mutant. It also fails if it cannot judge a mutant: because it
+// does not compile, does not fit the current source, or names a test that does not run.
 package main
 
 import (
@@ -33,14 +33,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// parallel is how many mutants are run at once. Each compiles with as many
-// threads as there are cores, and runs in one.
+// parallel is how many mutants run at the same time. Each compiles on all cores, and runs on one.
 const parallel = 2
 
 func main() {
 	pattern := flag.String("run", "", "run only mutants whose name matches this `regexp`")
-	verbose := flag.Bool("v", false, "print each mutant's rule and what its tests printed")
-	short := flag.Bool("short", false, "leave out minor mutants, where another one breaks nearly the same rule")
+	verbose := flag.Bool("v", false, "print each mutant's rule and the output of its tests")
+	short := flag.Bool("short", false, "skip minor mutants: another one breaks nearly the same rule")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -102,12 +101,12 @@ func choose(pattern string, short bool) (selected []*mutant, err error) {
 		}
 	}
 	if len(selected) == 0 {
-		return nil, errors.New("no mutant is selected")
+		return nil, errors.New("no mutant selected")
 	}
 	return selected, nil
 }
 
-// checkUnmutated sees to it that the selected tests pass as things are.
+// checkUnmutated checks that the tests of the selected mutants pass without any mutation.
 func checkUnmutated(ctx context.Context, root string, selected []*mutant) error {
 	tests := map[string][]string{}
 	for _, m := range selected {
@@ -122,15 +121,15 @@ func checkUnmutated(ctx context.Context, root string, selected []*mutant) error 
 		}
 		for _, name := range names {
 			if t.results[name] != passed {
-				return fmt.Errorf("%s of %s does not pass without any mutation:\n%s", name, pkg, t.output)
+				return fmt.Errorf("%s in %s does not pass without a mutation:\n%s", name, pkg, t.output)
 			}
 		}
-		fmt.Printf("%d tests of %s pass without any mutation\n", len(names), pkg)
+		fmt.Printf("%d tests in %s pass without mutations\n", len(names), pkg)
 	}
 	return nil
 }
 
-// judgeAll prints each verdict as it comes.
+// judgeAll judges the selected mutants, and prints each verdict as it comes.
 func judgeAll(ctx context.Context, src *source, scratch string, selected []*mutant, verbose bool) ([]*verdict, error) {
 	verdicts := make([]*verdict, len(selected))
 	done := make(chan *verdict)
@@ -145,7 +144,7 @@ func judgeAll(ctx context.Context, src *source, scratch string, selected []*muta
 				return nil
 			})
 		}
-		_ = group.Wait() // they return no error
+		_ = group.Wait() // the functions return no errors
 	}()
 	for v := range done {
 		v.print(verbose)
@@ -162,7 +161,7 @@ func (v *verdict) print(verbose bool) {
 	case v.err != nil:
 		fmt.Printf("        %v\n", v.err)
 	case !v.caught():
-		fmt.Println("        passed all the same:", strings.Join(v.passed, ", "))
+		fmt.Println("        passed anyway:", strings.Join(v.passed, ", "))
 	}
 	if verbose || v.err != nil {
 		fmt.Println(indent(v.output))
@@ -173,7 +172,7 @@ func indent(s string) string {
 	return "\t" + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n\t")
 }
 
-// report prints the last line, and returns an error unless all were caught.
+// report prints a summary, and returns an error unless all mutants were caught.
 func report(verdicts []*verdict, took time.Duration) error {
 	caught, missed, unjudged := 0, 0, 0
 	for _, v := range verdicts {

@@ -13,26 +13,26 @@ import (
 // mutant is one wrong variant of the algorithm.
 type mutant struct {
 	name  string
-	rule  string   // what the variant breaks
-	edits []edit   // what makes the variant out of the source
-	pkg   string   // whose tests are run
-	tests []string // each of these must fail
-	hangs bool     // a test that runs into the time-out counts as one that fails
-	minor bool     // left out with -short
+	rule  string   // the rule that the variant breaks
+	edits []edit   // the changes that turn the source into the variant
+	pkg   string   // the package of the tests
+	tests []string // the tests that must fail
+	hangs bool     // a test that times out counts as failed
+	minor bool     // skipped with -short
 }
 
-// check tells what is wrong with a table: mutants that lack a part, or that do
-// not fit the present source, and anchors that no mutant needs.
+// check returns an error if the table is bad: a mutant lacks a part or does not fit the current
+// source, or no mutant uses an anchor.
 func check(src *source, table []mutant) error {
 	var errs []error
 	seen, used := map[string]bool{}, map[string]bool{}
 	for i := range table {
 		m := &table[i]
 		if m.name == "" || m.rule == "" || m.pkg == "" || len(m.edits) == 0 || len(m.tests) == 0 {
-			errs = append(errs, fmt.Errorf("mutant %d, %q: it lacks a name, a rule, a package, an edit or a test", i, m.name))
+			errs = append(errs, fmt.Errorf("mutant %d, %q: lacks a name, rule, package, edit or test", i, m.name))
 		}
 		if seen[m.name] {
-			errs = append(errs, fmt.Errorf("%s: there are two mutants of this name", m.name))
+			errs = append(errs, fmt.Errorf("%s: duplicate mutant", m.name))
 		}
 		seen[m.name] = true
 		for _, e := range m.edits {
@@ -51,7 +51,7 @@ func check(src *source, table []mutant) error {
 	return errors.Join(errs...)
 }
 
-// checkTests looks for the named tests in the package's sources.
+// checkTests checks that the package's sources contain the mutant's tests.
 func (m *mutant) checkTests(root string) error {
 	paths, err := filepath.Glob(filepath.Join(root, m.pkg, "*_test.go"))
 	if err != nil {

@@ -8,8 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTableFitsTheSource: a mutant that does not apply any more, or whose test was
-// renamed, is to be noticed by whoever changes the source.
+// The author of a change must notice if a mutant no longer applies, or if its test was renamed.
 func TestTableFitsTheSource(t *testing.T) {
 	root, err := moduleRoot(t.Context())
 	require.NoError(t, err)
@@ -19,7 +18,7 @@ func TestTableFitsTheSource(t *testing.T) {
 	assert.GreaterOrEqual(t, len(table), 25)
 }
 
-func TestBadTablesAreNoticed(t *testing.T) {
+func TestBadTablesAreRejected(t *testing.T) {
 	src := read(t, map[string]string{
 		"a.go":      "package small\n\nvar one = 1 //mutant:one\n",
 		"a_test.go": "func TestA(t *testing.T) {}",
@@ -29,9 +28,9 @@ func TestBadTablesAreNoticed(t *testing.T) {
 	for want, spoil := range map[string]func(m *mutant){
 		"lacks":                  func(m *mutant) { m.rule = "" },
 		"0 matches":              func(m *mutant) { m.edits = []edit{sub("one", "4", "")} },
-		"there is no anchor two": func(m *mutant) { m.edits = []edit{cut("two")} },
+		"unknown anchor two":     func(m *mutant) { m.edits = []edit{cut("two")} },
 		"has no test TestB":      func(m *mutant) { m.tests = append([]string{"TestB"}, m.tests...) },
-		"two mutants of thi":     func(m *mutant) { m.name = "good" },
+		"good: duplicate mutant": func(m *mutant) { m.name = "good" },
 	} {
 		bad := good
 		bad.name = "bad"
@@ -41,7 +40,7 @@ func TestBadTablesAreNoticed(t *testing.T) {
 	assert.ErrorContains(t, check(src, nil), "a.go: no mutant uses the anchor one")
 }
 
-// module makes a small one, whose tests can be run for real.
+// module returns the source of a small module with real tests.
 func module(t *testing.T) *source {
 	t.Helper()
 	return read(t, map[string]string{
@@ -64,7 +63,7 @@ func TestSkipped(t *testing.T) { t.Skip() }
 	})
 }
 
-// TestVerdicts: only a test that ran and failed catches anything.
+// Only a test that runs and fails catches a mutant.
 func TestVerdicts(t *testing.T) {
 	src := module(t)
 	for what, tt := range map[string]struct {
@@ -73,17 +72,17 @@ func TestVerdicts(t *testing.T) {
 		caught  bool
 		err     string
 	}{
-		"caught":                {"return 2", []string{"TestOne"}, true, ""},
-		"caught by a crash":     {"panic(1)", []string{"TestOne"}, true, ""},
-		"crash of another":      {"func() { go panic(1) }(); select {}", []string{"TestOne"}, true, ""},
-		"missed":                {"return 1 + 0", []string{"TestOne"}, false, ""},
-		"missed by one":         {"return 2", []string{"TestOne", "TestNothing"}, false, ""},
-		"missed after a crash":  {"panic(1)", []string{"TestOne", "TestNothing"}, false, ""},
-		"does not compile":      {"return one", []string{"TestOne"}, false, "does not compile"},
-		"no such test":          {"return 2", []string{"TestNone"}, false, "did not run"},
-		"one test of two":       {"return 2", []string{"TestOne", "TestNone"}, false, "did not run"},
-		"skipped":               {"return 2", []string{"TestSkipped"}, false, "was skipped"},
-		"does not apply at all": {"", []string{"TestOne"}, false, "does not apply"},
+		"caught":                     {"return 2", []string{"TestOne"}, true, ""},
+		"caught by a crash":          {"panic(1)", []string{"TestOne"}, true, ""},
+		"crash of another goroutine": {"func() { go panic(1) }(); select {}", []string{"TestOne"}, true, ""},
+		"missed":                     {"return 1 + 0", []string{"TestOne"}, false, ""},
+		"missed by one":              {"return 2", []string{"TestOne", "TestNothing"}, false, ""},
+		"missed after a crash":       {"panic(1)", []string{"TestOne", "TestNothing"}, false, ""},
+		"does not compile":           {"return one", []string{"TestOne"}, false, "does not compile"},
+		"no such test":               {"return 2", []string{"TestNone"}, false, "did not run"},
+		"one of two did not run":     {"return 2", []string{"TestOne", "TestNone"}, false, "did not run"},
+		"skipped":                    {"return 2", []string{"TestSkipped"}, false, "was skipped"},
+		"does not apply at all":      {"", []string{"TestOne"}, false, "does not apply"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()

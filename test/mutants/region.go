@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// region is the piece of a file that an anchor's edits work in.
+// region is the part of a file to which an anchor's edits apply.
 type region struct {
 	*file
-	start, end int // in file's text
+	start, end int // offsets in the file's text
 }
 
 func (r region) text() string { return r.file.text[r.start:r.end] }
 
-// findRegions returns those of a file's anchors, in their order.
+// findRegions returns the regions of a file's anchors, in the same order.
 func findRegions(f *file, anchors []anchor) ([]region, error) {
 	begin := func(int) region { return region{} }
 	if len(anchors) > 0 && filepath.Ext(f.path) == ".go" {
@@ -35,7 +35,8 @@ func findRegions(f *file, anchors []anchor) ([]region, error) {
 	return regions, nil
 }
 
-// lines is the region of an anchor in Lua, and in Go where nothing begins on the line.
+// lines returns the region of an anchor in Lua. In Go, it is used if no syntax begins on the
+// anchor's line.
 func (f *file) lines(a anchor) region {
 	start, _ := f.line(a.first)
 	_, end := f.line(a.last)
@@ -44,12 +45,12 @@ func (f *file) lines(a anchor) region {
 	return region{f, start, start + len(strings.TrimSpace(text))}
 }
 
-// closing is what may stand on a line before that which begins on it.
+// closing matches what may precede the syntax that begins on a line.
 var closing = regexp.MustCompile(`^[\s)\]},]*(else\s+)?`)
 
-// syntax returns a function that gives the region of what begins with the first word of
-// a line: the outermost of statements, clauses, declarations, fields and elements of
-// composite literals. A block is a statement, such as that of an else.
+// syntax returns a function that finds the region of a line: the outermost syntax that begins with
+// the line's first word. That is a statement, a clause, a declaration, a field or an element of a
+// composite literal. A block is a statement too, such as the block of an else.
 func (f *file) syntax() (func(line int) region, error) {
 	parsed, err := parser.ParseFile(token.NewFileSet(), f.path, f.text, parser.SkipObjectResolution)
 	if err != nil {
@@ -62,7 +63,7 @@ func (f *file) syntax() (func(line int) region, error) {
 			ends[start] = end
 		}
 	}
-	// Fields and elements include the comma, so that they can be cut out.
+	// Fields and elements include the comma, so that edits can cut them.
 	addListed := func(n ast.Node) {
 		start, end := int(n.Pos()-parsed.FileStart), int(n.End()-parsed.FileStart)
 		if strings.HasPrefix(f.text[end:], ",") {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// write makes a directory with the files.
+// write writes files into a new directory.
 func write(t *testing.T, files map[string]string) (root string) {
 	t.Helper()
 	root = t.TempDir()
@@ -21,7 +21,7 @@ func write(t *testing.T, files map[string]string) (root string) {
 	return root
 }
 
-// read reads what must be right.
+// read writes files and reads them as the source of a library.
 func read(t *testing.T, files map[string]string) *source {
 	t.Helper()
 	src, err := readSource(write(t, files))
@@ -149,9 +149,8 @@ end --mutant:/function
 	}
 }
 
-// TestWhereAnchorsAreSought: tests and other modules are no part of the library, and
-// what strings hold is no comment.
-func TestWhereAnchorsAreSought(t *testing.T) {
+// Tests and other modules are not part of the library, and strings contain no comments.
+func TestAnchorsAreOnlyFoundInLibrary(t *testing.T) {
 	const anchored = "package a\n\nvar a = 1 //mutant:a\n"
 	src := read(t, map[string]string{
 		"deep/er/a.go": anchored, "a_test.go": anchored, "test/a.go": anchored, "tools/a.go": anchored,
@@ -162,30 +161,30 @@ func TestWhereAnchorsAreSought(t *testing.T) {
 	assert.Equal(t, "deep/er/a.go", src.regions["a"].path)
 }
 
-func TestBadAnchorsAreNoticed(t *testing.T) {
+func TestBadAnchorsAreRejected(t *testing.T) {
 	for text, want := range map[string]string{
-		"var a = 1 //mutant:a\nvar b = 1 //mutant:a\n": "two anchors a, in a.go and a.go",
-		"var a = 1 // mutant:a\n":                      "a.go:3: this is no anchor: // mutant:a",
-		"var a = 1 //mutant:A\n":                       "this is no anchor",
-		"var a = 1 //mutant:a, b\n":                    "this is no anchor",
-		"var a = 1 //mutant:a //mutant:b\n":            "this is no anchor",
-		"var a = 1 //mutant:/a\n":                      "this is no anchor",
-		"//mutant:a\nvar a = 1\n":                      "a.go:3: an anchor stands at the end of a line of code",
-		"// a is one. //mutant:a\nvar a = 1\n":         "an anchor stands at the end of a line of code",
+		"var a = 1 //mutant:a\nvar b = 1 //mutant:a\n": "duplicate anchor a in a.go and a.go",
+		"var a = 1 // mutant:a\n":                      "a.go:3: malformed anchor: // mutant:a",
+		"var a = 1 //mutant:A\n":                       "malformed anchor",
+		"var a = 1 //mutant:a, b\n":                    "malformed anchor",
+		"var a = 1 //mutant:a //mutant:b\n":            "malformed anchor",
+		"var a = 1 //mutant:/a\n":                      "malformed anchor",
+		"//mutant:a\nvar a = 1\n":                      "a.go:3: an anchor must follow code on its line",
+		"// a is one. //mutant:a\nvar a = 1\n":         "an anchor must follow code on its line",
 		"var a := 1 //mutant:a\n":                      "a.go:3:7: ",
 	} {
 		_, err := readSource(write(t, map[string]string{"a.go": "package small\n\n" + text}))
 		assert.ErrorContains(t, err, want, text)
 	}
 	for text, want := range map[string]string{
-		"a() --mutant:/a\n":                "/a ends what did not begin",
-		"a() --mutant:a\n --mutant:/a\n":   "at the end of a line of code",
-		"a() -- mutant:a\n":                "this is no anchor",
-		"a() --mutant:a\nb() --mutant:a\n": "two anchors",
+		"a() --mutant:/a\n":                "/a without a matching start",
+		"a() --mutant:a\n --mutant:/a\n":   "must follow code on its line",
+		"a() -- mutant:a\n":                "malformed anchor",
+		"a() --mutant:a\nb() --mutant:a\n": "duplicate anchor",
 	} {
 		_, err := readSource(write(t, map[string]string{"a.lua": text}))
 		assert.ErrorContains(t, err, want, text)
 	}
 	_, err := readSource(write(t, map[string]string{"a.lua": "a() --mutant:a\n", "b.go": "package b\n\nvar b = 1 //mutant:a\n"}))
-	assert.ErrorContains(t, err, "two anchors a, in a.lua and b.go")
+	assert.ErrorContains(t, err, "duplicate anchor a in a.lua and b.go")
 }

@@ -1,8 +1,8 @@
 package main
 
-// releases are the mutants about rollback, owed releases, and how locks end.
+// releases are the mutants of rollbacks, owed releases and the end of locks.
 var releases = []mutant{
-	// Rollback and debts.
+	// Rollbacks and owed releases.
 	{
 		name:  "no-rollback",
 		rule:  "a failed attempt is rolled back",
@@ -11,7 +11,7 @@ var releases = []mutant{
 	},
 	{
 		name: "rollback-of-grants-only",
-		rule: "rollback goes to every master: granted, refused and unknown",
+		rule: "a rollback goes to every master: granted, refused and unknown",
 		edits: []edit{swap("release-submit", `for i := range r.ops {
 		r.prepare(i, clock.Never)
 		if c.granted.has(i) {
@@ -24,19 +24,19 @@ var releases = []mutant{
 	},
 	{
 		name:  "rollback-on-the-callers-context",
-		rule:  "rollback does not run on the caller's context, which may have ended",
+		rule:  "a rollback does not use the caller's context, which may have ended",
 		edits: []edit{before("rollback", "\tif ctx.Err() != nil {\n\t\treturn\n\t}")},
 		pkg:   quorumPkg, tests: []string{"TestRollbackGoesOnAfterContextEnds"},
 	},
 	{
 		name:  "one-token-for-two-attempts",
-		rule:  "a token serves one attempt; the next one uses a fresh token",
+		rule:  "a token serves one attempt; the next attempt uses a fresh token",
 		edits: []edit{sub("fresh-token", `\w+\.newToken\(\)`, `"the token of "+name`)},
 		pkg:   quorumPkg, tests: []string{"TestEachAttemptHasItsOwnToken"},
 	},
 	{
 		name:  "timeout-is-a-refusal",
-		rule:  "an unknown outcome is not a refusal: what timed out may have been applied",
+		rule:  "an unknown outcome is not a refusal: the master may have executed a request that timed out",
 		edits: []edit{sub("no-answer", `vote\.Unknown`, "vote.Refused")},
 		pkg:   quorumPkg, tests: []string{"TestReleaseThatFindsNothingIsRepeated"},
 	},
@@ -54,7 +54,7 @@ var releases = []mutant{
 	},
 	{
 		name: "debts-for-ever",
-		rule: "nothing is retried for longer than the key can stand",
+		rule: "no release is retried after the key must have expired",
 		edits: []edit{
 			sub("debt-expired", `\w+\.expires <= (\w+)`, "$1 < 0"),
 			sub("debt-too-late", `\w+\.expires <= (\w+)`, "$1 < 0"),
@@ -64,40 +64,40 @@ var releases = []mutant{
 	},
 	{
 		name:  "debts-of-the-first-ttl",
-		rule:  "releases are retried until the key would have expired, extensions included",
+		rule:  "releases are retried until the key would have expired, including its extensions",
 		edits: []edit{cut("extend-asked")},
 		pkg:   quorumPkg, tests: []string{"TestPendingReleaseOutlivesFirstTTLOfExtendedLock"},
 		minor: true,
 	},
 	{
 		name:  "debts-without-bound",
-		rule:  "debts are capped per master",
+		rule:  "owed releases are bounded per master",
 		edits: []edit{sub("debts-bound", `<= 0`, "<= 1<<40")},
 		pkg:   quorumPkg, tests: []string{"TestPendingReleasesAreCapped"},
 	},
 	{
 		name:  "latest-debts-dropped",
-		rule:  "of too many debts those that expire first are dropped",
+		rule:  "if too many releases are owed, those whose keys expire first are dropped",
 		edits: []edit{sub("debts-order", `Or\(cmp\.Compare\((.*?), (.*?)\)`, "Or(cmp.Compare($2, $1)")},
 		pkg:   quorumPkg, tests: []string{"TestPendingReleasesAreCapped"},
 		minor: true,
 	},
 	{
 		name:  "dropped-debts-uncounted",
-		rule:  "debts that are dropped are counted",
+		rule:  "dropped releases are counted",
 		edits: []edit{cut("debts-dropped")},
 		pkg:   quorumPkg, tests: []string{"TestPendingReleasesAreCapped"},
 		minor: true,
 	},
 	{
 		name:  "close-does-not-drain",
-		rule:  "Close drains the debts",
+		rule:  "Close delivers the owed releases",
 		edits: []edit{cut("close-drains")},
 		pkg:   quorumPkg, tests: []string{"TestCloseDeliversOwedReleases"},
 	},
 	{
 		name: "close-without-bound",
-		rule: "Close is bounded: it gives up what a master cannot be told",
+		rule: "Close is bounded: it gives up releases that a master does not answer",
 		edits: []edit{
 			sub("hopeless", ">= closingFailures", "< 0"),
 			sub("close-timeout", `\w+\.opts\.CloseTimeout`, "1000*$0"),
@@ -112,16 +112,16 @@ var releases = []mutant{
 	},
 	{
 		name:  "close-fails-for-a-minority",
-		rule:  "what Close leaves on a minority is in nobody's way, and no error",
+		rule:  "keys that Close leaves on a minority block nobody and are no error",
 		edits: []edit{sub("close-left", `\w+\.Blocks\((.*?)\)`, "$1 != 0")},
 		pkg:   quorumPkg, tests: []string{"TestCloseDoesNotWaitForAMinority"},
 		minor: true,
 	},
 
-	// Locks and their ends.
+	// The end of locks.
 	{
 		name:  "release-keeps-the-window",
-		rule:  "a release closes the window first, whatever comes of it",
+		rule:  "a release closes the window first, whatever its result",
 		edits: []edit{cut("release-ends")},
 		pkg:   quorumPkg, tests: []string{"TestReleaseContinuesAfterContextEnds"},
 	},
@@ -133,20 +133,20 @@ var releases = []mutant{
 	},
 	{
 		name:  "release-on-the-callers-context",
-		rule:  "a release does not depend on the caller's context, which may have ended",
+		rule:  "a release does not use the caller's context, which may have ended",
 		edits: []edit{cut("release-context")},
 		pkg:   quorumPkg, tests: []string{"TestReleaseWithEndedContextWaitsForMasters"},
 	},
 	{
 		name:  "repeated-release-fails",
-		rule:  "a client's retry may find its own deletion done",
+		rule:  "a client's retry of a release may find the key already deleted",
 		edits: []edit{before("release-code", "\tif code == codeAbsent {\n\t\treturn false\n\t}")},
 		pkg:   quorumPkg, tests: []string{"TestRepeatedRequestsCountOnce"},
 		minor: true,
 	},
 	{
 		name: "close-releases-locks",
-		rule: "Close leaves locks taken by hand, and the keys of Once, to expire",
+		rule: "Close does not release the keys of Once or locks held outside Do: they expire",
 		edits: []edit{
 			before("lock-renewal", "\ta.engine.expiry.look(&l.watched, until)"),
 			after("expiry-close", "\t\tif l, ok := w.item.(*Lock); ok {\n\t\t\tl.letGo(errManagerClosed, x.clock.Now())\n\t\t}"),
@@ -155,7 +155,7 @@ var releases = []mutant{
 	},
 	{
 		name: "won-while-closing",
-		rule: "Close ends every lock: none is won any more",
+		rule: "Close ends every lock, and no lock is won afterwards",
 		edits: []edit{
 			sub("attempt-won", ` && !\w+\.engine\.closed\.Load\(\)`, ""),
 			sub("close-ends-rounds", `== vote\.Release`, "< vote.Bootstrap"),
@@ -172,7 +172,7 @@ var releases = []mutant{
 	},
 	{
 		name: "panic-keeps-the-lock",
-		rule: "Do releases the lock, also if fn panics",
+		rule: "Do releases the lock even if fn panics",
 		edits: []edit{
 			cut("do-gives-up"),
 			sub("do-runs-fn", "return (.*)", "err = $1\n\treturn errors.Join(err, l.giveUp(ctx))"),

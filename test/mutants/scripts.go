@@ -1,36 +1,35 @@
 package main
 
-// scripts are the mutants about scripts and commands.
+// scripts are the mutants of scripts and commands.
 var scripts = []mutant{
-	// Scripts and commands.
 	{
 		name:  "lua-release-without-comparing",
-		rule:  "compare before delete",
+		rule:  "a release compares the token before it deletes the key",
 		edits: []edit{sub("release-compares", `^elseif .* then`, "elseif false then")},
 		pkg:   quorumPkg, tests: []string{"TestReleaseRemovesOnlyItsToken", "TestReleaseAfterWindowReturnsErrLost"},
 	},
 	{
 		name:  "lua-extend-without-comparing",
-		rule:  "compare before extend",
+		rule:  "an extension compares the token before it extends the key",
 		edits: []edit{sub("extend-compares", `^if .* then`, "if false then")},
 		pkg:   quorumPkg, tests: []string{"TestExtendReportsLossOnlyIfMajorityDenies"},
 	},
 	{
 		name:  "lua-extend-shortens",
-		rule:  "extending never shortens what a master has",
+		rule:  "extending never shortens a key's time to live",
 		edits: []edit{swap("extend-lengthens", "else")},
 		pkg:   quorumPkg, tests: []string{"TestExtendNeverShortens"},
 	},
 	{
 		name:  "lua-endless-key",
-		rule:  "extending gives a key without an expiry the TTL",
+		rule:  "extending sets the TTL of a key that has no expiry",
 		edits: []edit{sub("extend-lengthens", `^elseif (.*) < (.*) then`, "elseif $1 >= 0 and $1 < $2 then")},
 		pkg:   quorumPkg, tests: []string{"TestExtendSetsExpiryOfPersistentKey"},
 		minor: true,
 	},
 	{
 		name:  "lua-extend-recreates",
-		rule:  "an extension gives nobody a vacant key: the lock may be lost by then",
+		rule:  "an extension does not take a vacant key, because the lock may be lost by then",
 		edits: []edit{sub("extend-repairs", `^elseif .* then`, "elseif false then")},
 		pkg:   quorumPkg, tests: []string{"TestExtendReportsLossOnlyIfMajorityDenies"},
 		minor: true,
@@ -46,7 +45,7 @@ var scripts = []mutant{
 	},
 	{
 		name: "lua-acquire-replaces",
-		rule: "an acquire takes a vacant key only, on servers before Redis 7 too",
+		rule: "an acquire takes only a vacant key, also on servers before Redis 7",
 		edits: []edit{
 			sub("acquire-compares", `^if .* then`, "if false then"),
 			sub("acquire-vacant", `^if .* then`, "if true then"),
@@ -61,70 +60,70 @@ var scripts = []mutant{
 	},
 	{
 		name:  "forgotten-script-is-final",
-		rule:  "a script that a master has forgotten is sent again",
+		rule:  "a script that a master does not know is sent in full",
 		edits: []edit{cut("rephrase-noscript")},
 		pkg:   quorumPkg, tests: []string{"TestReleaseRemovesKeyFromEveryMaster", "TestExtendMovesWindow"},
 	},
 	{
 		name:  "old-servers-unrecognised",
-		rule:  "a server before Redis 7 is recognized by its refusal of SET NX GET",
+		rule:  "a server before Redis 7 is recognized because it rejects SET NX GET",
 		edits: []edit{cut("rephrase-set")},
 		pkg:   quorumPkg, tests: []string{"TestServersBeforeRedis7Work"},
 	},
 	{
 		name:  "calls-without-deadline",
-		rule:  "a call ends at the attempt's time-out, also where the client would wait for longer",
+		rule:  "a call ends at AttemptTimeout, even if the client would wait longer",
 		edits: []edit{sub("call-deadline", `, (.*)\)`, ", 1000*$1)")},
 		pkg:   quorumPkg, tests: []string{"TestCallsEndAtAttemptTimeout"},
 	},
 	{
 		name:  "contexts-without-end",
-		rule:  "a client's context ends about when its deadline says, whatever waits for it",
+		rule:  "a client's context ends soon after its deadline, whatever waits for it",
 		edits: []edit{sub("timeouts-end", `WithDeadline\((\w+), .*\)`, "WithCancel($1)")},
 		pkg:   quorumPkg, tests: []string{"TestHookWaitsNoLongerThanAttemptTimeout"},
 	},
 	{
 		name:  "timeouts-not-renewed",
-		rule:  "a context does not end before its deadline, though it shares its end with earlier ones",
+		rule:  "a context does not end before its deadline, even if it shares its timer with earlier ones",
 		edits: []edit{sub("timeouts-renewed", `(\w+) < 0 \|\|`, "$1 < -d/2 ||")},
 		pkg:   clockPkg, tests: []string{"TestTimeoutsEnd"},
 		minor: true,
 	},
 	{
 		name:  "subscribing-without-end",
-		rule:  "subscribing takes no longer than a call may, even in a client that waits for its context",
+		rule:  "subscribing takes no longer than a call, even if the client waits until its context ends",
 		edits: []edit{sub("subscribing-ends", `, (\S*)\)`, ", 1000*$1)")},
 		pkg:   quorumPkg, tests: []string{"TestHungDialOfSubscriptionIsRetried"},
 	},
 	{
 		name:  "panics-let-through",
-		rule:  "a client or a hook that panics takes down nobody else",
+		rule:  "a panic in a client or hook affects nobody else",
 		edits: []edit{sub("shelter-recovers", `recover\(\)`, "any(nil)")},
 		pkg:   quorumPkg, tests: []string{"TestClientPanicIsUnknownOutcome"},
 	},
 	{
 		name:  "panic-believed",
-		rule:  "the outcome of a call that panicked is unknown, whatever was thrown",
+		rule:  "the outcome of a call that panicked is unknown, whatever the panic value",
 		edits: []edit{sub("shelter-error", `%v%s`, "%w%s")},
 		pkg:   quorumPkg, tests: []string{"TestClientPanicIsUnknownOutcome"},
 		minor: true,
 	},
 	{
 		name:  "endless-retries",
-		rule:  "what a URL sets is bounded: a master that is down must not keep a core busy",
+		rule:  "the settings in a URL are bounded, so that a master that is down does not keep a core busy",
 		edits: []edit{sub("url-retries", `> (\w+) \{`, "< -$1 {")},
 		pkg:   quorumPkg, tests: []string{"TestOpenRejectsSettingsOutOfRange"},
 	},
 	{
 		name:  "not-even-one-try",
-		rule:  "a client of Open's sends each request at least once",
+		rule:  "a client made by Open sends each request at least once",
 		edits: []edit{cut("dial-one-try")},
 		pkg:   quorumPkg, tests: []string{"TestOpenedClientsSendPipelinesWithoutRetries"},
 		minor: true,
 	},
 	{
 		name:  "subscription-ends-with-its-dial",
-		rule:  "a subscription's connection ends with the subscription, not with the time that it had to be made",
+		rule:  "a subscription's connection ends with the subscription, not with the timeout of its dial",
 		edits: []edit{sub("subscription-ends", `AfterFunc\((\w+), func\(\) \{ _ = `, "AfterFunc(ctx, func() { _, _ = $1, ")},
 		pkg:   quorumPkg, tests: []string{"TestSubscriptionOutlivesItsDial"},
 	},

@@ -10,20 +10,20 @@ import (
 	"strings"
 )
 
-// source is the library as it is.
+// source is the library's unmutated source.
 type source struct {
 	root    string
-	files   map[string]*file // by path below root
+	files   map[string]*file // by path relative to root
 	regions map[string]region
 }
 
-// file is one of Go or Lua.
+// file is a Go or Lua file.
 type file struct {
-	path string // below root
+	path string // relative to root
 	text string // without anchors
 }
 
-// line returns where a line begins and ends, without its line feed.
+// line returns the offsets of a line, without its line feed.
 func (f *file) line(number int) (start, end int) {
 	for range number {
 		start += strings.Index(f.text[start:], "\n") + 1
@@ -34,7 +34,7 @@ func (f *file) line(number int) (start, end int) {
 	return start, len(f.text)
 }
 
-// readSource reads the root module but for tests, tools and examples.
+// readSource reads the root module, without its tests, tools and examples.
 func readSource(root string) (*source, error) {
 	src := &source{root: root, files: map[string]*file{}, regions: map[string]region{}}
 	var errs []error
@@ -53,7 +53,7 @@ func readSource(root string) (*source, error) {
 	return src, errors.Join(append(errs, err)...)
 }
 
-// foreign tells whether a directory has nothing to make mutants of.
+// foreign reports whether a directory contains no source of the library.
 func (src *source) foreign(path string) bool {
 	if path == src.root {
 		return false
@@ -93,7 +93,7 @@ func (src *source) add(path string) error {
 	var errs []error
 	for i, a := range anchors {
 		if other, double := src.regions[a.name]; double {
-			errs = append(errs, fmt.Errorf("there are two anchors %s, in %s and %s", a.name, other.path, f.path))
+			errs = append(errs, fmt.Errorf("duplicate anchor %s in %s and %s", a.name, other.path, f.path))
 		}
 		src.regions[a.name] = regions[i]
 	}

@@ -2,7 +2,7 @@ package main
 
 import "slices"
 
-// The packages that mutants are made in and tested by.
+// The packages whose tests must catch mutants.
 const (
 	clockPkg  = "clock"
 	fanoutPkg = "internal/fanout"
@@ -10,6 +10,6 @@ const (
 	simPkg    = "internal/sim"
 )
 
-// table has all mutants. Where two lines of the library guard one rule, a mutant breaks both: either
-// alone would change nothing.
+// table lists all mutants. If two lines of the library guard the same rule, a mutant breaks both,
+// because breaking one would change nothing.
 var table = slices.Concat(votes, releases, lanes, scripts, guarantees, audits, waiting, doubts)

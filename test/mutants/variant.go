@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// apply returns the files that differ in the variant, by their paths.
+// apply returns the text of the files that differ in the variant, by absolute path.
 func (m *mutant) apply(src *source) (map[string]string, error) {
 	files, err := m.change(src)
 	if err != nil {
@@ -20,7 +20,7 @@ func (m *mutant) apply(src *source) (map[string]string, error) {
 	for path, text := range files {
 		if filepath.Ext(path) == ".go" {
 			if _, err := parser.ParseFile(token.NewFileSet(), path, text, parser.SkipObjectResolution); err != nil {
-				return nil, fmt.Errorf("%s is not Go: %w", m.name, err)
+				return nil, fmt.Errorf("%s is not valid Go: %w", m.name, err)
 			}
 		}
 		absolute[filepath.Join(src.root, path)] = text
@@ -28,8 +28,7 @@ func (m *mutant) apply(src *source) (map[string]string, error) {
 	return absolute, nil
 }
 
-// change makes all edits of the source as it is, rather than one of another's result:
-// each reads as if it were alone.
+// change applies all edits to the unmutated source, so that no edit sees the result of another.
 func (m *mutant) change(src *source) (map[string]string, error) {
 	splices := map[*file][]splice{}
 	for _, e := range m.edits {
@@ -49,13 +48,13 @@ func (m *mutant) change(src *source) (map[string]string, error) {
 	return texts, nil
 }
 
-// compose makes splices of one text. Those in the same place keep their order.
+// compose applies splices to one text. Splices at the same offset keep their order.
 func compose(text string, splices []splice) (string, error) {
 	slices.SortStableFunc(splices, func(a, b splice) int {
 		if a.start != b.start {
 			return a.start - b.start
 		}
-		return min(a.end-a.start, 1) - min(b.end-b.start, 1) // lines before what is replaced
+		return min(a.end-a.start, 1) - min(b.end-b.start, 1) // insertions before replacements
 	})
 	var b strings.Builder
 	done := 0

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// verdict is what came of one mutant.
+// verdict is the result of one mutant.
 type verdict struct {
 	*mutant
-	passed  []string // the tests that should have failed
-	err     error    // why nothing can be said
+	passed  []string // tests that passed but should have failed
+	err     error    // why the mutant cannot be judged
 	output  string
 	seconds float64
 }
@@ -32,7 +32,7 @@ func (v *verdict) String() string {
 	return "MISSED"
 }
 
-// judge runs the tests that are to catch the mutant.
+// judge runs the tests that must catch the mutant.
 func (m *mutant) judge(ctx context.Context, src *source, scratch string) *verdict {
 	start := time.Now()
 	v := &verdict{mutant: m}
@@ -45,8 +45,7 @@ func (m *mutant) judge(ctx context.Context, src *source, scratch string) *verdic
 	return v
 }
 
-// run runs the tests at once, and those again that another one's crash kept from
-// running.
+// run runs all tests together. If a test crashes, it runs again those that did not get to run.
 func (v *verdict) run(ctx context.Context, root, overlay string) error {
 	for left := v.tests; len(left) > 0; {
 		t, err := goTest(ctx, root, v.pkg, overlay, left)
@@ -66,17 +65,17 @@ func (v *verdict) run(ctx context.Context, root, overlay string) error {
 	return nil
 }
 
-// count enters the results of one run, and returns the tests without any. A test
-// that has not ended, though its process has, is one that failed: go test's
-// -timeout and panics of other goroutines end the process.
+// count records the results of one run, and returns the tests that did not run. A test that was
+// still running when its process ended counts as failed: go test's -timeout and panics of other
+// goroutines end the process.
 func (v *verdict) count(t *testRun, tests []string) (left []string, err error) {
 	switch {
 	case t.notBuilt:
-		return nil, errors.New("it does not compile")
+		return nil, errors.New("the mutant does not compile")
 	case t.killed:
 		return nil, errors.New("the tests were killed")
 	case t.timedOut && !v.hangs:
-		return nil, fmt.Errorf("the tests hang; they should fail within %v", testTimeout)
+		return nil, fmt.Errorf("the tests hang; they must fail within %v", testTimeout)
 	}
 	for _, test := range tests {
 		switch t.results[test] {
@@ -92,8 +91,8 @@ func (v *verdict) count(t *testRun, tests []string) (left []string, err error) {
 	return left, nil
 }
 
-// overlay writes the variant's files, and the file that go test's -overlay wants.
-// The compiler reads them in the place of the originals, go:embed's files too.
+// overlay writes the variant's files, and a file for go test's -overlay. The compiler then reads
+// the variant's files instead of the originals, including those embedded by go:embed.
 func (m *mutant) overlay(src *source, scratch string) (path string, err error) {
 	files, err := m.apply(src)
 	if err != nil {

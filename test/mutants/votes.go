@@ -1,6 +1,6 @@
 package main
 
-// votes are the mutants about quorums, verdicts, the window of validity and how it is lost.
+// votes are the mutants of quorums, verdicts, the validity window and its loss.
 var votes = []mutant{
 	// Quorum and verdict.
 	{
@@ -11,38 +11,38 @@ var votes = []mutant{
 	},
 	{
 		name:  "quorum-half-of-even",
-		rule:  "a quorum is N/2+1 of all masters, even N included",
+		rule:  "a quorum is N/2+1 of all masters, also for even N",
 		edits: []edit{sub("quorum", `(\w+\.masters)/2 \+ 1`, "($1 + 1) / 2")},
 		pkg:   quorumPkg, tests: []string{"TestAttemptNeedsMajority"},
 		minor: true,
 	},
 	{
 		name:  "master-twice",
-		rule:  "answers are counted once per master: no master may be given twice",
+		rule:  "answers count once per master, so no master may be given twice",
 		edits: []edit{sub("same-address", `(\w+) != (\w+)`, "$1 != $2 && $1 > $2")},
 		pkg:   quorumPkg, tests: []string{"TestNewRejectsInvalidMasters"},
 	},
-	{ // no vote.Set has a master twice, so the answer counts as the next master's, too
+	{ // a vote.Set cannot contain a master twice, so the answer also counts as the next master's
 		name:  "answer-counted-twice",
-		rule:  "answers are counted once per master, however often the request was put to it",
+		rule:  "answers count once per master, however often the request was sent to it",
 		edits: []edit{after("ballot", "\tif call.Form() == wire.FormEval {\n\t\tr.tally.Add(vote.Ballot{Master: (master + 1) % len(r.ops), Outcome: a.Outcome})\n\t}")},
 		pkg:   quorumPkg, tests: []string{"TestExtendReportsLossOnlyIfMajorityDenies"},
 	},
 	{
 		name:  "even-split-undecided",
-		rule:  "a decision is taken as soon as a majority is impossible, even N included",
+		rule:  "a request fails as soon as a majority is impossible, also for even N",
 		edits: []edit{sub("quorum-still-possible", `(\w+)\.HasQuorum\((.*?)\)`, "($2).Len()+1-$1.Masters()%2 >= $1.Quorum()")},
 		pkg:   quorumPkg, tests: []string{"TestEvenSplitIsDecidedWithoutWaiting"},
 	},
 	{
 		name:  "waits-for-all",
-		rule:  "a decision is taken as soon as it is certain; a master that hangs costs a healthy quorum nothing",
+		rule:  "a verdict is final as soon as it is certain; a hung master does not delay a healthy quorum",
 		edits: []edit{after("pending", "\tif pending != 0 && op != Release {\n\t\treturn Undecided\n\t}")},
 		pkg:   quorumPkg, tests: []string{"TestHungMinorityDelaysNoOperation", "TestAttemptFailsOnceMajorityIsImpossible"},
 	},
 	{
 		name: "taken-by-a-quorum",
-		rule: "ErrTaken means that N − quorum + 1 masters have another token, which for even N is less than a quorum",
+		rule: "ErrTaken means that N − quorum + 1 masters store another token; for even N that is less than a quorum",
 		edits: []edit{
 			sub("acquire-verdict", `(\w+)\.Blocks`, "$1.HasQuorum"),
 			sub("err-taken", `\.Blocks`, ".HasQuorum"),
@@ -51,14 +51,14 @@ var votes = []mutant{
 	},
 	{
 		name:  "taken-by-any",
-		rule:  "ErrTaken only if N − quorum + 1 masters have another token; ErrNoQuorum otherwise",
+		rule:  "ErrTaken requires N − quorum + 1 masters that store another token; otherwise the error is ErrNoQuorum",
 		edits: []edit{sub("err-taken", `if (\w+\.Blocks\((\w+)\))`, "if $1 || $2 != 0")},
 		pkg:   quorumPkg, tests: []string{"TestErrTakenOnlyIfEnoughMastersAreTaken"},
 		minor: true,
 	},
 	{
 		name:  "no-grace-for-the-reason",
-		rule:  "ErrTaken and ErrNoQuorum are never confused, also where a master fails before the others answer",
+		rule:  "ErrTaken and ErrNoQuorum are never confused, even if a master fails before the others answer",
 		edits: []edit{sub("doomed", "Doomed", "Failed")},
 		pkg:   quorumPkg, tests: []string{"TestErrTakenAlthoughMasterFailsFirst"},
 	},
@@ -84,13 +84,13 @@ var votes = []mutant{
 	},
 	{
 		name:  "extended-from-the-answer",
-		rule:  "the window of an extension, too, counts from before the send",
+		rule:  "the window of an extension also counts from before the send",
 		edits: []edit{sub("extend-apply", `apply\((\w+), (\w+)\)`, "apply($1, &extension{until: e.clock.Now().Add(window), expires: $2.expires})")},
 		pkg:   quorumPkg, tests: []string{"TestExtensionWindowCountsFromSending"},
 	},
 	{
 		name: "renewed-from-the-answer",
-		rule: "the window of a renewal, too, counts from before the send",
+		rule: "the window of a renewal also counts from before the send",
 		edits: []edit{sub("answered-apply", `_ = (\w+)\.apply\((\w+), (\w+)\)`,
 			"longest := time.Duration(${1}.claim.longest.Load())\n\t\tlate := $1.engine.clock.Now().Add($1.engine.opts.Drift.Window(longest))\n"+
 				"\t\t_ = $1.apply($2, &extension{until: max($3.until, late), expires: $3.expires})")},
@@ -104,7 +104,7 @@ var votes = []mutant{
 	},
 	{
 		name:  "waits-beyond-the-window",
-		rule:  "an attempt does not wait for longer than its window",
+		rule:  "an attempt does not wait longer than its window",
 		edits: []edit{sub("attempt-verdict", `(run\(\w+, \w+), \w+`, "$1, clock.Never")},
 		pkg:   quorumPkg, tests: []string{"TestQuorumWithoutValidityIsFailure"},
 	},
@@ -122,14 +122,14 @@ var votes = []mutant{
 	},
 	{
 		name:  "extend-shortens-the-window",
-		rule:  "extending never shortens: the window only ever grows",
+		rule:  "extending never shortens the window",
 		edits: []edit{sub("apply-window", `max\(\w+\.until, (\w+\.until)\)`, "$1")},
 		pkg:   quorumPkg, tests: []string{"TestExtendNeverShortens"},
 		minor: true,
 	},
 	{
 		name:  "uncut-ttl",
-		rule:  "the window is that of the TTL which masters count, whole milliseconds",
+		rule:  "the window is computed from the TTL that masters use, in whole milliseconds",
 		edits: []edit{sub("ttl-window", `Window\(whole\)`, "Window(ttl)")},
 		pkg:   quorumPkg, tests: []string{"TestTTLIsTruncatedToMilliseconds"},
 		minor: true,
@@ -138,14 +138,14 @@ var votes = []mutant{
 	// Loss.
 	{
 		name: "lost-at-the-ttl",
-		rule: "loss is signalled before the server expires the key: when the window ends",
+		rule: "a loss is signaled when the window ends, before the key expires on the masters",
 		edits: []edit{sub("lost-look", `(\w+)\.engine\.expiry\.look\((.*), (\w+)\)`,
 			"$1.engine.expiry.look($2, $3.Add($1.engine.opts.Drift.Of(time.Duration($1.claim.longest.Load()))))")},
 		pkg: quorumPkg, tests: []string{"TestLostClosesWithWindow"},
 	},
 	{
 		name: "stale-validity",
-		rule: "Validity asks the clock, not whether somebody has noticed",
+		rule: "Validity reads the clock, and does not depend on whether the loss was noticed",
 		edits: []edit{
 			sub("validity", `if (\w+)\.over\(\w+\)`, "if $1.ended"),
 			sub("validity", `return (\w+)\.closes\(\)\.Sub\((\w+)\)`, "return max($1.until.Sub($2), 1)"),
@@ -160,20 +160,20 @@ var votes = []mutant{
 	},
 	{
 		name:  "stale-context",
-		rule:  "the error of the context given to fn asks the clock",
+		rule:  "Err of the context passed to fn reads the clock",
 		edits: []edit{cut("context-err")},
 		pkg:   quorumPkg, tests: []string{"TestDoContextSeesExpiryBeforeTimersFire"},
 	},
 	{
 		name:  "stale-cause",
-		rule:  "the cause of the context given to fn asks the clock, also through a child of it",
+		rule:  "the cause of the context passed to fn reads the clock, also through a child context",
 		edits: []edit{cut("context-value")},
 		pkg:   quorumPkg, tests: []string{"TestDoContextSeesExpiryBeforeTimersFire"},
 		minor: true,
 	},
 	{
 		name:  "no-tick",
-		rule:  "the channel closes within 100 ms of waking up from a sleep",
+		rule:  "Lost closes within 100 ms after the machine wakes up",
 		edits: []edit{sub("expiry-tick", `min\((.*), expiryTick\)`, "$1")},
 		pkg:   quorumPkg, tests: []string{"TestLostClosesAfterSleepWithoutOtherCalls"},
 	},
@@ -194,33 +194,33 @@ var votes = []mutant{
 	},
 	{
 		name:  "no-renewal",
-		rule:  "a lock is renewed at about a third of its TTL",
+		rule:  "a lock is renewed after about a third of its TTL",
 		edits: []edit{sub("renewal-period", "/", "*")},
 		pkg:   quorumPkg, tests: []string{"TestAutoRenewKeepsLockUntilRelease", "TestAutoRenewExtendsEveryThirdOfTTL"},
 		minor: true,
 	},
 	{
 		name:  "denial-ignored",
-		rule:  "a majority that answers absent or another's ends the lock",
+		rule:  "a lock ends if a majority answers that it stores no token or another one",
 		edits: []edit{sub("extend-verdict", `\w+, \w+\.HasQuorum\)$`, "0, never)")},
 		pkg:   quorumPkg, tests: []string{"TestExtendReportsLossOnlyIfMajorityDenies", "TestDenyingMajorityEndsRenewedLock"},
 	},
 	{
 		name:  "minority-denies",
-		rule:  "only a majority can deny a lock; with fewer nobody else can hold it",
+		rule:  "only a majority can deny a lock; with fewer denials nobody else can hold it",
 		edits: []edit{sub("extend-verdict", `(\w+)\.HasQuorum`, "$1.Blocks")},
 		pkg:   quorumPkg, tests: []string{"TestExtendReportsLossOnlyIfMajorityDenies"},
 		minor: true,
 	},
 	{
 		name:  "no-hold-limit",
-		rule:  "the cap on the hold time ends the lock",
+		rule:  "the lock ends at its hold limit",
 		edits: []edit{sub("hold-limit", `now >= \w+\.renewal\.limit`, "now < 0")},
 		pkg:   quorumPkg, tests: []string{"TestRenewalsContinueUntilHoldLimit"},
 	},
 	{
 		name:  "lost-lock-left-standing",
-		rule:  "what an extension left on masters after the loss is released",
+		rule:  "keys that an extension left behind after the loss are released",
 		edits: []edit{cut("apply-lets-go")},
 		pkg:   quorumPkg, tests: []string{"TestExtendConfirmedAfterWindowIsLoss"},
 	},

@@ -1,6 +1,6 @@
 package main
 
-// waiting are the mutants about queues and hand-off.
+// waiting are the mutants of queues and hand-offs.
 var waiting = []mutant{
 	{
 		name:  "close-waits-for-a-stuck-subscription",
@@ -11,27 +11,27 @@ var waiting = []mutant{
 	},
 	{
 		name:  "catching-up-before-messages",
-		rule:  "messages are delivered at once, however many waiters there are to catch up",
+		rule:  "messages are delivered at once, however many waiters have to catch up",
 		edits: []edit{sub("subscribed-catches-up", `^.*\{ (.*) \}\)`, "$1")},
 		pkg:   quorumPkg, tests: []string{"TestCrowdOfWaitersDelaysNoMessage"},
 	},
 	{
 		name:  "catching-up-all-at-once",
-		rule:  "a crowd of waiters does not ask a master all at once when it is back",
+		rule:  "a crowd of waiters does not poll a master all at once when it is back",
 		edits: []edit{sub("catch-up-spreads", `(\w+) > 0 &&`, "$1 < 0 &&")},
 		pkg:   quorumPkg, tests: []string{"TestCrowdOfWaitersDelaysNoMessage"},
 		minor: true,
 	},
 	{
 		name: "waiting-grants",
-		rule: "waiters' renewals report and never grant",
+		rule: "a waiter's renewal reports and never grants",
 		edits: []edit{sub("wait-current", `^local (\w+) = .*`, "$0\n"+
 			"if not $1 and ARGV[2] ~= '' then\n  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[4])\n  $1 = ARGV[1]\nend")},
 		pkg: quorumPkg, tests: []string{"TestWaitingGrantsNothing"},
 	},
 	{
 		name:  "messages-counted",
-		rule:  "a lock is held only when a majority confirmed the token inside the window, whatever a message says",
+		rule:  "a lock is held only if a majority confirmed the token within the window, whatever a message says",
 		edits: []edit{after("attempt-verdict", "\tif request.Confirms() {\n\t\tverdict = vote.Won\n\t}")},
 		pkg:   quorumPkg, tests: []string{"TestPublishedMessagesGrantNothing"},
 	},
@@ -49,40 +49,40 @@ var waiting = []mutant{
 	},
 	{
 		name:  "everybody-contends",
-		rule:  "one contender per name and Manager on the wire",
+		rule:  "each Manager has at most one contender per name",
 		edits: []edit{sub("local-contender", `^if (\w+), (\w+) := ([^\n]*); \w+ \{`, "if $1, $2 := $3; $2 && $1 == nil {")},
 		pkg:   quorumPkg, tests: []string{"TestLocalWaitersQueueLocally"},
 		minor: true,
 	},
 	{
 		name:  "own-ticket",
-		rule:  "tickets are the masters' time, so that one wrong client clock starves nobody",
+		rule:  "tickets use the masters' time, so that one wrong client clock starves nobody",
 		edits: []edit{sub("ticket", `max\((\S+)\.mastersTime\(.*`, "$1.wall().UnixMicro()")},
 		pkg:   quorumPkg, tests: []string{"TestTicketsUseTheMastersClocks"},
 		minor: true,
 	},
 	{
 		name:  "dead-waiters-served",
-		rule:  "a waiter whose lease is over costs nothing",
+		rule:  "a waiter whose lease has expired costs nothing",
 		edits: []edit{sub("queue-lease", `^if (\w+) and .* then`, "if $1 then")},
 		pkg:   quorumPkg, tests: []string{"TestDeadWaiterCostsItsGrantAndASecond"},
 	},
 	{
 		name:  "head-never-passed-over",
-		rule:  "a head that does nothing is passed over",
+		rule:  "a first waiter that does nothing is skipped",
 		edits: []edit{sub("queue-turn", `\*(\w+)\)\)`, "*100*$1))")},
 		pkg:   quorumPkg, tests: []string{"TestDeadFirstWaiterIsSkipped"},
 	},
 	{
 		name:  "vacancy-unnoticed",
-		rule:  "the head asks when the holder's key should expire",
+		rule:  "the first waiter polls when the holder's key should expire",
 		edits: []edit{cut("recheck-vacancy")},
 		pkg:   quorumPkg, tests: []string{"TestDeadHolderCostsItsTTL"},
 		minor: true,
 	},
 	{
 		name:  "queue-for-ever",
-		rule:  "queue keys carry expiries",
+		rule:  "queue keys expire",
 		edits: []edit{sub("queue-expires", `'PEXPIRE', (\w+), .*\)`, "'PERSIST', $1)")},
 		pkg:   quorumPkg, tests: []string{"TestQueueKeysExpire"},
 	},
@@ -94,7 +94,7 @@ var waiting = []mutant{
 	},
 	{
 		name:  "stray-grants-go-round",
-		rule:  "what is given back is handed on to lower tickets only",
+		rule:  "grants that are given back go only to lower tickets",
 		edits: []edit{sub("waiter-gives-back", `wire\.LowerThan\(.*?\)`, "wire.Anyone")},
 		pkg:   quorumPkg, tests: []string{"TestStrayGrantIsNotPassedAround"},
 	},
@@ -106,33 +106,33 @@ var waiting = []mutant{
 	},
 	{
 		name:  "held-out-hands-on",
-		rule:  "the restart guard holds through hand-offs",
+		rule:  "a quarantined master does not hand a lock on",
 		edits: []edit{sub("release-quarantined", `^if (\w+) and .* then`, "if $1 then")},
 		pkg:   quorumPkg, tests: []string{"TestQuarantinedMasterDoesNotHandOff"},
 	},
 	{
 		name:  "grant-not-lengthened",
-		rule:  "confirming sets the full TTL where the key was handed on",
+		rule:  "confirming sets the full TTL of a key that was handed on",
 		edits: []edit{cut("acquire-lengthens")},
 		pkg:   quorumPkg, tests: []string{"TestWaitersAreServedInOrder"},
 		minor: true,
 	},
 	{
 		name:  "late-hand-off-lapses",
-		rule:  "masters that hand the lock on to a waiter only after it confirmed keep it too",
+		rule:  "a master that hands the lock on only after the confirm keeps the key too",
 		edits: []edit{cut("late-hand-off")},
 		pkg:   quorumPkg, tests: []string{"TestLateHandOffGetsTheFullTTL"},
 	},
 	{
 		name:  "lost-messages-for-ever",
-		rule:  "a waiter learns by asking what no message told it",
+		rule:  "a waiter finds out by polling what a lost message said",
 		edits: []edit{sub("wait-held", `HELD`, "TAKEN")},
 		pkg:   quorumPkg, tests: []string{"TestLostMessageCostsNoMoreThanItsGrant"},
 		hangs: true,
 	},
 	{
 		name:  "who-may-not-publish",
-		rule:  "a release never fails for lack of channel rights",
+		rule:  "a release never fails because the client lacks channel rights",
 		edits: []edit{sub("release-publishes", `pcall`, "call")},
 		pkg:   quorumPkg, tests: []string{"TestWaitersAreServedDespiteMissingRights"},
 		minor: true,
