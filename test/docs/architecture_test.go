@@ -92,8 +92,8 @@ func mayImportOutside(l layer, path string) bool {
 	})
 }
 
-// TestFloorsAreApart checks the table itself: no row leads back to itself, and no pure package leads
-// to I/O.
+// TestFloorsAreApart checks the table itself: no row leads back to itself, and no pure package
+// leads to I/O.
 func TestFloorsAreApart(t *testing.T) {
 	table := layers(t)
 	var reaches func(from, to string, seen map[string]bool) bool
