@@ -71,7 +71,7 @@ func (l *Ledger[L]) Settle(d Debt[L], a Answer, now clock.Instant) (
 	switch {
 	case resolved, expired, a.Final:
 		if d.entered {
-			delete(l.owed, d.Lock)
+			l.forget(d.Lock)
 		}
 		return []Ended[L]{{d.Lock, a.Gone || expired}}, false
 	case !d.entered && l.owes(d.Lock): // the debt in the ledger serves both
@@ -145,7 +145,7 @@ func (l *Ledger[L]) giveUp(ended []Ended[L], debts ...*Debt[L]) []Ended[L] {
 				l.left = append(l.left, d.Lock)
 			}
 		}
-		delete(l.owed, d.Lock)
+		l.forget(d.Lock)
 		ended = append(ended, Ended[L]{Lock: d.Lock})
 	}
 	return ended
@@ -171,7 +171,7 @@ func (l *Ledger[L]) Take(now clock.Instant, silent bool) (due []Debt[L], ended [
 	for len(l.debts) > 0 && len(due) < most && l.next() <= now {
 		d := heap.Pop(&l.debts).(*Debt[L])
 		if d.expires <= now { //mutant:debt-too-late
-			delete(l.owed, d.Lock)
+			l.forget(d.Lock)
 			ended = append(ended, Ended[L]{d.Lock, true})
 			continue
 		}
@@ -218,6 +218,14 @@ func (l *Ledger[L]) Close(now clock.Instant) {
 func (l *Ledger[L]) GiveUp() (left []L, ended []Ended[L]) {
 	ended = l.giveUpAll(nil)
 	return l.left, ended
+}
+
+// forget removes a lock from the owed ones. A map keeps the memory of all that was ever in it, so
+// that of an outage is given up when the outage is over.
+func (l *Ledger[L]) forget(lock L) {
+	if delete(l.owed, lock); len(l.owed) == 0 {
+		l.owed = map[L]struct{}{}
+	}
 }
 
 // Pending returns how many releases the master is owed, including those that are being tried.

@@ -49,7 +49,7 @@ type tokenSource struct {
 
 // next draws a token.
 func (t tokenSource) next() string {
-	token := t.random.token()
+	token := t.token()
 	c := t.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
