@@ -14,40 +14,45 @@ import (
 // Options configures a Manager. The zero value, like a nil *Options, means the defaults. New and
 // Open copy it. A negative or contradictory value is an error, and is never replaced by another.
 type Options struct {
-	// Prefix comes before each lock's name in its key on the masters. Default: none, so that other
-	// Redlock clients and this one exclude each other on the same names.
+	// Prefix comes before each lock's name in its key on the masters.
+	// Default: none, so that other Redlock clients and this one exclude each other on the same
+	// names.
 	Prefix string
 
 	// Drift is how much the masters' clocks may gain on this process's clock while a TTL runs out.
-	// It is subtracted from each window of validity. Default (the zero value): clock.DefaultDrift,
-	// 1% of the TTL + 2 ms.
+	// It is subtracted from each window of validity.
+	// Default (the zero value): clock.DefaultDrift, 1% of the TTL + 2 ms.
 	Drift clock.Drift
 
 	// AttemptTimeout is how long an attempt waits for the masters it needs, and how long a call to
 	// a master may take before the master counts as not answering. An attempt never waits longer
 	// than its window of validity. A master that hangs delays nobody while a majority answers, so
-	// this may be much longer than a round trip. At least 1 ms. Default: 1 s.
+	// this may be much longer than a round trip. At least 1 ms.
+	// Default: 1 s.
 	AttemptTimeout time.Duration
 
 	// MinBackoff and MaxBackoff bound how long Acquire waits between attempts where too few masters
 	// answer for a queue, or refuse one, and how long Once waits where attempts fail: about
 	// MinBackoff after the first attempt, twice as long after each further one, up to MaxBackoff,
-	// each shortened at random by up to half. Default: 16 ms and 512 ms.
+	// each shortened at random by up to half.
+	// Default: 16 ms and 512 ms.
 	MinBackoff, MaxBackoff time.Duration
 
 	// MaxPendingReleases bounds the undelivered releases kept per unreachable master. Past it, the
-	// keys that expire soonest are left to do so. Default: 16384. Each takes about 0.5 KB, so that
-	// is 8 MB for one master. If further masters have yet to release the same lock, it takes less
-	// than 0.1 KB for each.
+	// keys that expire soonest are left to do so.
+	// Default: 16384. Each takes about 0.5 KB, so that is 8 MB for one master. If further masters
+	// have yet to release the same lock, it takes about 0.1 KB for each.
 	MaxPendingReleases int
 
-	// CloseTimeout is the longest that Close takes. Default: 5 s.
+	// CloseTimeout is the longest that Close takes.
+	// Default: 5 s.
 	CloseTimeout time.Duration
 
 	// Fencing gives each lock a fencing token, which is higher than that of every earlier holder of
 	// the name; see Lock.Fence. All clients of a name must agree on it. It costs a script in place
 	// of a plain command for each acquisition, and a second round trip where clocks or masters
-	// disagree. Default: none.
+	// disagree.
+	// Default: none.
 	Fencing bool
 
 	// RestartGuard quarantines masters that may have forgotten keys. A master that restarted, was
@@ -56,20 +61,24 @@ type Options struct {
 	// Manager refuses longer ones, in Extend and Once too. Masters that nobody has seen yet are
 	// quarantined as well, so a new deployment begins with Manager.Bootstrap, or waits. Where
 	// masters fail over to replicas, add min-replicas-max-lag. Whole milliseconds. RestartGuard
-	// does not support Cluster or Ring clients. Default: none. See "The restart guard" in the
-	// package documentation for what the guard does not see.
+	// does not support Cluster or Ring clients.
+	// Default: none. See "The restart guard" in the package documentation for what the guard does
+	// not see.
 	RestartGuard time.Duration
 
 	// MaxHold bounds how long Do keeps a lock alive, as AutoRenew's maxHold does for a lock that is
 	// acquired by hand. Then its function's context ends, with ErrHoldLimit as the cause, so that a
-	// job that hangs does not keep its lock forever. At least 1 ms. Default: no bound.
+	// job that hangs does not keep its lock forever. At least 1 ms.
+	// Default: no bound.
 	MaxHold time.Duration
 
 	// OnceGivesBack makes Once release its period if its function returns an error or panics, so
-	// that another replica, or the next call, can try again. Default: the period stays taken.
+	// that another replica, or the next call, can try again.
+	// Default: the period stays taken.
 	OnceGivesBack bool
 
-	// Clock tells the time that windows of validity are counted in. Default: clock.System().
+	// Clock tells the time that windows of validity are counted in.
+	// Default: clock.System().
 	Clock clock.Clock
 
 	hooks *testhook.Hooks // nil for none
