@@ -49,10 +49,10 @@ type tokenSource struct {
 
 // next draws a token.
 func (t tokenSource) next() string {
-	token := t.token()
 	c := t.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	token := t.token()
 	c.creators[token] = slices.Clone(c.openCalls)
 	for _, k := range c.openCalls {
 		k.tokens++

@@ -6,8 +6,8 @@ import "time"
 
 // Hooks replaces parts of a Manager. Its zero value replaces nothing.
 type Hooks struct {
-	// Token makes ownership tokens. Two processes that make the same tokens can hold the same lock
-	// at the same time.
+	// Token makes ownership tokens. It is called by several goroutines at once. Two processes that
+	// make the same tokens can hold the same lock at the same time.
 	Token func() string
 	// Wall tells the time of day of this process.
 	Wall func() time.Time
