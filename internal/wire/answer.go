@@ -26,7 +26,7 @@ type Answer struct {
 	Stored string        // acquire: the other token that the master stores; bootstrap: the permit that it stores
 	Fence  int64         // acquire: the fence that the master stores now
 	Time   int64         // the master's time in microseconds; 0 if it did not report it
-	Left   time.Duration // wait: the time the key or the quarantine has left; negative if the key does not expire or does not exist
+	Left   time.Duration // wait: what the key or the quarantine has left; negative if the key has no expiry or is absent
 	Rank   int64         // wait: how many waiters are ahead of this one
 	Report *Report       // inspect
 }
