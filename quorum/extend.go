@@ -125,8 +125,8 @@ func (x *extension) answered(master int, o vote.Outcome, decided bool, v vote.Ve
 // apply moves the window, or ends the lock. It returns why the lock is over, or nil. Masters may
 // have been told to keep a lock that is over by now, so they are told to release it.
 //
-// There is one exception: when a majority turns out to have forgotten the token, the masters that
-// still store it are not told until the window would have closed. The holder may have just looked
+// There is one exception. If a majority turns out to have forgotten the token, the masters that
+// still store it are told only when the window would have closed. The holder may have just looked
 // at its window, and the remaining keys are all that can still keep others out. The holder's own
 // release is not delayed.
 func (l *Lock) apply(v vote.Verdict, x *extension) error {

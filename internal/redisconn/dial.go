@@ -120,9 +120,9 @@ func orDefault[T comparable](value *T, standard T) {
 // Dialer is the type of function with which go-redis dials.
 type Dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// QuietDialer returns a Dialer that, if dial fails, returns a connection whose every use fails.
-// go-redis writes each failed dial to standard error. A library must not do that to a program just
-// because one of its masters is down.
+// QuietDialer wraps dial. If dial fails, the Dialer returns a connection whose reads and writes
+// fail. go-redis writes each failed dial to standard error. A library must not do that to a program
+// just because one of its masters is down.
 func QuietDialer(dial Dialer) Dialer {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
