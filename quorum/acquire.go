@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// TryAcquire makes one attempt to acquire the lock called name for ttl. It does not wait for
-// others to release it.
+// TryAcquire makes one attempt to acquire the lock called name for ttl. It does not wait for others
+// to release the lock.
 //
 // name is any non-empty byte string. With Options.Prefix before it, it is the key on the masters.
-// ttl is how long the masters keep the lock unless it is extended or released, truncated to whole
-// milliseconds. It must leave some validity after the drift. The lock can be relied on for
-// Validity, which is a little shorter than ttl and counts from before the first request was sent.
+// ttl is how long the masters keep the lock unless it is extended or released. It is truncated to
+// whole milliseconds, and must leave some validity after the drift is subtracted. The lock can be
+// relied on for Validity, which is a little shorter than ttl and counts from before the first
+// request is sent.
 //
 // The error is ErrTaken if enough masters hold another client's token that no attempt can succeed,
-// ErrClosed after Close, and ErrNoQuorum for any other failure of the attempt. Otherwise it says
-// what is wrong with the parameters. If ctx ended, the error satisfies errors.Is for ctx's error
-// too. A failed attempt leaves nothing behind: what was granted, or may have been, is released in
-// the background. ctx governs the attempt, not the lock.
+// ErrClosed after Close, and ErrNoQuorum for any other failure of the attempt. Any other error says
+// what is wrong with the parameters. If ctx ended, the error also satisfies errors.Is for ctx's
+// error. A failed attempt leaves nothing behind: whatever was granted, or may have been, is
+// released in the background. ctx governs the attempt, not the lock.
 func (m *Manager) TryAcquire(ctx context.Context, name string, ttl time.Duration, opts ...AcquireOption) (*Lock, error) {
 	p, err := m.begin(ctx, name, ttl, opts)
 	if err != nil {
@@ -28,16 +29,16 @@ func (m *Manager) TryAcquire(ctx context.Context, name string, ttl time.Duration
 	return l, err
 }
 
-// Acquire acquires the lock called name for ttl, and waits for it until ctx ends. The parameters
-// are TryAcquire's.
+// Acquire acquires the lock called name for ttl. If the lock is taken, Acquire waits for it until
+// ctx ends. The parameters are those of TryAcquire.
 //
-// Callers of one Manager are served in the order in which they came. Those of several Managers are
-// served roughly in that order, by the masters' clocks; see "Waiting" in the package documentation.
-// Neither order is guaranteed.
+// Callers of one Manager are served in the order in which they called. Callers of several Managers
+// are served roughly in that order, by the masters' clocks; see "Waiting" in the package
+// documentation. Neither order is guaranteed.
 //
-// When ctx ends, the error satisfies errors.Is both for ctx's error and for the reason why the last
-// attempt failed, ErrTaken or ErrNoQuorum. After Close it is ErrClosed, for calls that were waiting
-// too.
+// When ctx ends, the error satisfies errors.Is both for ctx's error and for the reason the last
+// attempt failed, ErrTaken or ErrNoQuorum. After Close the error is ErrClosed, even for calls that
+// were already waiting.
 func (m *Manager) Acquire(ctx context.Context, name string, ttl time.Duration, opts ...AcquireOption) (*Lock, error) {
 	p, err := m.begin(ctx, name, ttl, opts)
 	if err != nil {
@@ -47,7 +48,7 @@ func (m *Manager) Acquire(ctx context.Context, name string, ttl time.Duration, o
 	return m.waiters.acquire(ctx, p)
 }
 
-// begin checks what was asked for, and counts the call in. The caller counts it out.
+// begin checks the parameters and calls engine.enter. The caller must call engine.exit.
 func (m *Manager) begin(ctx context.Context, name string, ttl time.Duration, opts []AcquireOption) (acquireParams, error) {
 	mustHave(ctx)
 	p, err := m.engine.opts.checkAcquire(name, ttl, opts)

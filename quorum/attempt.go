@@ -12,11 +12,12 @@ import (
 // acquirer makes attempts to acquire locks.
 type acquirer struct{ engine *engine }
 
-// maxRepeats is how often an attempt that stood in its own way is repeated at once.
+// maxRepeats is how often an attempt is repeated at once if only this Manager's own retired tokens
+// blocked it.
 const maxRepeats = 2 //mutant:max-repeats
 
-// attempt tries once, with a token of its own, and returns that token. What an earlier attempt of
-// this Manager has yet to roll back is no reason to fail: its release is on the way to the same
+// attempt tries once, with a new token, and returns that token. An earlier attempt of this Manager
+// that is still being rolled back is no reason to fail: its release is on the way to the same
 // masters, so the attempt is repeated.
 func (a *acquirer) attempt(ctx context.Context, p acquireParams) (*Lock, string, error) {
 	for n := 0; ; n++ {
@@ -30,12 +31,12 @@ func (a *acquirer) attempt(ctx context.Context, p acquireParams) (*Lock, string,
 	}
 }
 
-// confirm tries once with the token of a waiter's claim, which was granted to it by masters.
+// confirm tries once with the token of a waiter's claim, which masters have already granted.
 func (a *acquirer) confirm(ctx context.Context, p acquireParams, c *claim) (*Lock, error) {
 	return a.acquireWith(ctx, p, c, c.subject.Confirm(p.ttl, a.proposal(), c.retention()))
 }
 
-// proposal returns the fence that an attempt proposes, 0 without fencing.
+// proposal returns the fence that an attempt proposes, or 0 without fencing.
 func (a *acquirer) proposal() int64 {
 	if !a.engine.opts.Fencing {
 		return 0
@@ -43,8 +44,8 @@ func (a *acquirer) proposal() int64 {
 	return vote.Propose(a.engine.offsets.mastersTime(a.engine.clock.Now()))
 }
 
-// acquireWith tries once, with a claim that was not given up yet. If the attempt fails, the claim
-// is.
+// acquireWith tries once, with a claim that was not given up yet. If the attempt fails, acquireWith
+// gives up the claim.
 func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, request wire.Request) (*Lock, error) {
 	start := a.engine.clock.Now() // before anything is sent: the window counts from here
 	until := start.Add(p.window)
@@ -69,7 +70,7 @@ func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, r
 	late := a.engine.clock.Now() >= min(until, p.ends(start))
 	if verdict == vote.Won && !late && !a.engine.closed.Load() { //mutant:attempt-won
 		l := a.newLock(c, p, start, until) //mutant:new-lock
-		l.watchRenewal()                   // from here on others renew it
+		l.watchRenewal()                   // from here on the expiry loop renews it
 		if confirmed != nil {
 			confirmed.bind(l) //mutant:late-hand-off
 		}
@@ -94,17 +95,17 @@ func (a *acquirer) fail(ctx context.Context, p acquireParams, r, last *round, st
 	return failure
 }
 
-// acquireFailure makes the error of an attempt whose last round is r. It is ErrTaken if enough
-// masters store another's token, whether or not the round failed for that: the last of them may
-// have answered just now.
+// acquireFailure returns the error of an attempt whose last round is r. It is ErrTaken if enough
+// masters store another client's token, even if the round failed for another reason: the last of
+// them may have answered only now.
 func (r *round) acquireFailure(ctx context.Context) *AttemptError {
 	failure := r.failure("acquire", noQuorum(ctx)...)
 	failure.classify(r.engine.system)
 	return failure
 }
 
-// mint gives a claim that was granted its fence, with a second round if the first did not store
-// it. It returns the verdict on the last round, and that round.
+// mint gives a granted claim its fence. If the first round did not store the fence, mint runs a
+// second. It returns the last round and its verdict.
 func (a *acquirer) mint(ctx context.Context, granted *round, until clock.Instant) (vote.Verdict, *round) {
 	c, minting, start := granted.claim, granted.minting(), a.engine.clock.Now()
 	fence, stored := minting.Fence(a.engine.system, granted.Proposal(), a.engine.offsets.mastersTime(start))
@@ -120,12 +121,12 @@ func (a *acquirer) mint(ctx context.Context, granted *round, until clock.Instant
 }
 
 // rollBack releases what a failed attempt was granted. It waits for the masters that are known to
-// have granted it, for as long again as the attempt took and a little, so that the next attempt
-// finds them free. The others are dealt with in the background, and so is everything once ctx has
-// ended.
+// have granted it, so that the next attempt finds them free. It waits for as long again as the
+// attempt took, plus classifyGrace. The other masters are released in the background, and so are
+// all of them once ctx has ended.
 //
-// Nothing is handed on, unless the attempt had a majority: a minority that goes to a waiter would
-// keep out the repairs of whoever has the lock, or is about to.
+// Nothing is handed on unless the attempt had a majority. A minority that is handed to a waiter
+// would block the repairs of the client that has the lock or is about to have it.
 func (a *acquirer) rollBack(ctx context.Context, attempt *round, start clock.Instant) {
 	c, now := attempt.claim, a.engine.clock.Now()
 	granted := attempt.with(vote.Held)
@@ -142,7 +143,7 @@ func (a *acquirer) rollBack(ctx context.Context, attempt *round, start clock.Ins
 	}
 }
 
-// newLock makes the lock that a claim has won.
+// newLock returns the lock that a claim has won.
 func (a *acquirer) newLock(c *claim, p acquireParams, start, until clock.Instant) *Lock {
 	l := &Lock{engine: a.engine, claim: c, until: until, kept: start.Add(p.ttl)}
 	l.watched.item = l

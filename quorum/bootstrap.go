@@ -9,21 +9,22 @@ import (
 )
 
 // ErrNotFresh means that Bootstrap found the restart guard's marker on a master, so the deployment
-// is not a new one.
+// is not new.
 var ErrNotFresh = errors.New("quorum: a master was in use before")
 
-// Bootstrap declares a brand-new deployment empty, so that Options.RestartGuard need not quarantine
-// its masters: nobody can hold a lock on them yet. It is for the person who sets the masters up,
-// and is called once. A program that calls it whenever it starts disables the guard exactly when
-// all masters have lost their memory at once.
+// Bootstrap declares a brand-new deployment empty. Options.RestartGuard then need not quarantine
+// its masters, because nobody can hold a lock on them yet. The person who sets up the masters calls
+// it once. A program that calls Bootstrap whenever it starts disables the guard exactly when it is
+// needed: when all masters have lost their memory at once.
 //
 // Bootstrap needs an answer from every master, not just from a majority. Otherwise the error is
-// ErrNoQuorum. If any master was seen before under the guard, the error is ErrNotFresh, nothing
-// follows for the other masters, and the guard's time has to pass. While a master is quarantined,
-// the error satisfies errors.Is for ErrQuarantined too, and its text tells for how long. Clients
-// that came before Bootstrap do not forbid it while the guard quarantines each master that they
-// saw, because those have granted nothing. If ctx ended, the error satisfies errors.Is for ctx's
-// error too. Without Options.RestartGuard, Bootstrap is an error. After Close it is ErrClosed.
+// ErrNoQuorum. If the guard has seen any of the masters before, the error is ErrNotFresh, nothing
+// changes for the other masters, and the guard's time has to pass. While a master is quarantined,
+// the error also satisfies errors.Is for ErrQuarantined, and its text says for how much longer.
+// Bootstrap still succeeds after clients have used the masters, as long as the guard quarantines
+// every master they used, because quarantined masters have granted nothing. If ctx ended, the error
+// also satisfies errors.Is for ctx's error. Without Options.RestartGuard, Bootstrap returns an
+// error. After Close it returns ErrClosed.
 func (m *Manager) Bootstrap(ctx context.Context) error {
 	mustHave(ctx)
 	e := m.engine
@@ -41,8 +42,8 @@ func (m *Manager) Bootstrap(ctx context.Context) error {
 	return err
 }
 
-// bootstrap has every master take one of the two steps; see bootstrap.lua. It returns the permits
-// that they gave.
+// bootstrap asks every master to take one of the two steps; see bootstrap.lua. It returns the
+// masters' permits.
 func bootstrap(ctx context.Context, e *engine, word string, permits []string) ([]string, error) {
 	if ctx.Err() != nil {
 		return nil, e.unsentError("bootstrap", "", ended(ctx))

@@ -8,10 +8,10 @@ import (
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// clockOffsets knows how far each master's clock is ahead of the Manager's. Tickets and fences are
-// made of the masters' time. No lock's safety rests on it.
+// clockOffsets records how far each master's clock is ahead of the Manager's. Tickets and fences
+// are based on the masters' time. No lock's safety depends on it.
 type clockOffsets struct {
-	micros []atomic.Int64 // by master, as last learned; 0 before that
+	micros []atomic.Int64 // by master; 0 until the master has reported its time
 	wall   func() time.Time
 }
 
@@ -22,14 +22,14 @@ func newClockOffsets(masters int, wall func() time.Time) clockOffsets {
 	return clockOffsets{micros: make([]atomic.Int64, masters), wall: wall}
 }
 
-// note learns from an answer what time it is on a master, in microseconds.
+// note records a master's time, in microseconds, from an answer.
 func (o *clockOffsets) note(master int, micros int64, now clock.Instant) {
 	if micros > 0 {
 		o.micros[master].Store(micros - sinceOrigin(now))
 	}
 }
 
-// known returns the masters that have told their time.
+// known returns the masters that have reported their time.
 func (o *clockOffsets) known() (masters vote.Set) {
 	for i := range o.micros {
 		if o.micros[i].Load() != 0 {
@@ -39,8 +39,9 @@ func (o *clockOffsets) known() (masters vote.Set) {
 	return masters
 }
 
-// mastersTime returns what time it is by the masters' clocks, in microseconds: by the median of
-// those that are known, and of this process's own where that is needed for a majority.
+// mastersTime returns the current time by the masters' clocks, in microseconds. It is the median of
+// the known clocks. If those are not a majority, this process's own clock is used as well; see
+// vote.MedianOffset.
 func (o *clockOffsets) mastersTime(now clock.Instant) int64 {
 	known := make([]int64, 0, len(o.micros)+1)
 	for i := range o.micros {
@@ -52,5 +53,5 @@ func (o *clockOffsets) mastersTime(now clock.Instant) int64 {
 	return vote.MedianOffset(known, own) + sinceOrigin(now)
 }
 
-// sinceOrigin is an instant in microseconds since its clock's origin.
+// sinceOrigin returns an instant in microseconds since its clock's origin.
 func sinceOrigin(now clock.Instant) int64 { return int64(now) / int64(time.Microsecond) }

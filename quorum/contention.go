@@ -7,9 +7,9 @@ import (
 	"github.com/quorumlock/redlock/clock"
 )
 
-// contention remembers which locks somebody waited for a moment ago. A plain attempt at one of
-// them is likely to fail, so that a caller of Acquire queues up at once. It is a guess that costs a
-// round trip if it is wrong.
+// contention remembers which locks somebody waited for recently. A plain attempt at one of them is
+// likely to fail, so a caller of Acquire joins the queues at once. It is a guess. A wrong guess
+// costs a round trip.
 type contention struct {
 	mu    sync.Mutex               // guards until
 	until map[string]clock.Instant // by key: how long the guess holds
@@ -22,7 +22,7 @@ const (
 	maxContended = 1024
 )
 
-// mark notes that somebody waits for a lock.
+// mark records that somebody waits for a lock.
 func (c *contention) mark(key string, now clock.Instant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,7 +41,7 @@ func (c *contention) mark(key string, now clock.Instant) {
 	}
 }
 
-// contended tells whether somebody waited for a lock a moment ago.
+// contended reports whether somebody waited for a lock recently.
 func (c *contention) contended(key string, now clock.Instant) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// Do acquires the lock called name, waiting for it as Acquire does, runs fn while it keeps the lock
-// alive, and releases it. name and ttl are TryAcquire's. ttl is how soon others can have the lock
-// after this process has died.
+// Do acquires the lock called name, waiting for it as Acquire does. It keeps the lock alive while
+// fn runs, and then releases it. name and ttl are those of TryAcquire. ttl is how soon others can
+// have the lock if this process dies.
 //
-// The context given to fn ends when ctx does and when the lock is lost, before the masters let the
-// key expire. context.Cause tells which: ErrExpired, ErrDenied, ErrHoldLimit, ErrClosed (each of
-// which satisfies errors.Is for ErrLost), or ctx's own cause. fn must then stop at once whatever it
-// may do only as the lock's holder.
+// The context passed to fn ends when ctx ends, and when the lock is lost, before the masters let
+// the key expire. context.Cause returns the reason: ErrExpired, ErrDenied, ErrHoldLimit, ErrClosed
+// (each of which satisfies errors.Is for ErrLost), or ctx's own cause. fn must then immediately
+// stop doing anything that only the lock's holder may do.
 //
-// Do returns once fn has. It joins fn's error, the reason if the lock was lost, even if fn returned
-// nil, and the error of a release that too few masters confirmed. If the lock could not be
-// acquired, fn is not run and the error is Acquire's. If fn panics, the lock is released and the
-// panic goes on.
+// Do returns once fn has returned. Its error joins three errors: fn's error; the reason the lock
+// was lost, if it was, even if fn returned nil; and the error of a release that too few masters
+// confirmed. If Do cannot acquire the lock, it does not run fn and returns the error from Acquire.
+// If fn panics, Do releases the lock and the panic continues.
 //
-// The caller's goroutine runs fn.
+// Do runs fn on the caller's goroutine.
 func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error) (err error) {
 	mustHave(ctx)
 	if fn == nil { //mutant:do-nil
@@ -46,7 +46,7 @@ func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn fun
 
 var errNoFunction = errors.New("quorum: the function to run is nil")
 
-// withCause adds to a context error why ctx ended, if it did.
+// withCause joins the cause of ctx's end to err, if err is a context error and ctx has ended.
 func withCause(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
 	if err == nil || cause == nil || errors.Is(err, cause) || !errors.Is(err, ctx.Err()) {

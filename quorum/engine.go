@@ -19,11 +19,11 @@ import (
 )
 
 // engine is the state that all parts of a Manager share: the masters, the lanes to them, the clock,
-// the options, and what is remembered of tokens and locks. It makes claims and carries out what
-// answers entail. It refers neither to Lock and the waiters nor to the Manager; they refer to it.
+// the options, and what the Manager remembers about tokens and locks. It makes claims and applies
+// the effects of answers. Lock, the waiters and the Manager refer to it; it refers to none of them.
 //
-// Lock order: there is none to know. No goroutine of this package holds two of its mutexes at once.
-// Nor does it call a lane, a client or a context while it holds one.
+// There is no lock order to know: no goroutine holds two of this package's mutexes at once. Nor
+// does any goroutine call a lane, a client or a context while it holds one.
 type engine struct {
 	opts    Options
 	clock   clock.Clock
@@ -40,16 +40,17 @@ type engine struct {
 	expiry     *expiryLoop
 	timers     timerPool
 
-	calls  inFlight      // of the Manager's methods
+	calls  inFlight      // running calls of the Manager's methods
 	closed atomic.Bool   // Close has begun
 	done   chan struct{} // closed when Close begins
 }
 
 const (
-	// maxPipelines is how many calls to one master may be under way at once. With a round trip of 2
-	// ms, 4 gave nearly all that 8 did.
+	// maxPipelines is how many calls to one master may be in flight at once. With a round trip of 2
+	// ms, 4 performed nearly as well as 8.
 	maxPipelines = 4
-	// maxBatch and maxQueue bound one call and what waits for it.
+	// maxBatch and maxQueue bound how many operations one call carries, and how many wait for a
+	// call.
 	maxBatch = 1024
 	maxQueue = 1 << 16
 )
@@ -90,8 +91,8 @@ func (e *engine) laneConfig() fanout.Config[wire.Call] {
 	}
 }
 
-// enter counts a call of the Manager's methods in, unless the Manager is closed. exit counts it
-// out.
+// enter counts a call of one of the Manager's methods, unless the Manager is closed. exit ends the
+// call.
 func (e *engine) enter() error {
 	e.calls.add(1)
 	if e.closed.Load() {
@@ -124,7 +125,7 @@ func (e *engine) newClaim(name string) *claim {
 	return e.claimWith(name, e.newToken()) //mutant:fresh-token
 }
 
-// claimWith makes a claim with a given token, "" for one that only inspects.
+// claimWith makes a claim with the given token, or with "" for a claim that only inspects.
 func (e *engine) claimWith(name, token string) *claim {
 	return &claim{
 		name:     name,
@@ -133,8 +134,8 @@ func (e *engine) claimWith(name, token string) *claim {
 	}
 }
 
-// apply carries out what one master's answer entails, whatever the verdict on its request is. Every
-// answer to a round or a repair passes here, once.
+// apply applies the effects that one master's answer has regardless of the verdict on its request.
+// Every answer to a round or a repair passes through it once.
 func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error) {
 	master := int(call.Master)
 	if a.Time != 0 {
@@ -151,15 +152,15 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 	}
 }
 
-// retire has the Manager remember the claim's token as one of its own that came to nothing, for as
-// long as masters may store it. It comes before the token is released.
+// retire makes the Manager remember the token of a failed claim as its own, for as long as masters
+// may store it. It must be called before the token is released.
 func (e *engine) retire(c *claim, now clock.Instant) {
 	if c.retire(e.system.Masters()) {
 		e.retired.add(c.subject.Token, now.Add(c.life(e.opts.Drift)), now)
 	}
 }
 
-// timerPool keeps timers. Every wait needs one, and hardly any fires.
+// timerPool reuses timers. Every wait needs one, and hardly any fires.
 type timerPool struct{ pool sync.Pool }
 
 // take returns a timer that fires after d. giveBack takes it back.

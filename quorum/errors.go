@@ -10,15 +10,16 @@ import (
 	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// Why an operation failed. Test for these with errors.Is. The details are in an *AttemptError.
+// These errors say why an operation failed. Test for them with errors.Is. An *AttemptError has the
+// details.
 var (
 	// ErrTaken means that at least N − quorum + 1 masters answered that they store another token,
-	// so no attempt could win just then. Contenders may have split the masters among themselves, so
-	// possibly nobody holds the lock.
+	// so no attempt could win at that time. Possibly nobody holds the lock, because contenders may
+	// have split the masters between them.
 	ErrTaken = errors.New("quorum: taken by another")
 
-	// ErrNoQuorum means that too few masters answered as they should have: some hang, are down, or
-	// answered with an error, or the answers came too late for any validity to be left.
+	// ErrNoQuorum means that too few masters answered as they should have. Some are hung, are down,
+	// or answered with an error, or the answers came too late to leave any validity.
 	ErrNoQuorum = errors.New("quorum: no quorum")
 
 	// ErrLost means that the lock is no longer held: its window closed before the operation, or a
@@ -29,10 +30,10 @@ var (
 	ErrClosed = errors.New("quorum: manager closed")
 )
 
-// ErrQuarantined means that the restart guard lets a master cast no vote for new locks yet, because
-// it may have forgotten some: see Options.RestartGuard. An AttemptError satisfies errors.Is for it
-// if any of the masters was quarantined, whether or not that is why the attempt failed. Its text
-// tells which, and for how long.
+// ErrQuarantined means that the restart guard does not yet let a master vote for new locks, because
+// the master may have forgotten some; see Options.RestartGuard. An AttemptError satisfies errors.Is
+// for ErrQuarantined if any master was quarantined, whether or not that is why the attempt failed.
+// Its text says which master, and for how much longer.
 var ErrQuarantined = wire.ErrQuarantined
 
 // Outcome is what happened to an operation on one master.
@@ -57,17 +58,17 @@ const (
 // String returns the outcome's name in lower case.
 func (o Outcome) String() string { return vote.Outcome(o).String() }
 
-// MasterResult is what one master answered, or failed with.
+// MasterResult is one master's answer to an operation, or why there is none.
 type MasterResult struct {
 	Master  string  // its address, without user or password
 	Outcome Outcome // what happened to the operation there
-	Err     error   // why, where the outcome is Refused, Unsent or Unknown; may be nil
+	Err     error   // why, if the outcome is Refused, Unsent or Unknown; may be nil
 }
 
-// AttemptError tells why an operation failed, master by master. It satisfies errors.Is for the
-// sentinel it stands for (ErrTaken, ErrNoQuorum, ErrLost), for the error of the caller's context if
-// that ended the operation, and for the masters' errors, but for no context error that is not the
-// caller's.
+// AttemptError reports why an operation failed, master by master. It satisfies errors.Is for its
+// sentinel (ErrTaken, ErrNoQuorum or ErrLost), for the error of the caller's context if that ended
+// the operation, and for the masters' errors. It does not satisfy errors.Is for any context error
+// that is not the caller's.
 //
 // Neither its text nor its parts hold a password or a full ownership token.
 type AttemptError struct {
@@ -78,12 +79,12 @@ type AttemptError struct {
 
 	reasons []error // the sentinel first, then what else ended the attempt
 
-	holder           string // the token that a majority stores, where that was asked for
+	holder           string // the token that a majority stores, if the caller asked for it
 	late             bool   // nothing was left of the window when the attempt failed
 	blockedByRetired bool   // tokens that this Manager had given up were in the way
 }
 
-// Error names the operation, the lock, the reason, and how many masters said what.
+// Error names the operation, the lock, the reason, and how many masters had each outcome.
 func (e *AttemptError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "quorum: %s", e.Op)
@@ -94,7 +95,7 @@ func (e *AttemptError) Error() string {
 	separator := ""
 	for i, reason := range e.reasons {
 		if i+1 < len(e.reasons) && strings.HasPrefix(e.reasons[i+1].Error(), reason.Error()+": ") {
-			continue // the reason of a loss says that the lock was lost
+			continue // the next reason already says that the lock was lost
 		}
 		b.WriteString(separator + strings.TrimPrefix(reason.Error(), "quorum: "))
 		separator = ": "
@@ -105,7 +106,7 @@ func (e *AttemptError) Error() string {
 	return b.String()
 }
 
-// summary lists the outcomes with how often they occurred, and each master's error.
+// summary lists how often each outcome occurred, and each master's error.
 func (e *AttemptError) summary() string {
 	var parts []string
 	for o := range Outcome(vote.Outcomes) {
@@ -143,8 +144,8 @@ func (e *AttemptError) Unwrap() []error {
 	return errs
 }
 
-// classify makes the error ErrTaken if enough masters store another token to leave no quorum among
-// the others.
+// classify makes the error an ErrTaken if so many masters store another token that the rest are not
+// a quorum.
 func (e *AttemptError) classify(y vote.System) {
 	var taken vote.Set
 	for i, m := range e.Masters {
@@ -157,7 +158,7 @@ func (e *AttemptError) classify(y vote.System) {
 	}
 }
 
-// unsentError makes the error of an operation that was not begun because ctx had ended.
+// unsentError returns the error of an operation that did not begin because ctx had ended.
 func (e *engine) unsentError(op, name string, ended []error) *AttemptError {
 	failure := &AttemptError{
 		Op: op, Name: name, Quorum: e.system.Quorum(),
@@ -169,12 +170,11 @@ func (e *engine) unsentError(op, name string, ended []error) *AttemptError {
 	return failure
 }
 
-// noQuorum returns the reasons of an operation that too few masters supported, or that ctx ended
-// before.
+// noQuorum returns the reasons for an operation that too few masters supported, or that ctx ended
+// first.
 func noQuorum(ctx context.Context) []error { return append([]error{ErrNoQuorum}, ended(ctx)...) }
 
-// ended returns the reasons that the end of ctx gives: its error, and its cause where that says
-// more.
+// ended returns ctx's error, and its cause if that says more, or nil if ctx has not ended.
 func ended(ctx context.Context) []error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	switch {

@@ -8,12 +8,12 @@ import (
 	"github.com/quorumlock/redlock/clock"
 )
 
-// expiryLoop looks at locks when something about them is due: their window closes, or they are to
-// be renewed or repaired. It is one goroutine per Manager, however many locks there are.
+// expiryLoop looks at a lock when something is due: its window closes, or it needs a renewal or a
+// repair. It is one goroutine per Manager, however many locks there are.
 //
-// While there is a lock to look at it wakes every expiryTick at the latest. Go's timers stand still
-// while the machine sleeps, but the clock does not, and a lock that ran out meanwhile must not
-// count as held for the rest of its timer.
+// While it watches any lock, the loop wakes at least every expiryTick. Go's timers stop while the
+// machine sleeps, but the clock does not. A lock that expires during that sleep must not count as
+// held for the rest of its timer.
 type expiryLoop struct {
 	clock clock.Clock
 	wake  signal
@@ -25,20 +25,19 @@ type expiryLoop struct {
 
 const expiryTick = 100 * time.Millisecond
 
-// minLook keeps a lock whose renewals are slower than its TTL allows for from being looked at all
-// the time.
+// minLook keeps the loop from spinning on a lock whose renewals take longer than its TTL allows.
 const minLook = time.Millisecond
 
 // watched is a lock's place in the loop.
 type watched struct {
 	item  expiring
 	at    clock.Instant // when to look at it
-	index int           // in the heap, plus 1; 0 while it is not there
+	index int           // in the heap, plus 1; 0 while not in it
 }
 
-// expiring is what the loop looks at: a Lock, of which it knows no more than this.
+// expiring is all that the loop knows of a Lock.
 type expiring interface {
-	// tick does what is due. It returns when to look again, and false if never.
+	// tick does what is due. It returns when to look again, or false for never.
 	tick(now clock.Instant) (next clock.Instant, again bool)
 	// end ends the lock.
 	end(why error)
@@ -48,8 +47,8 @@ func newExpiryLoop(c clock.Clock) *expiryLoop {
 	return &expiryLoop{clock: c, wake: newSignal()}
 }
 
-// look has w looked at, at the given time or earlier. A lock that comes too late, because the loop
-// is closed, ends.
+// look schedules w to be looked at, at the given time or earlier. If the loop is already closed,
+// look ends the lock.
 func (x *expiryLoop) look(w *watched, at clock.Instant) {
 	if !x.add(w, at) {
 		w.item.end(errManagerClosed)
@@ -116,7 +115,7 @@ func (x *expiryLoop) untilNext(now clock.Instant) time.Duration {
 	return min(x.watched[0].at.Sub(now), expiryTick) //mutant:expiry-tick
 }
 
-// close ends every lock that is watched.
+// close ends every watched lock.
 func (x *expiryLoop) close() {
 	x.mu.Lock()
 	all := x.watched
@@ -130,7 +129,7 @@ func (x *expiryLoop) close() {
 	}
 }
 
-// watchedHeap has the lock to be looked at first at index 0.
+// watchedHeap is a heap of locks; index 0 is the one to look at first.
 type watchedHeap []*watched
 
 func (h watchedHeap) Len() int           { return len(h) }

@@ -10,16 +10,16 @@ import (
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// Extend has the masters keep the lock for at least ttl from now, and lets the window of validity
-// last accordingly. It never shortens anything: the window only grows. ttl is as in TryAcquire.
+// Extend makes the masters keep the lock for at least ttl from now, and lengthens the window of
+// validity accordingly. It never shortens the window. ttl is as in TryAcquire.
 //
-// A majority must confirm before the present window closes. If it does not answer in time, the
-// error is ErrNoQuorum, the lock is still held for what is left of its window, and Extend may be
+// A majority must confirm before the current window closes. If it does not answer in time, the
+// error is ErrNoQuorum. The lock is then still held for the rest of its window, and Extend may be
 // called again. If the window is over, or a majority answers that it stores another token or none,
-// the lock is over and the error is ErrLost. After Close it is ErrClosed. If ctx ended the wait,
-// the error satisfies errors.Is for ctx's error too.
+// the lock is over and the error is ErrLost. After Close the error is ErrClosed. If ctx ended the
+// wait, the error also satisfies errors.Is for ctx's error.
 //
-// Masters that forgot the lock are given it back once a majority has confirmed.
+// Once a majority has confirmed, Extend also gives the lock back to masters that forgot it.
 func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	mustHave(ctx)
 	e := l.engine
@@ -53,7 +53,7 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	return x.round.failure("extend", noQuorum(ctx)...)
 }
 
-// overhangs tells whether some master may keep the lock for longer than a majority has confirmed,
+// overhangs reports whether some master may keep the lock longer than a majority has confirmed,
 // because an extension failed.
 func (l *Lock) overhangs() bool {
 	l.mu.Lock()
@@ -61,8 +61,8 @@ func (l *Lock) overhangs() bool {
 	return l.asked > l.kept //mutant:overhangs
 }
 
-// window returns when the lock's window closes, or why it is over. It notes until when the masters
-// are about to be asked to keep the lock.
+// window returns when the lock's window closes, or why the lock is over. It records asked, the
+// instant until which the masters are about to be asked to keep the lock.
 func (l *Lock) window(now, asked clock.Instant) (until clock.Instant, over error) {
 	l.mu.Lock()
 	defer l.unlock()
@@ -70,16 +70,16 @@ func (l *Lock) window(now, asked clock.Instant) (until clock.Instant, over error
 	return l.closes(), l.over(now)
 }
 
-// extension is what a round means for a lock: one that extends it, or one by which a waiter
-// confirms it.
+// extension applies a round's answers to a lock. The round either extends the lock or confirms it
+// for a waiter.
 type extension struct {
 	round   *round
-	lock    atomic.Pointer[Lock] // nil while a waiter's is not confirmed
-	until   clock.Instant        // the window lasts until then if a majority confirms
-	expires clock.Instant        // the masters' keys expire then, at the earliest
+	lock    atomic.Pointer[Lock] // nil until a waiter's lock is confirmed
+	until   clock.Instant        // when the window closes if a majority confirms
+	expires clock.Instant        // the earliest time at which the masters' keys expire
 }
 
-// newExtension makes the meaning of a round that was not submitted yet.
+// newExtension makes an extension that observes r, which must not have been submitted yet.
 func newExtension(r *round, l *Lock, until, expires clock.Instant) *extension {
 	x := &extension{round: r, until: until, expires: expires}
 	x.lock.Store(l)
@@ -87,47 +87,48 @@ func newExtension(r *round, l *Lock, until, expires clock.Instant) *extension {
 	return x
 }
 
-// extension makes a round that extends the lock from start on.
+// extension makes a round that extends the lock, counting from start.
 func (l *Lock) extension(start clock.Instant, ttl, window time.Duration) *extension {
 	c := l.claim
 	r := newRound(l.engine, c, c.subject.Extend(ttl, c.fence.Load(), c.retention()))
 	return newExtension(r, l, start.Add(window), start.Add(ttl))
 }
 
-// bind has the masters repaired that did not grant a lock to the waiter that has it now, and those
-// that have yet to answer. The holder before it may have been about to release the lock there, and
-// to have it handed on to the waiter for a moment, just after they were asked.
+// bind sets the lock that a waiter's round has won. It repairs the masters that did not grant the
+// lock to the waiter, and has those that have yet to answer repaired if they do not grant it
+// either. On such a master, the previous holder's release may have arrived just after the round's
+// request, and handed the lock on to the waiter only briefly.
 func (x *extension) bind(l *Lock) {
 	x.lock.Store(l) // for answers to come
 	l.repair(x.round.with(vote.Absent, vote.Taken), x.expires)
 }
 
-// answered draws the consequences of one answer, in the lane that brought it.
+// answered acts on one answer, in the lane that brought it.
 func (x *extension) answered(master int, o vote.Outcome, decided bool, v vote.Verdict) {
 	l := x.lock.Load()
 	if l == nil {
 		return
 	}
 	if decided && (v == vote.Won || v == vote.LostToRival) { //mutant:answered-final
-		_ = l.apply(v, x) // whoever waits for the round learns why by an apply of its own //mutant:answered-apply
+		_ = l.apply(v, x) // the round's waiter calls apply itself to learn why the lock is over //mutant:answered-apply
 		l.renewed(x)
 	}
 	switch {
 	case v != vote.Won:
 	case decided:
 		l.repair(x.round.with(vote.Absent, vote.Taken), x.expires)
-	case o == vote.Absent || o == vote.Taken: // by this very answer
+	case o == vote.Absent || o == vote.Taken: // in this answer
 		l.repair(vote.Only(master), x.expires)
 	}
 }
 
-// apply moves the window, or ends the lock. It returns why the lock is over. Masters may have been
-// told to keep a lock that is over by then, and are told to release it.
+// apply moves the window, or ends the lock. It returns why the lock is over, or nil. Masters may
+// have been told to keep a lock that is over by now, so they are told to release it.
 //
-// That does not go for masters which still store the token while a majority turned out to have
-// forgotten it. The holder may have looked at its window a moment ago, and what is left of the lock
-// keeps others out, if anything does, until the window would have closed. The holder's own release
-// is not held up.
+// There is one exception. If a majority turns out to have forgotten the token, the masters that
+// still store it are told only when the window would have closed. The holder may have just looked
+// at its window, and the remaining keys are all that can still keep others out. The holder's own
+// release is not delayed.
 func (l *Lock) apply(v vote.Verdict, x *extension) error {
 	now := l.engine.clock.Now()
 	l.mu.Lock()

@@ -9,10 +9,10 @@ import (
 	"github.com/quorumlock/redlock/token"
 )
 
-// What is printed and logged shows no password and no full ownership token. These methods are
-// needed for that: fmt and slog look into any value that does not say how to print itself.
+// Printed and logged values show no password and no full ownership token. That takes these methods,
+// because fmt and slog print the fields of any value that does not say how to print itself.
 
-// String names the quorum and the masters' addresses.
+// String returns the size of the quorum and the masters' addresses.
 func (m *Manager) String() string {
 	if m == nil {
 		return "<nil>"
@@ -27,7 +27,7 @@ func (m *Manager) String() string {
 // Format prints String, whatever the verb.
 func (m *Manager) Format(f fmt.State, verb rune) { format(f, verb, m.String()) }
 
-// String tells the lock's name, the beginning of its token and what is left of its window.
+// String returns the lock's name, the beginning of its token, and the remaining validity.
 func (l *Lock) String() string {
 	if l == nil {
 		return "<nil>"
@@ -38,18 +38,18 @@ func (l *Lock) String() string {
 // Format prints String, whatever the verb.
 func (l *Lock) Format(f fmt.State, verb rune) { format(f, verb, l.String()) }
 
-// format prints text for any verb. For a verb that is not for text, fmt itself would print the
-// whole value instead.
+// format prints text for any verb. Left alone, fmt prints the whole value for a verb that does not
+// apply to text.
 func format(f fmt.State, verb rune, text string) {
 	switch verb {
 	case 'q', 'x', 'X':
 	default:
 		verb = 's'
 	}
-	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), text) // fmt itself is what it writes to
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), text) // f is fmt's own buffer
 }
 
-// LogValue is what log/slog shows: what String tells, and the fence if there is one.
+// LogValue returns what log/slog shows: the parts of String, and the fence if there is one.
 func (l *Lock) LogValue() slog.Value {
 	if l == nil {
 		return slog.AnyValue(nil)
@@ -65,7 +65,7 @@ func (l *Lock) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// String tells the state and, with the tokens cut short, each master's part.
+// String returns the state and each master's answer, with the tokens abbreviated.
 func (i Inspection) String() string {
 	s := fmt.Sprintf("lock %s is %v", quote(i.Name), i.State)
 	if i.Waiting > 0 {
@@ -77,14 +77,14 @@ func (i Inspection) String() string {
 	return s
 }
 
-// LogValue is what log/slog shows: everything, with the tokens cut short.
+// LogValue returns what log/slog shows: everything, with the tokens abbreviated.
 func (i Inspection) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("name", clip(i.Name)), slog.String("state", i.State.String())}
 	if i.Holder != "" {
 		attrs = append(attrs, slog.String("holder", token.Abbreviate(i.Holder)), slog.Duration("ttl", i.TTL))
 	}
 	attrs = append(attrs, waiting(i.Waiting, i.Waited)...)
-	// By address: in a list, slog would not ask the parts how to show them.
+	// A group, not a list: slog does not call the LogValue of a list's elements.
 	masters := make([]slog.Attr, len(i.Masters))
 	for n, m := range i.Masters {
 		masters[n] = slog.Attr{Key: m.Master, Value: m.LogValue()}
@@ -92,7 +92,7 @@ func (i Inspection) LogValue() slog.Value {
 	return slog.GroupValue(append(attrs, slog.Attr{Key: "masters", Value: slog.GroupValue(masters...)})...)
 }
 
-// String tells what the master said, with the token cut short.
+// String returns the master's answer, with the token abbreviated.
 func (m MasterInspection) String() string {
 	s := m.Master + ": "
 	switch {
@@ -114,7 +114,7 @@ func (m MasterInspection) String() string {
 	return s
 }
 
-// LogValue is what log/slog shows: everything, with the token cut short.
+// LogValue returns what log/slog shows: everything, with the token abbreviated.
 func (m MasterInspection) LogValue() slog.Value {
 	if m.Err != nil {
 		return slog.GroupValue(slog.String("error", m.Err.Error()))
@@ -133,7 +133,7 @@ func (m MasterInspection) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
-// waiting is what there is to show of a queue, if it is not empty.
+// waiting returns the attributes of a queue, or nil if it is empty.
 func waiting(n int, longest time.Duration) []slog.Attr {
 	if n == 0 {
 		return nil

@@ -5,11 +5,11 @@ import (
 	"sync/atomic"
 )
 
-// inFlight counts things under way, and lets Close wait for them. It costs one atomic addition
-// while nobody waits.
+// inFlight counts things in flight, and lets Close wait for them. While nobody waits, it costs one
+// atomic addition.
 type inFlight struct {
 	n    atomic.Int64
-	zero atomic.Pointer[chan struct{}] // what wait waits on; nil before
+	zero atomic.Pointer[chan struct{}] // the channel that wait receives from; nil until wait is called
 }
 
 func (f *inFlight) add(n int) { f.n.Add(int64(n)) }
@@ -26,10 +26,10 @@ func (f *inFlight) done() {
 	}
 }
 
-// count returns how many there are.
+// count returns how many are in flight.
 func (f *inFlight) count() int64 { return f.n.Load() }
 
-// wait returns 0 once there are none, or how many are left when ctx ends.
+// wait returns 0 once none are in flight, or the number left when ctx ends.
 func (f *inFlight) wait(ctx context.Context) int64 {
 	zero := make(chan struct{}, 1)
 	f.zero.Store(&zero)

@@ -12,20 +12,20 @@ import (
 	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// LockState is what the masters say of a lock, taken together.
+// LockState is the state of a lock, according to all the masters' answers together.
 type LockState uint8
 
 // The states of a lock.
 const (
-	// StateUnknown: too few masters answered to tell.
+	// StateUnknown: too few masters answered to determine the state.
 	StateUnknown LockState = iota
 	// StateHeld: a quorum of masters stores one token.
 	StateHeld
 	// StateFree: a quorum of masters stores no token and may vote, so an attempt could win.
 	StateFree
-	// StateSplit: nobody has a quorum, and nobody could win one now. Contenders are making their
-	// attempts, or what a dead one left behind has yet to expire, or masters are quarantined by the
-	// restart guard.
+	// StateSplit: nobody has a quorum, and nobody could win one now. Contenders are making
+	// attempts, or a dead contender's keys have yet to expire, or the restart guard quarantines
+	// masters.
 	StateSplit
 )
 
@@ -44,54 +44,55 @@ func (s LockState) String() string {
 	return fmt.Sprintf("LockState(%d)", uint8(s))
 }
 
-// Inspection is what the masters said of a lock at about one time. By the time it is read, it is
-// history.
+// Inspection is what the masters reported about a lock, all at about the same time. It may be out
+// of date by the time it is read.
 type Inspection struct {
 	Name   string
 	State  LockState
 	Holder string        // the token that a quorum stores; "" if none
-	TTL    time.Duration // for how long a quorum will store Holder; -1 if it does not expire
+	TTL    time.Duration // how long a quorum will store Holder; -1 if it does not expire
 
-	// Waiting is how many wait for the lock in the masters' queues, at most one of each Manager,
-	// and Waited is how long the first of them has waited. Where the masters disagree, it is the
-	// most that a quorum of those that answered agrees on.
+	// Waiting is how many waiters are in the masters' queues for the lock, at most one per Manager.
+	// Waited is how long the first of them has waited. If the masters disagree, each is the highest
+	// value that a quorum of those that answered agrees on.
 	Waiting int
 	Waited  time.Duration
 
 	Masters []MasterInspection
 }
 
-// MasterInspection is what one master said.
+// MasterInspection is what one master reported.
 type MasterInspection struct {
 	Master string        // its address
 	Token  string        // the token it stores; "" if none, or if Err is set
-	TTL    time.Duration // for how long; -1 if it does not expire
-	Err    error         // why the master did not tell
+	TTL    time.Duration // how long it will store Token; -1 if it does not expire
+	Err    error         // why the master reported nothing; nil if it did
 
-	// Waiting is how many are in this master's queue for the lock, and Waited is how long the first
-	// of them has waited.
+	// Waiting is how many waiters are in this master's queue for the lock. Waited is how long the
+	// first of them has waited.
 	Waiting int
 	Waited  time.Duration
 
 	// Quarantined is how much longer the restart guard keeps the master from voting for new locks.
-	// It is 0 if it does not, or if there is no guard.
+	// It is 0 if the master may vote, or if there is no guard.
 	Quarantined time.Duration
-	// Evicts is the master's maxmemory-policy if that lets the master evict keys, which is a way to
-	// forget that no guard sees. It is "" if it does not, or if there is no restart guard.
+	// Evicts is the master's maxmemory-policy if the policy lets it evict keys. Eviction is a way
+	// to forget that no guard detects. Evicts is "" if the master does not evict keys, or if there
+	// is no restart guard.
 	Evicts string
 }
 
-// vacant tells whether the master stores nothing under the lock's key. A key with an empty value is
-// in the way like any other, and has a TTL.
+// vacant reports whether the master stores nothing under the lock's key. A key with an empty value
+// blocks the lock like any other, and has a TTL.
 func (m MasterInspection) vacant() bool { return m.Err == nil && m.Token == "" && m.TTL == 0 }
 
-// Inspect asks every master who holds the lock called name, and changes nothing. It waits for all
-// of them, for Options.AttemptTimeout at most. If fewer than a quorum answer, the error is
-// ErrNoQuorum. If ctx ended, it satisfies errors.Is for ctx's error too. After Close it is
+// Inspect asks every master who holds the lock called name. It changes nothing. It waits for all
+// masters, for Options.AttemptTimeout at most. If fewer than a quorum answer, the error is
+// ErrNoQuorum. If ctx ended, the error also satisfies errors.Is for ctx's error. After Close it is
 // ErrClosed.
 //
-// Inspect needs no Lock. It is for operators and their tools. Whether a lock of one's own is held,
-// its Validity tells.
+// Inspect needs no Lock. It is for operators and their tools. To find out whether your own lock is
+// still held, use its Validity method.
 func (m *Manager) Inspect(ctx context.Context, name string) (*Inspection, error) {
 	mustHave(ctx)
 	if err := m.engine.opts.checkName(name); err != nil {
@@ -104,7 +105,7 @@ func (m *Manager) Inspect(ctx context.Context, name string) (*Inspection, error)
 	return inspect(ctx, m.engine, name)
 }
 
-// inspect is Inspect for a name that was checked.
+// inspect is Inspect for a name that has been checked.
 func inspect(ctx context.Context, e *engine, name string) (*Inspection, error) {
 	if ctx.Err() != nil {
 		return nil, e.unsentError("inspect", name, ended(ctx))
@@ -122,7 +123,7 @@ func inspect(ctx context.Context, e *engine, name string) (*Inspection, error) {
 	return nil, r.failure("inspect", noQuorum(ctx)...)
 }
 
-// inspection puts the masters' answers together. It returns which have answered.
+// inspection combines the masters' answers. It also returns which masters have answered.
 func (r *round) inspection() (i *Inspection, answered vote.Set) {
 	i = &Inspection{Name: r.claim.name}
 	for _, result := range r.results() {
@@ -143,7 +144,7 @@ func (r *round) inspection() (i *Inspection, answered vote.Set) {
 	return i, answered
 }
 
-// conclude finds the holder, or whether there could be one.
+// conclude determines the state, and the holder if there is one.
 func (i *Inspection) conclude(y vote.System) {
 	storing := map[string]vote.Set{}
 	ttls := make([]time.Duration, len(i.Masters))
@@ -153,7 +154,7 @@ func (i *Inspection) conclude(y vote.System) {
 		switch {
 		case m.Err != nil:
 			silent |= vote.Only(n)
-		case m.vacant() && m.Quarantined > 0: // no attempt gets it there yet
+		case m.vacant() && m.Quarantined > 0: // it may not vote yet
 		case m.vacant():
 			free |= vote.Only(n)
 		default:
@@ -177,7 +178,7 @@ func (i *Inspection) conclude(y vote.System) {
 	}
 }
 
-// count finds how many wait, and for how long.
+// count determines how many waiters there are, and how long the first has waited.
 func (i *Inspection) count(y vote.System) {
 	waiting, waited := make([]int, len(i.Masters)), make([]time.Duration, len(i.Masters))
 	var answered vote.Set
@@ -190,8 +191,8 @@ func (i *Inspection) count(y vote.System) {
 	i.Waited, _ = vote.Agreed(y, answered, waited)
 }
 
-// quorumTTL returns how long at least a quorum of the masters that store a token will do so, -1 if
-// it does not expire.
+// quorumTTL returns how long at least a quorum of the masters that store a token will store it, or
+// -1 if it does not expire.
 func quorumTTL(y vote.System, masters vote.Set, ttls []time.Duration) time.Duration {
 	const forever = math.MaxInt64
 	ttls = slices.Clone(ttls)

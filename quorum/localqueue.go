@@ -8,9 +8,9 @@ import (
 	"github.com/quorumlock/redlock/clock"
 )
 
-// localQueues is where the callers of Acquire in this process wait for their turn. One of them per
-// lock contends on the masters. The others wait behind it, first come first served, and cost
-// nothing but their memory.
+// localQueues is where the callers of Acquire in this process wait for their turn. One caller per
+// lock contends on the masters. The others wait behind it, first come, first served, and cost
+// nothing but memory.
 type localQueues struct {
 	contention *contention
 	done       <-chan struct{} // closed when the Manager is
@@ -19,16 +19,17 @@ type localQueues struct {
 	byKey map[string]*localQueue
 }
 
-// localQueue is for one lock. It exists while somebody contends for the lock.
+// localQueue is the queue for one lock. It exists while somebody contends for the lock.
 type localQueue struct {
 	waiting   list.List     // of chan struct{}, closed when the turn has come
-	contender contender     // whose turn it is; nil before it contends
+	contender contender     // whose turn it is; nil until it contends
 	failure   *AttemptError // of the last attempt in the queue; nil at first
 }
 
-// contender is the caller whose turn it is: a waiter, of which the queues know no more than this.
+// contender is the waiter whose turn it is, and all that the queues know of it.
 type contender interface {
-	// why returns why it has not got the lock yet. last is the last attempt's failure, or nil.
+	// why returns why the contender does not have the lock yet. last is the last attempt's failure,
+	// or nil.
 	why(last *AttemptError) *AttemptError
 }
 
@@ -36,8 +37,8 @@ func newLocalQueues(c *contention, done <-chan struct{}) *localQueues {
 	return &localQueues{contention: c, done: done, byKey: map[string]*localQueue{}}
 }
 
-// takeTurn waits for the turn to contend for a lock. It returns false if ctx ended or the Manager
-// was closed before. Otherwise the turn must be passed on.
+// takeTurn waits for the caller's turn to contend for a lock. It returns false if ctx ended or the
+// Manager was closed first. Otherwise the caller must pass the turn on.
 func (s *localQueues) takeTurn(ctx context.Context, key string) (*localQueue, bool) {
 	q, place := s.join(key)
 	if place == nil {
@@ -56,8 +57,8 @@ func (s *localQueues) takeTurn(ctx context.Context, key string) (*localQueue, bo
 	return q, false
 }
 
-// join returns the lock's queue and the caller's place in it, nil if it is the caller's turn at
-// once.
+// join returns the lock's queue and the caller's place in it. The place is nil if it is the
+// caller's turn at once.
 func (s *localQueues) join(key string) (*localQueue, *list.Element) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +70,7 @@ func (s *localQueues) join(key string) (*localQueue, *list.Element) {
 	return q, nil
 }
 
-// withdraw takes a place out of the queue. It returns false if its turn has come.
+// withdraw removes a place from the queue. It returns false if the place's turn has already come.
 func (s *localQueues) withdraw(q *localQueue, place *list.Element) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,8 +83,9 @@ func (s *localQueues) withdraw(q *localQueue, place *list.Element) bool {
 	}
 }
 
-// pass wakes the next caller. acquired is when the lock was acquired, or Never. If it was, the next
-// caller skips its first attempt. It may have joined or left meanwhile, which costs a round trip.
+// pass wakes the next caller. acquired is when the lock was acquired, or Never. If the lock was
+// acquired, the next caller skips its first attempt. If that caller joins or leaves during pass,
+// the guess may cost a round trip.
 func (s *localQueues) pass(key string, q *localQueue, acquired clock.Instant) {
 	if acquired != clock.Never && s.hasNext(q) {
 		s.contention.mark(key, acquired)
@@ -105,7 +107,7 @@ func (s *localQueues) hasNext(q *localQueue) bool {
 	return q.waiting.Len() > 0
 }
 
-// contend notes whose turn it is. It returns the failure of the last attempt.
+// contend records whose turn it is. It returns the failure of the last attempt.
 func (s *localQueues) contend(q *localQueue, c contender) *AttemptError {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,14 +115,14 @@ func (s *localQueues) contend(q *localQueue, c contender) *AttemptError {
 	return q.failure
 }
 
-// failed keeps why the contender's last attempt failed, for those who give up behind it.
+// failed records why the contender's last attempt failed, for callers behind it that give up.
 func (s *localQueues) failed(q *localQueue, failure *AttemptError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q.failure = failure
 }
 
-// why returns why the contender has not got the lock yet, nil if that is not known.
+// why returns why the contender does not have the lock yet, or nil if that is not known.
 func (s *localQueues) why(q *localQueue) *AttemptError {
 	s.mu.Lock()
 	c, failure := q.contender, q.failure

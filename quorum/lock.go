@@ -10,8 +10,8 @@ import (
 	"github.com/quorumlock/redlock/clock"
 )
 
-// Lock is one acquisition of a lock. It is never reused for another, and its methods are safe for
-// concurrent use.
+// Lock is one acquisition of a lock. It is never reused for another acquisition. Its methods are
+// safe for concurrent use.
 //
 // A Lock ends when it is released, when its window of validity closes, when a majority of the
 // masters turns out not to store its token, or when its Manager is closed. It never comes back to
@@ -23,43 +23,45 @@ type Lock struct {
 
 	mu      sync.Mutex // guards all below up to the blank line
 	until   clock.Instant
-	kept    clock.Instant           // the longest that a majority was told to keep its keys
-	asked   clock.Instant           // the longest that Extend asked the masters to
-	ended   error                   // why it is over; nil while it is held
+	kept    clock.Instant           // the latest instant until which a majority was told to keep the key
+	asked   clock.Instant           // the latest instant until which Extend asked masters to keep the key
+	ended   error                   // why the lock is over; nil while it is held
 	lost    chan struct{}           // made by the first call of Lost
-	cancel  context.CancelCauseFunc // ends the context made of it; nil if there is none; see unlock
+	cancel  context.CancelCauseFunc // ends the lock's context; nil if there is none; see unlock
 	release *release                // the last call of Release, if any
 	repairs repairs
 	renewal *renewal // nil if it is not renewed
 
-	watched watched // the expiry loop's
+	watched watched // belongs to the expiry loop
 }
 
-// closedChannel is what Lost returns for a lock that is over already.
+// closedChannel is what Lost returns for a lock that is already over.
 var closedChannel = func() chan struct{} {
 	c := make(chan struct{})
 	close(c)
 	return c
 }()
 
-// Name returns the name that the lock was acquired by.
+// Name returns the name under which the lock was acquired.
 func (l *Lock) Name() string { return l.claim.name }
 
 // Token returns the random token that the masters store while the lock is held. Anyone who knows it
 // can release the lock.
 func (l *Lock) Token() string { return l.claim.subject.Token }
 
-// Fence returns the lock's fencing token, and 0 without Options.Fencing. It is higher than that of
-// every earlier holder of the name, at most 2^53 − 1, and stays the same while the lock is held.
+// Fence returns the lock's fencing token, or 0 without Options.Fencing. The token is higher than
+// that of every earlier holder of the name. It is at most 2^53 − 1, and stays the same while the
+// lock is held.
 //
-// Let the resource that the lock protects keep the highest fence it has seen, and refuse a lower
-// one, in reads that lead to writes too. Then a holder that was paused past its window can do no
-// harm. Start the resource's record at 1, so that clients without fencing (fence 0) are rejected.
+// The resource that the lock protects should record the highest fence it has seen, and refuse any
+// lower one, including in reads that lead to writes. Then a holder that was paused past its window
+// can do no harm. Start the resource's record at 1, so that clients without fencing (fence 0) are
+// rejected.
 func (l *Lock) Fence() int64 { return l.claim.fence.Load() }
 
 // Validity returns how much longer the lock can be relied on. It is 0 or negative once the lock is
-// over, for whatever reason. It asks the clock, not the masters, and is right at once after the
-// process or the machine was asleep.
+// over, for whatever reason. Validity reads the clock and does not ask the masters. It is correct
+// at once even after the process or the machine was asleep.
 func (l *Lock) Validity() time.Duration { //mutant:validity
 	now := l.engine.clock.Now()
 	l.mu.Lock()
@@ -70,8 +72,8 @@ func (l *Lock) Validity() time.Duration { //mutant:validity
 	return l.closes().Sub(now)
 }
 
-// closes returns when the window closes unless it is extended: with the last confirmed extension,
-// or when AutoRenew's bound is reached.
+// closes returns when the window closes unless it is extended: at the end of the last confirmed
+// extension, or when AutoRenew's bound is reached. The caller must hold mu.
 func (l *Lock) closes() clock.Instant {
 	if l.renewal != nil {
 		return min(l.until, l.renewal.limit) //mutant:window-limit
@@ -79,11 +81,11 @@ func (l *Lock) closes() clock.Instant {
 	return l.until
 }
 
-// Lost returns a channel that is closed once the lock can no longer be relied on: when its window
-// closes, which is before the masters let the key expire; when an Extend learns that a majority
-// does not store the token; when it is released; and when the Manager is closed. If the process was
-// stopped or the machine asleep at that time, it is closed within 100 ms of waking up, while
-// Validity knows at once.
+// Lost returns a channel that is closed once the lock can no longer be relied on. That is when its
+// window closes, which is before the masters let the key expire; when an Extend learns that a
+// majority does not store the token; when the lock is released; or when the Manager is closed. If
+// the process was stopped or the machine was asleep at that time, the channel is closed within 100
+// ms of waking up. Validity is correct at once.
 func (l *Lock) Lost() <-chan struct{} {
 	now := l.engine.clock.Now()
 	l.mu.Lock()
@@ -100,8 +102,8 @@ func (l *Lock) Lost() <-chan struct{} {
 	return lost
 }
 
-// over returns why the lock is over, nil if it is not. The clock decides, whether or not anybody
-// has noticed. The caller holds mu.
+// over returns why the lock is over, or nil if it is not. It reads the clock, so it ends a lock
+// whose time is over even if nothing has noticed that yet. The caller must hold mu.
 func (l *Lock) over(now clock.Instant) error {
 	switch {
 	case l.ended != nil:
@@ -116,7 +118,7 @@ func (l *Lock) over(now clock.Instant) error {
 	return l.ended
 }
 
-// finish ends the lock. The caller holds mu and has seen that it is not over.
+// finish ends the lock. The caller must hold mu, and the lock must not be over.
 func (l *Lock) finish(why error) {
 	l.ended = why
 	if l.lost != nil {
@@ -124,8 +126,8 @@ func (l *Lock) finish(why error) {
 	}
 }
 
-// unlock releases mu. If the lock is over, it then cancels the context made of it, without mu: that
-// asks the context which it was made of, and so code of the caller's.
+// unlock releases mu. If the lock is over, unlock then cancels the lock's context. It does so
+// without mu, because canceling calls the parent context, which may run the user's code.
 func (l *Lock) unlock() {
 	ended, cancel := l.ended, l.cancel
 	l.mu.Unlock()
@@ -134,7 +136,7 @@ func (l *Lock) unlock() {
 	}
 }
 
-// end ends the lock, if it is not over already.
+// end ends the lock unless it is already over.
 func (l *Lock) end(why error) {
 	now := l.engine.clock.Now()
 	l.mu.Lock()
@@ -144,7 +146,7 @@ func (l *Lock) end(why error) {
 	}
 }
 
-// lostError is what an operation on a lock that is over returns.
+// lostError returns the error of an operation on a lock that is over.
 func (l *Lock) lostError(op string, why error) error {
 	return &AttemptError{
 		Op: op, Name: l.Name(), Quorum: l.engine.system.Quorum(),
@@ -152,7 +154,7 @@ func (l *Lock) lostError(op string, why error) error {
 	}
 }
 
-// tick does what is due for the expiry loop.
+// tick does what is due, for the expiry loop.
 func (l *Lock) tick(now clock.Instant) (next clock.Instant, again bool) {
 	l.mu.Lock()
 	over := l.over(now)
@@ -174,7 +176,7 @@ func (l *Lock) tick(now clock.Instant) (next clock.Instant, again bool) {
 	return l.nextLook(), true
 }
 
-// nextLook returns when something about the lock is due.
+// nextLook returns when the lock next needs the expiry loop.
 func (l *Lock) nextLook() clock.Instant {
 	l.mu.Lock()
 	defer l.unlock()

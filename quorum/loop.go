@@ -6,7 +6,7 @@ import (
 	"github.com/quorumlock/redlock/clock"
 )
 
-// signal wakes one goroutine. Any number of them between two looks count as one.
+// signal wakes one goroutine. Signals raised before the goroutine looks count as one.
 type signal chan struct{}
 
 func newSignal() signal { return make(signal, 1) }
@@ -18,8 +18,8 @@ func (s signal) raise() {
 	}
 }
 
-// loop calls turn whenever the signal is raised, and whenever the time is over that the last turn
-// returned, until stop is closed.
+// loop calls turn whenever wake is raised, and whenever the duration that the last turn returned
+// has passed, until stop is closed.
 func loop(stop <-chan struct{}, wake signal, turn func() time.Duration) {
 	timer := time.NewTimer(clock.Never.Sub(0))
 	defer timer.Stop()
@@ -34,5 +34,5 @@ func loop(stop <-chan struct{}, wake signal, turn func() time.Duration) {
 	}
 }
 
-// minTimer keeps a wait from spinning where timers and the clock disagree, as with a fake clock.
+// minTimer keeps a wait from spinning if timers and the clock disagree, as with a fake clock.
 const minTimer = 100 * time.Microsecond

@@ -1,18 +1,19 @@
 package quorum
 
-// Why a lock was lost. Each satisfies errors.Is for ErrLost too. They are the causes of the context
-// that Do gives to its function, and part of the errors of Do, Extend and Release.
+// These errors say why a lock was lost. Each also satisfies errors.Is for ErrLost. They are the
+// causes of the context that Do passes to its function, and part of the errors of Do, Extend and
+// Release.
 var (
 	// ErrExpired: the window of validity closed before a quorum confirmed an extension, or while
 	// the process or the machine was asleep.
-	ErrExpired error = &loss{text: "validity is over"}
+	ErrExpired error = &loss{text: "its window of validity has closed"}
 
 	// ErrDenied: a majority of the masters answered that they store another token or none. The lock
-	// was taken over, or they forgot it.
+	// was taken over, or the masters forgot it.
 	ErrDenied error = &loss{text: "a majority of the masters stores another token or none"}
 
-	// ErrHoldLimit: the lock was held for as long as AutoRenew or Options.MaxHold allowed.
-	ErrHoldLimit error = &loss{text: "held for as long as was allowed"}
+	// ErrHoldLimit: the lock was held for as long as AutoRenew or Options.MaxHold allows.
+	ErrHoldLimit error = &loss{text: "held for as long as allowed"}
 )
 
 // errManagerClosed and errReleased end locks too.
@@ -24,7 +25,7 @@ var (
 // loss is a way to lose a lock.
 type loss struct {
 	text string
-	also error // a sentinel that it satisfies besides ErrLost; may be nil
+	also error // a sentinel that it wraps besides ErrLost; may be nil
 }
 
 func (l *loss) Error() string { return "quorum: lock lost: " + l.text }

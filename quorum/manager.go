@@ -13,29 +13,30 @@ import (
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// Manager takes locks on N independent Redis masters. It is safe for concurrent use. A program
-// needs one per set of masters. Close it when done.
+// Manager acquires locks on N independent Redis masters. It is safe for concurrent use. A program
+// needs one Manager per set of masters. Call Close when done.
 type Manager struct {
 	engine   *engine
 	acquirer *acquirer
 	waiters  *waiters
 	notifier *notifier
-	owned    []redis.UniversalClient // what Close closes
+	owned    []redis.UniversalClient // the clients that Close closes
 
 	stop  chan struct{}  // closed when the tasks are to end
 	tasks sync.WaitGroup // the expiry loop and the releasers
 }
 
-// New returns a Manager of locks on the given masters, which must be independent of each other: not
-// replicas of one another, and none given twice. Each may be a plain client, one backed by
+// New returns a Manager of locks on the given masters. The masters must be independent: not
+// replicas of one another, and none given twice. Each may be a plain client, a client backed by
 // Sentinel, or a Cluster or Ring client, which counts as one master. With a Ring, waiters poll
-// instead of being told. The clients stay the caller's: Close does not close them.
+// instead of being notified. The caller still owns the clients: Close does not close them.
 //
-// A client with go-redis' default options does not let a context's deadline reach the socket, and
-// retries for up to half a minute. That delays neither attempts nor other masters, but a master
-// that was cut off may be noticed to be back only then. Open sets its clients up for locking.
+// With go-redis' default options, a client does not apply a context's deadline to the socket, and
+// retries for up to half a minute. That delays neither attempts nor other masters. But when a
+// master that was cut off comes back, the Manager may not notice until the retries end. Open
+// configures its clients for locking.
 //
-// New makes no connection. It fails if there are no masters, if a client or an address is there
+// New makes no connection. It fails if there are no masters, if a client or an address occurs
 // twice, or if opts is invalid.
 func New(masters []redis.UniversalClient, opts *Options) (*Manager, error) {
 	filled, err := opts.withDefaults()
@@ -48,15 +49,16 @@ func New(masters []redis.UniversalClient, opts *Options) (*Manager, error) {
 	return start(masters, nil, filled), nil
 }
 
-// Open returns a Manager of locks on the masters at the given URLs, with clients of its own that
-// are set up for locking and closed by Close. A URL is one that go-redis' ParseURL takes:
-// redis://user:password@host:port/db, rediss:// for TLS, or unix://user:password@/path?db=n.
-// Settings in its query, such as ?read_timeout=300ms, take precedence over those that Open would
-// choose. Timeouts there must be positive, and max_retries at most 10; negative means none.
+// Open returns a Manager of locks on the masters at the given URLs. Its clients are its own: they
+// are configured for locking, and Close closes them. A URL has the form that go-redis' ParseURL
+// accepts: redis://user:password@host:port/db, rediss:// for TLS, or
+// unix://user:password@/path?db=n. Settings in its query, such as ?read_timeout=300ms, take
+// precedence over Open's own. Timeouts there must be positive. max_retries must be at most 10; a
+// negative value means no retries.
 //
-// Open makes no connection. It fails if there are no URLs, if one does not parse or has a setting
-// out of range (the error tells which URL by its number, and what about it, and shows nothing of
-// it), if two lead to the same address, or if opts is invalid.
+// Open makes no connection. It fails if there are no URLs, if a URL does not parse or has a setting
+// out of range, if two URLs lead to the same address, or if opts is invalid. The error identifies a
+// URL by its number and says what is wrong with it, but shows no part of it.
 func Open(urls []string, opts *Options) (*Manager, error) {
 	filled, err := opts.withDefaults()
 	if err != nil {
@@ -86,16 +88,16 @@ func start(clients, owned []redis.UniversalClient, opts Options) *Manager {
 	return m
 }
 
-// Close ends the Manager: it signals the holders of its locks, ends the calls that are waiting,
-// lets running calls of Do and Once return, delivers the releases that masters are still owed, and
-// stops. Locks that were not released are left to expire. Afterwards every call returns ErrClosed,
-// Release and Close included.
+// Close shuts down the Manager. It signals the holders of its locks, ends the calls that are
+// waiting, lets running calls of Do and Once return, and delivers pending releases to the masters.
+// Locks that were not released are left to expire. After Close, every call returns ErrClosed,
+// including Release and Close.
 //
-// Close takes no longer than Options.CloseTimeout. Masters that do not answer do not hold it up as
-// long as they are a minority, and what is left to expire there keeps nobody from a lock. A
-// goroutine that is in a call to such a master, by a client given to New, ends with that call. The
-// error is nil unless calls were still running when the time was over, or locks were left to expire
-// on so many masters that nobody can have them before.
+// Close takes no longer than Options.CloseTimeout. A minority of masters that do not answer does
+// not delay it, and keys left to expire on them block no one from a lock. If a client passed to New
+// is still in a call to such a master, the call's goroutine ends with the call. Close returns nil
+// unless calls were still running when the timeout passed, or locks were left to expire on so many
+// masters that nobody can acquire them until then.
 func (m *Manager) Close() error {
 	e := m.engine
 	if !e.closed.CompareAndSwap(false, true) {
@@ -119,20 +121,20 @@ func (m *Manager) Close() error {
 	errs = append(errs, redisconn.Close(m.owned))
 	moment, cancel := context.WithTimeout(ctx, closeMoment)
 	defer cancel()
-	_ = e.lanes.Close(moment) // what is stuck in a client ends when the client gives up
+	_ = e.lanes.Close(moment) // a call that is stuck in a client ends when the client gives up
 	return errors.Join(append(errs, m.leftToExpire())...)
 }
 
 const (
-	// closeMoment is how long Close waits for what it can do without.
+	// closeMoment is how long Close waits for things that it does not need.
 	closeMoment = 100 * time.Millisecond
-	// drainMoment takes its place for releases that are being delivered: within it TCP sends a
-	// lost packet again (Linux: TCP_RTO_MIN is 200 ms).
+	// drainMoment is the same for releases that are being delivered. It is long enough for TCP to
+	// retransmit a lost packet (on Linux, TCP_RTO_MIN is 200 ms).
 	drainMoment = 300 * time.Millisecond
 )
 
-// drain waits until a quorum of the masters has been told all releases that they are owed, then for
-// the others for as long again, and a moment.
+// drain waits until a quorum of the masters has received all the releases they are owed. Then it
+// waits as long again, plus drainMoment, for the others.
 func (m *Manager) drain(ctx context.Context) {
 	e := m.engine
 	ctx, cancel := context.WithCancel(ctx)
@@ -164,8 +166,8 @@ func (m *Manager) drain(ctx context.Context) {
 	group.Wait()
 }
 
-// leftToExpire reports the locks that nobody can have before their keys expire, because Close left
-// those on too many masters.
+// leftToExpire returns an error if Close left keys on so many masters that nobody can acquire the
+// locks until the keys expire.
 func (m *Manager) leftToExpire() error {
 	y := m.engine.system
 	on, locks := map[*claim]vote.Set{}, map[*claim]bool{}

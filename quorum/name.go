@@ -5,11 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// maxShownName is how many bytes of a lock's name are shown. A name may be as long as a Redis key,
-// and a name that is misused for a document should not be repeated in every error.
+// maxShownName is how many bytes of a lock's name are shown. A name may be as long as a Redis key.
+// If someone misuses it to hold a document, errors should not repeat the whole document.
 const maxShownName = 100
 
-// quote returns the name as errors show it.
+// quote returns the name in the form that errors show.
 func quote(name string) string {
 	if len(name) <= maxShownName {
 		return fmt.Sprintf("%q", name)
@@ -17,7 +17,7 @@ func quote(name string) string {
 	return fmt.Sprintf("%q (%d bytes)", clip(name), len(name))
 }
 
-// clip returns the name, or its beginning if it is long. It cuts no character in two.
+// clip returns the name, or its beginning if it is long. It does not split a character.
 func clip(name string) string {
 	if len(name) <= maxShownName {
 		return name
@@ -26,7 +26,7 @@ func clip(name string) string {
 	for end > maxShownName-utf8.UTFMax+1 && !utf8.RuneStart(name[end]) {
 		end--
 	}
-	if !utf8.RuneStart(name[end]) { // that is no text, so there is nothing to cut in two
+	if !utf8.RuneStart(name[end]) { // not text, so there is no character to split
 		end = maxShownName
 	}
 	return name[:end] + "…"

@@ -13,11 +13,12 @@ import (
 	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// notifier is where the masters tell a Manager's waiters that a lock was handed on to them. It is
-// one channel, subscribed to on every master once somebody waits, whatever the number of locks.
+// notifier receives the masters' messages that a lock was handed on to one of the Manager's
+// waiters. It uses one channel for all locks, and subscribes to it on every master once somebody
+// waits.
 //
-// A message is a hint and no more. Messages get lost, and anybody may publish on the channel. A
-// waiter has a lock only once it has confirmed it.
+// A message is only a hint. Messages get lost, and anyone may publish on the channel. A waiter has
+// a lock only once it has confirmed it.
 type notifier struct {
 	engine        *engine
 	subscriptions []*subscription // one per master
@@ -31,20 +32,20 @@ type notifier struct {
 	closed  bool
 }
 
-// notified is who waits under a token: a queueEntry, of which the notifier knows no more than this.
+// notified is a waiter's queueEntry, and all that the notifier knows of it.
 type notified interface {
 	token() string
-	jitter() float64    // from 0 to 1, spreads what all do at once
+	jitter() float64    // from 0 to 1; spreads what all waiters would do at once
 	granted(master int) // a message says that the master granted the lock
-	askSoon(master int) // the master is to be asked, because messages may have been missed
+	askSoon(master int) // the waiter must ask the master, because it may have missed messages
 }
 
 const (
-	// firstResubscribe is how long after a failure a subscription is tried again. It doubles up to
+	// firstResubscribe is the pause before a failed subscription is tried again. It doubles up to
 	// maxResubscribe.
 	firstResubscribe = 50 * time.Millisecond
 	maxResubscribe   = 5 * time.Second
-	// askSpread is over how long the waiters spread their calls to a master that is back.
+	// askSpread is the time over which the waiters spread their calls to a master that is back.
 	askSpread = time.Millisecond
 )
 
@@ -57,7 +58,7 @@ func newNotifier(e *engine) *notifier {
 	return n
 }
 
-// register has messages for a waiter delivered. It returns the channel's name.
+// register starts delivering messages to a waiter. It returns the channel's name.
 func (n *notifier) register(w notified) (channel string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -83,7 +84,7 @@ func (n *notifier) unregister(token string) {
 	delete(n.entries, token)
 }
 
-// deliver tells a waiter that a master has granted it the lock.
+// deliver passes on a message that a master has granted a waiter the lock.
 func (n *notifier) deliver(master int, token string) {
 	n.mu.Lock()
 	w := n.entries[token]
@@ -93,16 +94,16 @@ func (n *notifier) deliver(master int, token string) {
 	}
 }
 
-// notifies tells whether messages from a master can be expected.
+// notifies reports whether messages from a master can be expected.
 func (n *notifier) notifies(master int) bool { return n.subscriptions[master].active() }
 
-// unheard draws the consequence of an answer that nobody listens on the channel.
+// unheard handles an answer that nobody listens on the channel.
 func (n *notifier) unheard(master int, asked clock.Instant) {
 	n.subscriptions[master].unheard(asked)
 }
 
-// catchUp has the waiters ask a master, each at its time: nobody sleeps as briefly as a crowd of
-// waiters would need between one and the next.
+// catchUp makes the waiters ask a master, each at its own time within askSpread. The times count
+// from the start, because no sleep is as short as the gap between two waiters in a crowd.
 func (n *notifier) catchUp(master int) {
 	now := n.engine.clock.Now
 	began := now()
@@ -115,7 +116,7 @@ func (n *notifier) catchUp(master int) {
 	}
 }
 
-// byJitter returns the waiters there are, in the order in which they ask.
+// byJitter returns the waiters in the order in which they ask.
 func (n *notifier) byJitter() []notified {
 	n.mu.Lock()
 	all := slices.Collect(maps.Values(n.entries))
@@ -124,7 +125,7 @@ func (n *notifier) byJitter() []notified {
 	return all
 }
 
-// listen subscribes to a master, again and again, until the notifier is closed.
+// listen keeps the notifier subscribed to a master until the notifier is closed.
 func (n *notifier) listen(s *subscription, channel string) {
 	for pause := firstResubscribe; ; pause = min(2*pause, maxResubscribe) {
 		began := n.engine.clock.Now()
@@ -140,7 +141,7 @@ func (n *notifier) listen(s *subscription, channel string) {
 	}
 }
 
-// session is one subscription, for as long as its connection lasts.
+// session runs one subscription for as long as its connection lasts.
 func (n *notifier) session(s *subscription, channel string) {
 	ctx, cancel := context.WithCancel(n.ctx)
 	defer cancel()
@@ -149,8 +150,9 @@ func (n *notifier) session(s *subscription, channel string) {
 	s.over()
 }
 
-// close ends the subscriptions, and waits a moment for them, until ctx ends at the latest. One that
-// is stuck in a client of the caller's ends with that client's call, and nothing depends on it.
+// close ends the subscriptions. It waits for them for closeMoment at most, or until ctx ends. A
+// subscription that is stuck in a client of the caller's ends with that client's call, and nothing
+// depends on it.
 func (n *notifier) close(ctx context.Context) {
 	n.mu.Lock()
 	n.closed = true
@@ -173,16 +175,16 @@ func (n *notifier) close(ctx context.Context) {
 	}
 }
 
-// subscription is the notifier's with one master. It is a redisconn.Listener.
+// subscription is the notifier's subscription to one master. It is a redisconn.Listener.
 type subscription struct {
 	notifier *notifier
 	master   int
-	since    atomic.Int64 // one more than the instant it was confirmed at; 0 while there is none
+	since    atomic.Int64 // when it was confirmed, plus 1; 0 while it is not active
 	end      atomic.Pointer[context.CancelFunc]
 }
 
-// Subscribed has every waiter ask the master: it may have missed something. Meanwhile messages are
-// received.
+// Subscribed makes every waiter ask the master, because it may have missed a message. Messages are
+// received at the same time.
 func (s *subscription) Subscribed() {
 	s.since.Store(int64(s.notifier.engine.clock.Now()) + 1)
 	s.notifier.group.Go(func() { s.notifier.catchUp(s.master) }) //mutant:subscribed-catches-up
@@ -193,13 +195,13 @@ func (s *subscription) Received(payload string) { s.notifier.deliver(s.master, p
 
 func (s *subscription) over() { s.since.Store(0) }
 
-// active tells whether messages can be expected.
+// active reports whether messages can be expected.
 func (s *subscription) active() bool { return s.since.Load() != 0 }
 
-// unheard is told that a master knows of no listener, in answer to a call that was made at the
-// instant asked. If that is after the subscription was confirmed, the subscription is with another
-// server than releases are sent to: a primary that Sentinel replaced, and that goes on. So it is
-// made anew.
+// unheard handles an answer in which a master knows of no listener. The call was made at the
+// instant asked. If that is after the subscription was confirmed, the subscription is with a
+// different server than the one that gets the releases: an old primary that Sentinel has replaced
+// and that is still running. So unheard ends the subscription, and listen makes a new one.
 func (s *subscription) unheard(asked clock.Instant) {
 	since := s.since.Load()
 	if since == 0 || asked <= clock.Instant(since) || !s.since.CompareAndSwap(since, 0) {

@@ -9,31 +9,33 @@ import (
 	"github.com/quorumlock/redlock/internal/backoff"
 )
 
-// Once runs fn on one replica out of many per period. The replica that first acquires the lock
-// called name runs fn, and leaves the lock to expire after period. Once returns whether fn ran
-// here. ran is false without an error if another replica has the period.
+// Once runs fn on one replica out of many per period. The first replica to acquire the lock called
+// name runs fn, and leaves the lock to expire after period. ran reports whether fn ran here. ran is
+// false and err is nil if another replica has the period.
 //
-// At most one replica runs fn per period, and exactly one if a majority of the masters stays
-// reachable, even if all replicas call within the same millisecond: while no other token is seen on
-// a majority, the attempt is repeated for half a period, and 5 s at most. After that, or if ctx
-// ends, the error is that of TryAcquire.
+// At most one replica runs fn per period. Exactly one does if a majority of the masters stays
+// reachable, even if all replicas call within the same millisecond. For that, Once repeats its
+// attempt while it sees no other token on a majority, for half a period and 5 s at most. After
+// that, or if ctx ends, it returns the error of TryAcquire.
 //
 // Another replica's token on a majority does not prove that fn runs there. While the token is
-// younger than that replica's Options.AttemptTimeout, its attempt may still fail and leave the
-// period free again. So Once looks again before it believes such a token: it returns false up to
-// AttemptTimeout and an eighth later, and ErrTaken if ctx ends before. A token that this Manager
-// gave up itself is not taken for another replica's. But a replica that crashes or is cut off from
-// the masters right after they granted it the period leaves the period taken although fn runs
-// nowhere. Work that must not be missed needs its own record of when it was last done.
+// younger than that replica's Options.AttemptTimeout, the replica's attempt may still fail and
+// leave the period free again. So Once looks again before it trusts such a token. It returns false
+// up to AttemptTimeout and an eighth later, or ErrTaken if ctx ends first. Once does not mistake a
+// token that this Manager gave up for another replica's.
 //
-// period is counted by the masters and must be shorter than the interval in which Once is called,
-// for instance 23 hours for a nightly job. A period as long as the interval can still be running
-// when the next call comes.
+// But if a replica crashes or is cut off right after the masters granted it the period, the period
+// stays taken although fn runs nowhere. Work that must not be missed needs its own record of when
+// it was last done.
 //
-// If fn returns an error, ran is true and the error is fn's. The period then stays taken, also if
-// fn panics, unless Options.OnceGivesBack is set. fn gets ctx itself and is not stopped when the
-// period ends. Use Do for work that may take longer and must not overlap with the next run. Close
-// does not end the period.
+// The masters measure period. It must be shorter than the interval at which Once is called, for
+// example 23 hours for a nightly job. A period as long as the interval may still be running at the
+// next call.
+//
+// If fn returns an error, Once returns true and that error. The period then stays taken unless
+// Options.OnceGivesBack is set; the same holds if fn panics. fn gets ctx itself and is not stopped
+// when the period ends. Use Do for work that may take longer and must not overlap with the next
+// run. Close does not end the period.
 func (m *Manager) Once(ctx context.Context, name string, period time.Duration, fn func(context.Context) error) (ran bool, err error) {
 	mustHave(ctx)
 	if fn == nil {
@@ -62,18 +64,18 @@ func (m *Manager) Once(ctx context.Context, name string, period time.Duration, f
 // maxOnceRetries bounds how long Once tries to win a period that nobody has.
 const maxOnceRetries = 5 * time.Second
 
-// rival is another client's token that was found on a majority.
+// rival is another client's token that a majority was found to store.
 type rival struct {
 	token string
 	sure  clock.Instant // if masters still store it then, its attempt has not failed
 }
 
-// takePeriod makes attempts until one wins, or until another token turns out to have a majority,
-// for which it returns neither a lock nor an error.
+// takePeriod makes attempts until one wins, or until another token turns out to have a majority. In
+// the latter case it returns neither a lock nor an error.
 //
-// A token that this Manager gave up is no rival's: its release is on the way. One that is younger
-// than an attempt can be may belong to an attempt that fails and is about to be rolled back. So it
-// is looked at again when it must be older.
+// A token that this Manager gave up is not a rival: its release is on the way. A token that is
+// still within the time an attempt can last may belong to an attempt that fails and is about to be
+// rolled back. So takePeriod looks again once the token must be older.
 func (a *acquirer) takePeriod(ctx context.Context, p acquireParams) (*Lock, error) {
 	now := a.engine.clock.Now
 	deadline := now().Add(min(p.ttl/2, maxOnceRetries))
@@ -107,9 +109,9 @@ func (a *acquirer) takePeriod(ctx context.Context, p acquireParams) (*Lock, erro
 	}
 }
 
-// youth returns how long it takes until a token that a majority stores must be older than the
-// attempt that put it there can last, its rollback included. The masters' keys tell how old it is
-// by now, if they were given the same TTL. Of a short period it takes no more than half.
+// youth returns how long to wait until the attempt that stored a token on a majority must be over,
+// including its rollback. The TTLs that the masters' keys have left show how old the token is by
+// now, provided that they were set with the same TTL. youth is at most half the period.
 func (a *acquirer) youth(ctx context.Context, p acquireParams, token string) time.Duration {
 	age := time.Duration(0)
 	if i, err := inspect(ctx, a.engine, p.name); err == nil {

@@ -12,63 +12,64 @@ import (
 )
 
 // Options configures a Manager. The zero value, like a nil *Options, means the defaults. New and
-// Open copy it. A negative or contradictory value is an error, and is never replaced by another.
+// Open copy the Options. A negative or contradictory value is an error, and is never silently
+// replaced.
 type Options struct {
-	// Prefix comes before each lock's name in its key on the masters.
-	// Default: none, so that other Redlock clients and this one exclude each other on the same
-	// names.
+	// Prefix is put in front of each lock's name to form its key on the masters.
+	// Default: none. Other Redlock clients and this one then exclude each other on the same names.
 	Prefix string
 
-	// Drift is how much the masters' clocks may gain on this process's clock while a TTL runs out.
-	// It is subtracted from each window of validity.
+	// Drift is how much the masters' clocks may gain on this process's clock during a TTL. It is
+	// subtracted from each window of validity.
 	// Default (the zero value): clock.DefaultDrift, 1% of the TTL + 2 ms.
 	Drift clock.Drift
 
-	// AttemptTimeout is how long an attempt waits for the masters it needs, and how long a call to
-	// a master may take before the master counts as not answering. An attempt never waits longer
-	// than its window of validity. A master that hangs delays nobody while a majority answers, so
-	// this may be much longer than a round trip. At least 1 ms.
+	// AttemptTimeout is how long an attempt waits for the masters it needs. It is also how long a
+	// call to a master may take before the master counts as not answering. An attempt never waits
+	// longer than its window of validity. A hung master delays no one while a majority answers, so
+	// the timeout may be much longer than a round trip. It must be at least 1 ms.
 	// Default: 1 s.
 	AttemptTimeout time.Duration
 
-	// MinBackoff and MaxBackoff bound how long Acquire waits between attempts where too few masters
-	// answer for a queue, or refuse one, and how long Once waits where attempts fail: about
-	// MinBackoff after the first attempt, twice as long after each further one, up to MaxBackoff,
-	// each shortened at random by up to half.
+	// MinBackoff and MaxBackoff bound the pauses between attempts. Acquire pauses between attempts
+	// when too few masters answer to form a queue, or when they refuse one. Once pauses when
+	// attempts fail. The pause is about MinBackoff after the first attempt and doubles after each
+	// further one, up to MaxBackoff. Each pause is shortened at random by up to half.
 	// Default: 16 ms and 512 ms.
 	MinBackoff, MaxBackoff time.Duration
 
-	// MaxPendingReleases bounds the undelivered releases kept per unreachable master. Past it, the
-	// keys that expire soonest are left to do so.
-	// Default: 16384. Each takes about 0.5 KB, so that is 8 MB for one master. If further masters
-	// have yet to release the same lock, it takes about 0.1 KB for each.
+	// MaxPendingReleases bounds the undelivered releases kept per unreachable master. Beyond that,
+	// the keys that expire soonest are left to expire.
+	// Default: 16384. Each release takes about 0.5 KB, which is 8 MB for one master. If more
+	// masters have yet to release the same lock, each of them adds about 0.1 KB.
 	MaxPendingReleases int
 
-	// CloseTimeout is the longest that Close takes.
+	// CloseTimeout is the longest that Close may take.
 	// Default: 5 s.
 	CloseTimeout time.Duration
 
-	// Fencing gives each lock a fencing token, which is higher than that of every earlier holder of
-	// the name; see Lock.Fence. All clients of a name must agree on it. It costs a script in place
-	// of a plain command for each acquisition, and a second round trip where clocks or masters
-	// disagree.
+	// Fencing gives each lock a fencing token that is higher than that of every earlier holder of
+	// the name; see Lock.Fence. All clients of a name must use the same setting. With Fencing, each
+	// acquisition runs a script instead of a plain command, and takes a second round trip when
+	// clocks or masters disagree.
 	// Default: none.
 	Fencing bool
 
-	// RestartGuard quarantines masters that may have forgotten keys. A master that restarted, was
-	// flushed or was replaced casts no vote for new locks until this long after it was first seen
-	// so. The guard must be at least the longest TTL that any client uses for these names. This
-	// Manager refuses longer ones, in Extend and Once too. Masters that nobody has seen yet are
-	// quarantined as well, so a new deployment begins with Manager.Bootstrap, or waits. Where
-	// masters fail over to replicas, add min-replicas-max-lag. Whole milliseconds. RestartGuard
-	// does not support Cluster or Ring clients.
+	// RestartGuard quarantines masters that may have forgotten keys. If a master restarted, was
+	// flushed or was replaced, it casts no vote for new locks until this long after it was first
+	// seen in its new state. The guard must be at least the longest TTL that any client uses for
+	// these names. This Manager refuses longer TTLs, also in Extend and Once. If masters fail over
+	// to replicas, add min-replicas-max-lag. Masters that nobody has seen yet are quarantined as
+	// well, so a new deployment must call Manager.Bootstrap or wait. RestartGuard must be in whole
+	// milliseconds. It does not support Cluster or Ring clients.
 	// Default: none. See "The restart guard" in the package documentation for what the guard does
-	// not see.
+	// not detect.
 	RestartGuard time.Duration
 
-	// MaxHold bounds how long Do keeps a lock alive, as AutoRenew's maxHold does for a lock that is
-	// acquired by hand. Then its function's context ends, with ErrHoldLimit as the cause, so that a
-	// job that hangs does not keep its lock forever. At least 1 ms.
+	// MaxHold bounds how long Do keeps a lock alive, so that a job that hangs does not keep its
+	// lock forever. After MaxHold, the context of Do's function ends, with ErrHoldLimit as its
+	// cause. For Acquire and TryAcquire, AutoRenew has its own maxHold. MaxHold must be at least 1
+	// ms.
 	// Default: no bound.
 	MaxHold time.Duration
 
@@ -77,7 +78,7 @@ type Options struct {
 	// Default: the period stays taken.
 	OnceGivesBack bool
 
-	// Clock tells the time that windows of validity are counted in.
+	// Clock measures the windows of validity.
 	// Default: clock.System().
 	Clock clock.Clock
 
@@ -130,7 +131,7 @@ func orDefault[T comparable](value *T, standard T) {
 	}
 }
 
-// check returns all that is wrong with o.
+// check returns everything that is wrong with o.
 func (o *Options) check() error {
 	var errs []error
 	bad := func(when bool, format string, args ...any) {
@@ -157,19 +158,19 @@ func (o *Options) check() error {
 // AcquireOption changes one acquisition.
 type AcquireOption func(*acquireParams)
 
-// acquireParams is what was asked of one acquisition.
+// acquireParams holds the parameters of one acquisition.
 type acquireParams struct {
 	name   string
 	ttl    time.Duration // whole milliseconds
 	window time.Duration // ttl − drift
 	renew  bool
-	limit  time.Duration // on how long it is renewed; 0 for none
+	limit  time.Duration // how long it may be renewed; 0 for no limit
 	err    error         // what is wrong with an option
 
-	seekHolder bool // find out whether one other token has a majority
+	seekHolder bool // find out whether a single other token has a majority
 }
 
-// ends returns when a lock that was asked for at start is over whatever is done.
+// ends returns when a lock requested at start is over, however often it is renewed.
 func (p *acquireParams) ends(start clock.Instant) clock.Instant {
 	if p.limit > 0 {
 		return start.Add(p.limit)
@@ -177,8 +178,8 @@ func (p *acquireParams) ends(start clock.Instant) clock.Instant {
 	return clock.Never
 }
 
-// checkAcquire checks what was asked for. TTLs are truncated to whole milliseconds, in which
-// masters count.
+// checkAcquire checks the parameters of an acquisition. It truncates the TTL to whole milliseconds,
+// the masters' unit.
 func (o *Options) checkAcquire(name string, ttl time.Duration, opts []AcquireOption) (acquireParams, error) {
 	p := acquireParams{name: name}
 	if err := o.checkName(name); err != nil {
@@ -199,7 +200,8 @@ func (o *Options) checkAcquire(name string, ttl time.Duration, opts []AcquireOpt
 	return p, nil
 }
 
-// acquireError says what was wrong with an acquisition before anything was sent.
+// acquireError returns the error of an acquisition whose parameters are wrong. Nothing has been
+// sent.
 func acquireError(name string, err error) error {
 	return fmt.Errorf("quorum: acquire %s: %w", quote(name), err)
 }
@@ -214,14 +216,14 @@ func (o *Options) checkName(name string) error {
 	return nil
 }
 
-// checkTTL returns the TTL that masters count and the window it leaves.
+// checkTTL returns the TTL in whole milliseconds and the window it leaves.
 func (o *Options) checkTTL(ttl time.Duration) (whole, window time.Duration, err error) {
 	if ttl < time.Millisecond {
 		return 0, 0, fmt.Errorf("TTL %v is under 1ms", ttl)
 	}
 	whole = ttl.Truncate(time.Millisecond)
 	if guard := o.RestartGuard; guard > 0 && whole > guard {
-		return 0, 0, fmt.Errorf("TTL %v is over the restart guard %v: a master that forgot it could be back before it is over", whole, guard)
+		return 0, 0, fmt.Errorf("TTL %v is over the restart guard %v: a master that forgot the lock could vote again before the lock expires", whole, guard)
 	}
 	if window = o.Drift.Window(whole); window <= 0 { //mutant:ttl-window
 		return 0, 0, fmt.Errorf("TTL %v leaves no validity after a drift of %v", ttl, o.Drift.Of(whole))

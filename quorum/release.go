@@ -9,33 +9,32 @@ import (
 	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// release is one call of Release, which others may wait for.
+// release is one call of Release. Other calls may wait for it.
 type release struct {
 	done chan struct{} // closed when err is set
 	err  error
 }
 
-// Release gives the lock up. Its window closes at once, whatever comes of the call. Then every
-// master is told to remove the key if it still stores this lock's token. Release returns nil once a
-// majority no longer stores it. Masters that cannot be reached are told again in the background
-// until the key would have expired.
+// Release gives up the lock. Its window closes at once, regardless of how the call ends. Then
+// Release tells every master to remove the key if the key still stores this lock's token. It
+// returns nil once a majority no longer stores the token. Masters that cannot be reached are told
+// again in the background until the key would have expired.
 //
 // The error is ErrLost if the window was over before the call: another client may have held the
-// lock meanwhile. It is ErrLost too if the window was open but a majority stores another token,
-// because masters forgot the lock or somebody removed it. No other client's key is touched, and
-// what is left of this lock is removed in the background. If the client had to repeat the request,
-// as on a connection that had died, nobody can tell whether the first try handed the lock on to
-// that other token, so it counts as released.
+// lock in the meantime. It is also ErrLost if the window was open but a majority stores another
+// token, because masters forgot the lock or someone removed it. Release never touches another
+// client's key, and removes what is left of this lock in the background. If the client had to
+// repeat the request, for example because a connection had died, the first try may have handed the
+// lock on to the other token. In that case the lock counts as released.
 //
 // If too few masters answer, the error is ErrNoQuorum, and calling Release again asks them again.
 // After Close it is ErrClosed, and the key is left to expire.
 //
-// Another Release of a lock that was released returns nil, so that Release can be deferred and
-// called early too.
+// Releasing a released lock again returns nil, so Release can be deferred and also called early.
 //
-// Release is sent even if ctx has ended, and then waits for the masters as usual. If ctx ends while
-// Release waits, the wait ends with an error that satisfies errors.Is for ctx's error. The release
-// goes on in the background.
+// If ctx has already ended, Release is sent anyway and waits for the masters as usual. If ctx ends
+// while Release waits, Release returns an error that satisfies errors.Is for ctx's error, and the
+// release continues in the background.
 func (l *Lock) Release(ctx context.Context) error {
 	mustHave(ctx)
 	if err := l.engine.enter(); err != nil {
@@ -45,11 +44,11 @@ func (l *Lock) Release(ctx context.Context) error {
 	return l.giveUp(ctx)
 }
 
-// giveUp is Release without regard to whether the Manager is being closed.
+// giveUp is Release, except that it also works while the Manager is being closed.
 func (l *Lock) giveUp(ctx context.Context) error {
 	now := l.engine.clock.Now()
 	mine, other, over := l.beginRelease(now)
-	if ctx.Err() != nil { // perhaps only just now, because it ends with the lock
+	if ctx.Err() != nil { // perhaps only just now: a context that ends with the lock
 		ctx = context.WithoutCancel(ctx) //mutant:release-context
 	}
 	switch {
@@ -74,8 +73,8 @@ func (l *Lock) giveUp(ctx context.Context) error {
 	}
 }
 
-// beginRelease closes the window. It returns the call that is this one's to make, or the one that
-// is already made, or why there is nothing to release.
+// beginRelease closes the window. It returns a new release for the caller to carry out (mine), or
+// an existing one to wait for (other), or why there is nothing to release (over).
 func (l *Lock) beginRelease(now clock.Instant) (mine, other *release, over error) {
 	l.mu.Lock()
 	defer l.unlock()
@@ -92,8 +91,8 @@ func (l *Lock) beginRelease(now clock.Instant) (mine, other *release, over error
 	return l.release, nil, nil
 }
 
-// allowRetry makes room for calls after one that failed. Those that waited for it have failed with
-// it.
+// allowRetry lets later calls of Release try again after one that failed. Calls that waited for the
+// failed one return its error.
 func (l *Lock) allowRetry(failed *release) {
 	l.mu.Lock()
 	defer l.unlock()
@@ -102,7 +101,7 @@ func (l *Lock) allowRetry(failed *release) {
 	}
 }
 
-// askRelease tells the masters and waits for a majority.
+// askRelease sends the release to the masters and waits for a majority.
 func (l *Lock) askRelease(ctx context.Context, now clock.Instant) error {
 	l.engine.expiry.forget(&l.watched)
 	r := startRelease(l.engine, l.claim, wire.Anyone, now, 0)
@@ -115,21 +114,22 @@ func (l *Lock) askRelease(ctx context.Context, now clock.Instant) error {
 	return r.failure("release", noQuorum(ctx)...)
 }
 
-// letGo has what masters still store of a lock that is over removed in the background. Once is
-// enough: nothing follows it, and what does not arrive is owed.
+// letGo removes what masters still store of a lock that is over, in the background. It acts only
+// once per lock. That is enough: nothing is sent for the lock afterwards, and a release that does
+// not arrive is repeated.
 func (l *Lock) letGo(over error, now clock.Instant) {
 	if l.gone.Swap(true) {
 		return
 	}
-	to := wire.Nobody // what is left may be in the way of whoever has the lock now
+	to := wire.Nobody // a grant of what is left could block the lock's new holder
 	if errors.Is(over, ErrHoldLimit) {
 		to = wire.Anyone
 	}
 	startRelease(l.engine, l.claim, to, now, 0)
 }
 
-// letGoInTime is letGo for a lock that ended by itself, at the time when its window would have
-// closed: until then the expiry loop keeps it.
+// letGoInTime is letGo for a lock that ended by itself. It acts when the window would have closed.
+// Until then the lock stays in the expiry loop.
 func (l *Lock) letGoInTime(over error, now clock.Instant) {
 	l.mu.Lock()
 	closes := l.closes()

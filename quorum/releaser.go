@@ -13,15 +13,15 @@ import (
 	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// releaser repeats the releases that one master is owed, from a goroutine of its own. Its ledger
-// decides which those are and when each is due.
+// releaser repeats the releases that one master is owed, from its own goroutine. Its ledger decides
+// which releases those are and when each is due.
 type releaser struct {
 	master  int
 	clock   clock.Clock
 	drift   clock.Drift
 	lanes   *fanout.Group[wire.Call]
 	retired *retiredTokens
-	owing   inFlight // releases neither delivered nor given up
+	owing   inFlight // releases that are neither delivered nor given up
 	wake    signal   // the ledger has changed
 
 	mu     sync.Mutex // guards ledger
@@ -35,7 +35,8 @@ func newReleaser(e *engine, master int) *releaser {
 	}
 }
 
-// settle draws the consequences of one try to release a claim: nothing more to do, or a debt.
+// settle handles the result of one try to release a claim. Either the release is done, or it
+// becomes a debt.
 func (r *releaser) settle(d ledger.Debt[*claim], o vote.Outcome, dropped error) {
 	c := d.Lock
 	a := ledger.Answer{
@@ -61,7 +62,7 @@ func (r *releaser) settle(d ledger.Debt[*claim], o vote.Outcome, dropped error) 
 	}
 }
 
-// end ends the care for claims on this master.
+// end stops tracking claims on this master.
 func (r *releaser) end(all ...ledger.Ended[*claim]) {
 	for _, ended := range all {
 		if ended.Gone && ended.Lock.noteGone() {
@@ -80,7 +81,8 @@ func (r *releaser) close() {
 	r.wake.raise()
 }
 
-// leftByClose gives up what is still owed, and returns whose keys Close has left to expire.
+// leftByClose gives up the releases that are still owed, and returns the claims whose keys Close
+// has left to expire.
 func (r *releaser) leftByClose() []*claim {
 	r.mu.Lock()
 	left, ended := r.ledger.GiveUp()
@@ -89,8 +91,8 @@ func (r *releaser) leftByClose() []*claim {
 	return left
 }
 
-// pending returns how many releases the master has yet to be told, and how many keys were left to
-// expire instead.
+// pending returns how many releases have yet to be delivered to the master, and how many keys were
+// left to expire instead.
 func (r *releaser) pending() (releases int, leftToExpire uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,7 +109,7 @@ func (r *releaser) run(stop <-chan struct{}) {
 	})
 }
 
-// take returns the debts to be paid now.
+// take returns the debts that are due now.
 func (r *releaser) take() []ledger.Debt[*claim] {
 	now, silent := r.clock.Now(), r.lanes.NotAnswering(r.master)
 	r.mu.Lock()
@@ -142,7 +144,7 @@ func (r *releaser) pay(d ledger.Debt[*claim]) {
 	r.lanes.SubmitTo(r.master, c.sequence, &p.op)
 }
 
-// Done enters what was not paid again.
+// Done re-enters the debt if it was not paid.
 func (p *payment) Done(op *redisconn.Op, dropped error) {
 	a := op.Payload.Read(dropped)
 	r := p.releaser

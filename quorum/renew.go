@@ -9,47 +9,47 @@ import (
 )
 
 // AutoRenew keeps the lock alive in the background until it is released. The lock is extended by
-// its TTL whenever about a third of that has passed, and the first time sooner. A failed try is
-// repeated while the window is open. The Lock's Lost and Validity tell when that has come to an
-// end.
+// its TTL whenever about a third of the TTL has passed; the first extension comes sooner. A failed
+// try is repeated while the window is open. If the lock is lost in spite of that, its Lost and
+// Validity methods show it.
 //
-// maxHold bounds how long the lock can be held, counted from its acquisition. Then it is lost with
-// ErrHoldLimit, whatever the masters say, and they are told to release it. That keeps a job that
-// hangs from holding its lock forever. 0 means no bound. Any other maxHold under 1 ms is an error
-// of the acquisition.
+// maxHold bounds how long the lock can be held, counted from its acquisition. After that the lock
+// is lost with ErrHoldLimit, whatever the masters say, and the masters are told to release it. So a
+// job that hangs cannot hold its lock forever. 0 means no bound. The acquisition fails if maxHold
+// is any other value under 1 ms.
 func AutoRenew(maxHold time.Duration) AcquireOption {
 	return func(p *acquireParams) {
 		switch {
 		case maxHold < 0:
-			p.err = fmt.Errorf("AutoRenew with a negative bound %v", maxHold)
+			p.err = fmt.Errorf("AutoRenew: maxHold %v is negative", maxHold)
 		case maxHold > 0 && maxHold < minHoldLimit:
-			p.err = fmt.Errorf("AutoRenew with a bound of %v, which is under %v", maxHold, minHoldLimit)
+			p.err = fmt.Errorf("AutoRenew: maxHold %v is under %v", maxHold, minHoldLimit)
 		}
 		p.renew, p.limit = true, maxHold
 	}
 }
 
-// minHoldLimit is the least that a hold can be bounded to. A lock with less would be lost by the
-// time it is returned.
+// minHoldLimit is the lowest bound on a hold. With a lower one, the lock would be lost by the time
+// it is returned.
 const minHoldLimit = time.Millisecond
 
-// renewal is how a lock is kept alive. The lock's mu guards it.
+// renewal is the plan that keeps a lock alive. The lock's mu guards it.
 type renewal struct {
 	ttl, window time.Duration
 	period      time.Duration // from one confirmed extension to the next
 	limit       clock.Instant // the lock is not held past this
 	next        clock.Instant // when to extend, or to try again
-	last        *round        // the try that was made last; nil before the first
+	last        *round        // the latest try; nil before the first
 }
 
-// renewGrid is what renewals are rounded to, so that the lanes send those of many locks as one
-// pipeline.
+// renewGrid is the grid to which renewals are rounded, so that the lanes send the renewals of many
+// locks as one pipeline.
 const renewGrid = 10 * time.Millisecond
 
-// newRenewal spreads the renewals of locks that were acquired together over a quarter of their
-// period, by their tokens. The first comes after a quarter of the period: it repairs masters on
-// which a contender's attempt stood for a moment when the lock was won, before others forget it
-// too.
+// newRenewal plans a lock's renewals. Locks that were acquired together are renewed at different
+// times, spread by their tokens over a quarter of their period. The first renewal comes after a
+// quarter of the period. A contender's failed attempt may have briefly occupied a master when the
+// lock was won. The first renewal repairs that master before other masters forget the lock too.
 func newRenewal(token string, p acquireParams, start clock.Instant) *renewal {
 	longest := p.ttl / 3 //mutant:renewal-period
 	n := &renewal{
@@ -68,21 +68,20 @@ func (n *renewal) schedule(start clock.Instant) {
 	}
 }
 
-// retryPause returns how long after a try that did not succeed the next one is made. A try is
-// given the attempt's timeout, or a ninth of the TTL if that is shorter, so that there are several
-// before the window closes.
+// retryPause returns how long after a failed try the next one is made. Each try gets the attempt
+// timeout, or a ninth of the TTL if that is shorter, so that several tries fit into the window.
 func (n *renewal) retryPause(attempt time.Duration) time.Duration {
 	return max(min(attempt, n.ttl/9), time.Millisecond)
 }
 
-// watchRenewal has the lock renewed from now on, if it is to be.
+// watchRenewal starts the lock's renewals, if it has any.
 func (l *Lock) watchRenewal() {
 	if n := l.renewal; n != nil {
 		l.engine.expiry.look(&l.watched, n.next)
 	}
 }
 
-// renew makes one try to extend the lock. The caller does not hold mu.
+// renew makes one try to extend the lock. The caller must not hold mu.
 func (l *Lock) renew(now clock.Instant) {
 	l.mu.Lock()
 	if l.over(now) != nil {

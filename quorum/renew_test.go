@@ -386,7 +386,7 @@ func TestTooShortHoldLimitIsRejected(t *testing.T) {
 		for _, tooShort := range []time.Duration{1, time.Millisecond - 1} {
 			l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(tooShort))
 			assert.Nil(b, l)
-			require.EqualError(b, err, fmt.Sprintf(`quorum: acquire "nightly-mail": AutoRenew with a bound of %v, which is under 1ms`, tooShort))
+			require.EqualError(b, err, fmt.Sprintf(`quorum: acquire "nightly-mail": AutoRenew: maxHold %v is under 1ms`, tooShort))
 			m, err := quorum.New(b.Clients(), &quorum.Options{MaxHold: tooShort})
 			assert.Nil(b, m)
 			require.EqualError(b, err, fmt.Sprintf("quorum: options: MaxHold %v is under 1ms", tooShort))

@@ -9,32 +9,31 @@ import (
 	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// repairs is what is known of masters that do not have a lock which a majority has confirmed. The
-// lock's mu guards it.
+// repairs tracks the masters that do not store a lock that a majority has confirmed. The lock's mu
+// guards it.
 //
-// Without repairs a rolling restart of masters that keep nothing on disk would wear the quorum
-// down, one master after the other. They are made only while the window is open, in the token's
-// sequence, so that a release follows each.
+// Without repairs, a rolling restart of masters that keep nothing on disk would wear down the
+// quorum, one master after another. Repairs are made only while the window is open, and in the
+// token's sequence, so a release always comes after them.
 //
-// A repair never replaces another token. But such a token may belong to an attempt that fails and
-// is rolled back at once, of which there are many while others wait for the lock. So the master is
-// asked again.
+// A repair never replaces another token. But that token may belong to an attempt that fails and is
+// rolled back at once. There are many such attempts while others wait for the lock. So the repair
+// is tried again.
 type repairs struct {
 	missing vote.Set      // do not store the token
 	asked   vote.Set      // a repair is under way
 	next    clock.Instant // when to try the missing ones again
-	pause   time.Duration // since the last try
+	pause   time.Duration // the current pause between tries
 	expires clock.Instant // when the confirming masters' keys expire
 }
 
 const (
-	// firstRepairPause is how long after a repair that did not succeed the next one is tried. It
-	// doubles up to maxRepairPause.
+	// firstRepairPause is the pause after a failed repair. It doubles up to maxRepairPause.
 	firstRepairPause = 20 * time.Millisecond
 	maxRepairPause   = 200 * time.Millisecond
 )
 
-// due returns the masters to be repaired now.
+// due returns the masters that are due for a repair, and when the repaired keys should expire.
 func (p *repairs) due(now clock.Instant) (masters vote.Set, expires clock.Instant) {
 	if now < p.next {
 		return 0, 0
@@ -42,7 +41,7 @@ func (p *repairs) due(now clock.Instant) (masters vote.Set, expires clock.Instan
 	return p.missing &^ p.asked, p.expires
 }
 
-// nextDue returns when a repair is due.
+// nextDue returns when the next repair is due.
 func (p *repairs) nextDue() clock.Instant {
 	if p.missing&^p.asked == 0 {
 		return clock.Never
@@ -50,7 +49,7 @@ func (p *repairs) nextDue() clock.Instant {
 	return p.next
 }
 
-// begin notes that masters are being repaired.
+// begin records that masters are being repaired.
 func (p *repairs) begin(masters vote.Set, expires clock.Instant) {
 	if p.missing == 0 {
 		p.pause = 0
@@ -60,7 +59,7 @@ func (p *repairs) begin(masters vote.Set, expires clock.Instant) {
 	p.expires = max(p.expires, expires)
 }
 
-// end notes the outcome of one repair, and returns whether any master is missing still.
+// end records the outcome of one repair. It reports whether any master is still missing.
 func (p *repairs) end(master int, o vote.Outcome, now clock.Instant) bool {
 	p.asked &^= vote.Only(master)
 	if o == vote.Held {
@@ -73,7 +72,7 @@ func (p *repairs) end(master int, o vote.Outcome, now clock.Instant) bool {
 	return p.missing != 0 //mutant:repair-again
 }
 
-// repair gives the lock back to masters that do not have it, for as long as the others do.
+// repair gives the lock back to masters that do not have it, for as long as the others have it.
 func (l *Lock) repair(masters vote.Set, expires clock.Instant) { //mutant:repair-sent
 	now := l.engine.clock.Now()
 	l.mu.Lock()
@@ -100,14 +99,14 @@ func (l *Lock) repair(masters vote.Set, expires clock.Instant) { //mutant:repair
 	}
 }
 
-// repair is one master's.
+// repair is the repair of one master.
 type repair struct {
 	lock    *Lock
 	request wire.Request
 	op      redisconn.Op
 }
 
-// Done notes whether the master has the lock again.
+// Done records whether the master has the lock again.
 func (r *repair) Done(op *redisconn.Op, dropped error) {
 	call := &op.Payload
 	a := call.Read(dropped)
@@ -115,7 +114,7 @@ func (r *repair) Done(op *redisconn.Op, dropped error) {
 	r.lock.repaired(int(call.Master), a.Outcome)
 }
 
-// repaired plans the next try if this one did not succeed.
+// repaired records the outcome of a repair, and plans the next try if one is needed.
 func (l *Lock) repaired(master int, o vote.Outcome) {
 	now := l.engine.clock.Now()
 	l.mu.Lock()

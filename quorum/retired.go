@@ -7,22 +7,22 @@ import (
 	"github.com/quorumlock/redlock/clock"
 )
 
-// retiredTokens has a Manager's tokens that came to nothing, of attempts that failed and of
-// waiters that gave up, for as long as masters may store them. Finding one of them there is not
-// finding a rival.
+// retiredTokens remembers the Manager's tokens of failed attempts and of waiters that gave up, for
+// as long as masters may store them. A master that stores one of them does not store a rival's
+// token.
 type retiredTokens struct {
 	mu    sync.Mutex // guards all below
 	until map[string]clock.Instant
-	limit int // when to look for those that have expired
+	limit int // the number of tokens at which to look for expired ones
 }
 
-// fewRetired tokens are not worth looking through.
+// fewRetired is a number of tokens too small to be worth looking through.
 const fewRetired = 1024
 
-// lateAnswers is how long an answer may still be looked at after a later one has come in.
+// lateAnswers is how long an answer may still be looked at after a later one has arrived.
 const lateAnswers = time.Second
 
-// add has a token remembered until it is removed, and at most until its key must have expired.
+// add remembers a token until it is removed, or at most until its key must have expired.
 func (r *retiredTokens) add(token string, until, now clock.Instant) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -40,7 +40,7 @@ func (r *retiredTokens) add(token string, until, now clock.Instant) {
 	r.until[token] = until
 }
 
-// remove has a token forgotten that no master stores anymore, once answers that still name it have
+// remove forgets a token that no master stores anymore, once any answers that still name it have
 // been looked at.
 func (r *retiredTokens) remove(token string, now clock.Instant) {
 	r.mu.Lock()

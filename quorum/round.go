@@ -13,7 +13,7 @@ import (
 	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// round is one request to every master at once, and the count of the answers.
+// round is one request to all masters at once, and the count of their answers.
 type round struct {
 	wire.Request
 	engine   *engine
@@ -30,8 +30,8 @@ type round struct {
 	settled chan struct{} // closed once no master is awaited; nil if nobody asks
 }
 
-// observer is told of each answer to a round, by the lane that brought it. decided says that this
-// answer changed the verdict. It is an interface because a round knows nothing of locks.
+// observer is called with each answer to a round, by the lane that brought it. decided says that
+// this answer changed the verdict. It is an interface because a round knows nothing about locks.
 type observer interface {
 	answered(master int, o vote.Outcome, decided bool, v vote.Verdict)
 }
@@ -44,10 +44,10 @@ func newRound(e *engine, c *claim, request wire.Request) *round {
 	}
 }
 
-// startRelease gives the claim's token up on every master: where it was granted, where it was
-// refused, and where nobody knows. Masters that cannot be reached now are owed the release. It runs
-// on no context but the lanes' own. The round's settled channel is closed once the awaited masters
-// are through.
+// startRelease gives up the claim's token on every master: where it was granted, where it was
+// refused, and where the outcome is unknown. Masters that cannot be reached now are owed the
+// release. It uses no context but the lanes' own. The round's settled channel is closed once the
+// awaited masters have answered.
 func startRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited vote.Set) *round {
 	r := newRound(e, c, c.subject.Release(to, c.enqueued))
 	r.first = !c.released.Swap(true)
@@ -59,21 +59,21 @@ func startRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited 
 	return r
 }
 
-// discard retires a claim that came to nothing, and releases it in the background.
+// discard retires a failed claim, and releases it in the background.
 func discard(e *engine, c *claim, to wire.Heir, now clock.Instant) {
 	e.retire(c, now)
 	startRelease(e, c, to, now, 0)
 }
 
-// run sends the request, and waits for the verdict for Options.AttemptTimeout at most, and until
-// the given instant at most.
+// run sends the request and waits for the verdict, for Options.AttemptTimeout at most and no later
+// than until.
 func (r *round) run(ctx context.Context, start, until clock.Instant) vote.Verdict {
 	deadline := min(start.Add(r.engine.opts.AttemptTimeout), until)
 	r.submit(start, deadline)
 	return r.wait(ctx, start, deadline)
 }
 
-// submit hands the request to every lane, now. It is not sent at or after deadline.
+// submit hands the request to every lane. The request is not sent at or after deadline.
 func (r *round) submit(now, deadline clock.Instant) {
 	for i := range r.ops {
 		r.prepare(i, deadline)
@@ -101,11 +101,11 @@ func (r *round) Done(op *redisconn.Op, dropped error) {
 		r.observer.answered(int(call.Master), a.Outcome, decided, verdict)
 	}
 	if decided {
-		r.changed <- struct{}{} // it has room for each change there can be
+		r.changed <- struct{}{} // it has room for every possible change
 	}
 }
 
-// count enters one answer. It returns whether this answer changed the verdict, and the verdict.
+// count counts one answer. It returns whether this answer changed the verdict, and the verdict.
 func (r *round) count(call *wire.Call, a wire.Answer, dropped error) (decided bool, v vote.Verdict) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -133,17 +133,17 @@ func (r *round) current() vote.Verdict {
 	return r.verdict
 }
 
-// wait returns the verdict as soon as it is final, and the present one at deadline at the latest,
-// or when ctx ends.
+// wait returns the verdict as soon as it is final. At deadline, or when ctx ends, it returns the
+// current verdict.
 //
-// A round that has failed waits for as long again as it took so far, and a little, to learn which
-// failure it is. So does a release for masters that have yet to answer.
+// A round that has failed waits as long again as it has taken so far, plus classifyGrace, to find
+// out why it failed. A release waits just as long for masters that have yet to answer.
 func (r *round) wait(ctx context.Context, start, deadline clock.Instant) vote.Verdict {
 	now := r.engine.clock.Now
 	timer := r.engine.timers.take(deadline.Sub(start))
 	defer r.engine.timers.giveBack(timer)
 	closed := r.engine.done
-	if r.Op == vote.Release { // it is what Close waits for //mutant:close-ends-rounds
+	if r.Op == vote.Release { // Close waits for releases //mutant:close-ends-rounds
 		closed = nil
 	}
 	for {
@@ -163,7 +163,7 @@ func (r *round) wait(ctx context.Context, start, deadline clock.Instant) vote.Ve
 		switch v := r.current(); {
 		case v.Final():
 			return v
-		case v == vote.Undecided, r.mayBeUsurped(): // the latter is rare, and worth all the time there is
+		case v == vote.Undecided, r.mayBeUsurped(): // the latter is rare, and worth waiting for until deadline
 		default:
 			grace := now().Add(now().Sub(start) + classifyGrace)
 			deadline = min(deadline, grace)
@@ -175,14 +175,15 @@ func (r *round) wait(ctx context.Context, start, deadline clock.Instant) vote.Ve
 // classifyGrace covers scheduling jitter while a round waits for the reason of its failure.
 const classifyGrace = 10 * time.Millisecond
 
-// mayBeUsurped tells whether the answers to come may tell that the lock to be released was lost.
+// mayBeUsurped reports whether the remaining answers may show that the lock being released was
+// lost.
 func (r *round) mayBeUsurped() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.tally.Usurped() != 0 //mutant:wait-for-usurpers
 }
 
-// mayGrant tells whether a master may yet grant what it was asked for.
+// mayGrant reports whether a master may yet grant the request.
 func (r *round) mayGrant() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -210,7 +211,7 @@ func (r *round) each(visit func(master int, a *wire.Answer)) {
 	}
 }
 
-// stored returns the other token that each master stores, nil where that is not known.
+// stored returns the other token that each master stores, or nil if that is not known.
 func (r *round) stored() []*string {
 	tokens := make([]*string, len(r.ops))
 	r.each(func(master int, a *wire.Answer) {
@@ -221,7 +222,7 @@ func (r *round) stored() []*string {
 	return tokens
 }
 
-// holder returns the other token that a quorum stores, "" if there is none.
+// holder returns the other token that a quorum stores, or "" if there is none.
 func (r *round) holder() string {
 	tokens := make([]string, len(r.ops))
 	for i, token := range r.stored() {
@@ -232,7 +233,7 @@ func (r *round) holder() string {
 	return r.engine.system.Holder(tokens)
 }
 
-// minting puts together what the masters that granted the claim told of fences.
+// minting collects what the masters that granted the claim reported about fences.
 func (r *round) minting() (m vote.Minting) {
 	r.each(func(master int, a *wire.Answer) {
 		if a.Outcome == vote.Held {
@@ -242,7 +243,7 @@ func (r *round) minting() (m vote.Minting) {
 	return m
 }
 
-// results returns what each master has answered so far, fit to be shown.
+// results returns what each master has answered so far, with secrets redacted.
 func (r *round) results() []MasterResult {
 	results := make([]MasterResult, len(r.ops))
 	missing := errNotAwaited
@@ -266,14 +267,14 @@ func (r *round) results() []MasterResult {
 	return results
 }
 
-// Why there is no answer: the round's time was over, or it was decided without this master, which
-// may be in the best of health.
+// These errors say why there is no answer. Either the round ran out of time, or it was decided
+// without this master, which may be perfectly healthy.
 var (
 	errNoAnswerYet = errors.New("no answer yet")
 	errNotAwaited  = errors.New("not waited for")
 )
 
-// failure makes the error of a round that did not win.
+// failure returns the error of a round that did not win.
 func (r *round) failure(op string, reasons ...error) *AttemptError {
 	return &AttemptError{
 		Op: op, Name: r.claim.name, Quorum: r.engine.system.Quorum(),
@@ -281,13 +282,13 @@ func (r *round) failure(op string, reasons ...error) *AttemptError {
 	}
 }
 
-// awaitAll makes settled wait for every master. It comes before submit.
+// awaitAll makes settled wait for every master. It must be called before submit.
 func (r *round) awaitAll() {
 	r.awaited, r.settled = r.engine.system.All(), make(chan struct{})
 }
 
-// waitSettled waits for the awaited masters, for as long again as the round took since start, and
-// a little.
+// waitSettled waits for the awaited masters, for as long again as has passed since start, plus
+// classifyGrace.
 func (r *round) waitSettled(ctx context.Context, start clock.Instant) {
 	timer := r.engine.timers.take(r.engine.clock.Now().Sub(start) + classifyGrace)
 	defer r.engine.timers.giveBack(timer)
@@ -298,7 +299,7 @@ func (r *round) waitSettled(ctx context.Context, start clock.Instant) {
 	}
 }
 
-// blockedByRetired tells whether an acquire round failed only because masters store tokens that
+// blockedByRetired reports whether an acquire round failed only because masters store tokens that
 // this Manager has given up.
 func (r *round) blockedByRetired(now clock.Instant) bool {
 	var taken, own vote.Set

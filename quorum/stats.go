@@ -1,20 +1,19 @@
 package quorum
 
-// Stats is the state of a Manager's relations with its masters.
+// Stats is a snapshot of a Manager's masters.
 type Stats struct {
 	Masters []MasterStats // in the order they were given to New or Open
 }
 
-// MasterStats is the state of the relations with one master.
+// MasterStats is a snapshot of one master, as the Manager sees it.
 type MasterStats struct {
 	Master          string // its address
-	Answering       bool   // false if it failed to answer the last call, or keeps one waiting
-	PendingReleases int    // releases that it has yet to be told; see Options.MaxPendingReleases
+	Answering       bool   // false if it did not answer the last call, or keeps one waiting
+	PendingReleases int    // releases not yet delivered to it; see Options.MaxPendingReleases
 	LeftToExpire    uint64 // keys left to expire since the start, because too many releases were pending
 }
 
-// Stats returns the state of the relations with the masters, for metrics. It asks no master and
-// does not block.
+// Stats returns the state of each master, for metrics. It asks no master and does not block.
 func (m *Manager) Stats() Stats {
 	var s Stats
 	for i, master := range m.engine.masters {

@@ -15,7 +15,7 @@ import (
 	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// waiters is what all callers of Acquire have in common.
+// waiters is the state that all callers of Acquire share.
 type waiters struct {
 	acquirer *acquirer
 	config   queue.Config
@@ -31,11 +31,11 @@ func newWaiters(a *acquirer, n *notifier) *waiters {
 	}
 }
 
-// acquire acquires a lock, waiting for it: for its turn among the callers in this process, and then
-// among those on the masters.
+// acquire acquires a lock. It waits for its turn, first in the local queue of this process and then
+// in the masters' queues.
 //
-// A caller that wins too late for any validity to be left lets the others go first: its TTL may be
-// hopeless, and theirs are not.
+// A caller that wins too late to have any validity left lets the others go first. Its TTL may be
+// too short to ever succeed, and theirs need not be.
 func (s *waiters) acquire(ctx context.Context, p acquireParams) (*Lock, error) {
 	w := &waiter{waiters: s, engine: s.acquirer.engine, params: p, wake: newSignal()}
 	for {
@@ -52,10 +52,10 @@ func (s *waiters) acquire(ctx context.Context, p acquireParams) (*Lock, error) {
 
 // waiter is a caller of Acquire.
 //
-// It has a place in each master's queue for the lock. Whoever releases the lock hands it on there,
-// and the masters tell the waiter. Package queue decides what to do about what they tell; waiter
-// does it. Nothing that a master says to a waiter, and no order that the queues keep, has a part in
-// the lock's safety: a waiter confirms the lock with one more round, by the rules of any attempt.
+// It has a place in each master's queue for the lock. When a holder releases the lock, the masters
+// hand it on and notify the waiter. Package queue decides what to do next; waiter does it. The
+// lock's safety does not depend on anything that a master says to a waiter, nor on the order of the
+// queues. A waiter confirms the lock with one more round, by the same rules as any attempt.
 type waiter struct {
 	waiters *waiters
 	engine  *engine
@@ -71,9 +71,9 @@ type waiter struct {
 	entry *queueEntry // nil while it is not in the queues
 }
 
-// queueEntry is a waiter's entry in the masters' queues, under a token of its own. A token that was
-// given up is never counted again, so the waiter's next entry has another. Its ticket stays the
-// same.
+// queueEntry is a waiter's entry in the masters' queues, under its own token. A token that was
+// given up never counts again, so the waiter's next entry has a new token. The waiter's ticket
+// stays the same.
 type queueEntry struct {
 	waiter  *waiter
 	claim   *claim
@@ -89,7 +89,7 @@ func (w *waiter) takeTurn(ctx context.Context) (*Lock, error) { //mutant:take-tu
 		return nil, w.waitedInVain(ctx, w.waiters.locals.why(q))
 	}
 	acquired := clock.Never
-	defer func() { w.waiters.locals.pass(key, q, acquired) }() // also when a client's code panics
+	defer func() { w.waiters.locals.pass(key, q, acquired) }() // also if the client panics
 	l, err := w.contend(ctx, key, q)
 	if err == nil {
 		acquired = w.engine.clock.Now()
@@ -97,8 +97,8 @@ func (w *waiter) takeTurn(ctx context.Context) (*Lock, error) { //mutant:take-tu
 	return l, err
 }
 
-// waitedInVain makes the error of an acquisition that ctx or Close ended. It changes nothing about
-// the last failure: those behind in the local queue may be looking at it.
+// waitedInVain returns the error of an acquisition that ctx or Close ended. It does not modify
+// last, because callers behind in the local queue may be reading it.
 func (w *waiter) waitedInVain(ctx context.Context, last *AttemptError) error {
 	if w.engine.closed.Load() {
 		return ErrClosed
@@ -112,15 +112,15 @@ func (w *waiter) waitedInVain(ctx context.Context, last *AttemptError) error {
 	return &failure
 }
 
-// contend makes attempts, and waits in the masters' queues in between, until one attempt wins, even
-// if too late, ctx ends, or the Manager is closed.
+// contend makes attempts, and waits in the masters' queues in between. It returns when an attempt
+// wins, even too late, when ctx ends, or when the Manager is closed.
 func (w *waiter) contend(ctx context.Context, key string, q *localQueue) (*Lock, error) {
 	defer w.leave(wire.Anyone) //mutant:waiter-leaves
 	next := queue.Attempt
 	if w.engine.contention.contended(key, w.engine.clock.Now()) && ctx.Err() == nil {
 		next = queue.Stay
 	}
-	last := w.waiters.locals.contend(q, w) // the last attempt that ctx did not interrupt, even another's
+	last := w.waiters.locals.contend(q, w) // the last attempt that ctx did not interrupt, even another caller's
 	for {
 		l, err := w.act(ctx, next)
 		var failure *AttemptError
@@ -148,7 +148,7 @@ func (w *waiter) contend(ctx context.Context, key string, q *localQueue) (*Lock,
 	}
 }
 
-// act does what is to be done next.
+// act takes the given action.
 func (w *waiter) act(ctx context.Context, next queue.Action) (*Lock, error) {
 	switch next {
 	case queue.Attempt:
@@ -172,13 +172,14 @@ func (w *waiter) act(ctx context.Context, next queue.Action) (*Lock, error) {
 	return nil, nil
 }
 
-// pause is how long to wait after the n-th failed try.
+// pause returns how long to wait after the n-th failed try.
 func (w *waiter) pause(n int) time.Duration {
 	seed := strconv.FormatInt(int64(n)^w.ticket, 36) + w.params.name
 	return backoff.Pause(w.engine.opts.MinBackoff, w.engine.opts.MaxBackoff, n, seed)
 }
 
-// takeEntry takes the waiter's entry away from it, because its token is about to be used up.
+// takeEntry removes the waiter's entry and returns it, because its token is about to be used up. It
+// returns nil if there is none.
 func (w *waiter) takeEntry() *queueEntry {
 	w.mu.Lock()
 	e := w.entry
@@ -190,15 +191,15 @@ func (w *waiter) takeEntry() *queueEntry {
 	return e
 }
 
-// leave leaves the queues, in the background, and hands on what was granted.
+// leave leaves the queues in the background, and hands on whatever was granted.
 func (w *waiter) leave(to wire.Heir) {
 	if e := w.takeEntry(); e != nil {
 		discard(w.engine, e.claim, to, w.engine.clock.Now())
 	}
 }
 
-// await waits until there is something to do. over tells that ctx ended or the Manager was closed
-// before.
+// await waits until there is something to do. over reports that ctx ended or the Manager was closed
+// first.
 func (w *waiter) await(ctx context.Context) (next queue.Action, over bool, err error) {
 	if ctx.Err() != nil || w.engine.closed.Load() {
 		return queue.Stay, true, nil
@@ -236,7 +237,7 @@ func (w *waiter) step(now clock.Instant) (action queue.Action, ask []int, look c
 	return w.entry.state.Step(now, w.retry)
 }
 
-// enqueue makes a new entry, if there is none.
+// enqueue makes a new entry if there is none.
 func (w *waiter) enqueue(ctx context.Context) error {
 	if w.entry != nil {
 		return nil
@@ -259,8 +260,8 @@ func (w *waiter) enqueue(ctx context.Context) error {
 	return nil
 }
 
-// newTicket returns what time it is on the masters. They are asked first, if they have not told
-// before: a waiter that went by its own clock might wait behind everybody, or before.
+// newTicket returns the current time on the masters. It asks them first if too few have reported
+// their time. A waiter that used its own clock might end up behind everyone else, or ahead of them.
 func (w *waiter) newTicket(ctx context.Context, c *claim) int64 {
 	if !w.engine.system.HasQuorum(w.engine.offsets.known()) {
 		place := wire.Place{Lease: queue.Lease, Grant: w.waiters.config.Grant()}
@@ -269,8 +270,8 @@ func (w *waiter) newTicket(ctx context.Context, c *claim) int64 {
 	return max(w.engine.offsets.mastersTime(w.engine.clock.Now()), 1) //mutant:ticket
 }
 
-// why returns why the waiter has not got the lock: by what the masters told last, if that says that
-// it is taken, and otherwise by the last attempt.
+// why returns why the waiter does not have the lock. It goes by the masters' latest answers if
+// those say that the lock is taken, and otherwise by the last attempt.
 func (w *waiter) why(last *AttemptError) *AttemptError {
 	failure := w.engine.unsentError("acquire", w.params.name, nil)
 	if !w.told(failure.Masters) {
@@ -283,7 +284,8 @@ func (w *waiter) why(last *AttemptError) *AttemptError {
 	return failure
 }
 
-// told fills in what the masters told the waiter last. It returns false if it is not in the queues.
+// told fills in the masters' latest answers to the waiter. It returns false if the waiter is not in
+// the queues.
 func (w *waiter) told(results []MasterResult) bool {
 	w.mu.Lock()
 	e := w.entry
@@ -305,8 +307,9 @@ func (w *waiter) told(results []MasterResult) bool {
 	return true
 }
 
-// ask asks one master how things stand. Each time it is an operation of its own: the lane is not
-// done with the last one when that one's answer comes, and the next may be due by then.
+// ask asks one master for the state of the lock. Each call makes a new operation: the next one may
+// be due as soon as the last one's answer arrives, and the lane is not done with the last one by
+// then.
 func (e *queueEntry) ask(master int, now clock.Instant) {
 	w := e.waiter
 	w.engine.lanes.SubmitTo(master, e.claim.sequence, &redisconn.Op{
@@ -315,7 +318,7 @@ func (e *queueEntry) ask(master int, now clock.Instant) {
 	})
 }
 
-// Done notes what a master told.
+// Done records a master's answer.
 func (e *queueEntry) Done(op *redisconn.Op, dropped error) {
 	w, call := e.waiter, &op.Payload
 	a := call.Read(dropped)
@@ -337,7 +340,7 @@ func (e *queueEntry) Done(op *redisconn.Op, dropped error) {
 func (e *queueEntry) token() string   { return e.claim.subject.Token }
 func (e *queueEntry) jitter() float64 { return e.state.Jitter() }
 
-// granted takes in a message that a master has granted the lock.
+// granted records a message that a master has granted the lock.
 func (e *queueEntry) granted(master int) {
 	w, now := e.waiter, e.waiter.engine.clock.Now()
 	w.mu.Lock()
@@ -346,7 +349,7 @@ func (e *queueEntry) granted(master int) {
 	w.wake.raise()
 }
 
-// askSoon has a master asked soon.
+// askSoon makes the waiter ask a master soon.
 func (e *queueEntry) askSoon(master int) {
 	w := e.waiter
 	w.mu.Lock()

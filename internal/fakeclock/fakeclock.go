@@ -1,4 +1,4 @@
-// Package fakeclock has a clock that stands still, for tests.
+// Package fakeclock provides a clock for tests that moves only when told to.
 package fakeclock
 
 import (
@@ -8,21 +8,21 @@ import (
 	"github.com/quorumlock/redlock/clock"
 )
 
-// Clock is a clock.Clock that moves when it is told to. Its zero value is ready for use.
+// Clock is a clock.Clock that moves only when Advance is called. Its zero value is ready to use.
 type Clock struct {
 	mu  sync.Mutex // guards now
 	now clock.Instant
 }
 
-// Now returns the instant that the calls of Advance add up to.
+// Now returns the sum of the calls to Advance.
 func (c *Clock) Now() clock.Instant {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// Advance moves the clock on by d. It panics if d is negative: a monotonic clock never goes back,
-// and a test that needs it to tests nothing real.
+// Advance moves the clock forward by d. It panics if d is negative: a monotonic clock never goes
+// back, so a test that needs it to go back tests nothing real.
 func (c *Clock) Advance(d time.Duration) {
 	if d < 0 {
 		panic("fakeclock: negative duration")

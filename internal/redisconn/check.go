@@ -11,8 +11,8 @@ import (
 )
 
 // Check returns an error if there are no masters or too many, or if they are not independent of
-// each other, as far as their clients tell. guarded is for masters with the restart guard, which
-// knows servers, and so no client of several.
+// each other, as far as their clients show. guarded means that the restart guard is on. The guard
+// tracks single servers, so Check then refuses clients of several servers.
 func Check(masters []redis.UniversalClient, guarded bool) error {
 	switch n := len(masters); {
 	case n == 0:
@@ -44,25 +44,25 @@ func isNil(client redis.UniversalClient) bool {
 	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
-// usable refuses kinds of clients that cannot be used.
+// usable returns an error for kinds of clients that cannot be used.
 func usable(id identity, client redis.UniversalClient, i int, guarded bool) error {
 	switch {
 	case id.kind == batching:
 		return fmt.Errorf("quorum: master %d is a %T: pass the client that it was made from; locks are pipelined anyway", i, client)
-	case guarded && (id.kind == cluster || id.kind == ring): // one marker tells of one server only
+	case guarded && (id.kind == cluster || id.kind == ring): // one marker covers only one server
 		return fmt.Errorf("quorum: master %d is a %T, which RestartGuard does not support", i, client)
 	}
 	return nil
 }
 
-// independence has the clients and addresses seen so far, and whose they are.
+// independence maps the clients and addresses seen so far to their masters.
 type independence struct {
 	clients   map[redis.UniversalClient]int
 	addresses map[string]int
 }
 
 func (s *independence) add(id identity, client redis.UniversalClient, i int) error {
-	if reflect.ValueOf(client).Comparable() { // a wrapper need not be
+	if reflect.ValueOf(client).Comparable() { // a wrapper may not be
 		if first, dup := s.clients[client]; dup {
 			return fmt.Errorf("quorum: masters %d and %d are the same client", first, i)
 		}

@@ -11,9 +11,9 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Dial returns clients of the masters at the given URLs, set up for locking. timeout bounds what
-// the URLs do not, and connections is how many calls to one master may be under way at once. It
-// makes no connection.
+// Dial returns clients for the masters at the given URLs, configured for locking. timeout applies
+// where a URL sets no timeout. connections is how many calls to one master may be in flight at
+// once. Dial makes no connection.
 func Dial(urls []string, timeout time.Duration, connections int) ([]redis.UniversalClient, error) {
 	clients := make([]redis.UniversalClient, 0, len(urls))
 	for i, url := range urls {
@@ -40,18 +40,18 @@ func Close(clients []redis.UniversalClient) error {
 }
 
 const (
-	// maxConnections is beyond what any pool needs. go-redis panics where the size of a pool is
-	// negative or huge, and fills a semaphore of that size at once.
+	// maxConnections is more than any pool needs. go-redis panics if the size of a pool is negative
+	// or huge, and fills a semaphore of that size at once.
 	maxConnections = 1 << 16
-	// maxRetries is how often a call may be repeated. There is no pause between the tries, so more
-	// of them would only keep a core busy while a master is down.
+	// maxRetries is how often a call may be repeated. There is no pause between tries, so more
+	// tries would only keep a core busy while a master is down.
 	maxRetries = 10
-	// maxSetting is longer than anyone means to wait, and far from overflowing.
+	// maxSetting is longer than anyone would want to wait, and far from overflowing.
 	maxSetting = 365 * 24 * time.Hour
 )
 
-// outOfRange names the setting of o that is out of range, and returns "" if none is. ParseURL
-// turns a time that is negative or 0 into -1, go-redis' word for none.
+// outOfRange returns the name of a setting of o that is out of range, or "" if there is none.
+// ParseURL turns a negative or zero duration into -1, which means none in go-redis.
 func outOfRange(o *redis.Options) string {
 	for _, n := range []int{o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns, o.MaxConcurrentDials} {
 		if n < 0 || n > maxConnections {
@@ -81,15 +81,15 @@ func outOfRange(o *redis.Options) string {
 	return ""
 }
 
-// tune sets a client up for locking, where its URL does not say otherwise.
+// tune configures a client for locking. Settings in its URL take precedence.
 func tune(o *redis.Options, timeout time.Duration, connections int) *redis.Options {
-	// A call ends when its lane's context ends. Otherwise an attempt on a master that hangs would
-	// last five seconds and be repeated three times.
+	// A call must end when its lane's context ends. Otherwise a call to a hung master would last
+	// five seconds and be repeated three times.
 	o.ContextTimeoutEnabled = true
 	orDefault(&o.DialTimeout, timeout)
 	orDefault(&o.ReadTimeout, timeout)
 	orDefault(&o.WriteTimeout, timeout)
-	// One retry, at once, for a pooled connection that the master has closed.
+	// One immediate retry, for a pooled connection that the master has closed.
 	orDefault(&o.MaxRetries, 1)
 	o.MaxRetries = max(o.MaxRetries, -1) // below that go-redis does not send a pipeline at all //mutant:dial-one-try
 	orDefault(&o.MinRetryBackoff, -1)
@@ -98,11 +98,11 @@ func tune(o *redis.Options, timeout time.Duration, connections int) *redis.Optio
 	o.Dialer = QuietDialer(redis.NewDialer(o))
 	// One kind of connection serves single commands and pipelines alike.
 	orDefault(&o.PoolSize, connections)
-	if o.MaxActiveConns > 0 { // past it go-redis fails a call; past the pool's size the call waits
+	if o.MaxActiveConns > 0 { // beyond it go-redis fails a call; beyond the pool's size the call waits
 		o.PoolSize = min(o.PoolSize, o.MaxActiveConns)
 	}
 	o.PipelinePoolSize = -1
-	// Nothing that a lock has no use for, neither on each new connection nor, as RESP3's push
+	// Turn off everything that locks do not need, on each new connection and, like RESP3's push
 	// messages, before a reply.
 	orDefault(&o.Protocol, 2)
 	o.DisableIdentity = true
@@ -117,12 +117,12 @@ func orDefault[T comparable](value *T, standard T) {
 	}
 }
 
-// Dialer is what go-redis dials with.
+// Dialer is the type of function with which go-redis dials.
 type Dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// QuietDialer returns a connection that fails instead of failing to dial. go-redis writes each
-// failed dial to standard error, which a library must not do to a program because one of its
-// masters is down.
+// QuietDialer wraps dial. If dial fails, the Dialer returns a connection whose reads and writes
+// fail. go-redis writes each failed dial to standard error. A library must not do that to a program
+// just because one of its masters is down.
 func QuietDialer(dial Dialer) Dialer {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
@@ -135,19 +135,19 @@ func QuietDialer(dial Dialer) Dialer {
 	}
 }
 
-// discardWhenClosed has the kernel discard what was not delivered when the connection is closed. A
-// call that timed out is over. Its request must not be sent again for minutes, to arrive when the
-// lock that it asks for was released long ago.
+// discardWhenClosed makes the kernel discard undelivered data when the connection is closed. A call
+// that timed out is over. Otherwise the kernel could resend its request for minutes, and the
+// request could arrive long after its lock was released.
 func discardWhenClosed(conn net.Conn) {
 	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok { // TLS
 		conn = wrapped.NetConn()
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // the ledger takes care of what is not discarded
+		_ = tcp.SetLinger(0) // the ledger handles what is not discarded
 	}
 }
 
-// failedConn is a connection that could not be made.
+// failedConn stands for a connection that could not be made.
 type failedConn struct{ err error }
 
 func (c failedConn) Read([]byte) (int, error)         { return 0, c.err }

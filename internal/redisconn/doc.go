@@ -1,7 +1,7 @@
-// Package redisconn talks to the masters. It is the only package that uses go-redis, which it
-// keeps from doing harm: its contexts end, its panics become errors, its repeated commands are
-// counted, and a failed dial is not written to standard error.
+// Package redisconn talks to the masters. It is the only package that calls go-redis, and it
+// contains go-redis' hazards: every call's context ends, panics become errors, repeated commands
+// are counted, and failed dials are not written to standard error.
 //
-// What is said to a master and what the replies mean is package wire's affair; when and in which
-// order is package fanout's.
+// Package wire defines what the calls and replies mean. Package fanout decides when calls are sent,
+// and in which order.
 package redisconn

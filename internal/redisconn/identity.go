@@ -7,25 +7,25 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// kind tells the clients apart that need different treatment.
+// kind distinguishes clients that need different treatment.
 type kind uint8
 
 const (
-	plain kind = iota // one server, perhaps named by Sentinel, or somebody's wrapper of a client
+	plain kind = iota // one server, perhaps found through Sentinel, or a wrapper around some client
 	cluster
 	ring
-	batching // an AutoPipeliner, whose calls are not its own
+	batching // an AutoPipeliner, which sends calls through another client
 )
 
-// identity is what is known of a client without asking its master.
+// identity is what is known about a client without asking its master.
 type identity struct {
 	kind      kind
-	name      string   // as errors and reports show it
-	addresses []string // where it connects to, as far as it tells
+	name      string   // as shown in errors and reports
+	addresses []string // where it connects to, as far as it shows
 	password  string
 }
 
-// sentinelAddr is go-redis' address where Sentinel knows the real one.
+// sentinelAddr is the address that go-redis reports if Sentinel determines the real one.
 const sentinelAddr = "FailoverClient"
 
 func identify(client redis.UniversalClient, index int) identity {
@@ -57,7 +57,7 @@ func identify(client redis.UniversalClient, index int) identity {
 
 // canonical makes the usual spellings of one address equal.
 func canonical(addr string) string {
-	if strings.HasPrefix(addr, "/") { // a socket's path, where case counts
+	if strings.HasPrefix(addr, "/") { // a socket's path, which is case-sensitive
 		return addr
 	}
 	addr = strings.ToLower(addr)

@@ -27,41 +27,41 @@ type Master struct {
 	timeouts clock.Timeouts // of the calls' contexts
 	pool     pipelinePool
 
-	// noSetNXGet is set once the master has refused SET with NX and GET together, as a Redis
-	// before 7 refuses the first acquire.
+	// noSetNXGet is set once the master has refused SET with both NX and GET. A Redis before 7
+	// refuses the first acquire in that form.
 	noSetNXGet atomic.Bool
 	noAuxKeys  noAuxKeys
 }
 
-// NewMaster returns the master that client leads to. index is its number among the masters, and
-// timeout how long a call may take.
+// NewMaster returns the master that client connects to. index is the master's number, and timeout
+// is how long a call may take.
 func NewMaster(client redis.UniversalClient, index int, timeout time.Duration) *Master {
 	return &Master{client: client, identity: identify(client, index), timeout: timeout}
 }
 
-// Name names the master in errors and reports: by its address, never with its credentials.
+// Name returns the master's name for errors and reports: its address, never with its credentials.
 func (m *Master) Name() string { return m.identity.name }
 
-// Redact makes an error fit to be shown: without the master's password, and with the ownership
-// token cut short.
+// Redact makes an error safe to show: without the master's password, and with the ownership token
+// abbreviated.
 func (m *Master) Redact(err error, token string) error {
 	return redact(err, token, m.identity.password) //mutant:redact-secrets
 }
 
-// Publishes tells whether messages from the master can reach who subscribes by its client. A Ring
-// publishes on the shard of the lock's key and subscribes on that of the channel's name. It also
-// panics while none of its shards is up.
+// Publishes reports whether messages from the master can reach a subscriber that uses its client. A
+// Ring publishes on the shard of the lock's key, but subscribes on the shard of the channel's name.
+// It also panics while none of its shards is up.
 func (m *Master) Publishes() bool { return m.identity.kind != ring }
 
-// CountsListeners tells whether the master knows how many listen on a channel. A Cluster does not:
-// each node counts its own.
+// CountsListeners reports whether the master knows how many clients listen on a channel. A Cluster
+// does not: each node counts only its own.
 func (m *Master) CountsListeners() bool { return m.identity.kind != cluster }
 
 // errNoReply tells a lane that its master did not answer.
 var errNoReply = errors.New("no reply")
 
-// Send carries out a lane's batch. Calls that the master did not understand are put again in
-// another form before it returns.
+// Send sends a lane's batch. Before it returns, it sends calls that the master did not understand
+// again in another form.
 func (m *Master) Send(ctx context.Context, batch []*Op) error {
 	ctx = m.timeouts.Context(ctx, m.timeout) //mutant:call-deadline
 	for pending := batch; len(pending) > 0; pending = m.misunderstood(pending) {
@@ -78,8 +78,8 @@ func (m *Master) Send(ctx context.Context, batch []*Op) error {
 		}
 	}
 	if c, ok := m.client.(*redis.ClusterClient); ok && answered < len(batch) {
-		// It looks for itself once a minute only, and not after a node could not be reached. By
-		// then another node has what a dead one had.
+		// On its own the client reloads the state only once a minute, and not when a node cannot be
+		// reached. By now another node may have the dead node's slots.
 		c.ReloadState(ctx)
 	}
 	if answered == 0 {
@@ -129,18 +129,18 @@ func (m *Master) sendPipeline(ctx context.Context, batch []*Op) {
 	}
 }
 
-// reply turns what go-redis brought back from a call into a Reply.
+// reply converts go-redis' result of a call to a Reply.
 func reply(value any, err error) wire.Reply {
 	switch {
 	case err == nil && value != nil:
 		return wire.Reply{Kind: wire.ReplyValue, Value: value}
-	case errors.Is(err, redis.Nil): // before errors.As, for it is frequent and As allocates
+	case errors.Is(err, redis.Nil): // before errors.As, because it is frequent and As allocates
 		return wire.Reply{Kind: wire.ReplyNil, Err: err}
 	}
 	return failure(err)
 }
 
-// failure is reply for a call that brought back no value.
+// failure is reply for a call that returned no value.
 func failure(err error) wire.Reply {
 	var ofMaster wire.MasterError
 	switch {
@@ -152,15 +152,16 @@ func failure(err error) wire.Reply {
 	return wire.Reply{Err: err}
 }
 
-// neverConnected tells whether err says that there was no connection to write to.
+// neverConnected reports whether err means that there was no connection to write to.
 func neverConnected(err error) bool {
 	var network *net.OpError
 	return errors.Is(err, redis.ErrClosed) || errors.As(err, &network) && network.Op == "dial"
 }
 
-// returned tells whether err is one that go-redis' own part of a call ends with: none, a reply, or
-// a failure to read or write a connection. A hook may return something else while that part goes
-// on and writes to its commands, so nobody may read them then. Nor after a panic.
+// returned reports whether err is one with which go-redis' own part of a call ends: nil, a reply,
+// or a failure to read or write a connection. A hook may return another error while go-redis' part
+// is still running and writing to the commands. After such an error, or after a panic, nobody may
+// read the commands.
 func returned(err error) bool {
 	if err == nil || errors.Is(err, redis.Nil) || errors.Is(err, io.EOF) {
 		return true
@@ -175,7 +176,7 @@ func (m *Master) choose(c *wire.Call) {
 	c.Choose(c.CanBeKeyOnly() && m.noAuxKeys.has(c.Request.Subject.Key), m.noSetNXGet.Load())
 }
 
-// misunderstood returns the calls of batch that have to be put again.
+// misunderstood returns the calls of batch that must be sent again.
 func (m *Master) misunderstood(batch []*Op) (again []*Op) {
 	for _, op := range batch {
 		c := &op.Payload

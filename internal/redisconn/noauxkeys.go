@@ -2,21 +2,21 @@ package redisconn
 
 import "sync"
 
-// noAuxKeys remembers for which locks a master's client has no right to the auxiliary keys, though
-// it may use the lock's own key. Calls that can do without the auxiliary keys are then put so at
-// once. One name's rights say nothing of another's. And because rights change, the full form is
-// tried again now and then.
+// noAuxKeys remembers the locks for which a master's client has no right to the auxiliary keys,
+// although it may use the lock's own key. Calls that can do without the auxiliary keys are then
+// sent without them at once. One name's rights say nothing about another's. Rights can change, so
+// the full form is tried again now and then.
 type noAuxKeys struct {
 	mu   sync.Mutex
-	uses map[string]int // how often it is to be believed from now on
+	uses map[string]int // how many more times to rely on it, by lock
 }
 
 const (
 	noAuxKeysUses = 64
-	noAuxKeysMax  = 1024 // names; past that they are all found out again
+	noAuxKeysMax  = 1024 // locks; beyond that, noAuxKeys starts over
 )
 
-// add notes that the form without auxiliary keys was accepted where the full one was not.
+// add records that a master accepted the form without auxiliary keys after it refused the full one.
 func (k *noAuxKeys) add(key string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -26,7 +26,7 @@ func (k *noAuxKeys) add(key string) {
 	k.uses[key] = noAuxKeysUses
 }
 
-// has tells whether a call should be put without auxiliary keys.
+// has reports whether a call should be sent without auxiliary keys.
 func (k *noAuxKeys) has(key string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

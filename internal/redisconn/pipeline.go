@@ -7,13 +7,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// pipeline is the memory of one pipeline: its commands, and the arguments of all.
+// pipeline is the memory of one pipeline: its commands, and the arguments of all of them.
 type pipeline struct {
 	cmds []redis.Cmd
 	args []any
 }
 
-// exec has the client carry the commands out.
+// exec sends the commands with the client.
 func (p *pipeline) exec(ctx context.Context, client redis.UniversalClient) error {
 	pipe := client.Pipeline()
 	for i := range p.cmds {
@@ -23,12 +23,12 @@ func (p *pipeline) exec(ctx context.Context, client redis.UniversalClient) error
 	return err
 }
 
-// pipelinePool keeps the memory of pipelines for the next ones. Under load it would be a third of
-// all that is allocated. Only pipelines whose every command was answered come back, because nothing
-// refers to them anymore.
+// pipelinePool reuses the memory of pipelines. Without it, that memory would be a third of all
+// allocations under load. Only pipelines whose commands were all answered are returned to the pool,
+// because nothing refers to those anymore.
 type pipelinePool struct{ pool sync.Pool }
 
-// argsPerCommand is about how many arguments a command has.
+// argsPerCommand is the approximate number of arguments of a command.
 const argsPerCommand = 8
 
 func (s *pipelinePool) take(n int) *pipeline {
@@ -45,7 +45,7 @@ func (s *pipelinePool) take(n int) *pipeline {
 }
 
 func (s *pipelinePool) giveBack(p *pipeline) {
-	clear(p.cmds) // they hold on to tokens and replies
-	p.args = nil  // a hook that asks twice may have copied the commands, but shares these
+	clear(p.cmds) // they keep tokens and replies alive
+	p.args = nil  // a hook that sends twice may have copied the commands, and the copies share the arguments
 	s.pool.Put(p)
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/quorumlock/redlock/token"
 )
 
-// masterError is one master's error with nothing in it that must not be shown. It hides context
-// errors: a dial that timed out inside the client matches context.DeadlineExceeded, and a caller
-// whose own context is alive must not be told otherwise.
+// masterError is one master's error, safe to show. It hides context errors: a dial that timed out
+// inside the client matches context.DeadlineExceeded, but the caller's own context may still be
+// alive.
 type masterError struct {
 	text  string
 	cause error // nil if showing it would undo the redaction
@@ -23,8 +23,8 @@ func (e *masterError) Unwrap() error { return e.cause }
 // maxText is how many bytes of a master's error are shown.
 const maxText = 500
 
-// redact makes a master's error fit to be shown. Masters repeat what they did not understand,
-// ownership token and password included. The first of the secrets is the token.
+// redact makes a master's error safe to show. Masters repeat what they did not understand,
+// including ownership tokens and passwords. The first of the secrets must be the token.
 func redact(err error, secrets ...string) error {
 	if err == nil {
 		return nil

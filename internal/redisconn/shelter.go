@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// sheltered calls code of a client or its hooks, and turns a panic into an error. It runs on
-// goroutines of this library, where nobody else could recover, and one master's hook must not take
-// down a process that holds locks on the others.
+// sheltered calls code of a client or its hooks, and turns a panic into an error. The code runs on
+// this library's goroutines, where nobody else could recover. One master's hook must not take down
+// a process that holds locks on the others.
 //
-// The error never is or wraps the value that was thrown. What the master did is unknown, and
-// nothing that such a value says of its reply can be believed.
+// The error never is or wraps the value of the panic. What the master did is unknown, and nothing
+// that such a value says about the reply can be trusted.
 func sheltered(call func() error) (err error) {
 	defer func() {
 		if thrown := recover(); thrown != nil { //mutant:shelter-recovers
@@ -22,8 +22,8 @@ func sheltered(call func() error) (err error) {
 	return call()
 }
 
-// thrownAt tells where the panic came from that the caller has just recovered. The stack is all
-// there is to find a broken hook by.
+// thrownAt returns the origin of the panic that its caller has just recovered. The stack is the
+// only way to find a broken hook.
 func thrownAt() string {
 	const past = 4 // runtime.Callers, thrownAt, its caller, and runtime.gopanic
 	var stack [16]uintptr

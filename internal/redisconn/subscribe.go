@@ -9,17 +9,17 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Listener is told what comes on a channel.
+// Listener receives the messages of a channel.
 type Listener interface {
-	// Subscribed is called once messages are received, and again whenever the client has
-	// reconnected by itself: messages may have been missed.
+	// Subscribed is called once the subscription is confirmed, and again whenever the client has
+	// reconnected on its own. Messages may have been missed before each call.
 	Subscribed()
 	// Received is called with each message.
 	Received(payload string)
 }
 
-// idlePing is how long a connection may be silent before it is pinged. It is given up if it does
-// not answer for as long again.
+// idlePing is how long a connection may be silent before it is pinged. If it stays silent for as
+// long again, it is given up.
 const idlePing = 10 * time.Second
 
 // Subscribe listens on a channel of the master for as long as the connection lasts. It returns
@@ -32,15 +32,15 @@ func (m *Master) Subscribe(ctx context.Context, channel string, l Listener) {
 func (m *Master) subscribe(ctx context.Context, channel string, l Listener) {
 	alive, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// A PubSub that is connecting cannot be closed, so its context has to end the connecting.
+	// A PubSub cannot be closed while it connects, so its context must end the connecting.
 	ctx = context.WithValue(alive, endsConnection{}, alive)
 	sub := m.client.Subscribe(ctx)
 	receiving := false
 	defer func() {
-		// While it reconnects in the middle of receiving, go-redis holds a lock that Close waits
-		// for, and never lets go of it if a hook panics there.
+		// While it reconnects in the middle of receiving, go-redis holds a mutex that Close waits
+		// for. If a hook panics there, go-redis never unlocks the mutex.
 		if !receiving {
-			_ = sub.Close() // nothing is left to be said on it
+			_ = sub.Close() // nothing can be done about an error
 		}
 	}()
 	if m.connect(ctx, sub, channel) != nil {
@@ -69,23 +69,23 @@ func (m *Master) subscribe(ctx context.Context, channel string, l Listener) {
 	}
 }
 
-// connect subscribes, for no longer than a call may take. A client that waits for its context
-// would otherwise wait forever.
+// connect subscribes within the timeout of a call. A client that waits for its context to end would
+// otherwise wait forever.
 func (m *Master) connect(ctx context.Context, sub *redis.PubSub, channel string) error {
 	ctx, cancel := context.WithTimeout(ctx, m.timeout) //mutant:subscribing-ends
 	defer cancel()
 	return sub.Subscribe(ctx, channel)
 }
 
-// endsConnection is the key under which a context carries another one, whose end closes the
-// connections that are dialed with the first. The first ends as soon as they are made, so it
-// cannot serve itself. The dialer of Open's clients heeds it.
+// endsConnection is a context key. Its value is a second context, whose end closes the connections
+// that are dialed with the first. The first context ends as soon as they are made, so it cannot
+// serve that purpose itself. The dialer of Open's clients honors the key.
 type endsConnection struct{}
 
-// closeAtEnd closes conn when the context ends that ctx carries under endsConnection.
+// closeAtEnd closes conn when the context under endsConnection in ctx ends.
 func closeAtEnd(ctx context.Context, conn net.Conn) {
 	if alive, ok := ctx.Value(endsConnection{}).(context.Context); ok {
-		context.AfterFunc(alive, func() { _ = conn.Close() }) // whoever uses it gets the error //mutant:subscription-ends
+		context.AfterFunc(alive, func() { _ = conn.Close() }) // its user gets the error //mutant:subscription-ends
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package testhook lets this module's own tests replace what a Manager must never have replaced in
-// production. It is internal, so that no program can.
+// Package testhook lets this module's own tests replace parts of a Manager that must never be
+// replaced in production. It is internal, so that no program can.
 package testhook
 
 import "time"
@@ -9,10 +9,10 @@ type Hooks struct {
 	// Token makes ownership tokens. It is called by several goroutines at once. Two processes that
 	// make the same tokens can hold the same lock at the same time.
 	Token func() string
-	// Wall tells the time of day of this process.
+	// Wall returns this process's time of day.
 	Wall func() time.Time
-	// Quiesce is called before a lane looks at what is queued. A simulation lets everything else
-	// happen first that happens at this instant, so that a history always has the same batches.
+	// Quiesce is called before a lane looks at its queue. A simulation uses it to let everything
+	// else at that instant happen first, so that a history always has the same batches.
 	Quiesce func()
 }
 

@@ -1,19 +1,18 @@
 -- acquire: give the key to the token if the key is vacant.
 --
--- This is for masters before Redis 7, which cannot combine NX and GET in one SET, and for grants
--- that have to do more than a SET: store a fencing token, or ask the restart guard.
+-- This is for masters before Redis 7, which cannot combine NX and GET in one SET. It is also for
+-- grants that have to do more than a SET: store a fencing token, or check the restart guard.
 --
--- The client proposes the fencing token. It is stored in the same step if it is higher than the
--- stored one and within a minute of this master's time. A proposal far ahead would push the name
--- towards the largest number that can be stored. One far behind could be lower than a fence that
--- was stored and has expired. With the restart guard the proposal must be within a quarter of the
--- guard, so that after a master forgot and was quarantined, every proposal is above the earlier
--- ones.
+-- The client proposes the fencing token. The script stores it in the same step if it is higher than
+-- the stored one and within a minute of this master's time. A proposal far ahead would push the
+-- name's fences toward the largest number that can be stored. A proposal far behind could be lower
+-- than a fence that was stored and has expired. With the restart guard, the proposal must also be
+-- within a quarter of the guard. Then, after a master forgot and was quarantined, every proposal is
+-- above the earlier ones.
 --
--- Where the token is stored already, either a client repeated the request or the key was handed
--- on to a waiter that now confirms it. The key gets at least the TTL, and never less than it had.
--- What a repeated request proposes is no higher than what the first one stored, so it stores
--- nothing anew.
+-- If the token is already stored, either a client repeated the request, or the key was handed on to
+-- a waiter that now confirms it. The key gets at least the TTL, and never less than it had. A
+-- repeated request proposes no higher fence than the first one stored, so it stores nothing anew.
 --
 -- KEYS[1]       the lock's key
 -- KEYS[2]       with fencing: where its fence is stored

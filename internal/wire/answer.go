@@ -10,38 +10,38 @@ import (
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// Answer is what a master's reply means, or what is known without one.
+// Answer is the meaning of a master's reply, or what is known without a reply.
 type Answer struct {
 	Outcome vote.Outcome
-	Err     error // why it is Refused, Unsent or Unknown
+	Err     error // why the outcome is Refused, Unsent or Unknown
 
-	Late     bool // the master may still carry the call out
+	Late     bool // the master may still execute the call
 	SentOnce bool // the client wrote the call exactly once
 
 	Quarantined bool // acquire and wait: the restart guard lets the master grant nothing yet
-	Anew        bool // acquire: Fence is the proposed one, and this very call stored it
+	Anew        bool // acquire: Fence is the proposed one, and this call stored it
 	HandedOn    bool // release: a waiter has the key now
 	Unheard     bool // wait: nobody listens on the channel
 
-	Stored string        // acquire: the other token that is stored there; bootstrap: the permit that is
-	Fence  int64         // acquire: the fence that is stored there now
-	Time   int64         // the master's time in microseconds; 0 if it did not tell
-	Left   time.Duration // wait: what the key has left, or the quarantine; negative if the key does not expire or is not there
-	Rank   int64         // wait: how many waiters are before this one
+	Stored string        // acquire: the other token that the master stores; bootstrap: the permit that it stores
+	Fence  int64         // acquire: the fence that the master stores now
+	Time   int64         // the master's time in microseconds; 0 if it did not report it
+	Left   time.Duration // wait: what the key or the quarantine has left; negative if the key has no expiry or is absent
+	Rank   int64         // wait: how many waiters are ahead of this one
 	Report *Report       // inspect
 }
 
 // Report is what a master answers to Inspect.
 type Report struct {
 	Token      string        // "" if nobody has the key
-	TTL        time.Duration // what the key has left; negative if it does not expire or is not there
-	Quarantine time.Duration // what is left of the master's quarantine; 0 for none
-	Evicts     string        // the maxmemory-policy if keys may be evicted
+	TTL        time.Duration // the time the key has left; negative if it does not expire or does not exist
+	Quarantine time.Duration // the time the master's quarantine has left; 0 for none
+	Evicts     string        // the maxmemory-policy if it lets the master evict keys
 	Waiting    int
 	Waited     time.Duration
 }
 
-// ErrQuarantined means that the restart guard lets a master cast no vote for new locks yet.
+// ErrQuarantined means that the restart guard does not yet let a master vote for new locks.
 var ErrQuarantined = errors.New("quorum: quarantined by the restart guard")
 
 // quarantined is an ErrQuarantined that says for how long.
@@ -54,8 +54,8 @@ func (q *quarantined) Error() string {
 // Is makes it an ErrQuarantined.
 func (q *quarantined) Is(target error) bool { return target == ErrQuarantined } //nolint:errorlint // this is what errors.Is asks
 
-// Read returns what became of the call. dropped is why it was never sent, nil if it was. From then
-// on the call can no longer be written.
+// Read returns the outcome of the call. dropped is why the call was never sent, or nil if it was.
+// After Read the call can no longer be written.
 func (c *Call) Read(dropped error) (a Answer) {
 	c.tries.seal() // before they are counted
 	switch {
@@ -92,7 +92,8 @@ func (a *Answer) unexpected(reply any) {
 	a.Outcome, a.Err = vote.Refused, fmt.Errorf("unexpected reply of type %T", reply)
 }
 
-// readNil reads a nil. To SET NX GET it says that nothing was stored there, so the token is now.
+// readNil reads a nil reply. As the reply to SET NX GET, it means that the key was vacant and now
+// stores the token.
 func (c *Call) readNil(a *Answer) {
 	if c.Request.Op == vote.Acquire && c.form == FormSet {
 		a.Outcome = vote.Held
@@ -101,7 +102,7 @@ func (c *Call) readNil(a *Answer) {
 	a.unexpected(nil)
 }
 
-// readValue reads a reply of the type that the call asks for. It returns false for any other.
+// readValue reads a reply of the type that the call expects. It returns false for any other reply.
 func (c *Call) readValue(a *Answer) bool {
 	switch op := c.Request.Op; reply := c.Reply.Value.(type) {
 	case string:
@@ -131,9 +132,9 @@ func (c *Call) readValue(a *Answer) bool {
 	return false
 }
 
-// readToken reads the stored token. The call's own token can be stored already only if the client
-// repeated the call, because no other request carries it. The window counts from before the first
-// try.
+// readToken reads the stored token. If the call's own token is already stored, the client has
+// repeated the call, because no other request carries the token. That is a grant, because the
+// window counts from before the first try.
 func (c *Call) readToken(a *Answer, stored string) {
 	if stored == c.Request.Subject.Token { //mutant:answer-own-token
 		a.Outcome = vote.Held
@@ -193,7 +194,8 @@ func (a *Answer) readCode(code int64) bool {
 	return true
 }
 
-// readRelease reads release.lua's code. However it came to be so, the token is gone.
+// readRelease reads release.lua's code. A release that found the token has removed it, so the
+// outcome is Absent.
 func (a *Answer) readRelease(code int64) bool {
 	switch code {
 	case codeHeld, codeHandedOn:
@@ -203,7 +205,7 @@ func (a *Answer) readRelease(code int64) bool {
 	return a.readCode(code) //mutant:release-code
 }
 
-// maxRank is the highest rank that a master is believed.
+// maxRank is the highest rank that is accepted from a master.
 const maxRank = 1 << 20
 
 // readReport reads wait.lua's {code, milliseconds left, rank, time, listeners}.
@@ -278,8 +280,8 @@ func (a *Answer) readInspect(parts []any) bool {
 	return true
 }
 
-// lifetime turns what PTTL answers into a Duration: -1 if the key does not expire, and the longest
-// Duration if it lasts longer than that.
+// lifetime converts a reply of PTTL to a Duration. It returns -1 if the key does not expire or does
+// not exist, and the longest Duration if the key lasts longer than that.
 func lifetime(ms int64) time.Duration {
 	const most = math.MaxInt64 / int64(time.Millisecond)
 	return max(time.Duration(max(min(ms, most), -1))*time.Millisecond, -1)

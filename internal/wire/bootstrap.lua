@@ -1,14 +1,14 @@
--- bootstrap: declare that this master has nothing to remember, so that the restart guard does not
+-- bootstrap: declare that this master has nothing to remember. Then the restart guard does not
 -- quarantine it.
 --
--- It takes two steps. Otherwise a request that is delivered late, or twice, could declare a master
--- empty that has forgotten something since. The first step leaves a permit that names the master's
--- time and identity, and the second uses it up. A replica that holds the permit and took the
--- master's place has another identity.
+-- It takes two steps. With one step, a request that is delivered late or twice could declare a
+-- master empty that has forgotten something in the meantime. The first step leaves a permit that
+-- names the master's time and identity. The second step uses up the permit. If a replica that has
+-- the permit takes the master's place, it has another identity.
 --
--- A marker forbids it, because the master was in use before. There is one exception: a marker that
--- was made where there was none, while it still quarantines the master. The master has granted
--- nothing since, so it is as if no client had come before.
+-- A marker forbids the bootstrap, because the master was in use before. There is one exception: a
+-- marker that was made when there was none, while it still quarantines the master. Such a master
+-- has granted nothing since the marker was made, so it is as if no client had come before.
 --
 -- KEYS[1]    the marker; see guard.lua
 -- KEYS[2]    the permit

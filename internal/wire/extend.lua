@@ -1,14 +1,14 @@
--- extend: let the token keep the key for at least the TTL from now.
+-- extend: keep the key for the token, for at least the TTL from now.
 --
--- It never shortens what the key has left. A majority may apply a short extension whose answers
--- are lost, while the holder still relies on the longer window that it had before. A key without
--- an expiry gets the TTL.
+-- It never shortens the time that the key has left. A majority may apply a short extension whose
+-- answers are lost, while the holder still relies on its earlier, longer window. A key without an
+-- expiry gets the TTL.
 --
 -- A repair also gives a vacant key to the token. It is for a holder that a majority has just
--- confirmed, on a master that forgot the key, so the restart guard has no say in it.
+-- confirmed, on a master that forgot the key. So the restart guard does not apply.
 --
--- With fencing, the lock's fence is stored wherever the lock is kept: the masters that keep it may
--- be others than those that granted it.
+-- With fencing, every master that keeps the lock also stores its fence, because the masters that
+-- keep the lock may not be the ones that granted it.
 --
 -- KEYS[1]  the lock's key
 -- KEYS[2]  with fencing: where its fence is stored

@@ -1,5 +1,5 @@
--- fenceAt returns the highest fencing token stored under a key, 0 for none. Anything that is not
--- a fencing token is an error. Taking it for 0 would start the fences anew.
+-- fenceAt returns the highest fencing token stored under a key, or 0 if there is none. Anything
+-- that is not a fencing token is an error. Treating it as 0 would start the fences over.
 local function fenceAt(key)
   local text = redis.call('GET', key) or '0'
   local stored = string.match(text, '^%d+$') and #text <= 16 and tonumber(text)
@@ -8,9 +8,9 @@ local function fenceAt(key)
 end
 
 -- storeFence stores a fencing token if it is higher than the stored one, and returns whether it
--- did. Either way the stored one is kept for retention milliseconds.
+-- did. Either way, the fence that is then stored is kept for retention milliseconds.
 --
--- Fences travel as decimal strings: tostring would turn them into 1.7e+15.
+-- Fences are passed as decimal strings, because tostring would turn them into 1.7e+15.
 local function storeFence(key, stored, fence, retention)
   if tonumber(fence) > stored then --mutant:higher-fence
     redis.call('SET', key, fence, 'PX', retention) --mutant:fence-retention

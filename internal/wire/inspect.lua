@@ -1,4 +1,5 @@
--- inspect: report who has the key, for how long, and the state of this master. It changes nothing.
+-- inspect: report which token has the key, for how long, and the state of this master. It changes
+-- nothing.
 --
 -- KEYS[1]      the lock's key
 -- KEYS[2]      the queue; see wait.lua. Without it only the lock's key is read

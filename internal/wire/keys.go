@@ -2,25 +2,25 @@ package wire
 
 import "strings"
 
-// AuxPrefix begins every key and channel of this library but the locks' own keys.
+// AuxPrefix is the prefix of every key and channel of this library except the locks' own keys.
 const AuxPrefix = "redlock:aux:"
 
-// MarkerKey is where a master keeps what the restart guard goes by.
+// MarkerKey is the key of the restart guard's marker on a master.
 const MarkerKey = AuxPrefix + "marker"
 
-// permitKey is where a master keeps the permit of a Bootstrap that is under way.
+// permitKey is the key of the permit of a Bootstrap in progress.
 const permitKey = AuxPrefix + "permit"
 
-// Channel returns the name of the channel on which waiters with the given id are told.
+// Channel returns the name of the channel that notifies the waiters with the given ID.
 func Channel(id string) string { return AuxPrefix + "channel:" + id }
 
-// auxKey returns the key under which something of the given kind is kept for a lock. It is in the
-// lock's Cluster slot: it has the lock's own hash tag, or the whole key for one. A key with a }
-// and no tag cannot be a tag, so Cluster refuses requests that need auxiliary keys for it.
+// auxKey returns a lock's auxiliary key of the given kind. It is in the lock's Cluster slot,
+// because its hash tag is the lock's own tag, or else the lock's whole key. A key that contains a }
+// but no tag cannot serve as a tag, so Cluster refuses requests that need auxiliary keys for it.
 //
 // See https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags
 func auxKey(kind, key string) string {
-	if strings.Contains(key, "}") { // it has a tag, or nothing can be done
+	if strings.Contains(key, "}") { // it has its own tag, or cannot be one
 		return AuxPrefix + kind + ":" + key
 	}
 	return AuxPrefix + kind + "{" + key + "}"

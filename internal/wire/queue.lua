@@ -1,20 +1,21 @@
--- Beside a queue there is a hash of records, "lease grant channel" by token: the lease ends at
--- that time of this master's, in milliseconds, and the key is to be granted for that many. The
--- hash's key is made of the queue's, which is in the same slot. So releases, which hardly ever
--- find a waiter, need not carry it.
+-- Next to each queue is a hash of records, "lease grant channel" by token. lease is when the lease
+-- ends, in milliseconds of this master's time. grant is how many milliseconds the key is granted
+-- for. The hash's key is derived from the queue's key, which is in the same slot. So releases,
+-- which hardly ever find a waiter, need not carry it.
 local function recordsOf(queue)
   return (string.gsub(queue, ':queue', ':waiters', 1))
 end
 
--- Nothing here raises an error: a release must not fail for what somebody put under these keys.
+-- Nothing here raises an error: a release must not fail because of what somebody stored under these
+-- keys.
 local function removeWaiter(queue, token)
   redis.pcall('ZREM', queue, token)
   redis.pcall('HDEL', recordsOf(queue), token)
 end
 
--- nextWaiter returns the token of the waiter with the lowest ticket, for how many milliseconds it
--- is to be granted the key, and its channel. It returns nil if there is none. On the way it
--- removes waiters whose lease is over.
+-- nextWaiter returns the token of the waiter with the lowest ticket, how many milliseconds to grant
+-- it the key for, and its channel. It returns nil if there is none. On the way it removes waiters
+-- whose leases are over.
 --
 -- below   only a waiter whose ticket is lower than this, '' for any
 -- now     the server's time in milliseconds

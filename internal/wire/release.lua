@@ -1,13 +1,13 @@
 -- release: take the key from the token, if the token has it, and hand it on to the next waiter.
--- The token also leaves the queue.
+-- Also remove the token from the queue.
 --
--- A key of another type is not the token's, so it counts as another's. A release never fails for
--- lack of memory or of a right to publish: where the key cannot be handed on it is deleted, and
--- where the waiter cannot be told it finds out by asking. A quarantined master hands nothing on,
--- because that would be a grant.
+-- A key of another type counts as another token's. A release never fails for lack of memory or of a
+-- right to publish. If the key cannot be handed on, it is deleted. If the waiter cannot be
+-- notified, it finds out by asking. A quarantined master hands nothing on, because that would be a
+-- grant.
 --
--- A waiter gives back what too few masters granted it. It hands that on to lower tickets only, so
--- that a stray grant does not go round forever.
+-- A waiter gives back a key that too few masters granted it. It hands the key on to lower tickets
+-- only, so that a stray grant does not circulate forever.
 --
 -- KEYS[1]  the lock's key
 -- KEYS[2]  the queue; see wait.lua. Without it there is no waiter

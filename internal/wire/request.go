@@ -7,15 +7,15 @@ import (
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
-// Subject is what requests are about: a lock's key and the token that is to be stored there, with
-// what the deployment asks of the masters besides.
+// Subject is what requests are about: a lock's key, the token to store under it, and the
+// deployment's settings.
 type Subject struct {
 	Key, Token string
 	Fencing    bool
 	Guard      time.Duration // the restart guard; 0 for none
 
 	keyArg    any    // Key again, as part of commands
-	tokenText []byte // Token again, as it is written to connections
+	tokenText []byte // Token again, as written to connections
 }
 
 // NewSubject returns a Subject. token is empty for requests that only inspect.
@@ -23,28 +23,27 @@ func NewSubject(key, token string, fencing bool, guard time.Duration) Subject {
 	return Subject{Key: key, Token: token, Fencing: fencing, Guard: guard, keyArg: key, tokenText: []byte(token)}
 }
 
-// Request is what is asked of every master. It never changes, so that all masters' calls can share
-// it.
+// Request is a request to every master. It never changes, so all masters' calls can share it.
 type Request struct {
 	Subject *Subject
 	TTL     time.Duration // acquire, extend and repair
 	Heir    Heir          // release
 
 	proposal int64   // acquire with fencing: the proposed fence
-	script   *Script // nil for acquire where it can be a plain SET
+	script   *Script // nil for an acquire that can be a plain SET
 	args     []any   // the command
 	Op       vote.Op
 	waiter   bool // acquire: for a waiter
 }
 
-// Proposal returns the fence that an acquire request proposes, 0 without fencing.
+// Proposal returns the fence that an acquire request proposes, or 0 without fencing.
 func (r *Request) Proposal() int64 { return r.proposal }
 
 // Confirms reports whether an acquire request is a waiter's.
 func (r *Request) Confirms() bool { return r.waiter }
 
-// Heir is to whom a master may hand a lock on that is released there: Anyone in the queue, Nobody,
-// or the waiters with a lower ticket.
+// Heir says to whom a master may hand on a released lock: Anyone in the queue, Nobody, or the
+// waiters with a lower ticket.
 type Heir string
 
 // Heirs that do not depend on a ticket.
@@ -56,8 +55,8 @@ const (
 // LowerThan returns the heirs with a lower ticket.
 func LowerThan(ticket int64) Heir { return Heir(strconv.FormatInt(ticket, 10)) }
 
-// Acquire asks for the key: with one plain SET, unless a grant has to do more than that. Without
-// fencing, proposal and retention have no meaning.
+// Acquire requests the key. It is one plain SET unless a grant has to do more. Without fencing,
+// proposal and retention are ignored.
 func (s *Subject) Acquire(ttl time.Duration, proposal int64, retention time.Duration) Request {
 	r := Request{Subject: s, Op: vote.Acquire, TTL: ttl, proposal: proposal}
 	if s.Fencing || s.Guard > 0 {
@@ -68,7 +67,7 @@ func (s *Subject) Acquire(ttl time.Duration, proposal int64, retention time.Dura
 	return r
 }
 
-// Confirm is Acquire for a waiter, which leaves the queue by it.
+// Confirm is Acquire for a waiter. It also removes the waiter from the queue.
 func (s *Subject) Confirm(ttl time.Duration, proposal int64, retention time.Duration) Request {
 	r := Request{Subject: s, Op: vote.Acquire, TTL: ttl, proposal: proposal, waiter: true, script: confirmScript}
 	r.args = r.acquireArgs(retention)
@@ -89,12 +88,12 @@ func (r *Request) acquireArgs(retention time.Duration) []any {
 		s.Token, r.TTL.Milliseconds(), fence, retention.Milliseconds(), s.Guard.Milliseconds(), queue)
 }
 
-// Extend asks the masters to keep the key for the token, and the fence with it.
+// Extend asks the masters to keep the key for the token, and the fence as well.
 func (s *Subject) Extend(ttl time.Duration, fence int64, retention time.Duration) Request {
 	return s.extend(vote.Extend, "0", ttl, fence, retention)
 }
 
-// Repair is Extend, and also gives a vacant key to the token.
+// Repair is like Extend, but also gives a vacant key to the token.
 func (s *Subject) Repair(ttl time.Duration, fence int64, retention time.Duration) Request {
 	return s.extend(vote.Repair, "1", ttl, fence, retention)
 }
@@ -108,9 +107,9 @@ func (s *Subject) extend(op vote.Op, repair string, ttl time.Duration, fence int
 		s.Token, ttl.Milliseconds(), repair, text, retention.Milliseconds())}
 }
 
-// Release gives the token up and hands the key on to an heir. queued tells whether the token was
-// ever put into the queues: where it was not, and nobody is to inherit, the master need not look
-// at its queue.
+// Release gives up the token and hands the key on to an heir. queued says whether the token may
+// ever have been put into the queues. If it was not, and nobody may inherit, the master need not
+// look at its queue.
 func (s *Subject) Release(to Heir, queued bool) Request {
 	r := Request{Subject: s, Op: vote.Release, script: releaseScript, Heir: to}
 	guard := s.Guard.Milliseconds()
@@ -126,12 +125,12 @@ func (s *Subject) Release(to Heir, queued bool) Request {
 	return r
 }
 
-// Place is what a waiter asks for a place in the queues with.
+// Place describes the place in the queues that a waiter asks for.
 type Place struct {
 	Ticket  int64         // 0 for none: then the request only asks for a report
 	Lease   time.Duration // how long a master keeps the place
-	Grant   time.Duration // for how long the waiter is to be granted the key
-	Channel string        // on which it is to be told
+	Grant   time.Duration // how long a master grants the key to the waiter
+	Channel string        // the channel that notifies the waiter
 }
 
 // Wait keeps a waiter's place in the queue.
@@ -152,8 +151,9 @@ func (s *Subject) Inspect() Request {
 		args: inspectScript.evalsha(s.guarded(keys), s.Guard.Milliseconds())}
 }
 
-// Bootstrap asks to declare a master empty: for a permit first, with a word that was never used
-// before, and then with "" and the permits that the masters gave. s.Key is MarkerKey.
+// Bootstrap asks masters to declare themselves empty. The first request carries a word that was
+// never used before and asks for a permit. The second carries "" and the permits that the masters
+// gave. s.Key must be MarkerKey.
 func (s *Subject) Bootstrap(word string, permits []string) Request {
 	args := []any{s.Guard.Milliseconds(), word}
 	for _, permit := range permits {
@@ -163,7 +163,7 @@ func (s *Subject) Bootstrap(word string, permits []string) Request {
 		args: bootstrapScript.evalsha([]any{s.keyArg, permitKey}, args...)}
 }
 
-// keys returns the lock's key, and the fence's if there are fences.
+// keys returns the lock's key and, with fencing, the fence's key.
 func (s *Subject) keys() []any {
 	if s.Fencing {
 		return []any{s.keyArg, fenceKey(s.Key)}
@@ -171,7 +171,7 @@ func (s *Subject) keys() []any {
 	return []any{s.keyArg}
 }
 
-// guarded adds the restart guard's marker, if there is a guard.
+// guarded adds the restart guard's marker if there is a guard.
 func (s *Subject) guarded(keys []any) []any {
 	if s.Guard > 0 {
 		return append(keys, MarkerKey)

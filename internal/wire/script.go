@@ -1,15 +1,15 @@
 package wire
 
 import (
-	"crypto/sha1" // it is what Redis knows scripts by
-	_ "embed"     // the scripts are files of their own, to be read and run as such
+	"crypto/sha1" // Redis identifies scripts by it
+	_ "embed"     // the scripts are separate files, so that they can be read and run on their own
 	"encoding/hex"
 	"regexp"
 	"slices"
 	"strings"
 )
 
-// What several scripts share comes before each of them.
+// Code that several scripts share is put in front of each of them.
 var (
 	//go:embed guard.lua
 	guardSource string
@@ -34,7 +34,7 @@ var (
 	bootstrapSource string
 )
 
-// Script is a Lua script and the digest by which masters know it.
+// Script is a Lua script with the digest by which masters identify it.
 type Script struct {
 	Name   string
 	Source string
@@ -43,12 +43,12 @@ type Script struct {
 
 func newScript(name string, parts ...string) *Script {
 	source := strings.Join(append([]string{codes}, parts...), "\n")
-	source = marks.ReplaceAllString(source, "") // they must not change the digest
+	source = marks.ReplaceAllString(source, "") // marks must not change the digest
 	sum := sha1.Sum([]byte(source))
 	return &Script{Name: name, Source: source, digest: hex.EncodeToString(sum[:])}
 }
 
-// marks are where mutants are made; see test/mutants.
+// marks matches the anchors of mutants; see test/mutants.
 var marks = regexp.MustCompile(` *--mutant:\S+`)
 
 var (
@@ -66,16 +66,16 @@ func Scripts() []*Script {
 	return []*Script{acquireScript, confirmScript, extendScript, releaseScript, waitScript, inspectScript, bootstrapScript}
 }
 
-// Digest returns the digest by which masters know the script.
+// Digest returns the digest by which masters identify the script.
 func (s *Script) Digest() string { return s.digest.(string) }
 
-// evalsha returns the command that runs s on a master that has it.
+// evalsha returns the command that runs s on a master that has s loaded.
 func (s *Script) evalsha(keys []any, args ...any) []any {
 	return slices.Concat([]any{"evalsha", s.digest, len(keys)}, keys, args)
 }
 
-// eval turns evalsha's command into the one for a master that never had s, or has forgotten it.
-// The master has it from then on.
+// eval converts evalsha's command to one for a master that never had s, or has forgotten it. That
+// command also loads s.
 func (s *Script) eval(evalsha []any) []any {
 	return slices.Concat([]any{"eval", s.Source}, evalsha[2:])
 }

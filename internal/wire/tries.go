@@ -3,15 +3,15 @@ package wire
 import "sync/atomic"
 
 // tries counts how often a client has written a call to a connection, until it is sealed. One word
-// holds both, because every lock makes ten calls.
+// holds both the count and the seal, because every lock makes ten calls.
 type tries struct{ word atomic.Int32 }
 
 const sealed = 1 << 30
 
-// add counts one more, and reports whether the call may be written.
+// add counts one try, and reports whether the call may be written.
 func (t *tries) add() bool { return t.word.Add(1)&sealed == 0 }
 
-// takeBack uncounts one that changed nothing, if there was one.
+// takeBack uncounts a try that changed nothing, if there was one.
 func (t *tries) takeBack() {
 	if t.count() > 0 {
 		t.word.Add(-1)

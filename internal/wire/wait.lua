@@ -1,9 +1,9 @@
 -- wait: keep a waiter's place in the key's queue, and report the state of the lock.
 --
--- It never grants. Otherwise waiters would collect the masters that restart empty one after
--- another, and take the lock from a live holder.
+-- It never grants. If it did, waiters would collect masters that restart empty, one after another,
+-- and take the lock from a live holder.
 --
--- Without a ticket it only reports, for clients that do not know the masters' time yet.
+-- Without a ticket it only reports. That is for clients that do not know the masters' time yet.
 --
 -- KEYS[1]  the lock's key
 -- KEYS[2]  the queue: a sorted set of tokens, by ticket
@@ -12,13 +12,13 @@
 -- ARGV[1]  the waiter's token
 -- ARGV[2]  its ticket, '' for none
 -- ARGV[3]  how many milliseconds its place is kept
--- ARGV[4]  for how many milliseconds it is to be granted the key
--- ARGV[5]  the channel on which it is to be told
+-- ARGV[4]  how many milliseconds to grant it the key for
+-- ARGV[5]  the channel that notifies it
 -- ARGV[6]  the restart guard in milliseconds, '0' without it
 -- Reply    {HELD the waiter has the key, ABSENT nobody has it, TAKEN another token has it,
 --           QUARANTINED nobody has it and the master is quarantined,
---           milliseconds that the key has left as PTTL tells, or the quarantine,
---           how many waiters are before it, time in microseconds,
+--           milliseconds that the key has left, as PTTL reports them, or the quarantine,
+--           how many waiters are ahead of it, time in microseconds,
 --           how many listen on the channel, -1 if unknown}
 local function listeners()
   local told = ARGV[5] ~= '' and redis.pcall('PUBSUB', 'NUMSUB', ARGV[5])
@@ -44,7 +44,7 @@ if ARGV[2] ~= '' then
   end
   rank = redis.call('ZRANK', KEYS[2], ARGV[1])
 end
--- A waiter starts the quarantine, though the key is not vacant yet.
+-- A waiter starts the quarantine even if the key is not vacant yet.
 local guarded = ARGV[6] ~= '0' and quarantine(KEYS[4], tonumber(ARGV[6]), now) --mutant:wait-quarantine
 if guarded and not current then
   return {QUARANTINED, guarded, rank, micros, listeners()}

@@ -163,7 +163,7 @@ func TestStoppedProcessSeesLossAtOnce(t *testing.T) {
 	assert.Greater(t, report.SuspendedFor, ttl)
 	assert.LessOrEqual(t, report.Validity, time.Duration(0))
 	assert.Equal(t, context.Canceled.Error(), report.CtxErr)
-	assert.Contains(t, report.Cause, "validity is over")
+	assert.Contains(t, report.Cause, "its window of validity has closed")
 	assert.Contains(t, report.Extend, "lock lost")
 	assert.Contains(t, report.Release, "lock lost")
 	assert.Less(t, report.ChannelAfter, maxLostDelay)
