@@ -69,9 +69,9 @@
 // twice.
 //
 // Fences increase from holder to holder. Two cases also depend on the masters' clocks. If a day, or
-// twice the TTL, lies between two holders, a majority of the clocks must agree better than that.
-// Across a master that forgot, the order needs the restart guard, and clocks that agree to within a
-// quarter of the guard.
+// twice the TTL if that is longer, lies between two holders, a majority of the clocks must agree
+// better than that. Across a master that forgot, the order needs the restart guard, and clocks that
+// agree to within a quarter of the guard.
 //
 // Waiters are served roughly in the order in which they queued on the masters, by the masters'
 // clocks. That is fairness, not a guarantee. Lost messages, masters that briefly disagree, and
