@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/fanout"
 	"github.com/quorumlock/redlock/internal/ledger"
@@ -55,10 +53,10 @@ const (
 	maxQueue = 1 << 16
 )
 
-func newEngine(clients []redis.UniversalClient, opts Options) *engine {
+func newEngine(masters []*redisconn.Master, opts Options) *engine {
 	e := &engine{
-		opts: opts, clock: opts.Clock,
-		system:   vote.Majority(len(clients)),
+		opts: opts, clock: opts.Clock, masters: masters,
+		system:   vote.Majority(len(masters)),
 		expiry:   newExpiryLoop(opts.Clock),
 		newToken: token.New,
 		done:     make(chan struct{}),
@@ -66,14 +64,11 @@ func newEngine(clients []redis.UniversalClient, opts Options) *engine {
 	if opts.hooks.Token != nil {
 		e.newToken = opts.hooks.Token
 	}
-	for i, client := range clients {
-		e.masters = append(e.masters, redisconn.NewMaster(client, i, opts.AttemptTimeout))
-	}
-	e.offsets = newClockOffsets(len(clients), opts.hooks.Wall)
+	e.offsets = newClockOffsets(len(masters), opts.hooks.Wall)
 	e.lanes = fanout.New(e.laneConfig(), func(ctx context.Context, lane int, batch []*redisconn.Op) error {
-		return e.masters[lane].Send(ctx, batch)
+		return masters[lane].Send(ctx, batch)
 	})
-	for i := range clients {
+	for i := range masters {
 		e.releasers = append(e.releasers, newReleaser(e, i))
 	}
 	return e

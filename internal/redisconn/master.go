@@ -33,10 +33,13 @@ type Master struct {
 	noAuxKeys  noAuxKeys
 }
 
-// NewMaster returns the master that client connects to. index is the master's number, and timeout
-// is how long a call may take.
-func NewMaster(client redis.UniversalClient, index int, timeout time.Duration) *Master {
-	return &Master{client: client, identity: identify(client, index), timeout: timeout}
+// Masters returns the masters that clients connect to. timeout is how long a call to one may take.
+func Masters(clients []redis.UniversalClient, timeout time.Duration) []*Master {
+	masters := make([]*Master, len(clients))
+	for i, client := range clients {
+		masters[i] = &Master{client: client, identity: identify(client, i), timeout: timeout}
+	}
+	return masters
 }
 
 // Name returns the master's name for errors and reports: its address, never with its credentials.

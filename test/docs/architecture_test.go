@@ -147,14 +147,16 @@ func TestPurePackagesArePure(t *testing.T) {
 	}
 }
 
-// TestQuorumUsesGoRedisForSignaturesOnly: package redisconn is the only one that knows how go-redis
-// behaves.
-func TestQuorumUsesGoRedisForSignaturesOnly(t *testing.T) {
+// TestQuorumUsesGoRedisInConstructorsOnly: package redisconn is the only one that knows how
+// go-redis behaves.
+func TestQuorumUsesGoRedisInConstructorsOnly(t *testing.T) {
 	production(t)["quorum"].each(t, func(files *token.FileSet, file *ast.File) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			if s, ok := n.(*ast.SelectorExpr); ok {
 				if pkg, ok := s.X.(*ast.Ident); ok && pkg.Name == "redis" {
-					assert.Equal(t, "UniversalClient", s.Sel.Name, "%v", files.Position(s.Pos()))
+					at := files.Position(s.Pos())
+					assert.Equal(t, "UniversalClient", s.Sel.Name, "%v", at)
+					assert.Equal(t, "manager.go", filepath.Base(at.Filename), "%v", at)
 				}
 			}
 			return true
