@@ -79,7 +79,7 @@ var votes = []mutant{
 	{
 		name:  "window-from-the-answer",
 		rule:  "elapsed counts from before the first send",
-		edits: []edit{sub("new-lock", `(\w+)\.newLock\((\w+), (\w+), (\w+), \w+\)`, "$1.newLock($2, $3, $4, $1.clock.Now().Add($3.window))")},
+		edits: []edit{sub("new-lock", `(\w+)\.newLock\((\w+), (\w+), (\w+), \w+\)`, "$1.newLock($2, $3, $4, $1.engine.clock.Now().Add($3.window))")},
 		pkg:   quorumPkg, tests: []string{"TestValidityCountsFromBeforeFirstRequest", "TestClientRetryIsNotARival"},
 	},
 	{
