@@ -3,6 +3,7 @@ package quorum
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/vote"
@@ -137,11 +138,37 @@ func (a *acquirer) rollBack(ctx context.Context, attempt *round, start clock.Ins
 	if granted != 0 || attempt.mayGrant() {
 		a.engine.retire(c, now)
 	}
-	released := startRelease(a.engine, c, to, now, granted) //mutant:rollback
+	released := startRelease(a.engine, c, to, now, granted, 0) //mutant:rollback
 	if granted != 0 && ctx.Err() == nil {
 		released.waitSettled(ctx, start)
 	}
 }
+
+// hold returns the lock of a waiter's claim that a quorum of the masters has granted until the given
+// instant. The masters still have to be asked to keep it for the whole TTL: the lock is extended
+// soon. hold returns nil if the window is over or the Manager is closed.
+func (a *acquirer) hold(p acquireParams, c *claim, until clock.Instant, fence int64) *Lock {
+	now := a.engine.clock.Now()
+	if now >= until || a.engine.closed.Load() { //mutant:hold-late
+		discard(a.engine, c, wire.Anyone, now)
+		return nil
+	}
+	c.noteTTL(p.ttl)
+	c.fence.Store(fence)
+	l := a.newLock(c, p, now, until)
+	l.kept = until
+	if l.renewal == nil {
+		l.renewal = newRenewal(c.subject.Token, p, now)
+		l.renewal.once = true
+	}
+	l.renewal.next = now.Add(fillDelay) //mutant:hold-fill
+	l.watchRenewal()
+	return l
+}
+
+// fillDelay is how long after a hand-off the lock is extended to its whole TTL. A hold that is
+// shorter does not pay for it: its release drops the extension before it is sent.
+const fillDelay = 10 * time.Millisecond
 
 // newLock returns the lock that a claim has won.
 func (a *acquirer) newLock(c *claim, p acquireParams, start, until clock.Instant) *Lock {

@@ -48,7 +48,7 @@ func bootstrap(ctx context.Context, e *engine, word string, permits []string) ([
 	if ctx.Err() != nil {
 		return nil, e.unsentError("bootstrap", "", ended(ctx))
 	}
-	c := &claim{sequence: e.lanes.NewSequence(), subject: wire.NewSubject(wire.MarkerKey, "", false, e.opts.RestartGuard)}
+	c := &claim{sequence: e.lanes.NewSequence(), subject: wire.NewSubject(wire.MarkerKey, "", e.opts.Fencing, e.opts.RestartGuard)}
 	r := newRound(e, c, c.subject.Bootstrap(word, permits))
 	r.run(ctx, e.clock.Now(), clock.Never)
 	failure := r.failure("bootstrap", noQuorum(ctx)...)

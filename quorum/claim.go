@@ -19,7 +19,8 @@ type claim struct {
 	sequence *fanout.Sequence[wire.Call]
 
 	granted  masterSet    // answered that they store the token
-	doubtful masterSet    // may yet execute a request that stores the token
+	doubtful masterSet    // may yet execute a request that stores the token, or have executed it
+	settled  atomic.Int64 // when no doubtful master can execute such a request anymore, a clock.Instant
 	queued   masterSet    // have the token in their queue
 	longest  atomic.Int64 // the longest TTL requested
 	fence    atomic.Int64 // the lock's fence; 0 until it is known, and without fencing
@@ -38,9 +39,14 @@ func (s *masterSet) has(master int) bool { return vote.Set(s.bits.Load()).Has(ma
 
 // noteTTL records that a request with the TTL is about to be made.
 func (c *claim) noteTTL(ttl time.Duration) {
+	raise(&c.longest, int64(ttl))
+}
+
+// raise raises a value to at least n.
+func raise(value *atomic.Int64, n int64) {
 	for {
-		longest := c.longest.Load()
-		if int64(ttl) <= longest || c.longest.CompareAndSwap(longest, int64(ttl)) {
+		old := value.Load()
+		if n <= old || value.CompareAndSwap(old, n) {
 			return
 		}
 	}
@@ -57,17 +63,29 @@ func (c *claim) retention() time.Duration {
 	return vote.Retention(time.Duration(c.longest.Load()))
 }
 
-// record records the effect of one master's answer.
-func (c *claim) record(master int, e vote.Effect) {
+// record records the effect of one master's answer. closed is when the master cannot execute the
+// request anymore; 0 for never.
+func (c *claim) record(master int, e vote.Effect, closed clock.Instant) {
 	if e&vote.Granted != 0 {
 		c.granted.add(master)
 	}
 	if e&vote.Doubtful != 0 {
+		if closed == 0 {
+			closed = clock.Never
+		}
+		raise(&c.settled, int64(closed))
 		c.doubtful.add(master)
 	}
 	if e&vote.Queued != 0 {
 		c.queued.add(master)
 	}
+}
+
+// inDoubt reports whether a master may execute a request that stores the token after a release that
+// was sent at the given instant. until is when it cannot anymore.
+func (c *claim) inDoubt(master int, released clock.Instant) (doubt bool, until clock.Instant) {
+	until = clock.Instant(c.settled.Load())
+	return c.doubtful.has(master) && released < until, until //mutant:doubt-ends
 }
 
 // mayHaveKey reports whether, as far as is known, a master may store the token under the lock's

@@ -53,5 +53,10 @@ func (o *clockOffsets) mastersTime(now clock.Instant) int64 {
 	return vote.MedianOffset(known, own) + sinceOrigin(now)
 }
 
+// instant is the inverse of sinceOrigin.
+func instant(micros int64) clock.Instant {
+	return clock.Instant(min(micros, int64(clock.Never/1000)) * int64(time.Microsecond))
+}
+
 // sinceOrigin returns an instant in microseconds since its clock's origin.
 func sinceOrigin(now clock.Instant) int64 { return int64(now) / int64(time.Microsecond) }

@@ -137,13 +137,13 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 		e.offsets.note(master, a.Time, e.clock.Now())
 	}
 	op := call.Request.Op
-	c.record(master, vote.EffectOf(op, a.Outcome, a.Late))
+	c.record(master, vote.EffectOf(op, a.Outcome, a.Late), clock.Instant(a.Closed))
 	if op == vote.Release {
 		if a.HandedOn {
 			e.contention.mark(c.subject.Key, e.clock.Now())
 		}
 		debt := ledger.Debt[*claim]{Lock: c, Token: c.subject.Token, Heir: string(call.Request.Heir)}
-		e.releasers[master].settle(debt, a.Outcome, dropped) //mutant:release-settled
+		e.releasers[master].settle(debt, a.Outcome, clock.Instant(call.Sent), dropped) //mutant:release-settled
 	}
 }
 

@@ -53,6 +53,8 @@ const (
 	Refused = Outcome(vote.Refused)
 	// Unsent: the operation never left this process.
 	Unsent = Outcome(vote.Unsent)
+	// Expired: the operation reached the master too late, and changed nothing.
+	Expired = Outcome(vote.Expired)
 )
 
 // String returns the outcome's name in lower case.

@@ -75,7 +75,7 @@ func Open(urls []string, opts *Options) (*Manager, error) {
 }
 
 func start(clients, owned []redis.UniversalClient, opts Options) *Manager {
-	e := newEngine(redisconn.Masters(clients, opts.AttemptTimeout), opts)
+	e := newEngine(redisconn.Masters(clients, opts.Clock, opts.AttemptTimeout), opts)
 	a, notifier := &acquirer{e}, newNotifier(e)
 	m := &Manager{
 		engine: e, acquirer: a, notifier: notifier,

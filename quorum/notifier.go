@@ -14,11 +14,15 @@ import (
 )
 
 // notifier receives the masters' messages that a lock was handed on to one of the Manager's
-// waiters. It uses one channel for all locks, and subscribes to it on every master once somebody
+// waiters. It uses one channel on each master for all locks, and subscribes to them once somebody
 // waits.
 //
-// A message is only a hint. Messages get lost, and anyone may publish on the channel. A waiter has
-// a lock only once it has confirmed it.
+// A message counts as the grant of the master on whose channel it came. So each master has a
+// channel of its own, with a random name: masters that are databases of one server share all
+// channels, and every subscription would get every message.
+//
+// Messages get lost, and may be late. A message is trusted only as far as it names a waiter's
+// token. Those who can read the tokens on a master could as well change the locks there.
 type notifier struct {
 	engine        *engine
 	subscriptions []*subscription // one per master
@@ -26,18 +30,18 @@ type notifier struct {
 	ctx           context.Context // of the subscriptions
 	cancel        context.CancelFunc
 
-	mu      sync.Mutex // guards all below
-	channel string     // "" before the first waiter
-	entries map[string]notified
-	closed  bool
+	mu       sync.Mutex // guards all below
+	channels []string   // by master; nil before the first waiter
+	entries  map[string]notified
+	closed   bool
 }
 
 // notified is a waiter's queueEntry, and all that the notifier knows of it.
 type notified interface {
 	token() string
-	jitter() float64    // from 0 to 1; spreads what all waiters would do at once
-	granted(master int) // a message says that the master granted the lock
-	askSoon(master int) // the waiter must ask the master, because it may have missed messages
+	jitter() float64                  // from 0 to 1; spreads what all waiters would do at once
+	granted(master int, g wire.Grant) // a message says that the master granted the lock
+	askSoon(master int)               // the waiter must ask the master, because it may have missed messages
 }
 
 const (
@@ -58,24 +62,24 @@ func newNotifier(e *engine) *notifier {
 	return n
 }
 
-// register starts delivering messages to a waiter. It returns the channel's name.
-func (n *notifier) register(w notified) (channel string, err error) {
+// register starts delivering messages to a waiter. It returns the names of the masters' channels.
+func (n *notifier) register(w notified) (channels []string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
 	case n.closed:
-		return "", ErrClosed
-	case n.channel == "":
-		n.channel = wire.Channel(n.engine.newToken())
-		channel := n.channel
+		return nil, ErrClosed
+	case n.channels == nil:
 		for i, m := range n.engine.masters {
+			channel := wire.Channel(n.engine.newToken()) //mutant:own-channel
+			n.channels = append(n.channels, channel)
 			if m.Publishes() {
 				n.group.Go(func() { n.listen(n.subscriptions[i], channel) })
 			}
 		}
 	}
 	n.entries[w.token()] = w
-	return n.channel, nil
+	return n.channels, nil
 }
 
 func (n *notifier) unregister(token string) {
@@ -85,12 +89,12 @@ func (n *notifier) unregister(token string) {
 }
 
 // deliver passes on a message that a master has granted a waiter the lock.
-func (n *notifier) deliver(master int, token string) {
+func (n *notifier) deliver(master int, g wire.Grant) {
 	n.mu.Lock()
-	w := n.entries[token]
+	w := n.entries[g.Token]
 	n.mu.Unlock()
 	if w != nil {
-		w.granted(master)
+		w.granted(master, g)
 	}
 }
 
@@ -156,7 +160,7 @@ func (n *notifier) session(s *subscription, channel string) {
 func (n *notifier) close(ctx context.Context) {
 	n.mu.Lock()
 	n.closed = true
-	open := n.channel != ""
+	open := n.channels != nil
 	n.mu.Unlock()
 	n.cancel()
 	if !open {
@@ -191,7 +195,11 @@ func (s *subscription) Subscribed() {
 }
 
 // Received delivers a message.
-func (s *subscription) Received(payload string) { s.notifier.deliver(s.master, payload) }
+func (s *subscription) Received(payload string) {
+	if grant, ok := wire.ParseGrant(payload); ok {
+		s.notifier.deliver(s.master, grant)
+	}
+}
 
 func (s *subscription) over() { s.since.Store(0) }
 

@@ -104,7 +104,7 @@ func (l *Lock) allowRetry(failed *release) {
 // askRelease sends the release to the masters and waits for a majority.
 func (l *Lock) askRelease(ctx context.Context, now clock.Instant) error {
 	l.engine.expiry.forget(&l.watched)
-	r := startRelease(l.engine, l.claim, wire.Anyone, now, 0)
+	r := startRelease(l.engine, l.claim, wire.Anyone, now, 0, l.nextFence(now))
 	switch r.wait(ctx, now, now.Add(l.engine.opts.AttemptTimeout)) {
 	case vote.Won, vote.Tentative:
 		return nil
@@ -112,6 +112,14 @@ func (l *Lock) askRelease(ctx context.Context, now clock.Instant) error {
 		return r.failure("release", ErrLost, ErrDenied)
 	}
 	return r.failure("release", noQuorum(ctx)...)
+}
+
+// nextFence returns the fence that the lock's release proposes for a waiter, or 0 without fencing.
+func (l *Lock) nextFence(now clock.Instant) int64 {
+	if !l.engine.opts.Fencing {
+		return 0
+	}
+	return max(vote.Propose(l.engine.offsets.mastersTime(now)), min(l.Fence()+1, vote.MaxFence)) //mutant:next-fence
 }
 
 // letGo removes what masters still store of a lock that is over, in the background. It acts only
@@ -125,7 +133,7 @@ func (l *Lock) letGo(over error, now clock.Instant) {
 	if errors.Is(over, ErrHoldLimit) {
 		to = wire.Anyone
 	}
-	startRelease(l.engine, l.claim, to, now, 0)
+	startRelease(l.engine, l.claim, to, now, 0, 0)
 }
 
 // letGoInTime is letGo for a lock that ended by itself. It acts when the window would have closed.

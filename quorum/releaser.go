@@ -35,15 +35,17 @@ func newReleaser(e *engine, master int) *releaser {
 	}
 }
 
-// settle handles the result of one try to release a claim. Either the release is done, or it
-// becomes a debt.
-func (r *releaser) settle(d ledger.Debt[*claim], o vote.Outcome, dropped error) {
+// settle handles the result of one try to release a claim, which was sent at the given instant.
+// Either the release is done, or it becomes a debt.
+func (r *releaser) settle(d ledger.Debt[*claim], o vote.Outcome, sent clock.Instant, dropped error) {
 	c := d.Lock
+	inDoubt, until := c.inDoubt(r.master, sent)
 	a := ledger.Answer{
 		Gone:       o == vote.Taken || o == vote.Absent,
 		Sent:       dropped == nil,
 		Final:      errors.Is(dropped, fanout.ErrSuperseded) || errors.Is(dropped, fanout.ErrClosed),
-		InDoubt:    c.doubtful.has(r.master),
+		InDoubt:    inDoubt,
+		DoubtEnds:  until,
 		MayStand:   c.mayStore(r.master),
 		MayHaveKey: c.mayHaveKey(r.master),
 	}
@@ -136,7 +138,7 @@ type payment struct {
 
 func (r *releaser) pay(d ledger.Debt[*claim]) {
 	c := d.Lock
-	p := &payment{request: c.subject.Release(wire.Heir(d.Heir), c.enqueued), releaser: r, debt: d}
+	p := &payment{request: c.subject.Release(wire.Heir(d.Heir), c.enqueued, 0), releaser: r, debt: d}
 	p.op = redisconn.Op{ //mutant:payment
 		Payload: wire.Call{Request: &p.request, Master: uint8(r.master)},
 		Owner:   p, Deadline: time.Duration(d.Expires()), Undo: true,
@@ -148,7 +150,7 @@ func (r *releaser) pay(d ledger.Debt[*claim]) {
 func (p *payment) Done(op *redisconn.Op, dropped error) {
 	a := op.Payload.Read(dropped)
 	r := p.releaser
-	r.settle(p.debt, a.Outcome, dropped)
+	r.settle(p.debt, a.Outcome, clock.Instant(op.Payload.Sent), dropped)
 	r.mu.Lock()
 	r.ledger.Tried()
 	r.mu.Unlock()

@@ -39,6 +39,7 @@ type renewal struct {
 	period      time.Duration // from one confirmed extension to the next
 	limit       clock.Instant // the lock is not held past this
 	next        clock.Instant // when to extend, or to try again
+	once        bool          // the first confirmed extension is the last; see acquirer.hold
 	last        *round        // the latest try; nil before the first
 }
 
@@ -69,9 +70,10 @@ func (n *renewal) schedule(start clock.Instant) {
 }
 
 // retryPause returns how long after a failed try the next one is made. Each try gets the attempt
-// timeout, or a ninth of the TTL if that is shorter, so that several tries fit into the window.
-func (n *renewal) retryPause(attempt time.Duration) time.Duration {
-	return max(min(attempt, n.ttl/9), time.Millisecond)
+// timeout, or a ninth of the TTL or a third of what is left of the window if that is shorter, so
+// that several tries fit into the window.
+func (n *renewal) retryPause(attempt, left time.Duration) time.Duration {
+	return max(min(attempt, n.ttl/9, left/3), time.Millisecond)
 }
 
 // watchRenewal starts the lock's renewals, if it has any.
@@ -89,7 +91,8 @@ func (l *Lock) renew(now clock.Instant) {
 		return
 	}
 	n := l.renewal //mutant:renew-again
-	n.next = now.Add(n.retryPause(l.engine.opts.AttemptTimeout))
+	n.next = now.Add(n.retryPause(l.engine.opts.AttemptTimeout, l.closes().Sub(now)))
+	l.asked = max(l.asked, now.Add(n.ttl))
 	x := l.extension(now, n.ttl, n.window)
 	n.last = x.round
 	deadline := min(n.next, l.closes())
@@ -102,6 +105,10 @@ func (l *Lock) renewed(x *extension) {
 	l.mu.Lock()
 	defer l.unlock()
 	if n := l.renewal; n != nil && n.last == x.round && l.ended == nil {
+		if n.once { //mutant:fill-once
+			l.renewal = nil
+			return
+		}
 		n.schedule(x.expires.Add(-n.ttl))
 	}
 }

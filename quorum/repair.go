@@ -89,6 +89,7 @@ func (l *Lock) repair(masters vote.Set, expires clock.Instant) { //mutant:repair
 
 	c := l.claim
 	request := c.subject.Repair(left, c.fence.Load(), c.retention())
+	request.SetDeadline(time.Duration(deadline)) //mutant:repair-deadline
 	for i := range masters.Each() {
 		r := &repair{lock: l, request: request}
 		r.op = redisconn.Op{

@@ -48,9 +48,16 @@ func newRound(e *engine, c *claim, request wire.Request) *round {
 // refused, and where the outcome is unknown. Masters that cannot be reached now are owed the
 // release. It uses no context but the lanes' own. The round's settled channel is closed once the
 // awaited masters have answered.
-func startRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited vote.Set) *round {
-	r := newRound(e, c, c.subject.Release(to, c.enqueued))
-	r.first = !c.released.Swap(true)
+//
+// next is the fence that the next holder may get with the key; 0 for none. Only a claim's first
+// release proposes it: all masters get the same number, once.
+func startRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited vote.Set, next int64) *round {
+	first := !c.released.Swap(true)
+	if !first {
+		next = 0
+	}
+	r := newRound(e, c, c.subject.Release(to, c.enqueued, next))
+	r.first = first
 	r.awaited, r.settled = awaited, make(chan struct{})
 	for _, releaser := range e.releasers {
 		releaser.owing.add(1)
@@ -62,7 +69,7 @@ func startRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited 
 // discard retires a failed claim, and releases it in the background.
 func discard(e *engine, c *claim, to wire.Heir, now clock.Instant) {
 	e.retire(c, now)
-	startRelease(e, c, to, now, 0)
+	startRelease(e, c, to, now, 0, 0)
 }
 
 // run sends the request and waits for the verdict, for Options.AttemptTimeout at most and no later
@@ -75,6 +82,7 @@ func (r *round) run(ctx context.Context, start, until clock.Instant) vote.Verdic
 
 // submit hands the request to every lane. The request is not sent at or after deadline.
 func (r *round) submit(now, deadline clock.Instant) {
+	r.SetDeadline(time.Duration(deadline)) //mutant:round-deadline
 	for i := range r.ops {
 		r.prepare(i, deadline)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/quorumlock/redlock/internal/backoff"
 	"github.com/quorumlock/redlock/internal/queue"
 	"github.com/quorumlock/redlock/internal/redisconn"
+	"github.com/quorumlock/redlock/internal/vote"
 	"github.com/quorumlock/redlock/internal/wire"
 )
 
@@ -27,7 +28,10 @@ func newWaiters(a *acquirer, n *notifier) *waiters {
 	e := a.engine
 	return &waiters{
 		acquirer: a, notifier: n, locals: newLocalQueues(&e.contention, e.done),
-		config: queue.Config{System: e.system, AttemptTimeout: e.opts.AttemptTimeout, MinBackoff: e.opts.MinBackoff},
+		config: queue.Config{
+			System: e.system, AttemptTimeout: e.opts.AttemptTimeout, MinBackoff: e.opts.MinBackoff,
+			Drift: e.opts.Drift, Fencing: e.opts.Fencing,
+		},
 	}
 }
 
@@ -53,9 +57,7 @@ func (s *waiters) acquire(ctx context.Context, p acquireParams) (*Lock, error) {
 // waiter is a caller of Acquire.
 //
 // It has a place in each master's queue for the lock. When a holder releases the lock, the masters
-// hand it on and notify the waiter. Package queue decides what to do next; waiter does it. The
-// lock's safety does not depend on anything that a master says to a waiter, nor on the order of the
-// queues. A waiter confirms the lock with one more round, by the same rules as any attempt.
+// hand it on and notify the waiter. Package queue decides what to do next; waiter does it.
 type waiter struct {
 	waiters *waiters
 	engine  *engine
@@ -75,10 +77,11 @@ type waiter struct {
 // given up never counts again, so the waiter's next entry has a new token. The waiter's ticket
 // stays the same.
 type queueEntry struct {
-	waiter  *waiter
-	claim   *claim
-	request wire.Request
-	state   *queue.Entry
+	waiter   *waiter
+	claim    *claim
+	grant    time.Duration // how long a master grants the lock for
+	channels []string      // by master; see notifier
+	state    *queue.Entry
 }
 
 // takeTurn waits for the waiter's turn in this process, and contends.
@@ -165,11 +168,21 @@ func (w *waiter) act(ctx context.Context, next queue.Action) (*Lock, error) {
 			w.failures++
 		}
 		return l, err
+	case queue.Hold:
+		return w.hold(), nil
 	case queue.GiveBack:
 		w.leave(wire.LowerThan(w.ticket)) //mutant:waiter-gives-back
 	case queue.Stay:
 	}
 	return nil, nil
+}
+
+// hold takes the lock that a quorum has granted to the waiter's entry. It returns nil if too much
+// time has passed meanwhile.
+func (w *waiter) hold() *Lock {
+	e := w.takeEntry()
+	until, fence := e.state.Window() // nobody else uses the state anymore
+	return w.waiters.acquirer.hold(w.params, e.claim, until, fence)
 }
 
 // pause returns how long to wait after the n-th failed try.
@@ -245,15 +258,15 @@ func (w *waiter) enqueue(ctx context.Context) error {
 	c := w.engine.newClaim(w.params.name)
 	c.enqueued = true
 	c.noteTTL(max(w.params.ttl, queue.Lease))
-	e := &queueEntry{waiter: w, claim: c, state: queue.NewEntry(w.waiters.config, c.subject.Token)}
-	channel, err := w.waiters.notifier.register(e)
-	if err != nil {
+	grant := w.waiters.config.Grant(w.params.ttl, w.engine.opts.RestartGuard)
+	e := &queueEntry{waiter: w, claim: c, grant: grant, state: queue.NewEntry(w.waiters.config, c.subject.Token, grant)}
+	var err error
+	if e.channels, err = w.waiters.notifier.register(e); err != nil {
 		return err
 	}
 	if w.ticket == 0 {
 		w.ticket = w.newTicket(ctx, c)
 	}
-	e.request = c.subject.Wait(wire.Place{Ticket: w.ticket, Lease: queue.Lease, Grant: w.waiters.config.Grant(), Channel: channel})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.entry = e
@@ -264,7 +277,7 @@ func (w *waiter) enqueue(ctx context.Context) error {
 // their time. A waiter that used its own clock might end up behind everyone else, or ahead of them.
 func (w *waiter) newTicket(ctx context.Context, c *claim) int64 {
 	if !w.engine.system.HasQuorum(w.engine.offsets.known()) {
-		place := wire.Place{Lease: queue.Lease, Grant: w.waiters.config.Grant()}
+		place := wire.Place{Lease: queue.Lease}
 		newRound(w.engine, c, c.subject.Wait(place)).run(ctx, w.engine.clock.Now(), clock.Never)
 	}
 	return max(w.engine.offsets.mastersTime(w.engine.clock.Now()), 1) //mutant:ticket
@@ -307,15 +320,30 @@ func (w *waiter) told(results []MasterResult) bool {
 	return true
 }
 
+// question asks one master for the state of the lock.
+type question struct {
+	request wire.Request
+	op      redisconn.Op
+}
+
 // ask asks one master for the state of the lock. Each call makes a new operation: the next one may
 // be due as soon as the last one's answer arrives, and the lane is not done with the last one by
 // then.
+//
+// The question is named by the time at which it is about to be sent. A master's message repeats
+// that name.
 func (e *queueEntry) ask(master int, now clock.Instant) {
-	w := e.waiter
-	w.engine.lanes.SubmitTo(master, e.claim.sequence, &redisconn.Op{
-		Payload: wire.Call{Request: &e.request, Master: uint8(master)},
-		Owner:   e, Deadline: time.Duration(now.Add(w.engine.opts.AttemptTimeout)),
-	})
+	w, c := e.waiter, e.claim
+	deadline := time.Duration(now.Add(w.engine.opts.AttemptTimeout))
+	q := &question{request: c.subject.Wait(wire.Place{
+		Ticket: w.ticket, Lease: queue.Lease, Grant: e.grant, Question: sinceOrigin(now), //mutant:question-named
+		Retention: c.retention(), Channel: e.channels[master],
+	})}
+	q.request.SetDeadline(deadline) //mutant:wait-deadline
+	q.op = redisconn.Op{
+		Payload: wire.Call{Request: &q.request, Master: uint8(master)}, Owner: e, Deadline: deadline,
+	}
+	w.engine.lanes.SubmitTo(master, c.sequence, &q.op)
 }
 
 // Done records a master's answer.
@@ -341,10 +369,11 @@ func (e *queueEntry) token() string   { return e.claim.subject.Token }
 func (e *queueEntry) jitter() float64 { return e.state.Jitter() }
 
 // granted records a message that a master has granted the lock.
-func (e *queueEntry) granted(master int) {
+func (e *queueEntry) granted(master int, g wire.Grant) {
 	w, now := e.waiter, e.waiter.engine.clock.Now()
+	e.claim.record(master, vote.Granted, 0)
 	w.mu.Lock()
-	e.state.Granted(master, now)
+	e.state.Granted(master, queue.Grant{Asked: instant(g.Question), Age: g.Age, Fence: g.Fence}, now)
 	w.mu.Unlock()
 	w.wake.raise()
 }

@@ -40,6 +40,8 @@ type Answer struct {
 	Final bool
 	// InDoubt means that an earlier request that stores the token may still reach the master.
 	InDoubt bool
+	// DoubtEnds is when no such request can reach the master anymore; clock.Never if that is unknown.
+	DoubtEnds clock.Instant
 	// MayStand means that the master may store the token, as its key or in its queue.
 	MayStand bool
 	// MayHaveKey means that the master may store the token as its key.
@@ -52,7 +54,8 @@ type Answer struct {
 //
 // Finding the token would prove nothing either if an earlier request may still be in flight. The
 // client may have sent that request twice: the second try stored the token, and the first has yet
-// to arrive. So doubt ends with time, and never with an answer.
+// to arrive. So doubt ends with time, and never with an answer. Usually that is the request's
+// deadline, which the master checks. Without one, see longestDoubt.
 func (a Answer) isDoubtful() bool { return a.Gone && a.Sent && a.InDoubt } //mutant:doubtful-release
 
 // Settled reports whether nothing is owed and nothing was. That is so after nearly every first try.

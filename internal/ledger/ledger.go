@@ -20,7 +20,8 @@ const (
 	closingPause    = 20 * time.Millisecond
 	closingFailures = 3
 
-	// doubtPause is how long after a release in doubt it is tried again. In one second, a server
+	// doubtPause is how long after a release in doubt it is tried again, if it is not known when the
+	// doubt ends. In one second, a server
 	// that was stopped has read everything in its sockets. The pause doubles each time, up to
 	// longestDoubt. By then two minutes have passed, which is the longest that TCP waits before it
 	// retransmits (Linux: TCP_RTO_MAX).
@@ -82,6 +83,9 @@ func (l *Ledger[L]) Settle(d Debt[L], a Answer, now clock.Instant) (
 	case doubtful:
 		d.doubt = max(doubtPause, 2*d.doubt)
 		d.due = now.Add(d.doubt)
+		if a.DoubtEnds != clock.Never {
+			d.due = max(a.DoubtEnds, now) //mutant:doubt-due
+		}
 	default:
 		d.due = now
 	}

@@ -9,7 +9,7 @@ import (
 // Action is what a waiter does next.
 type Action uint8
 
-// The actions. Confirm and GiveBack use up the entry's token, so the waiter needs a new entry
+// The actions. Confirm, Hold and GiveBack use up the entry's token, so the waiter needs a new entry
 // afterwards. Attempt uses a token of its own, so the entry stays in use.
 const (
 	// Stay keeps waiting, and polls masters.
@@ -22,13 +22,16 @@ const (
 	GiveBack
 	// Attempt tries to acquire the lock as if there were no queue.
 	Attempt
+	// Hold takes the lock, which a quorum has granted to the entry, without asking again; see
+	// Entry.Window.
+	Hold
 
 	actions
 )
 
 // String returns the action's name in lower case.
 func (a Action) String() string {
-	names := [actions]string{"stay", "confirm", "give back", "attempt"}
+	names := [actions]string{"stay", "confirm", "give back", "attempt", "hold"}
 	if a < actions {
 		return names[a]
 	}

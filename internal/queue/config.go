@@ -3,6 +3,7 @@ package queue
 import (
 	"time"
 
+	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
@@ -10,6 +11,9 @@ const (
 	// Lease is how long a master keeps a waiter's place in the queue without a renewal. It is three
 	// times the longest interval between renewals, so two renewals in a row may get lost.
 	Lease = 15 * time.Second
+
+	// minWindow is the shortest window of validity that is worth having without a confirmation.
+	minWindow = 50 * time.Millisecond
 
 	// minGrant and maxGrant bound how long a master grants the lock to a waiter. A grant must
 	// outlast the confirmation. But if the waiter is dead, everyone behind it waits until the grant
@@ -40,16 +44,22 @@ type Config struct {
 	System vote.System
 	// AttemptTimeout is how long an attempt waits for the masters.
 	AttemptTimeout time.Duration
+	// Drift bounds how much a master's clock gains on the waiter's.
+	Drift clock.Drift
+	// Fencing says that a holder needs a fence.
+	Fencing bool
 	// MinBackoff is the first backoff between polls of a master whose messages cannot reach the
 	// waiter. The backoff grows to an eighth of Grant, or stays at MinBackoff if that is longer.
 	MinBackoff time.Duration
 }
 
-// Grant returns how long a master grants the lock to a waiter, which must confirm it by then.
-func (c Config) Grant() time.Duration {
-	return min(max(c.AttemptTimeout, minGrant), maxGrant) //mutant:grant-length
+// Grant returns how long a master grants the lock to a waiter, which must extend or confirm it by
+// then. A grant is no longer than the TTL that the waiter asks for, nor than the restart guard,
+// which does not cover what lasts longer. guard is 0 for none.
+func (c Config) Grant(ttl, guard time.Duration) time.Duration {
+	grant := min(max(c.AttemptTimeout, minGrant), maxGrant, ttl) //mutant:grant-length
+	if guard > 0 {
+		grant = min(grant, guard)
+	}
+	return max(grant, time.Millisecond)
 }
-
-// grace returns how long a waiter keeps too few grants. The other masters need a moment to grant
-// the lock too. But everyone waits for grants that are not used.
-func (c Config) grace() time.Duration { return c.Grant() / 8 }

@@ -18,16 +18,21 @@ type Entry struct {
 	cfg     Config
 	token   string
 	jitter  float64
+	grant   time.Duration // how long a master grants the lock for
 	masters []masterView
 
 	granted clock.Instant // when the first of the current grants came; 0 if there are none
 	vacant  clock.Instant // since when a quorum has been vacant or granted; 0 if none has
+
+	until clock.Instant // see Window
+	fence int64
 }
 
-// NewEntry returns an entry that is not yet in any master's queue.
-func NewEntry(cfg Config, token string) *Entry {
+// NewEntry returns an entry that is not yet in any master's queue. grant is how long a master grants
+// the lock for; see Config.Grant.
+func NewEntry(cfg Config, token string, grant time.Duration) *Entry {
 	return &Entry{
-		cfg: cfg, token: token, jitter: backoff.Jitter(token),
+		cfg: cfg, token: token, jitter: backoff.Jitter(token), grant: grant,
 		masters: make([]masterView, cfg.System.Masters()),
 	}
 }
@@ -50,18 +55,18 @@ func (e *Entry) Heard(master int) (a Answer, ok bool) {
 func (e *Entry) Answered(master int, a Answer, now clock.Instant, notified bool) {
 	m := &e.masters[master]
 	m.record(a, now)
+	if a.Outcome == vote.Held && a.Left > 0 {
+		m.term = max(m.term, e.termOf(m.asked, 0, a.Left, now)) //mutant:term-of-answer
+	}
 	m.due = now.Add(e.pause(m, notified))
 	if m.askAgain {
 		m.due, m.askAgain = now, false
 	}
 }
 
-// Granted records a message: a master has granted the lock to this entry.
-func (e *Entry) Granted(master int, now clock.Instant) {
-	m := &e.masters[master]
-	m.answer.Outcome, m.answer.Quarantined, m.answer.Err = vote.Held, false, nil
-	m.heard = now
-}
+// Window returns until when the lock can be relied on after Hold, and its fence, which is 0 without
+// fencing.
+func (e *Entry) Window() (until clock.Instant, fence int64) { return e.until, e.fence }
 
 // AskSoon makes the next Step poll a master. If a call is in flight, a Step after that call polls
 // once more, because the master may have answered before it had the news.
@@ -95,6 +100,10 @@ func (e *Entry) decide(v view, r Retry, alarm *alarmClock) Action {
 	y := e.cfg.System
 	switch {
 	case y.HasQuorum(v.grants):
+		var ok bool
+		if e.until, e.fence, ok = e.window(alarm.now); ok {
+			return Hold
+		}
 		return Confirm
 	case y.HasQuorum(v.grants | v.vacant):
 		if turn := e.turn(v, r); alarm.isDue(turn) && e.isFresh(v, turn, alarm.now) {
@@ -121,11 +130,26 @@ func (e *Entry) turn(v view, r Retry) clock.Instant {
 	return max(r.Confirm, e.vacant.Add(time.Duration(e.rank(v.answered))*turnLength)) //mutant:queue-turn
 }
 
-// patience returns how long the entry keeps too few grants before it gives them back. Waiters that
-// split the masters must not all give back at the same time.
+// patience returns how long the entry keeps too few grants before it gives them back. The other
+// masters need a moment to grant the lock too. But everyone waits for grants that are not used.
+//
+// Grants are handed back to lower tickets only. So of the waiters that split the masters, the one
+// with the fewest ahead of it gives back last. Those that have as many ahead of them, as far as
+// they know, must not all give back at the same time.
 func (e *Entry) patience() time.Duration {
-	grace := e.cfg.grace()
-	return grace + time.Duration(e.jitter*float64(grace))
+	ahead := float64(e.rank(e.answered()))
+	latest, earliest := 1+1/(1+ahead), 1+1/(2+ahead) //mutant:lowest-gives-back-last
+	return time.Duration(float64(e.grant/8) * (earliest + e.jitter*(latest-earliest)))
+}
+
+// answered returns the masters that have answered anything so far.
+func (e *Entry) answered() (masters vote.Set) {
+	for i := range e.masters {
+		if e.masters[i].heard != 0 {
+			masters |= vote.Only(i)
+		}
+	}
+	return masters
 }
 
 // alarmClock remembers the earliest future time at which something is due.
@@ -152,7 +176,7 @@ func (e *Entry) view(now clock.Instant) (v view) {
 	for i := range e.masters {
 		m, one := &e.masters[i], vote.Only(i)
 		switch {
-		case m.answer.Outcome == vote.Held && now.Sub(m.heard) < e.cfg.Grant():
+		case m.answer.Outcome == vote.Held && now.Sub(m.heard) < e.grant:
 			v.grants |= one
 			v.answered |= one
 		case m.answer.Outcome == vote.Absent:

@@ -29,6 +29,8 @@ type Answer struct {
 type masterView struct {
 	answer Answer        // the last answer
 	heard  clock.Instant // when it came; 0 if never
+	term   term          // of the grant that lasts longest
+	fenced fencedTerm    // of the grant with a fence that lasts longest
 
 	inFlight bool          // a call is in flight
 	askAgain bool          // poll once more after the call in flight
@@ -69,7 +71,7 @@ func (e *Entry) dueAt(m *masterView) clock.Instant {
 		return min(m.due, m.heard.Add(min(firstRecheck<<m.rechecks, longestRecheck)))
 	}
 	if e.granted > 0 && m.answer.Outcome != vote.Held && m.asked <= e.granted {
-		return min(m.due, e.granted.Add(e.cfg.Grant()/32))
+		return min(m.due, e.granted.Add(e.grant/32))
 	}
 	return m.due
 }
@@ -87,7 +89,7 @@ func (e *Entry) pause(m *masterView, notified bool) time.Duration {
 		return pause
 	}
 	m.polls++
-	longest := max(e.cfg.Grant()/8, e.cfg.MinBackoff)
+	longest := max(e.grant/8, e.cfg.MinBackoff)
 	return min(pause, backoff.Pause(e.cfg.MinBackoff, longest, m.polls, e.token))
 }
 

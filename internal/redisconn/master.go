@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -23,21 +22,19 @@ type Op = fanout.Op[wire.Call]
 type Master struct {
 	client   redis.UniversalClient
 	identity identity
+	clock    clock.Clock
 	timeout  time.Duration  // of a call
 	timeouts clock.Timeouts // of the calls' contexts
-	pool     pipelinePool
-
-	// noSetNXGet is set once the master has refused SET with both NX and GET. A Redis before 7
-	// refuses the first acquire in that form.
-	noSetNXGet atomic.Bool
-	noAuxKeys  noAuxKeys
+	memory   memoryPool
+	apart    apart
+	ahead    ahead
 }
 
 // Masters returns the masters that clients connect to. timeout is how long a call to one may take.
-func Masters(clients []redis.UniversalClient, timeout time.Duration) []*Master {
+func Masters(clients []redis.UniversalClient, c clock.Clock, timeout time.Duration) []*Master {
 	masters := make([]*Master, len(clients))
 	for i, client := range clients {
-		masters[i] = &Master{client: client, identity: identify(client, i), timeout: timeout}
+		masters[i] = &Master{client: client, identity: identify(client, i), clock: c, timeout: timeout}
 	}
 	return masters
 }
@@ -63,24 +60,16 @@ func (m *Master) CountsListeners() bool { return m.identity.kind != cluster }
 // errNoReply tells a lane that its master did not answer.
 var errNoReply = errors.New("no reply")
 
-// Send sends a lane's batch. Before it returns, it sends calls that the master did not understand
-// again in another form.
-func (m *Master) Send(ctx context.Context, batch []*Op) error {
+// Send sends the operations of a lane. Before it returns, it sends again what the master did not
+// execute for a reason that another form of the command can avoid.
+func (m *Master) Send(ctx context.Context, ops []*Op) error {
 	ctx = m.timeouts.Context(ctx, m.timeout) //mutant:call-deadline
-	for pending := batch; len(pending) > 0; pending = m.misunderstood(pending) {
-		if len(pending) == 1 {
-			m.sendOne(ctx, &pending[0].Payload)
-		} else {
-			m.sendPipeline(ctx, pending)
-		}
+	memory := m.memory.take(len(ops))
+	answered := m.sendAll(ctx, memory, ops)
+	if memory.reusable {
+		m.memory.giveBack(memory)
 	}
-	answered := 0
-	for _, op := range batch {
-		if op.Payload.Reply.Answered() {
-			answered++
-		}
-	}
-	if c, ok := m.client.(*redis.ClusterClient); ok && answered < len(batch) {
+	if c, ok := m.client.(*redis.ClusterClient); ok && answered < len(ops) {
 		// On its own the client reloads the state only once a minute, and not when a node cannot be
 		// reached. By now another node may have the dead node's slots.
 		c.ReloadState(ctx)
@@ -91,59 +80,84 @@ func (m *Master) Send(ctx context.Context, batch []*Op) error {
 	return nil
 }
 
-func (m *Master) sendOne(ctx context.Context, c *wire.Call) {
-	m.choose(c)
-	cmd := redis.NewCmd(context.Background(), c.Command(nil)...)
-	err := sheltered(func() error { return m.client.Process(ctx, cmd) })
-	if !returned(err) {
-		c.Reply = failure(err)
-		return
+// sendAll sends operations, and returns how many of them the master answered.
+func (m *Master) sendAll(ctx context.Context, memory *memory, ops []*Op) (answered int) {
+	for batches := m.plan(memory, ops); len(batches) > 0; {
+		m.send(ctx, memory, batches)
+		batches = m.again(batches)
 	}
-	c.Reply = reply(cmd.Result())
+	for _, op := range ops {
+		if op.Payload.Reply.Answered() {
+			answered++
+		}
+	}
+	return answered
 }
 
-func (m *Master) sendPipeline(ctx context.Context, batch []*Op) {
-	p := m.pool.take(len(batch))
-	for i, op := range batch {
-		c := &op.Payload
-		m.choose(c)
-		n := len(p.args)
-		p.args = c.Command(p.args)
-		p.cmds[i] = *redis.NewCmd(context.Background(), p.args[n:len(p.args):len(p.args)]...)
+// send sends one command for each batch, and splits the replies.
+func (m *Master) send(ctx context.Context, memory *memory, batches []batch) {
+	sent := m.clock.Now()
+	limit := m.ahead.load(sent)
+	cmds := memory.commands(len(batches))
+	for i := range batches {
+		b := &batches[i]
+		ahead := limit
+		if b.unlimited {
+			ahead = wire.Ahead{}
+		}
+		for _, c := range b.calls {
+			c.Sent = time.Duration(sent)
+		}
+		n := len(memory.args)
+		memory.args = b.calls.Command(memory.args, ahead, b.inFull)
+		cmds[i] = *redis.NewCmd(context.Background(), memory.args[n:len(memory.args):len(memory.args)]...)
 	}
-	err := sheltered(func() error { return p.exec(ctx, m.client) })
+	err := sheltered(func() error { return m.exec(ctx, cmds) })
 	if !returned(err) { //mutant:pipeline-not-returned
-		for _, op := range batch {
-			op.Payload.Reply = failure(err)
+		memory.reusable = false
+		for i := range batches {
+			batches[i].settle(failure(err))
 		}
 		return
 	}
-	answered := true
-	for i, op := range batch {
-		value, replyErr := p.cmds[i].Result()
+	for i := range batches {
+		value, replyErr := cmds[i].Result()
 		if replyErr == nil && value == nil {
 			replyErr = err
 		}
-		op.Payload.Reply = reply(value, replyErr)
-		answered = answered && op.Payload.Reply.Answered()
-	}
-	if answered { //mutant:pipeline-answered
-		m.pool.giveBack(p)
+		r := reply(value, replyErr)
+		memory.reusable = memory.reusable && r.Answered() //mutant:pipeline-answered
+		if micros := batches[i].settle(r); micros != 0 {
+			m.ahead.store(micros, sent, m.clock.Now())
+		}
 	}
 }
 
-// reply converts go-redis' result of a call to a Reply.
+// exec sends commands as a pipeline, or a single command by itself.
+func (m *Master) exec(ctx context.Context, cmds []redis.Cmd) error {
+	if len(cmds) == 1 {
+		return m.client.Process(ctx, &cmds[0])
+	}
+	pipe := m.client.Pipeline()
+	for i := range cmds {
+		_ = pipe.Process(ctx, &cmds[i]) // only queues
+	}
+	_, err := pipe.Exec(ctx)
+	return err
+}
+
+// reply converts go-redis' result of a command to a Reply.
 func reply(value any, err error) wire.Reply {
 	switch {
 	case err == nil && value != nil:
 		return wire.Reply{Kind: wire.ReplyValue, Value: value}
-	case errors.Is(err, redis.Nil): // before errors.As, because it is frequent and As allocates
+	case errors.Is(err, redis.Nil):
 		return wire.Reply{Kind: wire.ReplyNil, Err: err}
 	}
 	return failure(err)
 }
 
-// failure is reply for a call that returned no value.
+// failure is reply for a command that returned no value.
 func failure(err error) wire.Reply {
 	var ofMaster wire.MasterError
 	switch {
@@ -172,25 +186,4 @@ func returned(err error) bool {
 	var ofMaster wire.MasterError
 	var network *net.OpError
 	return errors.As(err, &ofMaster) || errors.As(err, &network)
-}
-
-// choose starts a call in the form that the master is known to understand.
-func (m *Master) choose(c *wire.Call) {
-	c.Choose(c.CanBeKeyOnly() && m.noAuxKeys.has(c.Request.Subject.Key), m.noSetNXGet.Load())
-}
-
-// misunderstood returns the calls of batch that must be sent again.
-func (m *Master) misunderstood(batch []*Op) (again []*Op) {
-	for _, op := range batch {
-		c := &op.Payload
-		set := c.Form() == wire.FormSet
-		switch {
-		case c.Rephrase():
-			again = append(again, op)
-			m.noSetNXGet.CompareAndSwap(false, set)
-		case c.Forbidden():
-			m.noAuxKeys.add(c.Request.Subject.Key)
-		}
-	}
-	return again
 }

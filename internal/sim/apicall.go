@@ -107,20 +107,27 @@ func (k *apiCall) justifies(m *master, o quorum.Outcome) bool {
 		return m.hadToken(k.name, k.waitedSince, k.to, k.client.created)
 	case quorum.Absent:
 		return m.lackedToken(k.name, k.waitedSince, k.to, anyToken)
-	case quorum.Refused:
+	case quorum.Refused, quorum.Expired:
 		return k.client.wasRefused(m.index, k.waitedSince, k.to)
 	}
 	return true
 }
 
-// isRefusal reports whether a reply says that the master did not execute the request. That is an
-// error, or the reply of the acquire script under the restart guard.
+// isRefusal reports whether a reply says that the master did not execute some request: an error, or
+// the result of an operation that failed, is refused by the restart guard, or came too late.
 func isRefusal(reply any) bool {
-	if parts, ok := reply.([]any); ok {
-		return len(parts) > 0 && parts[0] == int64(-2)
+	results, ok := reply.([]any)
+	if !ok {
+		_, failed := reply.(errorReply)
+		return failed
 	}
-	_, failed := reply.(errorReply)
-	return failed
+	return slices.ContainsFunc(results, func(result any) bool {
+		if parts, ok := result.([]any); ok && len(parts) > 0 {
+			result = parts[0]
+		}
+		code, ok := result.(int64)
+		return ok && code <= -2
+	})
 }
 
 // recordRefusal records that a master just refused a request.

@@ -56,7 +56,6 @@ func (m *master) execute(incarnation int, stagger time.Duration, batch [][]any) 
 			continue
 		}
 		replies = append(replies, m.model.execute(m.now(), args))
-		m.record(keyOf(args))
 	}
 	for _, message := range m.model.published {
 		for _, s := range m.subscribers[message.channel] {
@@ -114,8 +113,7 @@ func (m *master) storedToken(key string) (token string, ok bool) {
 func (m *master) fence(name string) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	stored, _ := m.model.fenceAt(m.now(), "redlock:aux:fence{"+name+"}") // the key never holds anything else
-	return stored
+	return m.model.storedFence(m.now(), "redlock:aux:fence{"+name+"}")
 }
 
 // keys returns how many keys will be left after a while, not counting the marker of the restart
@@ -186,7 +184,7 @@ func (m *master) start(with memory) {
 	defer m.mu.Unlock()
 	keys := m.model.keys
 	m.model = newModel(m.runID(), m.model.epoch)
-	m.model.listeners = m.listeners
+	m.model.listeners, m.model.executed = m.listeners, m.record
 	switch with {
 	case rememberAll:
 		m.model.keys = keys

@@ -1,23 +1,25 @@
 package sim
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
 // model does what a Redis master does with the commands of this library, and no more. A
 // differential test compares it with a real server.
 type model struct {
 	keys    map[string]entry
-	scripts map[string]string // script name by digest
-	run     string            // the run ID
-	data    string            // the replication ID
-	epoch   int64             // the TIME at instant 0 of its clock, in microseconds
+	scripts map[string]bool // the digests of the scripts that it has
+	run     string          // the run ID
+	data    string          // the replication ID
+	epoch   int64           // the TIME at instant 0 of its clock, in microseconds
 
 	published []message                // messages since the last call of execute
 	listeners func(channel string) int // nil means that nobody listens
+	executed  func(key string)         // called with the lock's key after each operation; nil for nothing
 }
 
 // message is a message published on a channel.
@@ -33,7 +35,7 @@ type entry struct {
 }
 
 func newModel(run string, epoch int64) *model {
-	return &model{keys: map[string]entry{}, scripts: map[string]string{}, run: run, data: run, epoch: epoch}
+	return &model{keys: map[string]entry{}, scripts: map[string]bool{}, run: run, data: run, epoch: epoch}
 }
 
 // identity is what the restart guard's marker names.
@@ -65,137 +67,78 @@ func (m *model) execute(now time.Duration, args []any) (reply any) {
 		words[i] = argString(arg)
 	}
 	switch strings.ToLower(words[0]) {
-	case "set":
-		return m.set(now, words[1:])
 	case "evalsha":
-		name, ok := m.scripts[words[1]]
-		if !ok {
+		if !m.scripts[words[1]] {
 			return errorReply("NOSCRIPT No matching script. Please use EVAL.")
 		}
-		return m.script(now, name, words[2:])
+		return m.batch(now, words[2:])
 	case "eval":
-		s, ok := scripts[words[1]]
-		if !ok {
+		if words[1] != wire.Script {
 			return errorReply("ERR unknown script")
 		}
-		m.scripts[s.Digest()] = s.Name
-		return m.script(now, s.Name, words[2:])
+		m.scripts[wire.Digest] = true
+		return m.batch(now, words[2:])
 	}
 	return errorReply("ERR unknown command " + words[0])
 }
 
-// set is SET key token NX GET PX ttl.
-func (m *model) set(now time.Duration, words []string) any {
-	key, token, ttl := words[0], words[1], milliseconds(words[len(words)-1])
-	if storedToken, ok := m.get(now, key); ok {
-		return storedToken
-	}
-	m.keys[key] = entry{value: token, expires: now + ttl}
-	return nilReply{}
-}
-
-// script executes a script. words are the number of keys, the keys, and the other arguments.
-func (m *model) script(now time.Duration, name string, words []string) any {
-	n, _ := strconv.Atoi(words[0])
-	keys, argv := words[1:1+n], words[1+n:]
-	key := keys[0]
-	switch name {
-	case "acquire", "confirm":
-		return m.acquire(now, keys, argv)
-	case "extend":
-		return m.extend(now, keys, argv)
-	case "bootstrap":
-		return m.bootstrap(now, keys, argv)
-	case "release":
-		return m.release(now, keys, argv)
-	case "wait":
-		return m.wait(now, keys, argv)
-	case "inspect":
-		storedToken, _ := m.get(now, key)
-		waiting, waited := m.inspectQueue(now, keys[1])
-		return []any{storedToken, m.pttl(now, key), m.inspectQuarantine(now, keys[n-1], argv[0]), "", waiting, waited}
-	}
-	return errorReply("ERR unknown script " + name)
-}
-
 // acquire is acquire.lua.
-func (m *model) acquire(now time.Duration, keys, argv []string) any {
-	token, ttl, proposal, guard := argv[0], milliseconds(argv[1]), argv[2], milliseconds(argv[4])
-	storedToken, there := m.get(now, keys[0])
-	if there && storedToken != token {
-		return []any{int64(-1), storedToken, int64(0), m.time(now)}
+func (b *scriptCall) acquire(o operation) any {
+	b.readTime()
+	m, now := b.model, b.now
+	key, token, ttl := o.keys[0], o.args[0], milliseconds(o.args[2])
+	late, left := b.isLate(o.args[1]), b.quarantine(b.guard)
+	storedToken, there := m.get(now, key)
+	switch {
+	case there && storedToken != token:
+		return []any{int64(-1), storedToken}
+	case !there && late:
+		return int64(-3)
+	case !there && left > 0:
+		return []any{int64(-2), left}
 	}
-	if !there && guard > 0 {
-		if left := m.quarantine(now, keys[len(keys)-1], guard, true); left > 0 {
-			return []any{int64(-2), "", left, m.time(now)}
+	before := m.keys[key]
+	if !there || before.expires != 0 && before.expires < now+ttl || before.expires == 0 {
+		m.keys[key] = entry{value: token, expires: now + ttl}
+	}
+	if o.name == "confirm" {
+		m.dequeue(o.keys[1], beside(o.keys[1], ":waiters"), token)
+	}
+	if !b.fencing {
+		return int64(1)
+	}
+	stored, isNew, bad := b.propose(o.keys[len(o.keys)-1], number(o.args[3]), milliseconds(o.args[4]), b.guard)
+	if bad != nil {
+		if !there {
+			delete(m.keys, key)
 		}
+		return b.failed(*bad)
 	}
-	storedFence, isNew := int64(0), int64(0)
-	if proposal != "" {
-		var bad error
-		if storedFence, bad = m.fenceAt(now, keys[1]); bad != nil {
-			return errorReply(bad.Error())
-		}
-		proposed := number(proposal)
-		tolerance := time.Minute.Microseconds()
-		if guard > 0 {
-			tolerance = min(tolerance, guard.Microseconds()/4)
-		}
-		near := max(proposed-m.time(now), m.time(now)-proposed) <= tolerance
-		if near && m.storeFence(now, keys[1], storedFence, proposed, milliseconds(argv[3])) {
-			storedFence, isNew = proposed, 1
-		}
+	anew := int64(0)
+	if isNew {
+		anew = 1
 	}
-	if e := m.keys[keys[0]]; !there || e.expires < now+ttl {
-		m.keys[keys[0]] = entry{value: token, expires: now + ttl}
-	}
-	if n := number(argv[5]); n > 0 {
-		m.dequeue(keys[n-1], waitersOf(keys[n-1]), token)
-	}
-	return []any{int64(1), strconv.FormatInt(storedFence, 10), isNew, m.time(now)}
+	return []any{int64(1), strconv.FormatInt(stored, 10), anew}
 }
 
-// fenceAt is fenceAt of fence.lua.
-func (m *model) fenceAt(now time.Duration, key string) (int64, error) {
-	text, there := m.get(now, key)
-	if !there {
-		return 0, nil
-	}
-	stored, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || stored < 0 || stored > 1<<53-1 || len(text) > 16 {
-		return 0, errors.New("ERR no fencing token is stored, but something else")
-	}
-	return stored, nil
-}
-
-// storeFence is storeFence of fence.lua.
-func (m *model) storeFence(now time.Duration, key string, stored, fence int64, retention time.Duration) bool {
-	if fence > stored {
-		m.keys[key] = entry{value: strconv.FormatInt(fence, 10), expires: now + retention}
-		return true
-	}
-	if e, there := m.keys[key]; there {
-		m.keys[key] = entry{value: e.value, expires: now + retention}
-	}
-	return false
-}
-
-// extend is keep.lua.
-func (m *model) extend(now time.Duration, keys, argv []string) any {
-	key, token, ttl, repair, fence := keys[0], argv[0], milliseconds(argv[1]), argv[2] == "1", argv[3]
+// extend is extend.lua.
+func (b *scriptCall) extend(o operation) any {
+	m, now := b.model, b.now
+	b.readTime()
+	key, token, ttl, repair := o.keys[0], o.args[0], milliseconds(o.args[2]), o.name == "repair"
 	storedToken, there := m.get(now, key)
 	switch {
 	case there && storedToken != token:
 		return int64(-1)
 	case !there && !repair:
 		return int64(0)
+	case !there && b.isLate(o.args[1]):
+		return int64(-3)
 	}
-	if fence != "" {
-		storedFence, bad := m.fenceAt(now, keys[1])
-		if bad != nil {
-			return errorReply(bad.Error())
+	if b.fencing {
+		if _, _, bad := b.storeFence(o.keys[1], number(o.args[3]), milliseconds(o.args[4])); bad != nil {
+			return b.failed(*bad)
 		}
-		m.storeFence(now, keys[1], storedFence, number(fence), milliseconds(argv[4]))
 	}
 	if e := m.keys[key]; !there || e.expires == 0 || e.expires < now+ttl {
 		m.keys[key] = entry{value: token, expires: now + ttl}
@@ -203,40 +146,28 @@ func (m *model) extend(now time.Duration, keys, argv []string) any {
 	return int64(1)
 }
 
-// release is leave.lua.
-func (m *model) release(now time.Duration, keys, argv []string) any {
-	token, guard, below := argv[0], time.Duration(0), ""
-	if len(argv) > 1 {
-		guard, below = milliseconds(argv[1]), argv[2]
-	}
-	waiting := false
-	if len(keys) > 1 {
-		_, waiting = m.get(now, keys[1])
-	}
+// release is release.lua.
+func (b *scriptCall) release(o operation) any {
+	m, now, key, token := b.model, b.now, o.keys[0], o.args[0]
+	waiting := o.name == "release" && m.exists(now, o.keys[1])
 	if waiting {
-		m.dequeue(keys[1], waitersOf(keys[1]), token)
+		b.readTime()
+		m.dequeue(o.keys[1], beside(o.keys[1], ":waiters"), token)
 	}
-	if m.keys[keys[0]].otherType {
+	if m.keys[key].otherType {
 		return int64(-1)
 	}
-	storedToken, there := m.get(now, keys[0])
+	storedToken, there := m.get(now, key)
 	switch {
 	case !there:
 		return int64(0)
 	case storedToken != token:
 		return int64(-1)
 	}
-	if waiting {
-		next, grant, channel := m.nextWaiter(now, keys[1], waitersOf(keys[1]), below)
-		quarantined := next != "" && guard > 0 && m.quarantine(now, keys[2], guard, true) > 0
-		if next != "" && !quarantined {
-			m.keys[keys[0]] = entry{value: next, expires: now + grant}
-			m.dequeue(keys[1], waitersOf(keys[1]), next)
-			m.published = append(m.published, message{channel, next})
-			return int64(2)
-		}
+	if waiting && b.handOn(key, o.keys[1], o.args[1], o.args[2]) {
+		return int64(2)
 	}
-	delete(m.keys, keys[0])
+	delete(m.keys, key)
 	return int64(1)
 }
 
@@ -255,6 +186,12 @@ func (m *model) get(now time.Duration, key string) (string, bool) {
 		panic(wrongType("WRONGTYPE Operation against a key holding the wrong kind of value"))
 	}
 	return e.value, ok
+}
+
+// exists reports whether a key exists, whatever its type.
+func (m *model) exists(now time.Duration, key string) bool {
+	e, ok := m.keys[key]
+	return ok && (e.expires == 0 || e.expires > now)
 }
 
 // pttl returns the remaining TTL of a key in milliseconds, -1 if the key does not expire, and -2 if

@@ -5,71 +5,98 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// quarantine is guard.lua. It returns for how many more milliseconds the master is quarantined.
-func (m *model) quarantine(now time.Duration, key string, guard time.Duration, write bool) (left int64) {
-	marker, there := m.get(now, key)
-	seen, first := parseMarker(marker)
-	ms := m.time(now) / 1000
-	if seen != m.identity() {
-		first = max(ms, first)
-		if write {
-			text := fmt.Sprint(m.identity(), " ", first)
-			if !there {
-				text += " first"
-			}
-			m.keys[key] = entry{value: text}
-		}
-	}
-	return max(first+guard.Milliseconds()-ms, 0)
+// marker is the restart guard's marker; see marked of guard.lua.
+type marker struct {
+	there          bool
+	identity       string
+	since, longest int64 // in milliseconds
+	first          bool
 }
 
-// parseMarker returns the identity that a marker names, and since when.
-func parseMarker(marker string) (identity string, since int64) {
-	fields := strings.Fields(marker)
-	if len(fields) < 2 {
-		return "", 0
+func (m *model) marker(now time.Duration) (k marker) {
+	text, there := m.get(now, wire.MarkerKey)
+	fields := strings.Fields(text)
+	if k.there = there; len(fields) < 3 {
+		return k
 	}
-	return fields[0], number(fields[1])
+	return marker{true, fields[0], number(fields[1]), number(fields[2]), len(fields) > 3}
 }
 
-// inspectQuarantine is inspect.lua's part of the guard. It writes no marker.
-func (m *model) inspectQuarantine(now time.Duration, key, guard string) int64 {
-	if guard == "0" {
+func (k marker) String() string {
+	text := fmt.Sprint(k.identity, " ", k.since, " ", k.longest)
+	if k.first {
+		text += " first"
+	}
+	return text
+}
+
+// quarantine is quarantine of guard.lua. It returns for how many more milliseconds the master is
+// quarantined.
+func (b *scriptCall) quarantine(guard time.Duration) (left int64) {
+	switch {
+	case guard == 0:
 		return 0
+	case guard <= b.considered:
+		return b.left
 	}
-	if marker, _ := m.get(now, key); !strings.HasPrefix(marker, m.identity()+" ") {
-		return number(guard)
+	m, ms := b.model, b.model.time(b.now)/1000
+	k := m.marker(b.now)
+	old := k
+	k.longest = max(k.longest, guard.Milliseconds())
+	if k.identity != m.identity() {
+		k = marker{there: true, identity: m.identity(), since: max(ms, k.since), longest: k.longest, first: !k.there}
 	}
-	return m.quarantine(now, key, milliseconds(guard), false)
+	if k != old {
+		m.keys[wire.MarkerKey] = entry{value: k.String()}
+	}
+	b.considered, b.left = guard, max(k.since+k.longest-ms, 0)
+	return b.left
+}
+
+// mayBeQuarantined reports whether the master is quarantined, or has something else than a marker.
+func (b *scriptCall) mayBeQuarantined(guard time.Duration) bool {
+	var bad *string
+	quarantined := func() bool {
+		defer catch(&bad)
+		return b.quarantine(guard) > 0
+	}()
+	return quarantined || bad != nil
+}
+
+// remaining returns how many more milliseconds the marker quarantines the master. It writes
+// nothing.
+func (b *scriptCall) remaining(k marker) int64 {
+	longest := max(k.longest, b.guard.Milliseconds())
+	if k.identity != b.model.identity() {
+		return longest
+	}
+	return max(k.since+longest-b.model.time(b.now)/1000, 0)
 }
 
 // bootstrap is bootstrap.lua.
-func (m *model) bootstrap(now time.Duration, keys, argv []string) any {
-	marker, there := m.get(now, keys[0])
-	declared := m.identity() + " 0"
-	if marker == declared && argv[1] == "" {
+func (b *scriptCall) bootstrap(o operation) any {
+	m, word, permits := b.model, o.args[0], strings.Split(o.args[1], "\n")
+	k := m.marker(b.now)
+	if k.identity == m.identity() && k.since == 0 && word == "" {
 		return []any{int64(1), "", int64(0)}
 	}
-	if there {
-		seen, since := parseMarker(marker)
-		left := number(argv[0])
-		if seen == m.identity() {
-			left = max(since+left-m.time(now)/1000, 0)
-		}
-		if seen != m.identity() || !strings.HasSuffix(marker, " first") || left == 0 {
-			return []any{int64(-1), "", left}
-		}
+	if left := b.remaining(k); k.there && (k.identity != m.identity() || !k.first || left == 0) {
+		return []any{int64(-1), "", left}
 	}
-	if argv[1] != "" {
-		permit := fmt.Sprintf("%s %s %d.%d", argv[1], m.identity(), m.time(now)/1e6, m.time(now)%1e6)
-		m.keys[keys[1]] = entry{value: permit, expires: now + time.Minute}
+	if word != "" {
+		permit := fmt.Sprintf("%s %s %d", word, m.identity(), m.time(b.now))
+		m.keys[o.keys[0]] = entry{value: permit, expires: b.now + time.Minute}
 		return []any{int64(1), permit, int64(0)}
 	}
-	if permit, _ := m.get(now, keys[1]); slices.Contains(argv[2:], permit) && strings.Contains(permit, " "+m.identity()+" ") {
-		m.keys[keys[0]] = entry{value: declared}
-		delete(m.keys, keys[1])
+	permit, there := m.get(b.now, o.keys[0])
+	if there && slices.Contains(permits, permit) && strings.Contains(permit, " "+m.identity()+" ") {
+		declared := marker{identity: m.identity(), longest: max(k.longest, b.guard.Milliseconds())}
+		m.keys[wire.MarkerKey] = entry{value: declared.String()}
+		delete(m.keys, o.keys[0])
 		return []any{int64(1), "", int64(0)}
 	}
 	return []any{int64(-1), "", int64(0)}

@@ -10,29 +10,31 @@ import (
 )
 
 // wait is wait.lua.
-func (m *model) wait(now time.Duration, keys, argv []string) any {
-	token, ticket, lease := argv[0], argv[1], milliseconds(argv[2])
-	storedToken, there := m.get(now, keys[0])
-	left := m.pttl(now, keys[0])
+func (b *scriptCall) wait(o operation) any {
+	m, now := b.model, b.now
+	key, queue, token, ticket, channel := o.keys[0], o.keys[1], o.args[0], o.args[2], o.args[7]
+	storedToken, there := m.get(now, key)
+	left := m.pttl(now, key)
 	if there && storedToken == token {
-		return []any{int64(1), left, int64(0), m.time(now), m.numSub(argv[4])}
+		return []any{int64(1), left, int64(0), m.numSub(channel)}
+	}
+	if b.isLate(o.args[1]) {
+		return int64(-3)
 	}
 	rank := int64(0)
 	if ticket != "" {
-		m.nextWaiter(now, keys[1], keys[2], "")
-		m.enqueue(now, keys, token, number(ticket), lease, argv[3]+" "+argv[4])
-		rank = int64(slices.Index(m.queued(keys[1]), token))
+		b.nextWaiter(queue, "")
+		b.enqueue(o, token, number(ticket))
+		rank = int64(slices.Index(m.queued(queue), token))
 	}
 	code := int64(0)
 	if there {
 		code = -1
 	}
-	if guard := milliseconds(argv[5]); guard > 0 {
-		if quarantine := m.quarantine(now, keys[3], guard, true); quarantine > 0 && !there {
-			code, left = -2, quarantine
-		}
+	if quarantine := b.quarantine(b.guard); quarantine > 0 && !there {
+		code, left = -2, quarantine
 	}
-	return []any{code, left, rank, m.time(now), m.numSub(argv[4])}
+	return []any{code, left, rank, m.numSub(channel)}
 }
 
 // numSub returns the number of subscribers of a channel, or -1 without a channel.
@@ -47,8 +49,9 @@ func (m *model) numSub(channel string) int64 {
 }
 
 // enqueue adds a token to a queue, or renews its entry.
-func (m *model) enqueue(now time.Duration, keys []string, token string, ticket int64, lease time.Duration, rest string) {
-	q, w := m.keys[keys[1]], m.keys[keys[2]]
+func (b *scriptCall) enqueue(o operation, token string, ticket int64) {
+	m, lease := b.model, milliseconds(o.args[3])
+	q, w := m.keys[o.keys[1]], m.keys[o.keys[2]]
 	if q.queue == nil {
 		q.queue = map[string]int64{}
 	}
@@ -56,29 +59,71 @@ func (m *model) enqueue(now time.Duration, keys []string, token string, ticket i
 		w.waiters = map[string]string{}
 	}
 	q.queue[token] = ticket
-	w.waiters[token] = fmt.Sprint(m.time(now)/1000+lease.Milliseconds(), " ", rest)
-	q.expires, w.expires = max(q.expires, now+lease), max(w.expires, now+lease)
-	m.keys[keys[1]], m.keys[keys[2]] = q, w
+	w.waiters[token] = fmt.Sprint("2 ", m.time(b.now)/1000+lease.Milliseconds(), " ", o.args[4], " ", o.args[5], " ", m.time(b.now),
+		" ", b.guard.Milliseconds(), " ", o.args[6], " ", o.args[7])
+	q.expires, w.expires = max(q.expires, b.now+lease), max(w.expires, b.now+lease)
+	m.keys[o.keys[1]], m.keys[o.keys[2]] = q, w
 }
 
-// waitersOf returns the key of the hash that belongs to a queue.
-func waitersOf(queue string) string { return strings.Replace(queue, ":queue", ":waiters", 1) }
+// beside returns a key that belongs to a queue.
+func beside(queue, kind string) string { return strings.Replace(queue, ":queue", kind, 1) }
 
-// nextWaiter is queue.lua.
-func (m *model) nextWaiter(now time.Duration, queue, waiters, below string) (token string, grant time.Duration, channel string) {
-	m.get(now, queue)
-	m.get(now, waiters)
+// waiter is a waiter's record; see queue.lua.
+type waiter struct {
+	lease            int64
+	grant            time.Duration
+	question         string
+	asked            int64
+	guard, retention time.Duration
+	channel          string
+}
+
+func parseWaiter(record string) (w waiter, ok bool) {
+	parts := strings.SplitN(record, " ", 8)
+	if len(parts) != 8 || parts[0] != "2" {
+		return w, false
+	}
+	return waiter{
+		lease: number(parts[1]), grant: milliseconds(parts[2]), question: parts[3], asked: number(parts[4]),
+		guard: milliseconds(parts[5]), retention: milliseconds(parts[6]), channel: parts[7],
+	}, true
+}
+
+// nextWaiter is nextWaiter of queue.lua.
+func (b *scriptCall) nextWaiter(queue, below string) (token string, w waiter) {
+	m, waiters := b.model, beside(queue, ":waiters")
+	m.get(b.now, queue)
+	m.get(b.now, waiters)
 	for _, token := range m.queued(queue) {
 		if below != "" && m.keys[queue].queue[token] >= number(below) {
 			break
 		}
-		parts := strings.SplitN(m.keys[waiters].waiters[token], " ", 3)
-		if len(parts) == 3 && number(parts[0]) > m.time(now)/1000 {
-			return token, milliseconds(parts[1]), parts[2]
+		if w, ok := parseWaiter(m.keys[waiters].waiters[token]); ok && w.lease > m.time(b.now)/1000 {
+			return token, w
 		}
 		m.dequeue(queue, waiters, token)
 	}
-	return "", 0, ""
+	return "", waiter{}
+}
+
+// handOn is handOn of queue.lua.
+func (b *scriptCall) handOn(key, queue, below, proposal string) bool {
+	m := b.model
+	token, w := b.nextWaiter(queue, below)
+	if token == "" || b.mayBeQuarantined(w.guard) {
+		return false
+	}
+	m.keys[key] = entry{value: token, expires: b.now + w.grant}
+	m.dequeue(queue, beside(queue, ":waiters"), token)
+	fence := int64(0)
+	if w.retention > 0 && proposal != "" {
+		if stored, isNew, bad := b.propose(beside(queue, ":fence"), number(proposal), w.retention, w.guard); bad == nil && isNew {
+			fence = stored
+		}
+	}
+	age := max(m.time(b.now)-w.asked, 0)
+	m.published = append(m.published, message{w.channel, fmt.Sprint(token, " ", w.question, " ", age, " ", fence)})
+	return true
 }
 
 // queued returns the tokens of a queue in order.
@@ -103,13 +148,20 @@ func (m *model) dequeue(queue, waiters, token string) {
 	}
 }
 
-// inspectQueue returns the number of waiters and for how many milliseconds the first one has
-// waited.
-func (m *model) inspectQueue(now time.Duration, key string) (waiting, waited int64) {
-	m.get(now, key)
-	queued := m.queued(key)
-	if len(queued) == 0 {
-		return 0, 0
+// inspect is inspect.lua.
+func (b *scriptCall) inspect(o operation) any {
+	m, key := b.model, o.keys[0]
+	storedToken, _ := m.get(b.now, key)
+	left, waiting, waited := int64(0), int64(0), int64(0)
+	if o.name == "inspect" {
+		if b.guard > 0 {
+			left = b.remaining(m.marker(b.now))
+		}
+		m.get(b.now, o.keys[1])
+		if queued := m.queued(o.keys[1]); len(queued) > 0 {
+			waiting = int64(len(queued))
+			waited = max(m.time(b.now)/1000-m.keys[o.keys[1]].queue[queued[0]]/1000, 0)
+		}
 	}
-	return int64(len(queued)), max(m.time(now)/1000-m.keys[key].queue[queued[0]]/1000, 0)
+	return []any{storedToken, m.pttl(b.now, key), left, "", waiting, waited}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,9 +31,7 @@ func TestModelMatchesRedis(t *testing.T) {
 		require.NoError(t, err)
 		return sections[section][name]
 	}
-	d := &differential{t: t, client: client, run: info("Server", "run_id"), data: info("Replication", "master_replid"),
-		beforeRedis7: !redisproc.AtLeast(t, 7, 0)}
-	d.load()
+	d := &differential{t: t, client: client, run: info("Server", "run_id"), data: info("Replication", "master_replid")}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	d.r = rand.New(rand.NewPCG(seed, 0))
@@ -43,7 +40,7 @@ func TestModelMatchesRedis(t *testing.T) {
 		require.NoError(t, client.ScriptFlush(t.Context()).Err())
 		d.model = newModel(d.run, 0)
 		d.model.data = d.data
-		d.permits = nil
+		d.permits = ""
 		for range 100 {
 			d.step()
 		}
@@ -53,29 +50,17 @@ func TestModelMatchesRedis(t *testing.T) {
 
 // differential compares a model with a real Redis.
 type differential struct {
-	t            *testing.T
-	client       *redis.Client
-	run          string // the run ID
-	data         string // the replication ID
-	permits      []any  // granted by bootstrap
-	beforeRedis7 bool
-	scripts      map[string]*redis.Script
-	sources      map[string]string
-	r            *rand.Rand
-	model        *model
+	t       *testing.T
+	client  *redis.Client
+	run     string // the run ID
+	data    string // the replication ID
+	permits string // granted by bootstrap
+	r       *rand.Rand
+	model   *model
 }
 
 // now is the instant on the model's clock. It never changes, so nothing expires.
 const now = time.Hour
-
-// load finds the library's scripts.
-func (d *differential) load() {
-	d.scripts, d.sources = map[string]*redis.Script{}, map[string]string{}
-	for _, s := range wire.Scripts() {
-		d.scripts[s.Name], d.sources[s.Name] = redis.NewScript(s.Source), s.Source
-		require.Equal(d.t, s.Digest(), d.scripts[s.Name].Hash())
-	}
-}
 
 func (d *differential) step() {
 	d.t.Helper()
@@ -86,43 +71,52 @@ func (d *differential) step() {
 		return
 	}
 	command := d.command(micros)
-	if d.beforeRedis7 && command[0] == "set" {
-		// The model is of Redis 7. Older servers reject SET with NX and GET without executing it;
-		// otherwise compareKeys would fail.
-		require.Equal(d.t, errorReply("ERR syntax error"), replyOf(d.client.Do(d.t.Context(), command...)))
-		return
-	}
 	want, got := d.model.execute(now, command), replyOf(d.client.Do(d.t.Context(), command...))
-	if parts, ok := got.([]any); ok && strings.HasPrefix(fmt.Sprint(want), "[1 a word ") {
-		want.([]any)[1] = parts[1] // it contains the time in microseconds
-		d.model.keys[permitKey] = entry{value: parts[1].(string), expires: d.model.keys[permitKey].expires}
-		d.permits = []any{"another", parts[1]}
-	}
+	d.notePermits(want, got)
 	require.True(d.t, sameReply(want, got), "%v: the model replies %v, Redis %v", command[2:], want, got)
+}
+
+// notePermits makes the model's permits those that Redis has granted. They contain the time.
+func (d *differential) notePermits(want, got any) {
+	results, _ := want.([]any)
+	others, _ := got.([]any)
+	for i, result := range results {
+		if len(others) != len(results) || !strings.HasPrefix(fmt.Sprint(result), "[1 a word ") {
+			continue
+		}
+		parts, _ := others[i].([]any)
+		permit, _ := parts[1].(string)
+		result.([]any)[1] = permit
+		d.permits = "another\n" + permit
+		if e, there := d.model.keys[permitKey]; there {
+			e.value = permit // of the last one
+			d.model.keys[permitKey] = e
+		}
+	}
 }
 
 // plant stores something that no script would store just then: an invalid fence or marker, a token
 // without an expiry, or a list.
 func (d *differential) plant(micros int64) {
 	if d.r.IntN(2) == 0 {
-		d.plantList([]string{fmt.Sprint("lock-", d.r.IntN(3)), d.fenceKey(), marker}[d.r.IntN(3)])
+		d.plantList([]string{fmt.Sprint("lock-", d.r.IntN(3)), d.fenceKey(), markerKey}[d.r.IntN(3)])
 		return
 	}
 	pick := func(of ...string) string { return of[d.r.IntN(len(of))] }
 	lock, token := fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
 	waiters := "redlock:aux:waiters{" + lock + "}"
 	if e, there := d.model.keys[waiters]; there && d.r.IntN(2) == 0 { // a dead waiter or an invalid record
-		record := pick("5 3000000 inbox:dead", "nonsense", "")
+		record := pick("2 5 3000000 7 8 0 0 inbox:dead", fmt.Sprint(micros/1000+9e6, " 3000000 inbox:old"), "nonsense", "")
 		require.NoError(d.t, d.client.HSet(d.t.Context(), waiters, token, record).Err())
 		e.waiters[token] = record
 		return
 	}
 	key, value := d.fenceKey(), pick("-1", "1e3", "abc", "9007199254740992", "9007199254740991", "", "7", "00000000000000012")
 	if d.r.IntN(3) == 0 {
-		key = marker
+		key = markerKey
 		identity := d.model.identity()
-		value = pick("", "nonsense", "0123.4567 77", identity+" 77", identity+" 0", fmt.Sprint("0123.4567 ", micros/1000+5_000_000),
-			fmt.Sprint(identity, " ", micros/1000-5_000_000), fmt.Sprint(identity, " ", micros/1000-5_000_000, " first"))
+		value = pick("", "nonsense", "0123.4567 77 5", identity+" 77 5", identity+" 0 9000000", fmt.Sprint("0123.4567 ", micros/1000+5_000_000, " 5"),
+			fmt.Sprint(identity, " ", micros/1000-5_000_000, " 1"), fmt.Sprint(identity, " ", micros/1000-5_000_000, " 30000000 first"))
 	}
 	if d.r.IntN(3) == 0 {
 		key, value = fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
@@ -144,7 +138,7 @@ func (d *differential) plantList(key string) {
 }
 
 const (
-	marker    = "redlock:aux:marker"
+	markerKey = "redlock:aux:marker"
 	permitKey = "redlock:aux:permit"
 )
 
@@ -152,90 +146,69 @@ func (d *differential) fenceKey() string {
 	return fmt.Sprintf("redlock:aux:fence{lock-%d}", d.r.IntN(3))
 }
 
-// command draws one of the commands that the library sends. There are few names and tokens, so the
-// commands interfere.
+// command draws a call of the script with a few operations. There are few names and tokens, so the
+// operations interfere.
 func (d *differential) command(micros int64) []any {
+	if d.r.IntN(14) == 0 {
+		return []any{"evalsha", "0000000000000000000000000000000000000000", 0}
+	}
+	fencing, guard := d.r.IntN(2) == 0, []string{"0", "0", "10000000", "20000000"}[d.r.IntN(4)]
+	ahead := []any{"", micros}[d.r.IntN(2)]
+	var keys []any
+	if guard != "0" {
+		keys = append(keys, markerKey)
+	}
+	argv := []any{guard, map[bool]string{true: "1", false: "0"}[fencing], ahead}
+	for range 1 + d.r.IntN(4) {
+		moreKeys, moreArgs := d.operation(micros, fencing)
+		keys, argv = append(keys, moreKeys...), append(argv, moreArgs...)
+	}
+	command := []any{"evalsha", wire.Digest, len(keys)}
+	if d.r.IntN(2) == 0 {
+		command = []any{"eval", wire.Script, len(keys)}
+	}
+	return append(append(command, keys...), argv...)
+}
+
+// operation draws one operation.
+func (d *differential) operation(micros int64, fencing bool) (keys, args []any) {
 	lock, token := fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
-	name := []string{"set", "acquire", "acquire", "acquire", "extend", "extend", "release", "release", "wait", "wait", "wait",
-		"inspect", "bootstrap", "flush"}[d.r.IntN(14)]
-	guard := []string{"0", "0", "10000000"}[d.r.IntN(3)]
+	name := []string{"acquire", "acquire", "acquire", "confirm", "extend", "repair", "release", "release", "drop", "wait", "wait", "wait",
+		"inspect", "peek", "bootstrap"}[d.r.IntN(15)]
+	keys, args = []any{lock}, []any{name, token}
+	fence := strconv.FormatInt(max(micros+int64(d.r.IntN(5)-2)*50_000_000, 0), 10)
+	deadline := []any{-60_000_000, 60_000_000, ""}[d.r.IntN(3)]
 	switch name {
-	case "set":
-		return []any{"set", lock, token, "nx", "get", "px", d.ttl()}
-	case "flush":
-		return []any{"evalsha", "0000000000000000000000000000000000000000", 1, lock, token}
-	case "acquire", "extend":
-		return d.fencedCommand(name, lock, token, guard, micros)
-	case "release", "wait":
-		return d.queueCommand(name, lock, token, guard)
-	case "inspect":
-		return d.call(name, withMarker(guard, lock, queueKey(lock)), guard)
-	}
-	keys, guard := []any{marker, permitKey}, "10000000"
-	if d.r.IntN(2) == 0 {
-		return d.call(name, keys, guard, "a word")
-	}
-	return d.call(name, keys, append([]any{guard, "", "nonsense"}, d.permits...)...)
-}
-
-// fencedCommand draws a command that may store a fence.
-func (d *differential) fencedCommand(name, lock, token, guard string, micros int64) []any {
-	keys, fence, retention := []any{lock}, "", "0"
-	if d.r.IntN(2) == 0 {
-		keys, retention = append(keys, "redlock:aux:fence{"+lock+"}"), "90000000"
-		fence = strconv.FormatInt(max(micros+int64(d.r.IntN(5)-2)*50_000_000, 0), 10)
-	}
-	if name == "extend" {
-		return d.call(name, keys, token, d.ttl(), strconv.Itoa(d.r.IntN(2)), fence, retention)
-	}
-	n := 0
-	if d.r.IntN(2) == 0 {
-		name, n = "confirm", len(keys)+1
+	case "acquire", "confirm", "extend", "repair":
+		if name == "confirm" {
+			keys = append(keys, queueKey(lock))
+		}
+		args = append(args, deadline, d.ttl())
+		if fencing {
+			keys, args = append(keys, "redlock:aux:fence{"+lock+"}"), append(args, fence, "90000000")
+		}
+	case "release":
 		keys = append(keys, queueKey(lock))
+		args = append(args, []string{"", "", d.ticket()}[d.r.IntN(3)], []string{"", fence}[d.r.IntN(2)])
+	case "wait":
+		keys = append(keys, queueKey(lock), "redlock:aux:waiters{"+lock+"}")
+		args = append(args, deadline, []string{"", d.ticket(), d.ticket()}[d.r.IntN(3)], []string{"1000000", "2000000"}[d.r.IntN(2)], "3000000",
+			"4", []string{"0", "90000000"}[d.r.IntN(2)], "channel:"+token)
+	case "inspect":
+		keys, args = append(keys, queueKey(lock)), args[:1]
+	case "peek":
+		args = args[:1]
+	case "bootstrap":
+		keys, args = []any{permitKey}, []any{name, []string{"a word", ""}[d.r.IntN(2)], "nonsense\n" + d.permits}
 	}
-	return d.call(name, withMarker(guard, keys...), token, d.ttl(), fence, retention, guard, n)
+	return keys, args
 }
 
-// queueCommand draws a command that uses the queue.
-func (d *differential) queueCommand(name, lock, token, guard string) []any {
-	ticket := strconv.Itoa(1 + d.r.IntN(5))
-	if name == "release" {
-		if d.r.IntN(4) == 0 {
-			return d.call(name, []any{lock}, token, guard, "")
-		}
-		if guard == "0" && d.r.IntN(2) == 0 {
-			return d.call(name, []any{lock, queueKey(lock)}, token)
-		}
-		return d.call(name, withMarker(guard, lock, queueKey(lock)), token, guard, []string{"", ticket}[d.r.IntN(2)])
-	}
-	if d.r.IntN(5) == 0 {
-		ticket = ""
-	}
-	lease := []string{"1000000", "2000000"}[d.r.IntN(2)]
-	keys := withMarker(guard, lock, queueKey(lock), "redlock:aux:waiters{"+lock+"}")
-	return d.call(name, keys, token, ticket, lease, "3000000", "channel:"+token, guard)
-}
+func (d *differential) ticket() string { return strconv.Itoa(1 + d.r.IntN(5)) }
 
 func (d *differential) ttl() string { return strconv.Itoa(1_000_000 * (1 + d.r.IntN(5))) }
 
 func queueKey(lock string) string { return "redlock:aux:queue{" + lock + "}" }
-
-// withMarker adds the key of the marker if the guard is on.
-func withMarker(guard string, keys ...any) []any {
-	if guard != "0" {
-		keys = append(slices.Clone(keys), marker)
-	}
-	return keys
-}
-
-// call returns a call of a script, by EVAL or EVALSHA.
-func (d *differential) call(name string, keys []any, argv ...any) []any {
-	command := []any{"evalsha", d.scripts[name].Hash(), len(keys)}
-	if d.r.IntN(2) == 0 {
-		command = []any{"eval", d.sources[name], len(keys)}
-	}
-	return append(append(command, keys...), argv...)
-}
 
 func replyOf(cmd *redis.Cmd) any {
 	switch val, err := cmd.Result(); {
@@ -329,13 +302,12 @@ func compareKeys(t *testing.T, client *redis.Client, m *model) {
 			continue
 		}
 		value := client.Get(context.Background(), key).Val()
-		if run, since, found := strings.Cut(e.value, " "); key == marker && found {
-			again, later, _ := strings.Cut(value, " ")
-			since, first, _ := strings.Cut(since, " ")
-			later, isFirst, _ := strings.Cut(later, " ")
-			assert.Equal(t, run, again)
-			assert.Equal(t, first, isFirst)
-			assert.InDelta(t, number(since), number(later), 60_000)
+		if fields := strings.Fields(e.value); key == markerKey && len(fields) > 1 {
+			others := strings.Fields(value)
+			require.Len(t, others, len(fields))
+			assert.InDelta(t, number(fields[1]), number(others[1]), 60_000)
+			fields[1] = others[1]
+			assert.Equal(t, fields, others)
 		} else {
 			assert.Equal(t, e.value, value, key)
 		}
@@ -361,22 +333,27 @@ func compareQueue(t *testing.T, client *redis.Client, key string, e entry) {
 	got := client.HGetAll(context.Background(), key).Val()
 	assert.Len(t, got, len(e.waiters), key)
 	for token, record := range e.waiters {
-		lease, rest, isRecord := strings.Cut(record, " ")
-		gotLease, gotRest, _ := strings.Cut(got[token], " ")
-		if !isRecord {
+		if w, isRecord := parseWaiter(record); isRecord {
+			other, ok := parseWaiter(got[token])
+			require.True(t, ok, "%s", got[token])
+			assert.InDelta(t, w.lease, other.lease, 60_000)
+			assert.InDelta(t, w.asked, other.asked, 60_000_000)
+			w.lease, w.asked = other.lease, other.asked
+			assert.Equal(t, w, other)
+		} else {
 			assert.Equal(t, record, got[token])
-			continue
 		}
-		assert.Equal(t, rest, gotRest)
-		assert.InDelta(t, number(lease), number(gotLease), 60_000)
 	}
 }
 
 // TestModelKeyExpires checks expiry, which TestModelMatchesRedis cannot.
 func TestModelKeyExpires(t *testing.T) {
 	m := newModel("", 0)
-	set := []any{"set", "k", "a", "nx", "get", "px", 100}
-	assert.Equal(t, nilReply{}, m.execute(0, set))
-	assert.Equal(t, "a", m.execute(99*time.Millisecond, set))
-	assert.Equal(t, nilReply{}, m.execute(100*time.Millisecond, set))
+	acquire := func(at time.Duration, token string) any {
+		reply := m.execute(at, []any{"eval", wire.Script, 1, "k", "0", "0", "", "acquire", token, "", 100})
+		return reply.([]any)[1]
+	}
+	assert.Equal(t, int64(1), acquire(0, "a"))
+	assert.Equal(t, []any{int64(-1), "a"}, acquire(99*time.Millisecond, "b"))
+	assert.Equal(t, int64(1), acquire(100*time.Millisecond, "b"))
 }

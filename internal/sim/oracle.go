@@ -48,18 +48,6 @@ func (m *master) recordAll() {
 	}
 }
 
-// keyOf returns the key that a command of the library operates on.
-func keyOf(args []any) string {
-	if i := 1; len(args) > 3 {
-		if args[0] != "set" {
-			i = 3 // a script's first key
-		}
-		key, _ := args[i].(string)
-		return key
-	}
-	return ""
-}
-
 // hadToken reports whether the master, at some instant in [from, to], stored a token under key
 // for which match returns true.
 func (m *master) hadToken(key string, from, to time.Duration, match func(token string) bool) bool {

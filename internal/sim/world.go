@@ -104,7 +104,7 @@ func Run(seed uint64, cfg Config) Report {
 		})
 		skew := newRandom(seed, w.actor("skew", i)).between(-cfg.Skew/2, cfg.Skew/2)
 		w.masters[i].model = newModel(w.masters[i].runID(), epoch+skew.Microseconds())
-		w.masters[i].model.listeners = w.masters[i].listeners
+		w.masters[i].model.listeners, w.masters[i].model.executed = w.masters[i].listeners, w.masters[i].record
 	}
 	for i := range cfg.Clients {
 		w.clients = append(w.clients, w.newClient(i))

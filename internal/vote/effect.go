@@ -26,7 +26,11 @@ func EffectOf(op Op, o Outcome, late bool) (e Effect) {
 			e |= Granted
 		}
 	case Wait:
-		if o != Unknown && o != Unsent {
+		switch o {
+		case Unknown, Unsent, Expired:
+		case Held:
+			e |= Granted | Queued
+		default:
 			e |= Queued
 		}
 	default: // the other kinds never store a token on a master that lacks it

@@ -19,6 +19,9 @@ const (
 	Refused
 	// Unsent means that the request never left this process.
 	Unsent
+	// Expired means that the request reached the master after its deadline, and changed nothing.
+	// If the client sent it more than once, an earlier try may have been executed in time.
+	Expired
 
 	outcomes
 )
@@ -28,7 +31,7 @@ const Outcomes = outcomes
 
 // String returns the outcome's name in lower case.
 func (o Outcome) String() string {
-	names := [outcomes]string{"unknown", "held", "taken", "absent", "refused", "unsent"}
+	names := [outcomes]string{"unknown", "held", "taken", "absent", "refused", "unsent", "expired"}
 	if o < outcomes {
 		return names[o]
 	}

@@ -17,6 +17,9 @@ type Answer struct {
 
 	Late     bool // the master may still execute the call
 	SentOnce bool // the client wrote the call exactly once
+	// Closed is when a call that is Late cannot be executed anymore, by the client's clock; 0 for
+	// never.
+	Closed time.Duration
 
 	Quarantined bool // acquire and wait: the restart guard lets the master grant nothing yet
 	Anew        bool // acquire: Fence is the proposed one, and this call stored it
@@ -66,14 +69,12 @@ func (c *Call) Read(dropped error) (a Answer) {
 	default:
 		c.read(&a)
 	}
-	a.Late, a.SentOnce = c.mayComeLater(&a), c.sentOnce()
+	a.Late, a.SentOnce, a.Closed, a.Time = c.mayComeLater(&a), c.sentOnce(), c.closed, c.Time
 	return a
 }
 
 func (c *Call) read(a *Answer) {
 	switch c.Reply.Kind {
-	case ReplyNil:
-		c.readNil(a)
 	case ReplyError:
 		a.Outcome, a.Err = vote.Refused, c.Reply.Err
 	case ReplyValue:
@@ -89,48 +90,46 @@ func (c *Call) read(a *Answer) {
 }
 
 func (a *Answer) unexpected(reply any) {
+	if g, ok := reply.(garbled); ok {
+		reply = g.reply
+	}
 	a.Outcome, a.Err = vote.Refused, fmt.Errorf("unexpected reply of type %T", reply)
 }
 
-// readNil reads a nil reply. As the reply to SET NX GET, it means that the key was vacant and now
-// stores the token.
-func (c *Call) readNil(a *Answer) {
-	if c.Request.Op == vote.Acquire && c.form == FormSet {
-		a.Outcome = vote.Held
-		return
-	}
-	a.unexpected(nil)
-}
-
-// readValue reads a reply of the type that the call expects. It returns false for any other reply.
+// readValue reads an operation's result. It returns false if the operation has no such result.
 func (c *Call) readValue(a *Answer) bool {
-	switch op := c.Request.Op; reply := c.Reply.Value.(type) {
-	case string:
-		if op == vote.Acquire && c.form == FormSet {
-			c.readToken(a, reply)
-			return true
-		}
+	op := c.Request.Op
+	switch result := c.Reply.Value.(type) {
 	case int64:
-		switch op {
-		case vote.Extend, vote.Repair:
-			return a.readCode(reply)
-		case vote.Release:
-			return a.readRelease(reply)
+		switch {
+		case result == codeExpired && c.Request.Expires():
+			a.Outcome, a.Err = vote.Expired, errExpired
+			return true
+		case op == vote.Acquire:
+			a.Outcome = vote.Held
+			return result == codeHeld && !c.Request.Subject.Fencing
+		case op == vote.Extend, op == vote.Repair:
+			return a.readCode(result)
+		case op == vote.Release:
+			return a.readRelease(result)
 		}
 	case []any:
-		switch {
-		case op == vote.Acquire && c.form != FormSet:
-			return c.readGrant(a, reply)
-		case op == vote.Wait:
-			return a.readReport(reply)
-		case op == vote.Inspect:
-			return a.readInspect(reply)
-		case op == vote.Bootstrap:
-			return a.readPermit(reply)
+		switch op {
+		case vote.Acquire:
+			return c.readGrant(a, result)
+		case vote.Wait:
+			return a.readReport(result)
+		case vote.Inspect:
+			return a.readInspect(result)
+		case vote.Bootstrap:
+			return a.readPermit(result)
 		}
 	}
 	return false
 }
+
+// errExpired means that a master did not execute a request because it came after its deadline.
+var errExpired = errors.New("came too late")
 
 // readToken reads the stored token. If the call's own token is already stored, the client has
 // repeated the call, because no other request carries the token. That is a grant, because the
@@ -143,36 +142,50 @@ func (c *Call) readToken(a *Answer, stored string) {
 	a.Outcome, a.Stored = vote.Taken, stored
 }
 
-// readGrant reads acquire.lua's {code, text, number, time}.
+// readGrant reads acquire.lua's lists.
 func (c *Call) readGrant(a *Answer, parts []any) bool {
-	if len(parts) != 4 {
+	if len(parts) < 2 {
 		return false
 	}
-	code, ok1 := parts[0].(int64)
-	text, ok2 := parts[1].(string)
-	number, ok3 := parts[2].(int64)
-	now, ok4 := parts[3].(int64)
-	if !ok1 || !ok2 || !ok3 || !ok4 {
-		return false
-	}
-	a.Time = now
-	switch code {
-	case codeHeld:
-		fence, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || fence < 0 || fence > vote.MaxFence {
-			return false
+	switch parts[0] {
+	case any(int64(codeHeld)):
+		return c.readFence(a, parts)
+	case any(int64(codeTaken)):
+		token, ok := parts[1].(string)
+		if ok = ok && len(parts) == 2; ok {
+			c.readToken(a, token)
 		}
-		a.Outcome, a.Fence = vote.Held, fence
-		a.Anew = number == 1 && fence == c.Request.proposal && fence > 0 //mutant:read-anew
-		return true
-	case codeTaken:
-		c.readToken(a, text)
-		return true
-	case codeQuarantined:
-		a.quarantined(lifetime(number))
-		return true
+		return ok
+	case any(int64(codeQuarantined)):
+		left, ok := parts[1].(int64)
+		if ok = ok && len(parts) == 2; ok {
+			a.quarantined(lifetime(left))
+		}
+		return ok
 	}
 	return false
+}
+
+// readFence reads {HELD, the stored fence, 1 if it was stored anew}.
+func (c *Call) readFence(a *Answer, parts []any) bool {
+	if len(parts) != 3 || !c.Request.Subject.Fencing {
+		return false
+	}
+	text, ok1 := parts[1].(string)
+	anew, ok2 := parts[2].(int64)
+	fence, ok3 := parseFence(text)
+	if !ok1 || !ok2 || !ok3 {
+		return false
+	}
+	a.Outcome, a.Fence = vote.Held, fence
+	a.Anew = anew == 1 && fence == c.Request.proposal && fence > 0 //mutant:read-anew
+	return true
+}
+
+// parseFence parses a fence that a master sent.
+func parseFence(text string) (fence int64, ok bool) {
+	fence, err := strconv.ParseInt(text, 10, 64)
+	return fence, err == nil && fence >= 0 && fence <= vote.MaxFence
 }
 
 func (a *Answer) quarantined(left time.Duration) {
@@ -208,12 +221,12 @@ func (a *Answer) readRelease(code int64) bool {
 // maxRank is the highest rank that is accepted from a master.
 const maxRank = 1 << 20
 
-// readReport reads wait.lua's {code, milliseconds left, rank, time, listeners}.
+// readReport reads wait.lua's {code, milliseconds left, rank, listeners}.
 func (a *Answer) readReport(parts []any) bool {
-	if len(parts) != 5 {
+	if len(parts) != 4 {
 		return false
 	}
-	numbers := [5]int64{}
+	numbers := [4]int64{}
 	for i, part := range parts {
 		n, ok := part.(int64)
 		if !ok {
@@ -221,8 +234,8 @@ func (a *Answer) readReport(parts []any) bool {
 		}
 		numbers[i] = n
 	}
-	a.Left, a.Rank, a.Time = lifetime(numbers[1]), max(min(numbers[2], maxRank), 0), numbers[3]
-	a.Unheard = numbers[4] == 0
+	a.Left, a.Rank = lifetime(numbers[1]), max(min(numbers[2], maxRank), 0)
+	a.Unheard = numbers[3] == 0
 	if numbers[0] == codeQuarantined {
 		a.quarantined(a.Left)
 		return true

@@ -2,8 +2,8 @@ package wire
 
 import (
 	"errors"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/quorumlock/redlock/internal/vote"
 )
@@ -13,42 +13,17 @@ import (
 type Call struct {
 	Request *Request
 	Master  uint8
-	Reply   Reply // filled in by the sender of the call
+	Reply   Reply // filled in by the sender of the call, as are the next two
+	Time    int64 // the master's time in microseconds; 0 if it did not report it
+	Sent    time.Duration
 
 	// Answer and Settled are filled in by the maker of the request.
 	Answer  Answer
 	Settled bool
 
-	form      Form
-	forbidden bool // the client has no right to one of the request's keys
-	tries     tries
-}
-
-// Form is the form in which a call is sent to a master. If a master does not understand one form,
-// the call is sent again in the next.
-type Form uint8
-
-// The forms of a call.
-const (
-	FormSet     Form = iota // acquire only: one SET
-	FormEvalSHA             // EVALSHA
-	FormEval                // EVAL
-	FormKeyOnly             // release and inspect only: EVAL, without the auxiliary keys
-)
-
-// Form returns the call's form.
-func (c *Call) Form() Form { return c.form }
-
-// Choose sets the call's first form to one that the master is known to understand. noAuxKeys means
-// that the client has no rights to this lock's auxiliary keys. noSetNXGet means that the server is
-// a Redis before 7.
-func (c *Call) Choose(noAuxKeys, noSetNXGet bool) {
-	switch {
-	case noAuxKeys && c.CanBeKeyOnly():
-		c.form = FormKeyOnly
-	case c.form == FormSet && (c.Request.script != nil || noSetNXGet):
-		c.form = FormEvalSHA
-	}
+	keyOnly bool          // without the auxiliary keys
+	closed  time.Duration // when the master executes it no more, however late it comes; 0 for never
+	tries   tries
 }
 
 // CanBeKeyOnly reports whether the call can do without the auxiliary keys. A client that may use a
@@ -57,9 +32,53 @@ func (c *Call) CanBeKeyOnly() bool {
 	return c.Request.Op == vote.Release || c.Request.Op == vote.Inspect //mutant:key-only
 }
 
-// Forbidden reports whether the master executed the call without the auxiliary keys because the
-// client has no right to them.
-func (c *Call) Forbidden() bool { return c.forbidden && c.Reply.Kind == ReplyValue }
+// KeyOnly makes the call do without the auxiliary keys if it can, and reports whether it changed
+// anything.
+func (c *Call) KeyOnly() bool {
+	if c.keyOnly || !c.CanBeKeyOnly() {
+		return false
+	}
+	c.keyOnly = true
+	return true
+}
+
+// limit records when the call's deadline takes effect on the master. Without a deadline, or if the
+// master's clock is not known, it never does.
+func (c *Call) limit(ahead Ahead) {
+	c.closed = 0
+	if ahead.Known { //mutant:call-limit
+		c.closed = c.Request.deadline + ahead.Error
+	}
+}
+
+// keys returns the keys of the call's operation.
+func (c *Call) keys() []any {
+	if c.keyOnly {
+		return c.Request.keys[:1]
+	}
+	return c.Request.keys
+}
+
+// appendArgs appends the name and the arguments of the call's operation. The call itself takes the
+// place of the token; see MarshalBinary.
+func (c *Call) appendArgs(args []any) []any {
+	r := c.Request
+	switch {
+	case r.Op == vote.Bootstrap:
+		return append(append(args, r.name), r.args...)
+	case r.Op == vote.Inspect && c.keyOnly:
+		return append(args, namePeek)
+	case r.Op == vote.Inspect:
+		return append(args, r.name)
+	case c.keyOnly:
+		return append(args, nameDrop, c)
+	}
+	return append(append(args, r.name, c), r.args...)
+}
+
+// Again prepares the call for another try, after the master has executed nothing. It does not count
+// the try.
+func (c *Call) Again() { c.tries.takeBack() }
 
 // MarshalBinary returns the ownership token. A call takes the token's place in its command's
 // arguments, so that it can count how often the client writes the command to a connection. Clients
@@ -80,73 +99,6 @@ var errSealed = errors.New("quorum: the request was settled before it was writte
 
 // String returns the token, for hooks that look at a command's arguments.
 func (c *Call) String() string { return c.Request.Subject.Token }
-
-// Command appends the arguments of the call's command, in the call's form, to args.
-func (c *Call) Command(args []any) []any {
-	command, token := c.Request.command(c.form)
-	n := len(args)
-	args = append(args, command...)
-	if token > 0 {
-		args[n+token] = c
-	}
-	return args
-}
-
-// command returns the request's command in the given form, and the index of the token in its
-// arguments, or 0 if there is none.
-func (r *Request) command(f Form) (args []any, token int) {
-	script, args := r.script, r.args
-	if script == nil && f == FormSet {
-		return args, 2
-	}
-	if script == nil {
-		script, args = acquireScript, r.acquireArgs(0) // there is no fence
-	}
-	switch f {
-	case FormEval:
-		args = script.eval(args)
-	case FormKeyOnly:
-		args = script.eval(keyOnly(args))
-	}
-	switch r.Op {
-	case vote.Inspect, vote.Bootstrap:
-		return args, 0
-	}
-	return args, 3 + args[2].(int)
-}
-
-// keyOnly returns a script's command with only the first of its keys.
-func keyOnly(args []any) []any {
-	keys := args[2].(int)
-	return slices.Concat([]any{args[0], args[1], 1, args[3]}, args[3+keys:])
-}
-
-// Rephrase reports whether the master did not understand the call's form and changed nothing. If
-// so, Rephrase moves the call to the next form, and does not count the try.
-func (c *Call) Rephrase() bool {
-	if c.Reply.Kind != ReplyError {
-		return false
-	}
-	switch {
-	case c.form == FormSet && c.Request.Op == vote.Acquire && c.Reply.hasPrefix("syntax error"): //mutant:rephrase-set
-		c.form = FormEvalSHA
-	case c.form == FormEvalSHA && c.Reply.hasPrefix("NOSCRIPT"): //mutant:rephrase-noscript
-		c.form = FormEval
-	case c.form != FormKeyOnly && c.CanBeKeyOnly() && c.Reply.wantsFewerKeys():
-		c.form, c.forbidden = FormKeyOnly, c.Reply.hasPrefix("NOPERM")
-	default:
-		return false
-	}
-	c.tries.takeBack()
-	return true
-}
-
-// wantsFewerKeys reports whether the master might execute the call without auxiliary keys. Either
-// the client has no right to them, or, in a Cluster, they are in another slot, or the slot is being
-// moved.
-func (r *Reply) wantsFewerKeys() bool {
-	return r.hasPrefix("NOPERM") || r.hasPrefix("CROSSSLOT") || r.hasPrefix("TRYAGAIN")
-}
 
 // mayComeLater reports whether a master may execute the call after it was settled with the given
 // outcome. That can happen if the call was not answered, or if an earlier try is still on its way.
@@ -203,3 +155,11 @@ func (r *Reply) hasPrefix(prefix string) bool {
 	var e MasterError
 	return errors.As(r.Err, &e) && strings.HasPrefix(strings.TrimPrefix(e.Error(), "ERR "), prefix)
 }
+
+// WasTooLate reports whether the master refused the call because its deadline had passed.
+func (c *Call) WasTooLate() bool {
+	return c.Reply.Kind == ReplyValue && c.Reply.Value == any(int64(codeExpired)) && c.Request.Expires()
+}
+
+// HasTime reports whether the call's deadline has yet to come at an instant of the client's clock.
+func (c *Call) HasTime(now time.Duration) bool { return now < c.Request.deadline }

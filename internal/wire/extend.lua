@@ -1,4 +1,4 @@
--- extend: keep the key for the token, for at least the TTL from now.
+-- extend keeps the key for the token, for at least the TTL from now.
 --
 -- It never shortens the time that the key has left. A majority may apply a short extension whose
 -- answers are lost, while the holder still relies on its earlier, longer window. A key without an
@@ -10,27 +10,28 @@
 -- With fencing, every master that keeps the lock also stores its fence, because the masters that
 -- keep the lock may not be the ones that granted it.
 --
--- KEYS[1]  the lock's key
--- KEYS[2]  with fencing: where its fence is stored
--- ARGV[1]  the token
--- ARGV[2]  the TTL in milliseconds
--- ARGV[3]  '1' for a repair, '0' otherwise
--- ARGV[4]  the lock's fence, '' without fencing
--- ARGV[5]  how many milliseconds a fence is kept
--- Reply    HELD the token has the key, and its fence or a higher one is stored,
---          ABSENT nobody has the key, TAKEN another token has it
-local current = redis.call('GET', KEYS[1])
-if current and current ~= ARGV[1] then --mutant:extend-compares
-  return TAKEN
-elseif not current and ARGV[3] ~= '1' then --mutant:extend-repairs
-  return ABSENT
+-- KEYS    the lock's key; with fencing: the fence's key
+-- ARGV    the name, the token, the deadline, the TTL in milliseconds, and with fencing: the lock's
+--         fence, how many milliseconds a fence is kept
+-- Result  HELD the token has the key, and its fence or a higher one is stored,
+--         ABSENT nobody has the key, TAKEN another token has it, EXPIRED
+local function extend(k, a, isRepair)
+  local key, token, ttl = KEYS[k], ARGV[a + 1], ARGV[a + 3]
+  local current = redis.call('GET', key)
+  if current and current ~= token then --mutant:extend-compares
+    return TAKEN
+  elseif not current and not isRepair then --mutant:extend-repairs
+    return ABSENT
+  elseif not current and isLate(ARGV[a + 2]) then --mutant:late-repair
+    return EXPIRED
+  end
+  if fencing then --mutant:extend-fence
+    storeFence(KEYS[k + 1], ARGV[a + 4], ARGV[a + 5]) --mutant:carried-fence
+  end
+  if current then
+    lengthen(key, ttl) --mutant:extend-lengthens
+  else
+    redis.call('SET', key, token, 'PX', ttl)
+  end
+  return HELD
 end
-if ARGV[4] ~= '' then --mutant:extend-fence
-  storeFence(KEYS[2], fenceAt(KEYS[2]), ARGV[4], ARGV[5]) --mutant:carried-fence
-end
-if not current then --mutant:extend-vacant
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-elseif redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then --mutant:extend-lengthens
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
-end
-return HELD

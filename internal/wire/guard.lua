@@ -8,27 +8,41 @@ local function identity()
   return assert(run, 'no run id') .. '.' .. assert(data, 'no replication id') --mutant:identity
 end
 
--- quarantine returns how many more milliseconds this master casts no vote for new locks because it
--- may have forgotten some. It returns nil if the master may vote.
+-- marked reads the marker. It names an identity, since when that has been known in milliseconds,
+-- the longest restart guard that any client asked for, and whether there was no marker before.
+local function marked()
+  local marker = redis.call('GET', MARKER)
+  local seen, since, longest, first = string.match(marker or '', '^(%x+%.%x+) (%d+) (%d+)(.*)$')
+  return marker, seen, tonumber(since), tonumber(longest), first
+end
+
+-- quarantine returns how many more milliseconds this master grants nothing new because it may have
+-- forgotten some grants. It returns 0 if the master may grant.
 --
--- key    the marker: which identity was seen first, when, and whether there was no marker before
--- guard  how long a quarantine lasts, in milliseconds
--- now    the server's time in milliseconds
+-- guard is how long a quarantine lasts, in milliseconds; 0 for no guard. A longer one that another
+-- client asked for prevails, because its locks can be older.
 --
 -- If the marker has another identity, or there is none, the server was restarted (with its old keys
 -- or with none), flushed, or replaced. Its quarantine begins now. It never begins before an earlier
 -- marker's time, even if the clock was set back.
-local function quarantine(key, guard, now)
-  local marker = redis.call('GET', key)
-  local seen, since = string.match(marker or '', '^(%x+%.%x+) (%d+)')
-  local own = identity()
-  if seen ~= own then --mutant:other-identity
-    since = math.max(now, tonumber(since) or 0) --mutant:quarantine-since
-    redis.call('SET', key, own .. ' ' .. string.format('%.0f', since) .. (marker and '' or ' first'))
-    return since + guard - now
-  end
-  local left = since + guard - now
-  if left > 0 then --mutant:quarantine-left
+local considered, left = 0, 0
+local function quarantine(guard)
+  if guard == 0 then
+    return 0
+  elseif guard <= considered then
     return left
   end
+  local marker, seen, since, longest, first = marked()
+  local own, before = identity(), longest
+  longest = math.max(longest or 0, guard) --mutant:longest-guard
+  if seen ~= own then --mutant:other-identity
+    since = math.max(now, since or 0) --mutant:quarantine-since
+    first = marker and '' or ' first'
+    before = nil
+  end
+  if longest ~= before then
+    redis.call('SET', MARKER, string.format('%s %.0f %.0f%s', own, since, longest, first))
+  end
+  considered, left = guard, math.max(since + longest - now, 0) --mutant:quarantine-left
+  return left
 end

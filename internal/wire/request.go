@@ -2,6 +2,7 @@ package wire
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/quorumlock/redlock/internal/vote"
@@ -23,15 +24,18 @@ func NewSubject(key, token string, fencing bool, guard time.Duration) Subject {
 	return Subject{Key: key, Token: token, Fencing: fencing, Guard: guard, keyArg: key, tokenText: []byte(token)}
 }
 
-// Request is a request to every master. It never changes, so all masters' calls can share it.
+// Request is a request to every master. It does not change once it is submitted, so all masters'
+// calls can share it.
 type Request struct {
 	Subject *Subject
 	TTL     time.Duration // acquire, extend and repair
 	Heir    Heir          // release
 
-	proposal int64   // acquire with fencing: the proposed fence
-	script   *Script // nil for an acquire that can be a plain SET
-	args     []any   // the command
+	proposal int64 // acquire with fencing: the proposed fence
+	deadline time.Duration
+	name     any   // of the script's operation
+	keys     []any // its keys
+	args     []any // its arguments after the token
 	Op       vote.Op
 	waiter   bool // acquire: for a waiter
 }
@@ -41,6 +45,25 @@ func (r *Request) Proposal() int64 { return r.proposal }
 
 // Confirms reports whether an acquire request is a waiter's.
 func (r *Request) Confirms() bool { return r.waiter }
+
+// Expires reports whether the request has a deadline; see SetDeadline.
+func (r *Request) Expires() bool {
+	switch r.Op {
+	case vote.Acquire, vote.Repair, vote.Wait:
+		return true
+	}
+	return false
+}
+
+// SetDeadline sets an instant of the client's clock, after which a master does not execute the
+// request anymore. Requests that give the token nothing have none. It must be called before the
+// request is submitted.
+func (r *Request) SetDeadline(deadline time.Duration) {
+	if r.Expires() {
+		r.deadline = deadline
+		r.args[0] = deadline.Microseconds()
+	}
+}
 
 // Heir says to whom a master may hand on a released lock: Anyone in the queue, Nobody, or the
 // waiters with a lower ticket.
@@ -55,126 +78,126 @@ const (
 // LowerThan returns the heirs with a lower ticket.
 func LowerThan(ticket int64) Heir { return Heir(strconv.FormatInt(ticket, 10)) }
 
-// Acquire requests the key. It is one plain SET unless a grant has to do more. Without fencing,
-// proposal and retention are ignored.
+// The names of the script's operations. They are of type any because commands consist of that.
+var (
+	nameAcquire   any = "acquire"
+	nameConfirm   any = "confirm"
+	nameExtend    any = "extend"
+	nameRepair    any = "repair"
+	nameRelease   any = "release"
+	nameDrop      any = "drop"
+	nameWait      any = "wait"
+	nameInspect   any = "inspect"
+	namePeek      any = "peek"
+	nameBootstrap any = "bootstrap"
+)
+
+// none stands for an argument that is left out.
+var none any = ""
+
+// Acquire requests the key. Without fencing, proposal and retention are ignored.
 func (s *Subject) Acquire(ttl time.Duration, proposal int64, retention time.Duration) Request {
-	r := Request{Subject: s, Op: vote.Acquire, TTL: ttl, proposal: proposal}
-	if s.Fencing || s.Guard > 0 {
-		r.script, r.args = acquireScript, r.acquireArgs(retention)
-	} else {
-		r.args = []any{"set", s.keyArg, s.Token, "nx", "get", "px", ttl.Milliseconds()}
+	return Request{
+		Subject: s, Op: vote.Acquire, TTL: ttl, proposal: proposal, name: nameAcquire,
+		keys: s.fenced([]any{s.keyArg}), args: s.keeping(ttl, proposal, retention),
 	}
-	return r
 }
 
 // Confirm is Acquire for a waiter. It also removes the waiter from the queue.
 func (s *Subject) Confirm(ttl time.Duration, proposal int64, retention time.Duration) Request {
-	r := Request{Subject: s, Op: vote.Acquire, TTL: ttl, proposal: proposal, waiter: true, script: confirmScript}
-	r.args = r.acquireArgs(retention)
+	r := s.Acquire(ttl, proposal, retention)
+	r.waiter, r.name = true, nameConfirm
+	r.keys = s.fenced([]any{s.keyArg, queueKey(s.Key)})
 	return r
-}
-
-func (r *Request) acquireArgs(retention time.Duration) []any {
-	s, fence := r.Subject, ""
-	if s.Fencing {
-		fence = strconv.FormatInt(r.proposal, 10)
-	}
-	script, keys, queue := acquireScript, s.keys(), 0
-	if r.waiter {
-		script, queue = confirmScript, len(keys)+1
-		keys = append(keys, queueKey(s.Key))
-	}
-	return script.evalsha(s.guarded(keys),
-		s.Token, r.TTL.Milliseconds(), fence, retention.Milliseconds(), s.Guard.Milliseconds(), queue)
 }
 
 // Extend asks the masters to keep the key for the token, and the fence as well.
 func (s *Subject) Extend(ttl time.Duration, fence int64, retention time.Duration) Request {
-	return s.extend(vote.Extend, "0", ttl, fence, retention)
+	return Request{
+		Subject: s, Op: vote.Extend, TTL: ttl, name: nameExtend, //mutant:extend-request
+		keys: s.fenced([]any{s.keyArg}), args: s.keeping(ttl, fence, retention),
+	}
 }
 
 // Repair is like Extend, but also gives a vacant key to the token.
 func (s *Subject) Repair(ttl time.Duration, fence int64, retention time.Duration) Request {
-	return s.extend(vote.Repair, "1", ttl, fence, retention)
+	r := s.Extend(ttl, fence, retention)
+	r.Op, r.name = vote.Repair, nameRepair
+	return r
 }
 
-func (s *Subject) extend(op vote.Op, repair string, ttl time.Duration, fence int64, retention time.Duration) Request {
-	text := ""
+// keeping returns the arguments of an operation that gives the token the key, or keeps it there.
+func (s *Subject) keeping(ttl time.Duration, fence int64, retention time.Duration) []any {
+	args := []any{none, ttl.Milliseconds()}
 	if s.Fencing {
-		text = strconv.FormatInt(fence, 10)
+		args = append(args, strconv.FormatInt(fence, 10), retention.Milliseconds())
 	}
-	return Request{Subject: s, Op: op, TTL: ttl, script: extendScript, args: extendScript.evalsha(s.keys(), //mutant:extend-request
-		s.Token, ttl.Milliseconds(), repair, text, retention.Milliseconds())}
+	return args
+}
+
+// fenced adds the fence's key if there is fencing.
+func (s *Subject) fenced(keys []any) []any {
+	if s.Fencing {
+		return append(keys, fenceKey(s.Key))
+	}
+	return keys
 }
 
 // Release gives up the token and hands the key on to an heir. queued says whether the token may
 // ever have been put into the queues. If it was not, and nobody may inherit, the master need not
-// look at its queue.
-func (s *Subject) Release(to Heir, queued bool) Request {
-	r := Request{Subject: s, Op: vote.Release, script: releaseScript, Heir: to}
-	guard := s.Guard.Milliseconds()
-	switch {
-	case to == Nobody && !queued:
-		r.args = []any{"evalsha", releaseScript.digest, 1, s.keyArg, s.Token}
-	case to != Anyone || guard > 0:
-		keys := []any{s.keyArg, queueKey(s.Key)}
-		r.args = releaseScript.evalsha(s.guarded(keys), s.Token, guard, string(to))
-	default:
-		r.args = []any{"evalsha", releaseScript.digest, 2, s.keyArg, queueKey(s.Key), s.Token}
+// look at its queue. next is the fence that a waiter may get with the key, 0 for none.
+func (s *Subject) Release(to Heir, queued bool, next int64) Request {
+	r := Request{Subject: s, Op: vote.Release, Heir: to, name: nameRelease}
+	if to == Nobody && !queued {
+		r.name, r.keys = nameDrop, []any{s.keyArg}
+		return r
+	}
+	r.keys, r.args = []any{s.keyArg, queueKey(s.Key)}, []any{none, none}
+	if to != Anyone {
+		r.args[0] = string(to)
+	}
+	if next > 0 {
+		r.args[1] = strconv.FormatInt(next, 10)
 	}
 	return r
 }
 
-// Place describes the place in the queues that a waiter asks for.
+// Place describes the place in one master's queue that a waiter asks for.
 type Place struct {
-	Ticket  int64         // 0 for none: then the request only asks for a report
-	Lease   time.Duration // how long a master keeps the place
-	Grant   time.Duration // how long a master grants the key to the waiter
-	Channel string        // the channel that notifies the waiter
+	Ticket    int64         // 0 for none: then the request only asks for a report
+	Lease     time.Duration // how long the master keeps the place
+	Grant     time.Duration // how long the master grants the key to the waiter
+	Question  int64         // comes back with a grant; see Grant
+	Retention time.Duration // how long the master keeps the waiter's fence
+	Channel   string        // the channel that notifies the waiter
 }
 
 // Wait keeps a waiter's place in the queue.
 func (s *Subject) Wait(p Place) Request {
-	ticket := ""
+	ticket, retention := none, int64(0)
 	if p.Ticket != 0 {
 		ticket = strconv.FormatInt(p.Ticket, 10)
 	}
-	keys := []any{s.keyArg, queueKey(s.Key), recordsKey(s.Key)}
-	return Request{Subject: s, Op: vote.Wait, script: waitScript, args: waitScript.evalsha(s.guarded(keys),
-		s.Token, ticket, p.Lease.Milliseconds(), p.Grant.Milliseconds(), p.Channel, s.Guard.Milliseconds())}
+	if s.Fencing {
+		retention = p.Retention.Milliseconds()
+	}
+	return Request{
+		Subject: s, Op: vote.Wait, name: nameWait, keys: []any{s.keyArg, queueKey(s.Key), recordsKey(s.Key)},
+		args: []any{none, ticket, p.Lease.Milliseconds(), p.Grant.Milliseconds(), p.Question, retention, p.Channel},
+	}
 }
 
 // Inspect asks for a report on the lock and the master.
 func (s *Subject) Inspect() Request {
-	keys := []any{s.keyArg, queueKey(s.Key)}
-	return Request{Subject: s, Op: vote.Inspect, script: inspectScript,
-		args: inspectScript.evalsha(s.guarded(keys), s.Guard.Milliseconds())}
+	return Request{Subject: s, Op: vote.Inspect, name: nameInspect, keys: []any{s.keyArg, queueKey(s.Key)}}
 }
 
 // Bootstrap asks masters to declare themselves empty. The first request carries a word that was
 // never used before and asks for a permit. The second carries "" and the permits that the masters
-// gave. s.Key must be MarkerKey.
+// gave.
 func (s *Subject) Bootstrap(word string, permits []string) Request {
-	args := []any{s.Guard.Milliseconds(), word}
-	for _, permit := range permits {
-		args = append(args, permit)
+	return Request{
+		Subject: s, Op: vote.Bootstrap, name: nameBootstrap, keys: []any{permitKey},
+		args: []any{word, strings.Join(permits, "\n")},
 	}
-	return Request{Subject: s, Op: vote.Bootstrap, script: bootstrapScript,
-		args: bootstrapScript.evalsha([]any{s.keyArg, permitKey}, args...)}
-}
-
-// keys returns the lock's key and, with fencing, the fence's key.
-func (s *Subject) keys() []any {
-	if s.Fencing {
-		return []any{s.keyArg, fenceKey(s.Key)}
-	}
-	return []any{s.keyArg}
-}
-
-// guarded adds the restart guard's marker if there is a guard.
-func (s *Subject) guarded(keys []any) []any {
-	if s.Guard > 0 {
-		return append(keys, MarkerKey)
-	}
-	return keys
 }

@@ -1,52 +1,47 @@
--- wait: keep a waiter's place in the key's queue, and report the state of the lock.
+-- wait keeps a waiter's place in the key's queue, and reports the state of the lock.
 --
 -- It never grants. If it did, waiters would collect masters that restart empty, one after another,
 -- and take the lock from a live holder.
 --
 -- Without a ticket it only reports. That is for clients that do not know the masters' time yet.
 --
--- KEYS[1]  the lock's key
--- KEYS[2]  the queue: a sorted set of tokens, by ticket
--- KEYS[3]  the waiters' records; see queue.lua
--- KEYS[4]  with the restart guard: the marker
--- ARGV[1]  the waiter's token
--- ARGV[2]  its ticket, '' for none
--- ARGV[3]  how many milliseconds its place is kept
--- ARGV[4]  how many milliseconds to grant it the key for
--- ARGV[5]  the channel that notifies it
--- ARGV[6]  the restart guard in milliseconds, '0' without it
--- Reply    {HELD the waiter has the key, ABSENT nobody has it, TAKEN another token has it,
---           QUARANTINED nobody has it and the master is quarantined,
---           milliseconds that the key has left, as PTTL reports them, or the quarantine,
---           how many waiters are ahead of it, time in microseconds,
---           how many listen on the channel, -1 if unknown}
-local function listeners()
-  local told = ARGV[5] ~= '' and redis.pcall('PUBSUB', 'NUMSUB', ARGV[5])
+-- KEYS    the lock's key; the queue: a sorted set of tokens, by ticket; the waiters' records
+-- ARGV    the name, the waiter's token, the deadline, its ticket, '' for none, how many milliseconds
+--         its place is kept; and from its record: grant, question, retention, channel
+-- Result  {HELD the waiter has the key, ABSENT nobody has it, TAKEN another token has it,
+--          QUARANTINED nobody has it and the master is quarantined,
+--          milliseconds that the key has left, as PTTL reports them, or the quarantine,
+--          how many waiters are ahead of it, how many listen on the channel, -1 if unknown}
+--         EXPIRED
+local function listeners(channel)
+  local told = channel ~= '' and redis.pcall('PUBSUB', 'NUMSUB', channel)
   return told and told[2] or -1
 end
-local clock = redis.call('TIME')
-local micros = clock[1] * 1000000 + clock[2]
-local now = math.floor(micros / 1000)
-local current = redis.call('GET', KEYS[1]) --mutant:wait-current
-local left = redis.call('PTTL', KEYS[1])
-if current == ARGV[1] then
-  return {HELD, left, 0, micros, listeners()} --mutant:wait-held
-end
-local rank = 0
-if ARGV[2] ~= '' then
-  nextWaiter(KEYS[2], '', now)
-  redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
-  redis.call('HSET', KEYS[3], ARGV[1], string.format('%.0f', now + ARGV[3]) .. ' ' .. ARGV[4] .. ' ' .. ARGV[5])
-  for _, key in ipairs({KEYS[2], KEYS[3]}) do
-    if redis.call('PTTL', key) < tonumber(ARGV[3]) then
-      redis.call('PEXPIRE', key, ARGV[3]) --mutant:queue-expires
-    end
+
+local function wait(k, a)
+  local key, queue, records, token, ticket = KEYS[k], KEYS[k + 1], KEYS[k + 2], ARGV[a + 1], ARGV[a + 3]
+  local lease, channel = tonumber(ARGV[a + 4]), ARGV[a + 8]
+  local current = redis.call('GET', key) --mutant:wait-current
+  local keyLeft = redis.call('PTTL', key)
+  if current == token then
+    return {HELD, keyLeft, 0, listeners(channel)} --mutant:wait-held
+  elseif isLate(ARGV[a + 2]) then --mutant:late-wait
+    return EXPIRED
   end
-  rank = redis.call('ZRANK', KEYS[2], ARGV[1])
+  local rank = 0
+  if ticket ~= '' then
+    nextWaiter(queue, '')
+    redis.call('ZADD', queue, ticket, token)
+    redis.call('HSET', records, token, table.concat({'2', string.format('%.0f', now + lease), ARGV[a + 5],
+      ARGV[a + 6], string.format('%.0f', micros), ARGV[1], ARGV[a + 7], channel}, ' '))
+    lengthen(queue, lease) --mutant:queue-expires
+    lengthen(records, lease)
+    rank = redis.call('ZRANK', queue, token)
+  end
+  -- A waiter starts the quarantine even if the key is not vacant yet.
+  local left = quarantine(guard) --mutant:wait-quarantine
+  if left > 0 and not current then
+    return {QUARANTINED, left, rank, listeners(channel)}
+  end
+  return {current and TAKEN or ABSENT, keyLeft, rank, listeners(channel)}
 end
--- A waiter starts the quarantine even if the key is not vacant yet.
-local guarded = ARGV[6] ~= '0' and quarantine(KEYS[4], tonumber(ARGV[6]), now) --mutant:wait-quarantine
-if guarded and not current then
-  return {QUARANTINED, guarded, rank, micros, listeners()}
-end
-return {current and TAKEN or ABSENT, left, rank, micros, listeners()}
