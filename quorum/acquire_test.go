@@ -167,14 +167,15 @@ func TestHungMajorityCostsOneTimeout(t *testing.T) {
 // deciding answer.
 func TestValidityCountsFromBeforeFirstRequest(t *testing.T) {
 	bubble(t, 5, func(b *testbed) {
+		b.warmUp(b.Manager)
 		for i, m := range b.Masters() {
 			m.DelayReplies(time.Duration(i+1)*100*time.Millisecond, quorumtest.Always)
 		}
 		var l *quorum.Lock
 		start := time.Now()
-		l = b.acquire() // also sets up connections, with the same delays
+		l = b.acquire()
 		assert.Equal(b, window-time.Since(start), l.Validity())
-		assert.Less(b, l.Validity(), window-300*time.Millisecond)
+		assert.LessOrEqual(b, l.Validity(), window-300*time.Millisecond)
 		left := l.Validity()
 		time.Sleep(time.Second)
 		assert.Equal(b, left-time.Second, l.Validity())
@@ -288,7 +289,7 @@ func TestNoKeyRemainsOnHungMaster(t *testing.T) {
 
 // The reply is lost with the connection. The client repeats the request and finds its own token.
 func TestClientRetryIsNotARival(t *testing.T) {
-	for mode, legacy := range map[string]bool{"set": false, "script": true} {
+	for mode, legacy := range map[string]bool{"Redis 7": false, "Redis 6": true} {
 		t.Run(mode, func(t *testing.T) {
 			bubble(t, 3, func(b *testbed) {
 				for _, m := range b.Masters() {

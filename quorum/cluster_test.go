@@ -2,7 +2,6 @@ package quorum_test
 
 import (
 	"context"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -47,7 +46,7 @@ func TestClusterIsReloadedWhenNodeDoesNotAnswer(t *testing.T) {
 func TestReleaseSucceedsWhileSlotMoves(t *testing.T) {
 	bubble(t, 1, func(b *testbed) {
 		f := newFakeServer(b.T, func(args []string) string {
-			if strings.HasPrefix(strings.ToLower(args[0]), "eval") && args[2] != "1" {
+			if isScript(args) && args[2] != "1" {
 				return "-TRYAGAIN Multiple keys request during rehashing of slot\r\n"
 			}
 			return grantAll(args)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,12 +38,38 @@ func (b *testbed) delayNextRequests(by time.Duration) {
 // after it was repeated once.
 const firstTryDelay = 1500 * time.Millisecond
 
+// doubt runs a test of requests that arrive late, twice: with a Manager that knows the masters'
+// clocks, so that they refuse what comes late, and with one that does not. late is how many masters
+// execute a late request then.
+func doubt(t *testing.T, test func(b *testbed, m *quorum.Manager, late func(masters int) int)) {
+	t.Helper()
+	for what, known := range map[string]bool{"known clocks": true, "unknown clocks": false} {
+		t.Run(what, func(t *testing.T) {
+			bubble(t, 3, func(b *testbed) {
+				m := b.managerRetryingTimeouts()
+				defer func() { assert.NoError(b, m.Close()) }()
+				if !known {
+					b.forgetClocks()
+				}
+				test(b, m, func(masters int) int {
+					if known {
+						return 0
+					}
+					return masters
+				})
+			})
+		})
+	}
+}
+
+// forgetClocks waits until the Managers do not rely anymore on what they know of the masters'
+// clocks.
+func (b *testbed) forgetClocks() { time.Sleep(2 * time.Minute) }
+
 // The second try was answered, and the release removed the key that it had stored. Then the first
-// try stores it again. That key must not stay for its whole TTL.
+// try arrives. The master does not execute it, or the key must not stay for its whole TTL.
 func TestLateFirstTryOfAcquireIsReleased(t *testing.T) {
-	bubble(t, 3, func(b *testbed) {
-		m := b.managerRetryingTimeouts()
-		defer func() { assert.NoError(b, m.Close()) }()
+	doubt(t, func(b *testbed, m *quorum.Manager, late func(int) int) {
 		b.delayNextRequests(firstTryDelay)
 		l, err := m.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
@@ -53,14 +78,15 @@ func TestLateFirstTryOfAcquireIsReleased(t *testing.T) {
 		synctest.Wait()
 		require.Equal(b, 3, b.vacantMasters())
 		time.Sleep(firstTryDelay + time.Millisecond)
-		require.Equal(b, 3, b.mastersStoring(l.Token()), "it has arrived")
+		require.Equal(b, late(3), b.mastersStoring(l.Token()), "it has arrived")
 		time.Sleep(2 * time.Second)
 		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// A client may repeat the request of a repair too, and the first try may arrive after the release.
-func TestLateFirstTryOfRepairIsReleased(t *testing.T) {
+// A client may repeat the request of a repair too. The first try arrives after the release, and too
+// late. A master's clock is known by then, from the answer that led to the repair.
+func TestLateFirstTryOfRepairChangesNothing(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
 		m := b.managerRetryingTimeouts()
 		defer func() { assert.NoError(b, m.Close()) }()
@@ -75,11 +101,12 @@ func TestLateFirstTryOfRepairIsReleased(t *testing.T) {
 		require.Equal(b, 3, b.mastersStoring(l.Token()), "repaired by the second try")
 		require.NoError(b, l.Release(b.Context()))
 		synctest.Wait()
-		require.Equal(b, 3, b.vacantMasters())
-		time.Sleep(firstTryDelay + time.Millisecond)
-		require.Equal(b, 1, b.mastersStoring(l.Token()), "the first try has arrived")
-		time.Sleep(2 * time.Second)
-		assert.Equal(b, 3, b.vacantMasters())
+		before := b.Master(0).Commands()
+		for range 4 {
+			time.Sleep(firstTryDelay)
+			require.Equal(b, 3, b.vacantMasters())
+		}
+		assert.Equal(b, 2, b.Master(0).Commands()-before, "the release again, and the late repair")
 	})
 }
 
@@ -89,18 +116,16 @@ func TestLateFirstTryOfQueueEntryIsRemoved(t *testing.T) {
 		m := b.managerRetryingTimeouts()
 		defer func() { assert.NoError(b, m.Close()) }()
 		l := b.acquire()
+		results := make(chan acquireResult, 1)
 		ctx, cancel := context.WithTimeout(b.Context(), 600*time.Millisecond)
 		defer cancel()
-		results := make(chan acquireResult, 1)
 		b.startWaiter(ctx, 0, m, results)
 		b.delayNextRequests(firstTryDelay) // delays the next renewal of its place
 		assertReason(b, (<-results).err, quorum.ErrTaken)
 		synctest.Wait()
 		require.Equal(b, []int{0, 0, 0}, b.queueLengths())
 		time.Sleep(firstTryDelay + time.Millisecond)
-		require.Equal(b, []int{1, 1, 1}, b.queueLengths(), "it has arrived")
-		time.Sleep(2 * time.Second)
-		assert.Equal(b, []int{0, 0, 0}, b.queueLengths())
+		assert.Equal(b, []int{0, 0, 0}, b.queueLengths(), "it has arrived, but too late")
 		require.NoError(b, l.Release(b.Context()))
 	})
 }
@@ -108,8 +133,11 @@ func TestLateFirstTryOfQueueEntryIsRemoved(t *testing.T) {
 // One master did not answer the acquire, and a repair stored the token there. The release removes
 // that key, and then the acquire arrives.
 func TestLateUnansweredAcquireIsReleased(t *testing.T) {
-	bubble(t, 3, func(b *testbed) {
+	doubt(t, func(b *testbed, _ *quorum.Manager, late func(int) int) {
 		b.warmUp(b.Manager)
+		if late(1) == 1 {
+			b.forgetClocks()
+		}
 		b.Master(0).DelayRequests(5*timeout/2, 1)
 		l, err := b.TryAcquire(b.Context(), name, time.Hour)
 		require.NoError(b, err)
@@ -119,20 +147,21 @@ func TestLateUnansweredAcquireIsReleased(t *testing.T) {
 		require.Equal(b, 3, b.mastersStoring(l.Token()), "repaired")
 		require.NoError(b, l.Release(b.Context()))
 		time.Sleep(3*timeout/2 + time.Millisecond)
-		require.Equal(b, 1, b.mastersStoring(l.Token()), "it has arrived")
+		require.Equal(b, late(1), b.mastersStoring(l.Token()), "it has arrived")
 		time.Sleep(2 * time.Second)
 		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 
-// A late request can arrive for as long as TCP retransmits it. Releases are repeated until then,
-// and no longer.
+// A late request can arrive for as long as TCP retransmits it. If the masters' clocks are not known,
+// releases are repeated until then, and no longer.
 func TestReleaseIsRepeatedWhileTCPMayRetransmit(t *testing.T) {
 	const rtoMax = 120 * time.Second
 	for by, gone := range map[time.Duration]bool{rtoMax: true, 2 * rtoMax: false} {
 		bubble(t, 3, func(b *testbed) {
 			m := b.managerRetryingTimeouts()
 			defer func() { assert.NoError(b, m.Close()) }()
+			b.forgetClocks()
 			b.delayNextRequests(by)
 			l, err := m.TryAcquire(b.Context(), name, time.Hour)
 			require.NoError(b, err)
@@ -148,21 +177,50 @@ func TestReleaseIsRepeatedWhileTCPMayRetransmit(t *testing.T) {
 	}
 }
 
-// abandoningHook is a go-redis hook that stops waiting for some pipelines while they go on.
+// Where a deadline ends the doubt, one more release is enough.
+func TestReleaseInDoubtIsRepeatedOnceAfterDeadline(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		m := b.managerRetryingTimeouts()
+		defer func() { assert.NoError(b, m.Close()) }()
+		b.delayNextRequests(firstTryDelay)
+		l, err := m.TryAcquire(b.Context(), name, time.Hour)
+		require.NoError(b, err)
+		synctest.Wait()
+		require.NoError(b, l.Release(b.Context()))
+		synctest.Wait()
+		before := b.Master(0).Commands()
+		assert.Equal(b, 1, m.Stats().Masters[0].PendingReleases)
+		time.Sleep(timeout + 100*time.Millisecond)
+		assert.Zero(b, m.Stats().Masters[0].PendingReleases)
+		time.Sleep(5 * time.Minute)
+		assert.Equal(b, 2, b.Master(0).Commands()-before, "the release again, and the late acquire")
+	})
+}
+
+// abandoningHook is a go-redis hook that stops waiting for commands with several acquires while they
+// go on.
 type abandoningHook struct {
-	processHook
 	patience time.Duration  // how long it waits
-	next     atomic.Int32   // how many of the next pipelines to abandon
 	calls    sync.WaitGroup // the abandoned ones that go on
 }
 
+func (h *abandoningHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
 func (h *abandoningHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if h.next.Add(-1) < 0 {
-			return next(ctx, cmds)
+	return next
+}
+
+func (h *abandoningHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		args := texts(cmd.Args())
+		if !hasOperation(args, "acquire") {
+			return next(ctx, cmd)
+		}
+		if operations, _ := operationsOf(args); len(operations) == 1 {
+			return next(ctx, cmd)
 		}
 		done := make(chan error, 1)
-		h.calls.Go(func() { done <- next(context.WithoutCancel(ctx), cmds) })
+		h.calls.Go(func() { done <- next(context.WithoutCancel(ctx), cmd) })
 		select {
 		case err := <-done:
 			return err
@@ -170,11 +228,6 @@ func (h *abandoningHook) ProcessPipelineHook(next redis.ProcessPipelineHook) red
 			return context.DeadlineExceeded
 		}
 	}
-}
-
-// callNext is a processHook that does nothing else.
-func callNext(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
-	return next(ctx, cmd)
 }
 
 // The replies are written to the commands of that call, which must not be reused for another one
@@ -190,7 +243,7 @@ func testAbandonedCall(b *testbed) {
 	b.Helper()
 	client := redis.NewClient(b.Master(0).Options())
 	defer func() { assert.NoError(b, client.Close()) }()
-	hook := &abandoningHook{processHook: callNext, patience: 10 * time.Millisecond}
+	hook := &abandoningHook{patience: 10 * time.Millisecond}
 	client.AddHook(hook)
 	m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})
 	require.NoError(b, err)
@@ -198,7 +251,7 @@ func testAbandonedCall(b *testbed) {
 	b.warmUp(m)
 	failures := make(chan map[string]error, 100)
 	try := func(names ...string) {
-		// The first attempt keeps the lane busy, so that the others share a pipeline.
+		// The first attempt keeps the lane busy, so that the others share a command.
 		b.Master(0).DelayReplies(time.Millisecond, 1)
 		for _, n := range append([]string{"busy-" + names[0]}, names...) {
 			go func() {
@@ -208,15 +261,14 @@ func testAbandonedCall(b *testbed) {
 			synctest.Wait()
 		}
 		time.Sleep(time.Millisecond / 2)
-		hook.next.Store(1)
-		b.Master(0).DelayReplies(18*time.Millisecond, 2)
+		b.Master(0).DelayReplies(18*time.Millisecond, 1)
 		time.Sleep(time.Millisecond)
 	}
 	b.Master(0).Set("c", "another", time.Hour)
 	b.Master(0).Set("d", "another", time.Hour)
-	try("a", "b") // the replies, nil for both, arrive after 19 ms
+	try("a", "b") // the reply, which grants both, arrives after 19 ms
 	time.Sleep(11 * time.Millisecond)
-	try("c", "d") // those replies arrive while these calls are under way
+	try("c", "d") // that reply arrives while these calls are under way
 	got := map[string]error{}
 	for range 6 {
 		maps.Copy(got, <-failures)
@@ -264,7 +316,7 @@ func TestReleaseWaitsForAnswersThatShowLoss(t *testing.T) {
 	})
 }
 
-// A hook sends each SET twice, but returns with the first answer. The second SET would store the
+// A hook sends each acquire twice, but returns with the first answer. The second one would store the
 // token after the release.
 func TestSettledRequestIsNotWrittenAgain(t *testing.T) {
 	bubble(t, 1, func(b *testbed) {
@@ -273,7 +325,7 @@ func TestSettledRequestIsNotWrittenAgain(t *testing.T) {
 		plain := b.Master(0).Client()
 		tried := make(chan error, 100)
 		client.AddHook(processHook(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
-			if args := cmd.Args(); cmd.Name() == "set" {
+			if args := cmd.Args(); hasOperation(texts(args), "acquire") {
 				time.AfterFunc(100*time.Millisecond, func() {
 					tried <- plain.Do(context.Background(), args...).Err()
 				})

@@ -72,7 +72,7 @@ func TestErrorTextOfEachOperation(t *testing.T) {
 func TestOutcomeString(t *testing.T) {
 	for o, want := range map[quorum.Outcome]string{
 		quorum.Unknown: "unknown", quorum.Held: "held", quorum.Taken: "taken", quorum.Absent: "absent",
-		quorum.Refused: "refused", quorum.Unsent: "unsent", quorum.Unsent + 1: "Outcome(6)", 255: "Outcome(255)",
+		quorum.Refused: "refused", quorum.Unsent: "unsent", quorum.Expired: "expired", quorum.Expired + 1: "Outcome(7)", 255: "Outcome(255)",
 	} {
 		assert.Equal(t, want, o.String())
 	}
@@ -299,7 +299,8 @@ func TestErrorsHideToken(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				err := checkErrorsHideToken(t, first, answer)
 				if what == "the whole command" {
-					assert.ErrorContains(t, err, "ERR cannot do set "+name+" "+token.Abbreviate(first)+" nx get px 10000")
+					assert.ErrorContains(t, err, "ERR cannot do evalsha ")
+					assert.ErrorContains(t, err, " "+name+" 0 0  acquire "+token.Abbreviate(first)+" ")
 				}
 			})
 		})

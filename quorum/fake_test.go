@@ -20,7 +20,6 @@ import (
 
 // Replies of a master that grants everything.
 const (
-	nilReply = "$-1\r\n"
 	okReply  = "+OK\r\n"
 	oneReply = ":1\r\n"
 	noHello  = "-ERR unknown command 'hello'\r\n"
@@ -55,10 +54,8 @@ func grantAll(args []string) string {
 	switch strings.ToLower(args[0]) {
 	case "hello":
 		return noHello
-	case "set":
-		return nilReply
 	case "eval", "evalsha":
-		return oneReply
+		return scriptReply(args, granted)
 	}
 	return okReply
 }

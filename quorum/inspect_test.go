@@ -202,7 +202,7 @@ func TestInspectionSaturatesHugeTTL(t *testing.T) {
 			if isSetup(args) {
 				return grantAll(args)
 			}
-			return "*6\r\n$1\r\na\r\n:9223372036854775807\r\n:0\r\n$0\r\n\r\n:0\r\n:0\r\n"
+			return "*2\r\n:0\r\n*6\r\n$1\r\na\r\n:9223372036854775807\r\n:0\r\n$0\r\n\r\n:0\r\n:0\r\n"
 		})
 		client := f.client("192.0.2.1:1", nil)
 		m, err := quorum.New(append(b.Clients()[:0:0], client), &quorum.Options{Clock: b.clock})

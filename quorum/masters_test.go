@@ -190,19 +190,25 @@ func (b *testbed) assertNotStored(first int) {
 // oddReplies maps replies that make no sense to the outcome of an acquire. Any string counts as the
 // token of another client, because SET with GET replies with nothing else.
 var oddReplies = map[string]quorum.Outcome{
-	":7\r\n":                           quorum.Refused,
-	":-9223372036854775808\r\n":        quorum.Refused,
-	":99999999999999999999\r\n":        quorum.Unknown, // not a number, so not a reply
+	":7\r\n":                                    quorum.Refused,
+	":-9223372036854775808\r\n":                 quorum.Refused,
+	":99999999999999999999\r\n":                 quorum.Unknown, // not a number, so not a reply
+	"*2\r\n:0\r\n*2\r\n:-1\r\n$1\r\nx\r\n":      quorum.Taken,   // as it should be
+	"*3\r\n:0\r\n:1\r\n:1\r\n":                  quorum.Refused, // one result too many
+	"*2\r\n$1\r\n0\r\n:1\r\n":                   quorum.Refused, // no time
+	"*2\r\n:0\r\n$-1\r\n":                       quorum.Refused,
+	"*2\r\n:0\r\n*3\r\n:1\r\n$1\r\n7\r\n:1\r\n": quorum.Refused, // there is no fencing
+	"*2\r\n:0\r\n*2\r\n:-4\r\n$5\r\nWHAT?\r\n":  quorum.Refused,
 	"*0\r\n":                           quorum.Refused,
 	"*2\r\n:1\r\n$1\r\nx\r\n":          quorum.Refused,
 	"*2\r\n$1\r\nx\r\n+OK\r\n":         quorum.Refused,
 	"*1\r\n*1\r\n*1\r\n$-1\r\n":        quorum.Refused,
 	"*3\r\n$-1\r\n-ERR x\r\n:1\r\n":    quorum.Refused,
-	"+OK\r\n":                          quorum.Taken,
-	"+QUEUED\r\n":                      quorum.Taken,
-	"$0\r\n\r\n":                       quorum.Taken,
-	"$3\r\n\x00\xff\n\r\n":             quorum.Taken,
-	"$65536\r\n" + huge + "\r\n":       quorum.Taken,
+	"+OK\r\n":                          quorum.Refused,
+	"+QUEUED\r\n":                      quorum.Refused,
+	"$0\r\n\r\n":                       quorum.Refused,
+	"$3\r\n\x00\xff\n\r\n":             quorum.Refused,
+	"$65536\r\n" + huge + "\r\n":       quorum.Refused,
 	"-\r\n":                            quorum.Refused,
 	"-ERR\r\n":                         quorum.Refused,
 	"-" + huge + "\r\n":                quorum.Refused,
@@ -216,7 +222,7 @@ var oddReplies = map[string]quorum.Outcome{
 	"%1\r\n$1\r\na\r\n:1\r\n":          quorum.Refused,
 	"~1\r\n:1\r\n":                     quorum.Refused,
 	"!5\r\nERR x\r\n":                  quorum.Refused,
-	"=5\r\ntxt:x\r\n":                  quorum.Taken,
+	"=5\r\ntxt:x\r\n":                  quorum.Refused,
 	"HTTP/1.1 400 Bad Request\r\n":     quorum.Unknown,
 	"\r\n":                             quorum.Unknown,
 	"$-2\r\n":                          quorum.Unknown,

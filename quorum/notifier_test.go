@@ -101,36 +101,38 @@ type crowd struct {
 	subscribable atomic.Bool // it accepts subscriptions
 
 	mu         sync.Mutex  // guards the fields below
-	token      string      // of the waiter that the message names
+	message    string      // a grant to one of the waiters
 	subscribed time.Time   // when the subscription was confirmed; the message follows at once
-	confirmed  time.Time   // when that waiter confirmed the lock
 	asked      []time.Time // when waiters asked since then
 }
 
-// answer tells the scripts apart by their arguments. Three keys mean that a waiter asks, and
-// confirmArgs arguments that it confirms.
 func (c *crowd) answer(args []string) string {
-	const confirmArgs = 11
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch command := strings.ToLower(args[0]); {
-	case command == "set":
-		return "$7\r\nanother\r\n"
-	case command == "evalsha" && args[2] == "3":
-		c.token = args[6]
-		c.asked = append(c.asked, time.Now())
-		return "*4\r\n:-1\r\n:600000\r\n:100\r\n:1\r\n"
-	case command == "evalsha" && len(args) == confirmArgs:
-		c.confirmed = time.Now()
-		return "*4\r\n:1\r\n$1\r\n0\r\n:0\r\n:1\r\n"
+	case isScript(args):
+		return scriptReply(args, c.result)
 	case command == "subscribe" && !c.subscribable.Load():
 		return "-NOPERM not yet\r\n"
 	case command == "subscribe":
 		c.subscribed, c.asked = time.Now(), nil
 		return fmt.Sprintf("*3\r\n$9\r\nsubscribe\r\n$%d\r\n%s\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n",
-			len(args[1]), args[1], len(args[1]), args[1], len(c.token), c.token)
+			len(args[1]), args[1], len(args[1]), args[1], len(c.message), c.message)
 	}
 	return grantAll(args)
+}
+
+// result is the result of an operation.
+func (c *crowd) result(o operation, fencing bool) string {
+	switch o.name {
+	case "acquire":
+		return "*2\r\n:-1\r\n$7\r\nanother\r\n"
+	case "wait":
+		c.message = fmt.Sprint(o.token, " ", o.args[4], " 0 0") // age and fence
+		c.asked = append(c.asked, time.Now())
+		return "*4\r\n:-1\r\n:600000\r\n:100\r\n:1\r\n"
+	}
+	return granted(o, fencing)
 }
 
 // Waiters may miss messages while there is no subscription. So each of them asks the master once
@@ -144,12 +146,12 @@ func TestCrowdOfWaitersDelaysNoMessage(t *testing.T) {
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: clock.Runtime()})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
-		var won atomic.Int64
+		won := make(chan time.Time, n)
 		var all sync.WaitGroup
 		for i := range n {
 			all.Go(func() {
 				if _, err := m.Acquire(ctx, fmt.Sprintf("lock-%d", i), ttl); err == nil {
-					won.Add(1)
+					won <- time.Now()
 				}
 			})
 		}
@@ -164,8 +166,8 @@ func TestCrowdOfWaitersDelaysNoMessage(t *testing.T) {
 			}
 		}
 		c.mu.Lock()
-		assert.Equal(t, int64(1), won.Load())
-		assert.Equal(t, c.subscribed, c.confirmed, "at once")
+		assert.Len(t, won, 1)
+		assert.Equal(t, c.subscribed, <-won, "at once")
 		instants := map[time.Time]bool{}
 		asked := 0
 		for _, at := range c.asked {

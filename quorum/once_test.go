@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -247,23 +246,25 @@ func TestOnceReturnsErrTakenIfContextEndsBeforeRecheck(t *testing.T) {
 	})
 }
 
-// cutHook fails scripts before they are sent while scriptsCut is set, and drops the replies to SET
-// commands while setRepliesCut is set.
+// cutHook fails releases before they are sent while releasesCut is set, and drops the replies to
+// acquires while acquireRepliesCut is set.
 type cutHook struct {
 	processHook
-	scriptsCut, setRepliesCut atomic.Bool
+	releasesCut, acquireRepliesCut atomic.Bool
 }
 
 var errCutOff = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("cut off")}
 
 func (h *cutHook) process(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
-	if strings.HasPrefix(cmd.Name(), "eval") && h.scriptsCut.Load() {
+	args := texts(cmd.Args())
+	if h.releasesCut.Load() && hasOperation(args, "release", "drop") {
 		return errCutOff
 	}
-	if err := next(ctx, cmd); cmd.Name() != "set" || !h.setRepliesCut.Load() {
-		return err
+	err := next(ctx, cmd)
+	if err == nil && h.acquireRepliesCut.Load() && hasOperation(args, "acquire") {
+		return errCutOff
 	}
-	return errCutOff
+	return err
 }
 
 // ProcessPipelineHook is part of redis.Hook.
@@ -293,13 +294,13 @@ func TestOnceRecognizesUndeliveredRelease(t *testing.T) {
 		m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Clock: b.clock})
 		require.NoError(b, err)
 		defer func() { assert.NoError(b, m.Close()) }()
-		hook.scriptsCut.Store(true)
-		hook.setRepliesCut.Store(true)
+		hook.releasesCut.Store(true)
+		hook.acquireRepliesCut.Store(true)
 		_, err = m.Once(b.Context(), name, time.Hour, noop)
 		assertReason(b, err, quorum.ErrNoQuorum)
 		require.Zero(b, b.vacantMasters(), "the master must have granted the failed attempt")
-		hook.setRepliesCut.Store(false)
-		time.AfterFunc(3*timeout, func() { hook.scriptsCut.Store(false) })
+		hook.acquireRepliesCut.Store(false)
+		time.AfterFunc(3*timeout, func() { hook.releasesCut.Store(false) })
 		ran, err := m.Once(b.Context(), name, time.Hour, noop)
 		require.NoError(b, err)
 		assert.True(b, ran)

@@ -310,7 +310,7 @@ func TestHungMinorityDoesNotBlockOpenedManager(t *testing.T) {
 // TestOpenedCallsEndAtAttemptTimeout gives clients a read timeout of an hour, so that only
 // AttemptTimeout can end the call.
 func TestOpenedCallsEndAtAttemptTimeout(t *testing.T) {
-	for what, ignored := range map[string]string{"lock command": "set", "connection setup": "hello"} {
+	for what, ignored := range map[string]string{"lock command": "evalsha", "connection setup": "hello"} {
 		t.Run(what, func(t *testing.T) {
 			ignoring := newFakeServer(t, func(args []string) string {
 				if strings.EqualFold(args[0], ignored) {

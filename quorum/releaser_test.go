@@ -175,6 +175,8 @@ func TestCloseDoesNotWaitForStuckClient(t *testing.T) {
 // An acquire that never left this process needs no release.
 func TestReleaseIsNotSentWhereAcquireWasNot(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
+		before := b.Master(2).Commands()
 		b.Master(2).Hang()
 		_, _ = b.TryAcquire(b.Context(), "first", ttl) // this request hangs
 		time.Sleep(timeout / 2)
@@ -187,7 +189,7 @@ func TestReleaseIsNotSentWhereAcquireWasNot(t *testing.T) {
 		time.Sleep(timeout)
 		_, stored := b.Master(2).Get(name)
 		assert.False(b, stored)
-		assert.Equal(b, 1, b.Master(2).Commands(), "only the first request was ever sent")
+		assert.Equal(b, 1, b.Master(2).Commands()-before, "only the first request was ever sent")
 	})
 }
 

@@ -70,10 +70,14 @@ func (n *renewal) schedule(start clock.Instant) {
 }
 
 // retryPause returns how long after a failed try the next one is made. Each try gets the attempt
-// timeout, or a ninth of the TTL or a third of what is left of the window if that is shorter, so
-// that several tries fit into the window.
+// timeout, or a ninth of the TTL if that is shorter, so that several tries fit into the window. The
+// window after a hand-off is shorter; left is what is left of it.
 func (n *renewal) retryPause(attempt, left time.Duration) time.Duration {
-	return max(min(attempt, n.ttl/9, left/3), time.Millisecond)
+	pause := max(min(attempt, n.ttl/9), time.Millisecond)
+	if n.once { //mutant:fill-retry
+		pause = min(pause, max(left/3, fillDelay))
+	}
+	return pause
 }
 
 // watchRenewal starts the lock's renewals, if it has any.

@@ -84,7 +84,7 @@ func (l *Lock) repair(masters vote.Set, expires clock.Instant) { //mutant:repair
 		return
 	}
 	l.repairs.begin(masters, expires)
-	deadline := l.closes()
+	deadline := min(l.closes(), now.Add(l.engine.opts.AttemptTimeout))
 	l.unlock()
 
 	c := l.claim

@@ -289,14 +289,15 @@ func TestOddReplyLeavesReleasePending(t *testing.T) {
 			switch {
 			case isSetup(args):
 				return grantAll(args)
-			case args[0] == "set":
-				stored.Store(args[2])
-				return oneReply // a script's reply, not a SET's
+			case hasOperation(args, "acquire"):
+				operations, _ := operationsOf(args)
+				stored.Store(operations[0].token)
+				return oneReply // not in a list
 			case odd.Load():
 				return "$3\r\nfoo\r\n"
 			}
 			stored.Store("")
-			return oneReply
+			return grantAll(args)
 		})
 		client := f.client("192.0.2.1:1", nil)
 		m, err := quorum.New(append(b.Clients()[:0:0], client), &quorum.Options{Clock: b.clock})

@@ -3,12 +3,14 @@ package redisconn
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/wire"
+	"github.com/quorumlock/redlock/token"
 )
 
 // batch is the calls that one command carries.
@@ -55,7 +57,33 @@ func (m *Master) plan(memory *memory, ops []*Op) []batch {
 }
 
 // settle gives each call its part of the reply. It returns the master's time, or 0.
-func (b *batch) settle(r wire.Reply) (micros int64) { return b.calls.Split(r) }
+func (b *batch) settle(r wire.Reply) (micros int64) {
+	if r.Kind == wire.ReplyError && len(b.calls) > 1 {
+		r.Err = b.hideTokens(r.Err)
+	}
+	return b.calls.Split(r, typedError)
+}
+
+// hideTokens abbreviates the tokens of all calls in an error, because the error becomes that of each
+// call.
+func (b *batch) hideTokens(err error) error {
+	text := err.Error()
+	for _, c := range b.calls {
+		if secret := c.Request.Subject.Token; secret != "" {
+			text = strings.ReplaceAll(text, secret, token.Abbreviate(secret)) //mutant:hide-tokens
+		}
+	}
+	if text == err.Error() {
+		return err
+	}
+	return typedError(text)
+}
+
+// typedError returns an error of the type that go-redis uses for errors of a server, so that its
+// functions recognize it, such as IsOOMError.
+func typedError(text string) error { return sameType(redis.Nil, text) }
+
+func sameType[T ~string](_ T, text string) T { return T(text) }
 
 // again returns the batches to send again. Nothing in them was executed, except that calls which
 // came too late may have been executed by an earlier try of the client.
@@ -70,7 +98,7 @@ func (m *Master) again(batches []batch) (again []batch) {
 			for _, c := range b.calls {
 				again = append(again, batch{calls: wire.Batch{c}, apart: true}.retaken())
 			}
-		case r.Refusal() && b.apart:
+		case r.Refusal(): //mutant:refusal-apart
 			m.apart.add(b.calls[0])
 			if b.calls[0].KeyOnly() {
 				again = append(again, batch{calls: b.calls, apart: true}.retaken())

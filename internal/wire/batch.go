@@ -78,8 +78,9 @@ func (a Ahead) arg() any {
 }
 
 // Split gives each call its part of the reply to the batch's command. It returns the master's time
-// in microseconds, or 0 if it did not report it.
-func (b Batch) Split(reply Reply) (micros int64) {
+// in microseconds, or 0 if it did not report it. errorOf makes a MasterError of the error of one
+// operation.
+func (b Batch) Split(reply Reply, errorOf func(text string) error) (micros int64) {
 	if reply.Kind != ReplyValue {
 		for _, c := range b {
 			c.Reply = reply
@@ -92,7 +93,7 @@ func (b Batch) Split(reply Reply) (micros int64) {
 	}
 	for i, c := range b {
 		if ok {
-			c.Reply = resultOf(results[i+1])
+			c.Reply, c.Time = resultOf(results[i+1], errorOf), micros
 		} else {
 			c.Reply = Reply{Kind: ReplyValue, Value: garbled{reply.Value}}
 		}
@@ -107,22 +108,14 @@ func (b Batch) Split(reply Reply) (micros int64) {
 type garbled struct{ reply any }
 
 // resultOf converts an operation's result to a Reply.
-func resultOf(result any) Reply {
+func resultOf(result any, errorOf func(string) error) Reply {
 	if parts, ok := result.([]any); ok && len(parts) == 2 && parts[0] == any(int64(codeFailed)) {
 		if text, ok := parts[1].(string); ok {
-			return Reply{Kind: ReplyError, Err: operationError(text)}
+			return Reply{Kind: ReplyError, Err: errorOf(text)}
 		}
 	}
 	return Reply{Kind: ReplyValue, Value: result}
 }
-
-// operationError is the error of one operation in a batch.
-type operationError string
-
-func (e operationError) Error() string { return string(e) }
-
-// RedisError marks it as an error that the master replied.
-func (operationError) RedisError() {}
 
 // Unknown reports whether the master does not have the script. Nothing was executed.
 func (r *Reply) Unknown() bool { return r.Kind == ReplyError && r.hasPrefix("NOSCRIPT") } //mutant:rephrase-noscript
