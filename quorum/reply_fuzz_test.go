@@ -33,8 +33,9 @@ func (e replyError) RedisError() {}
 
 // reply is the result of a command, as go-redis returns it.
 type reply struct {
-	value any
-	err   error
+	value  any
+	err    error
+	inList bool // the value is an operation's result, in the list that the script replies
 }
 
 // replies make replies from a fuzzer's text and number, and from the token in the command, which is
@@ -93,17 +94,34 @@ var replies = []func(text string, number int64, token string) reply{
 	func(string, int64, string) reply { return reply{err: fmt.Errorf("wrapped: %w", replyError("LOADING"))} },
 }
 
-// code returns the number that a script replied, if r is one.
-func (r reply) code() (code int64, ok bool) {
-	code, ok = r.value.(int64)
-	return code, ok && r.err == nil
+// asResult returns the reply with its value as the result of an operation. An error stays as it is.
+func (r reply) asResult() reply {
+	r.inList = r.err == nil
+	return r
+}
+
+// result returns the result of the only operation in a call, if the reply is one of the script.
+func (r reply) result() (result any, ok bool) {
+	if r.inList {
+		return r.value, true
+	}
+	parts, ok := r.value.([]any)
+	if !ok || r.err != nil || len(parts) != 2 {
+		return nil, false
+	}
+	if _, ok = parts[0].(int64); !ok {
+		return nil, false
+	}
+	return parts[1], true
 }
 
 // replyHook replies to a client's commands. No command reaches a network.
 type replyHook struct {
-	// custom makes the reply to a command with a token. If it is nil, every reply is 1, as of a
+	// custom makes the reply to an operation with a token. If it is nil, every result is 1, as of a
 	// master that extends and releases.
-	custom atomic.Pointer[func(command, token string) reply]
+	custom atomic.Pointer[func(operation, token string) reply]
+	// alone says that the last operation with a custom reply was the only one of its call.
+	alone atomic.Bool
 }
 
 // encoded returns an argument as a client would write it.
@@ -116,17 +134,25 @@ func encoded(arg any) string {
 }
 
 func (h *replyHook) answer(cmd *redis.Cmd) error {
-	args := cmd.Args()
-	r := reply{value: int64(1)}
-	if custom := h.custom.Load(); custom != nil {
-		var token string
-		switch {
-		case cmd.Name() == "set": // key, token
-			token = encoded(args[2])
-		case len(args) > 3+args[2].(int): // digest, number of keys, keys, token
-			token = encoded(args[3+args[2].(int)])
+	args := make([]string, len(cmd.Args()))
+	for i, arg := range cmd.Args() {
+		args[i] = encoded(arg)
+	}
+	operations, _ := operationsOf(args)
+	results := []any{int64(0)}
+	r := reply{inList: true}
+	for _, o := range operations {
+		result := any(int64(1))
+		if custom := h.custom.Load(); custom != nil && (len(operations) == 1 || o.name != "drop" && o.name != "release") {
+			h.alone.Store(len(operations) == 1)
+			if r = (*custom)(o.name, o.token); r.inList { // the rest are releases that are repeated
+				result = r.value
+			}
 		}
-		r = (*custom)(cmd.Name(), token)
+		results = append(results, result)
+	}
+	if r.inList {
+		r.value = results
 	}
 	cmd.SetVal(r.value)
 	cmd.SetErr(r.err)
@@ -153,28 +179,30 @@ func (h *replyHook) ProcessPipelineHook(redis.ProcessPipelineHook) redis.Process
 	}
 }
 
-// granting is the reply of a master that grants a lock, in the form that the command expects.
-func granting(command, _ string) reply {
-	if command == "set" {
-		return reply{err: redis.Nil}
-	}
-	return reply{value: []any{int64(1), "0", int64(0), int64(0)}}
-}
+// granting is the reply of a master that grants a lock.
+func granting(_, _ string) reply { return reply{value: int64(1)}.asResult() }
 
 // fuzzed is a Manager whose only master gives odd replies to some calls.
 type fuzzed struct {
 	*testing.T
 	*quorum.Manager
 	hook replyHook
-	odd  func(token string) reply // the odd reply to a command with a token
+	odd  func(token string) reply // the odd reply to an operation with a token
 }
 
-// fuzz runs a test with odd replies of one kind.
+// fuzz runs a test with odd replies of one kind. Higher kinds are the same replies, but in the place
+// of an operation's result.
 func fuzz(t *testing.T, opts *quorum.Options, kind uint8, text string, number int64, test func(f *fuzzed)) {
 	t.Helper()
 	makeReply := replies[int(kind)%len(replies)]
 	synctest.Test(t, func(t *testing.T) {
-		f := &fuzzed{T: t, odd: func(token string) reply { return makeReply(text, number, token) }}
+		inBatch := int(kind)/len(replies)%2 == 1
+		f := &fuzzed{T: t, odd: func(token string) reply {
+			if r := makeReply(text, number, token); inBatch {
+				return r.asResult()
+			}
+			return makeReply(text, number, token)
+		}}
 		client := redis.NewClient(&redis.Options{Addr: "192.0.2.1:1", MaintNotificationsConfig: quiet})
 		client.AddHook(&f.hook)
 		m, err := quorum.New([]redis.UniversalClient{client}, opts)
@@ -198,6 +226,22 @@ func (f *fuzzed) during(custom func(command, token string) reply, call func()) {
 	f.hook.custom.Store(nil)
 }
 
+// result returns the result of the operation that got the odd reply, if it is one of the script.
+func (f *fuzzed) result(token string) (result any, ok bool) {
+	r := f.odd(token)
+	if !r.inList && !f.hook.alone.Load() {
+		return nil, false
+	}
+	return r.result()
+}
+
+// code returns that result if it is a number.
+func (f *fuzzed) code(token string) (code int64, ok bool) {
+	result, _ := f.result(token)
+	code, ok = result.(int64)
+	return code, ok
+}
+
 // oddly makes a call while the master gives odd replies.
 func (f *fuzzed) oddly(call func()) {
 	f.during(func(_, token string) reply { return f.odd(token) }, call)
@@ -213,10 +257,10 @@ func (f *fuzzed) acquire() (l *quorum.Lock) {
 	return l
 }
 
-// FuzzReplies checks that no reply makes an operation panic, and that only these are votes: nil and
-// the lock's own token for an acquire, and 1 for an extension.
+// FuzzReplies checks that no reply makes an operation panic, and that only these are votes: the
+// results 1 and {-1, the lock's own token} for an acquire, and 1 for an extension.
 func FuzzReplies(f *testing.F) {
-	for kind := range replies {
+	for kind := range 2 * len(replies) {
 		for _, text := range []string{"", "another", "NOSCRIPT x", "ERR syntax error", "syntax error", "MOVED 1 h:1", "a\x00\r\n\xff"} {
 			f.Add(uint8(kind), text, int64(len(text)-1)) // -1 first
 		}
@@ -238,13 +282,18 @@ func (f *fuzzed) fuzzAcquire() {
 	f.oddly(func() {
 		token := seededTokens()()
 		l, err := f.TryAcquire(f.Context(), name, ttl)
-		r := f.odd(token)
-		stored, isToken := r.value.(string)
+		result, _ := f.result(token)
+		parts, _ := result.([]any)
+		var stored string
+		isTaken := len(parts) == 2 && parts[0] == any(int64(-1))
+		if isTaken {
+			stored, isTaken = parts[1].(string)
+		}
 		switch {
-		case errors.Is(r.err, redis.Nil), r.err == nil && isToken && stored == token:
+		case result == any(int64(1)), isTaken && stored == token:
 			require.NoError(f, err)
 			require.Equal(f, token, l.Token(), "the first token of the seed")
-		case r.err == nil && isToken:
+		case isTaken:
 			assertReason(f, err, quorum.ErrTaken)
 			require.Nil(f, l)
 		default:
@@ -258,7 +307,7 @@ func (f *fuzzed) fuzzExtend() {
 	l := f.acquire()
 	f.oddly(func() {
 		err := l.Extend(f.Context(), 2*ttl)
-		switch code, ok := f.odd(l.Token()).code(); {
+		switch code, ok := f.code(l.Token()); {
 		case ok && code == 1:
 			require.NoError(f, err)
 			assert.Greater(f, l.Validity(), window)
@@ -276,7 +325,7 @@ func (f *fuzzed) fuzzRelease() {
 	l := f.acquire()
 	f.oddly(func() {
 		err := l.Release(f.Context())
-		switch code, ok := f.odd(l.Token()).code(); {
+		switch code, ok := f.code(l.Token()); {
 		case ok && code >= 0 && code <= 2:
 			require.NoError(f, err)
 		case ok && code == -1:
@@ -290,9 +339,9 @@ func (f *fuzzed) fuzzRelease() {
 func (f *fuzzed) fuzzInspect() {
 	f.oddly(func() {
 		i, err := f.Inspect(f.Context(), name)
-		r := f.odd("")
-		parts, _ := r.value.([]any)
-		if r.err != nil || len(parts) != 6 || fmt.Sprintf("%T %T %T %T %T %T", parts...) != "string int64 int64 string int64 int64" {
+		result, _ := f.result("")
+		parts, _ := result.([]any)
+		if len(parts) != 6 || fmt.Sprintf("%T %T %T %T %T %T", parts...) != "string int64 int64 string int64 int64" {
 			assertReason(f, err, quorum.ErrNoQuorum)
 			return
 		}
@@ -311,7 +360,7 @@ func (f *fuzzed) fuzzInspect() {
 // FuzzVotes checks that no reply about fences or the restart guard causes a panic, and that every
 // lock has a fence that a float64 represents exactly.
 func FuzzVotes(f *testing.F) {
-	for kind := range replies {
+	for kind := range 2 * len(replies) {
 		for _, text := range []string{"", "0", "7", "-1", "9007199254740991", "9007199254740992", "1e3", " 7"} {
 			for _, number := range []int64{0, 1, -1, -2, 1<<53 - 1, 1 << 53, math.MaxInt64, math.MinInt64} {
 				f.Add(uint8(kind), text, number)
@@ -328,14 +377,14 @@ func (f *fuzzed) fuzzVote() {
 	var commands atomic.Int32
 	f.during(func(_, token string) reply {
 		if commands.Add(1) == 2 { // the second round, which stores the fence
-			return reply{value: int64(1)}
+			return reply{value: int64(1)}.asResult()
 		}
 		return f.odd(token)
 	}, func() {
 		l, err := f.TryAcquire(f.Context(), name, ttl)
-		parts, _ := f.odd("a token").value.([]any)
-		if err == nil {
-			require.Len(f, parts, 4)
+		result, _ := f.result("a token")
+		parts, _ := result.([]any)
+		if err == nil && len(parts) == 3 {
 			require.Equal(f, int64(1), parts[0], "the code of a master that grants")
 			require.Positive(f, l.Fence())
 			require.Less(f, l.Fence(), int64(1)<<53)
