@@ -92,7 +92,8 @@ func TestFailedConfirmDelaysNextConfirm(t *testing.T) {
 	}
 	w := newTestEntry(t, 3)
 	w.retry.Confirm = clock.Never
-	w.answers(held, held)
+	w.stale(0)
+	w.stale(1)
 	w.does(queue.Confirm)
 }
 
