@@ -221,8 +221,8 @@ func (e *Entry) track(v view, now clock.Instant) {
 			*began = now
 		}
 	}
-	if e.granted == 0 && v.grants != 0 {
-		e.ahead = e.rank(e.answered()) //mutant:rank-before-grants
+	if e.granted == 0 && v.grants != 0 { //mutant:rank-before-grants
+		e.ahead = e.rank(e.answered())
 	}
 	since(&e.granted, v.grants != 0)
 	since(&e.vacant, e.cfg.System.HasQuorum(v.grants|v.vacant))
