@@ -125,7 +125,7 @@ func (e *Entry) decide(v view, r Retry, alarm *alarmClock) Action {
 // their turns first. But a waiter with grants does not wait for its turn: the others see that its
 // masters are taken.
 func (e *Entry) turn(v view, r Retry) clock.Instant {
-	if v.grants != 0 {
+	if v.grants != 0 { //mutant:turn-with-grants
 		return r.Confirm
 	}
 	return max(r.Confirm, e.vacant.Add(time.Duration(e.rank(v.answered))*turnLength)) //mutant:queue-turn
