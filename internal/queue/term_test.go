@@ -93,15 +93,19 @@ func TestTermOfMessageCountsFromItsQuestion(t *testing.T) {
 // A message that was sent long before it arrives does not count from a newer question. Neither does
 // it count from the last question that the master answered.
 func TestLateMessageCountsFromNamedQuestion(t *testing.T) {
-	w := answered(t, ofMaster())
-	w.at(800)
-	w.asks(0)
-	w.Answered(0, taken, w.now, true) // the grant came later than this question, or is over
-	w.at(830)
-	w.asks(0) // in flight
-	w.at(835)
-	w.Granted(0, queue.Grant{Asked: start}, w.now)
-	w.holdsUntil(890, 0)
+	for _, inFlight := range []bool{false, true} {
+		w := answered(t, ofMaster())
+		w.at(800)
+		w.asks(0)
+		w.Answered(0, taken, w.now, true) // by all that the waiter knows, it was not granted before this
+		if inFlight {
+			w.at(830)
+			w.asks(0)
+		}
+		w.at(835)
+		w.Granted(0, queue.Grant{Asked: start}, w.now)
+		w.holdsUntil(890, 0)
+	}
 }
 
 // An answer counts from its own question: that is what is left when the master answers, or later.
@@ -310,6 +314,7 @@ func TestFenceIsNotProlongedByOtherGrants(t *testing.T) {
 	for i := range 3 {
 		w.asks(i)
 	}
+	w.at(300)
 	for i := range 2 {
 		w.Granted(i, queue.Grant{Asked: start, Fence: 7}, w.now)
 		w.Granted(i, queue.Grant{Asked: start, Age: 300 * time.Millisecond}, w.now)
@@ -356,13 +361,15 @@ func TestDriftThatExceedsGrantLeavesNoWindow(t *testing.T) {
 // with too few grants takes them beside its grants, without waiting for its turn, and long before it
 // would give the grants back.
 func TestVacantMastersAreTakenBesideGrants(t *testing.T) {
-	w := answered(t, config(5))
+	w := newTestEntry(t, 5)
+	third := behind(2, taken)
+	w.answers(third, third, third, third, third)
 	w.at(10)
 	w.granted(0)
 	w.granted(1)
 	w.staysFor(time.Second / 32)
-	w.staysFor(patience-time.Second/32, 2, 3, 4)
+	w.does(queue.Stay) // polls the other masters
 	w.at(45)
-	w.Answered(2, behind(3, absent), w.now, true)
+	w.Answered(2, behind(2, absent), w.now, true)
 	w.does(queue.Confirm)
 }

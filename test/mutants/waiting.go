@@ -161,7 +161,7 @@ var waiting = []mutant{
 	{
 		name: "window-from-the-last-answer",
 		rule: "a grant counts from the question that its message names, and not from the last one that was answered",
-		edits: []edit{sub("grant-named", `.* = .*termOf\((\w+)\.Asked.*`,
+		edits: []edit{sub("grant-named", `.* := .*termOf\((\w+)\.Asked.*`,
 			"if !m.inFlight {\n\t\t$1.Asked, $1.Age = m.asked, 0\n\t}\n\t$0")},
 		pkg: queuePkg, tests: []string{"TestLateMessageCountsFromNamedQuestion", "TestWindowIsCoveredByMasters"},
 	},
