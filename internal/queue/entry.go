@@ -29,8 +29,8 @@ type Entry struct {
 	fence int64
 }
 
-// NewEntry returns an entry that is not yet in any master's queue. grant is how long a master grants
-// the lock for; see Config.Grant.
+// NewEntry returns an entry that is not yet in any master's queue. grant is how long a master
+// grants the lock for; see Config.Grant.
 func NewEntry(cfg Config, token string, grant time.Duration) *Entry {
 	return &Entry{
 		cfg: cfg, token: token, jitter: backoff.Jitter(token), grant: grant,

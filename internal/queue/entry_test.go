@@ -122,8 +122,8 @@ func renewal(rank int64) time.Duration {
 	return whole - time.Duration(jitter*float64(whole)/4)
 }
 
-// patience is how long the waiter keeps too few grants if nobody is ahead of it. It is from 3/2 to 2
-// times an eighth of the grant.
+// patience is how long the waiter keeps too few grants if nobody is ahead of it. It is from 3/2 to
+// 2 times an eighth of the grant.
 var patience = time.Duration(float64(125*time.Millisecond) * (1.5 + jitter*0.5))
 
 // A grant must outlast a confirmation, and a dead waiter must cost at most two seconds.

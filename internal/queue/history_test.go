@@ -16,8 +16,8 @@ import (
 )
 
 // TestWindowIsCoveredByMasters plays random histories of a waiter and its masters. Whenever the
-// waiter may hold the lock, a quorum of the masters must really keep the key for it until the window
-// ends. With fencing, they must have stored the fence together with the key.
+// waiter may hold the lock, a quorum of the masters must really keep the key for it until the
+// window ends. With fencing, they must have stored the fence together with the key.
 //
 // Polls and messages are late, doubled, reordered and lost. Each master has a clock of its own, as
 // fast as Drift allows, or slower.
@@ -155,7 +155,8 @@ func (m *clockedMaster) keeps() clock.Instant {
 	return start.Add(time.Duration(float64(m.expires*1000-m.offset) * 1000 / m.rate))
 }
 
-// expire ends a key that is over. Another client takes it, so that the waiter finds few keys vacant.
+// expire ends a key that is over. Another client takes it, so that the waiter finds few keys
+// vacant.
 func (h *history) expire(m *clockedMaster) (now int64) {
 	now = h.micros(m)
 	if m.expires <= now/1000 {

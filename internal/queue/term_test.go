@@ -17,8 +17,8 @@ func after(milliseconds int) clock.Instant {
 	return start.Add(time.Duration(milliseconds) * time.Millisecond)
 }
 
-// answered returns an entry that polled all masters at the beginning. They all answered at once that
-// another token is stored.
+// answered returns an entry that polled all masters at the beginning. They all answered at once
+// that another token is stored.
 func answered(t *testing.T, cfg queue.Config) *testEntry {
 	t.Helper()
 	w := pollAll(t, cfg)
@@ -40,8 +40,8 @@ func (w *testEntry) asks(master int) {
 	require.Contains(w.t, ask, master)
 }
 
-// holdsUntil checks that the waiter holds the lock until so many milliseconds after the tests begin,
-// with that fence.
+// holdsUntil checks that the waiter holds the lock until so many milliseconds after the tests
+// begin, with that fence.
 func (w *testEntry) holdsUntil(milliseconds int, fence int64) {
 	w.t.Helper()
 	w.does(queue.Hold)
@@ -58,9 +58,9 @@ func ofMaster() queue.Config {
 	return cfg
 }
 
-// A grant counts from the question that its message names, and from the question's age at the grant,
-// never from the arrival of the message. The master's clock may be fast, for the age as well. A
-// second less a tenth and 10 ms is 890 ms.
+// A grant counts from the question that its message names, and from the question's age at the
+// grant, never from the arrival of the message. The master's clock may be fast, for the age as
+// well. A second less a tenth and 10 ms is 890 ms.
 func TestTermOfMessageCountsFromItsQuestion(t *testing.T) {
 	for _, test := range []struct{ asked, age, arrives, until int }{
 		{0, 0, 0, 890},
@@ -202,8 +202,8 @@ func TestFenceOfDeniedGrantDoesNotCount(t *testing.T) {
 	w.does(queue.Confirm)
 }
 
-// The window ends when fewer than a quorum of grants are left. So of the masters' terms, ordered from
-// the latest, it is that of the last master that completes a quorum.
+// The window ends when fewer than a quorum of grants are left. So of the masters' terms, ordered
+// from the latest, it is that of the last master that completes a quorum.
 func TestWindowIsTheQuorumsEarliestTerm(t *testing.T) {
 	for _, test := range []struct {
 		masters int
@@ -358,8 +358,8 @@ func TestDriftThatExceedsGrantLeavesNoWindow(t *testing.T) {
 }
 
 // After an incomplete hand-off, some masters are vacant, and nobody hands them on anymore. A waiter
-// with too few grants takes them beside its grants, without waiting for its turn, and long before it
-// would give the grants back.
+// with too few grants takes them beside its grants, without waiting for its turn, and long before
+// it would give the grants back.
 func TestVacantMastersAreTakenBesideGrants(t *testing.T) {
 	w := newTestEntry(t, 5)
 	third := behind(2, taken)
