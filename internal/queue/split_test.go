@@ -47,9 +47,9 @@ func givesBackAfter(t *testing.T, cfg queue.Config, token string, ahead int64) t
 }
 
 // Grants are given back to lower tickets only. So among the waiters that split the masters, the one
-// with the lowest ticket gives back last, whatever their tokens are, and although it takes its
-// rivals' places in the queues by being granted the lock. Rivals with equal ranks do not all give
-// back at the same time.
+// with the lowest ticket gives back last, whatever their tokens are, and although its rivals no
+// longer see it in the queues of the masters that granted it the lock. Rivals with equal ranks do
+// not all give back at the same time.
 func TestLowestTicketGivesBackLast(t *testing.T) {
 	earliest := time.Second
 	for ahead := range int64(10) {
