@@ -34,7 +34,8 @@ const start = clock.Instant(time.Hour)
 type cluster struct {
 	cfg      queue.Config
 	ttl      time.Duration // of all locks
-	now      clock.Instant
+	now      clock.Instant // by the clients' clock
+	rate     float64       // how fast the masters' clocks run, compared with the clients'
 	masters  []*master
 	waiters  []*waiter
 	messages []message // published but not delivered
@@ -61,22 +62,25 @@ type waiter struct {
 
 // call is a poll in flight.
 type call struct {
-	master   int
-	deadline clock.Instant
+	master          int
+	asked, deadline clock.Instant
 }
 
 // message says that a master granted the lock to a token.
 type message struct {
 	master int
 	token  string
+	grant  queue.Grant
 }
 
 // execute runs the transcripts' commands. All times are durations. The option on=0,2 lists masters;
 // without it, a command applies to all of them.
 //
-//	masters N [attempt-timeout= min-backoff= ttl=]   creates N masters
+//	masters N [attempt-timeout= min-backoff= ttl= fencing= rate=]   creates N masters, with or
+//	                          without fencing, and with clocks that run at a rate other than 1
 //	hold TOKEN [on= ttl=]     stores a token if the key is vacant
-//	release TOKEN [on=]       releases a token, and publishes messages for new grants
+//	release TOKEN [on= fence=]   releases a token, and publishes messages for new grants, with
+//	                          the proposed fence
 //	restart M [guard=]        restarts a master empty, in quarantine for the given time
 //	stop M                    stops a master until it restarts
 //	show                      prints the masters' states
@@ -85,8 +89,9 @@ type message struct {
 //	step W                    prints what the waiter does next, and starts its calls
 //	answer W [on=]            lets masters answer the waiter's calls
 //	ask-soon W M              tells the waiter to poll a master soon
-//	deliver, lose             delivers or loses the published messages
+//	deliver [on=], lose       delivers or loses the published messages
 //	deaf                      tells waiters that messages do not reach them
+//	take W                    holds the lock that was granted to the waiter's token, and extends it
 //	confirm W                 acquires with the waiter's token; on failure it gets a new one
 //	attempt W                 acquires with another token
 //	give-back W               releases the waiter's token to lower tickets; it gets a new one
@@ -98,7 +103,7 @@ func (c *cluster) execute(cmd *transcript.Command) string {
 		"stop": c.stop, "show": c.show, "enqueue": c.enqueue, "step": c.step, "answer": c.answer,
 		"ask-soon": c.askSoon, "deliver": c.deliver, "lose": c.lose, "deaf": c.setDeaf,
 		"confirm": c.confirm, "give-back": c.giveBack, "attempt": c.attempt, "advance": c.advance,
-		"run": c.run, "die": c.die,
+		"take": c.take, "run": c.run, "die": c.die,
 	}
 	command, ok := commands[cmd.Name]
 	if !ok {
@@ -135,9 +140,15 @@ func (c *cluster) create(cmd *transcript.Command) {
 	c.cfg = queue.Config{
 		System:         vote.Majority(cmd.IntArg(0)),
 		AttemptTimeout: cmd.Duration("attempt-timeout", time.Second),
+		Drift:          clock.DefaultDrift,
+		Fencing:        cmd.Option("fencing", "false") == "true",
 		MinBackoff:     cmd.Duration("min-backoff", 16*time.Millisecond),
 	}
 	c.now, c.ttl = start, cmd.Duration("ttl", 10*time.Second)
+	var err error
+	if c.rate, err = strconv.ParseFloat(cmd.Option("rate", "1"), 64); err != nil {
+		cmd.Fatalf("%w", err)
+	}
 	for range cmd.IntArg(0) {
 		m := new(master)
 		m.restart(0)
@@ -145,10 +156,18 @@ func (c *cluster) create(cmd *transcript.Command) {
 	}
 }
 
+// mastersNow returns the time by the masters' clocks.
+func (c *cluster) mastersNow() clock.Instant {
+	return start.Add(time.Duration(float64(c.now.Sub(start)) * c.rate))
+}
+
+// grant returns how long a master grants the lock to a waiter.
+func (c *cluster) grant() time.Duration { return c.cfg.Grant(c.ttl, 0) }
+
 func (c *cluster) hold(cmd *transcript.Command) {
 	ttl := cmd.Duration("ttl", c.ttl)
 	for _, i := range c.on(cmd) {
-		c.masters[i].acquire(cmd.Arg(0), ttl, c.now)
+		c.masters[i].acquire(cmd.Arg(0), ttl, c.mastersNow())
 	}
 }
 
@@ -159,25 +178,31 @@ func (c *cluster) release(cmd *transcript.Command) {
 			token = w.token
 		}
 	}
-	c.releaseToken(token, anyTicket, c.on(cmd)...)
+	c.releaseToken(token, anyTicket, int64(cmd.Int("fence", 0)), c.on(cmd)...)
 }
 
 // releaseToken releases a token on the given masters, or on all if none are given. It publishes a
 // message for each new grant.
-func (c *cluster) releaseToken(token string, below int64, on ...int) {
+func (c *cluster) releaseToken(token string, below, proposal int64, on ...int) {
 	for i, m := range c.masters {
 		if m.down || len(on) > 0 && !slices.Contains(on, i) {
 			continue
 		}
-		if next := m.release(token, below, c.cfg.Grant(), c.now); next != "" {
-			c.messages = append(c.messages, message{i, next})
-			c.printf("%d grants %s", i, readable(next))
+		next, g := m.release(token, below, c.grant(), proposal, c.mastersNow())
+		if next == "" {
+			continue
 		}
+		c.messages = append(c.messages, message{i, next, g})
+		stored := ""
+		if c.cfg.Fencing {
+			stored = fmt.Sprint(", fence ", g.Fence)
+		}
+		c.printf("%d grants %s%s", i, readable(next), stored)
 	}
 }
 
 func (c *cluster) restart(cmd *transcript.Command) {
-	c.masters[cmd.IntArg(0)].restart(c.now.Add(cmd.Duration("guard", 0)))
+	c.masters[cmd.IntArg(0)].restart(c.mastersNow().Add(cmd.Duration("guard", 0)))
 }
 
 func (c *cluster) stop(cmd *transcript.Command) { c.masters[cmd.IntArg(0)].down = true }
@@ -185,7 +210,7 @@ func (c *cluster) stop(cmd *transcript.Command) { c.masters[cmd.IntArg(0)].down 
 // show prints the masters' states.
 func (c *cluster) show(*transcript.Command) {
 	for i, m := range c.masters {
-		m.expire(c.now)
+		m.expire(c.mastersNow())
 		queue := strings.ReplaceAll(strings.Join(m.inOrder(), " "), tokenSuffix, "")
 		holder := readable(m.holder)
 		switch {
@@ -220,7 +245,7 @@ func (c *cluster) enqueue(cmd *transcript.Command) {
 func (c *cluster) newEntry(w *waiter) {
 	w.entries++
 	w.token = fmt.Sprint(w.name, w.entries, tokenSuffix)
-	w.entry, w.calls, w.next = queue.NewEntry(c.cfg, w.token), nil, 0
+	w.entry, w.calls, w.next = queue.NewEntry(c.cfg, w.token, c.grant()), nil, 0
 }
 
 func (c *cluster) die(cmd *transcript.Command) { c.waiter(cmd).done = true }
@@ -231,7 +256,7 @@ func (c *cluster) step(cmd *transcript.Command) { c.stepOnce(c.waiter(cmd)) }
 func (c *cluster) stepOnce(w *waiter) queue.Action {
 	act, ask, next := w.entry.Step(c.now, w.retry)
 	w.next = next
-	w.startCalls(ask, c.now.Add(c.cfg.AttemptTimeout))
+	c.startCalls(w, ask)
 	switch {
 	case act != queue.Stay:
 		c.printf("%s: %v", w.name, act)
@@ -243,10 +268,10 @@ func (c *cluster) stepOnce(w *waiter) queue.Action {
 	return act
 }
 
-func (w *waiter) startCalls(ask []int, deadline clock.Instant) {
+func (c *cluster) startCalls(w *waiter, ask []int) {
 	w.asked += len(ask)
 	for _, i := range ask {
-		w.calls = append(w.calls, call{i, deadline})
+		w.calls = append(w.calls, call{i, c.now, c.now.Add(c.cfg.AttemptTimeout)})
 	}
 }
 
@@ -274,7 +299,7 @@ func (c *cluster) endCalls(w *waiter, i int) (answers []queue.Answer) {
 		}
 		a := queue.Answer{}
 		if !m.down {
-			a = m.wait(w.token, w.ticket, c.now)
+			a = m.wait(w.token, w.ticket, o.asked, c.mastersNow())
 		}
 		w.entry.Answered(i, a, c.now, !c.deaf)
 		answers = append(answers, a)
@@ -286,19 +311,50 @@ func (c *cluster) endCalls(w *waiter, i int) (answers []queue.Answer) {
 func (c *cluster) askSoon(cmd *transcript.Command) { c.waiter(cmd).entry.AskSoon(cmd.IntArg(1)) }
 
 // deliver delivers the published messages.
-func (c *cluster) deliver(*transcript.Command) {
-	for _, m := range c.messages {
+func (c *cluster) deliver(cmd *transcript.Command) {
+	on := c.on(cmd)
+	c.messages = slices.DeleteFunc(c.messages, func(m message) bool {
+		if !slices.Contains(on, m.master) {
+			return false
+		}
 		for _, w := range c.waiters {
 			if !c.deaf && w.token == m.token {
-				w.entry.Granted(m.master, c.now)
+				w.entry.Granted(m.master, m.grant, c.now)
 				w.next = c.now
 			}
 		}
-	}
-	c.messages = nil
+		return true
+	})
 }
 
 func (c *cluster) lose(*transcript.Command) { c.messages = nil }
+
+func (c *cluster) take(cmd *transcript.Command) { c.takeAs(c.waiter(cmd)) }
+
+// takeAs makes the waiter hold the lock, and extends it where it was granted. It prints how many
+// masters really keep the lock until the window ends, and have stored the fence.
+func (c *cluster) takeAs(w *waiter) {
+	until, fence := w.entry.Window()
+	at, kept := c.mastersNow(), 0
+	end := at.Add(time.Duration(float64(until.Sub(c.now)) * c.rate))
+	for _, m := range c.masters {
+		if !m.down && m.holder == w.token && m.expires >= end && (!c.cfg.Fencing || m.fence == fence) {
+			kept++
+		}
+		m.extend(w.token, c.ttl, at)
+	}
+	w.done = true
+	c.printf("%s has the lock%s for %v, kept by %d of %d",
+		w.name, c.fenceText(fence), short(until.Sub(c.now)), kept, len(c.masters))
+}
+
+// fenceText returns a fence for printing, or nothing without fencing.
+func (c *cluster) fenceText(fence int64) string {
+	if !c.cfg.Fencing {
+		return ""
+	}
+	return fmt.Sprint(" and fence ", fence)
+}
 
 func (c *cluster) confirm(cmd *transcript.Command) { c.confirmAs(c.waiter(cmd)) }
 
@@ -315,7 +371,7 @@ func (c *cluster) attempt(cmd *transcript.Command) { c.attemptAs(c.waiter(cmd)) 
 func (c *cluster) attemptAs(w *waiter) {
 	token := fmt.Sprint(w.name, "'", w.failures, tokenSuffix)
 	if c.acquire(w, token, &w.retry.Attempt) {
-		c.releaseToken(w.token, anyTicket)
+		c.releaseToken(w.token, anyTicket, 0)
 	}
 }
 
@@ -327,28 +383,44 @@ func (c *cluster) acquire(w *waiter, token string, retry *clock.Instant) (won bo
 		if m.down {
 			outcomes[vote.Unknown]++
 		} else {
-			outcomes[m.acquire(token, c.ttl, c.now)]++
+			outcomes[m.acquire(token, c.ttl, c.mastersNow())]++
 		}
 	}
 	all := len(c.masters)
 	if outcomes[vote.Held] >= c.cfg.System.Quorum() {
 		w.done = true
-		c.printf("%s has the lock, with %d of %d", w.name, outcomes[vote.Held], all)
+		c.printf("%s has the lock%s, with %d of %d",
+			w.name, c.fenceText(c.mint(token)), outcomes[vote.Held], all)
 		return true
 	}
 	c.printf("%s fails: %d of %d, %d taken", w.name, outcomes[vote.Held], all, outcomes[vote.Taken])
 	pause := backoff.Pause(16*time.Millisecond, 512*time.Millisecond, w.failures, w.name)
 	w.failures++
 	*retry = c.now.Add(pause)
-	c.releaseToken(token, noTicket)
+	c.releaseToken(token, noTicket, 0)
 	return false
+}
+
+// mint stores a new fence on the masters that store the token, and returns it.
+func (c *cluster) mint(token string) (fence int64) {
+	for _, m := range c.masters {
+		if !m.down && m.holder == token {
+			fence = max(fence, m.fence+1)
+		}
+	}
+	for _, m := range c.masters {
+		if !m.down && m.holder == token {
+			m.fence = fence
+		}
+	}
+	return fence
 }
 
 func (c *cluster) giveBack(cmd *transcript.Command) { c.giveBackAs(c.waiter(cmd)) }
 
 // giveBackAs releases the waiter's token to lower tickets, and gives the waiter a new entry.
 func (c *cluster) giveBackAs(w *waiter) {
-	c.releaseToken(w.token, w.ticket)
+	c.releaseToken(w.token, w.ticket, 0)
 	c.newEntry(w)
 }
 
@@ -397,7 +469,7 @@ func (c *cluster) progress() (did bool) {
 		did = true
 		act, ask, next := w.entry.Step(c.now, w.retry)
 		w.next = next
-		w.startCalls(ask, c.now.Add(c.cfg.AttemptTimeout))
+		c.startCalls(w, ask)
 		c.act(w, act)
 	}
 	return did
@@ -409,6 +481,8 @@ func (c *cluster) act(w *waiter, act queue.Action) {
 		c.printf("%v: %s: %v", short(c.now.Sub(start)), w.name, act)
 	}
 	switch act {
+	case queue.Hold:
+		c.takeAs(w)
 	case queue.Confirm:
 		c.confirmAs(w)
 	case queue.GiveBack:

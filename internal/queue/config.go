@@ -55,11 +55,12 @@ type Config struct {
 
 // Grant returns how long a master grants the lock to a waiter, which must extend or confirm it by
 // then. A grant is no longer than the TTL that the waiter asks for, nor than the restart guard,
-// which does not cover what lasts longer. guard is 0 for none.
+// which does not cover what lasts longer. guard is 0 for none. Masters count whole milliseconds,
+// and so must the waiter.
 func (c Config) Grant(ttl, guard time.Duration) time.Duration {
-	grant := min(max(c.AttemptTimeout, minGrant), maxGrant, ttl) //mutant:grant-length
+	grant := min(max(c.AttemptTimeout, minGrant), ttl, maxGrant) //mutant:grant-length
 	if guard > 0 {
-		grant = min(grant, guard)
+		grant = min(grant, guard) //mutant:grant-guard
 	}
-	return max(grant, time.Millisecond)
+	return max(grant.Truncate(time.Millisecond), time.Millisecond) //mutant:grant-whole
 }

@@ -22,14 +22,15 @@ type Entry struct {
 	masters []masterView
 
 	granted clock.Instant // when the first of the current grants came; 0 if there are none
+	ahead   int64         // how many waiters were ahead of this one then
 	vacant  clock.Instant // since when a quorum has been vacant or granted; 0 if none has
 
 	until clock.Instant // see Window
 	fence int64
 }
 
-// NewEntry returns an entry that is not yet in any master's queue. grant is how long a master grants
-// the lock for; see Config.Grant.
+// NewEntry returns an entry that is not yet in any master's queue. grant is how long a master
+// grants the lock for; see Config.Grant.
 func NewEntry(cfg Config, token string, grant time.Duration) *Entry {
 	return &Entry{
 		cfg: cfg, token: token, jitter: backoff.Jitter(token), grant: grant,
@@ -124,7 +125,7 @@ func (e *Entry) decide(v view, r Retry, alarm *alarmClock) Action {
 // their turns first. But a waiter with grants does not wait for its turn: the others see that its
 // masters are taken.
 func (e *Entry) turn(v view, r Retry) clock.Instant {
-	if v.grants != 0 {
+	if v.grants != 0 { //mutant:turn-with-grants
 		return r.Confirm
 	}
 	return max(r.Confirm, e.vacant.Add(time.Duration(e.rank(v.answered))*turnLength)) //mutant:queue-turn
@@ -136,8 +137,11 @@ func (e *Entry) turn(v view, r Retry) clock.Instant {
 // Grants are handed back to lower tickets only. So of the waiters that split the masters, the one
 // with the fewest ahead of it gives back last. Those that have as many ahead of them, as far as
 // they know, must not all give back at the same time.
+//
+// What counts is who was ahead before the grants: a waiter that is granted the lock on a master
+// leaves the queue there.
 func (e *Entry) patience() time.Duration {
-	ahead := float64(e.rank(e.answered()))
+	ahead := float64(e.ahead)
 	latest, earliest := 1+1/(1+ahead), 1+1/(2+ahead) //mutant:lowest-gives-back-last
 	return time.Duration(float64(e.grant/8) * (earliest + e.jitter*(latest-earliest)))
 }
@@ -207,7 +211,7 @@ func (e *Entry) rank(answered vote.Set) (rank int64) {
 	return rank
 }
 
-// track records when the current grants and the current vacancy began.
+// track records when the current grants and the current vacancy began, and who was ahead then.
 func (e *Entry) track(v view, now clock.Instant) {
 	since := func(began *clock.Instant, holds bool) {
 		switch {
@@ -216,6 +220,9 @@ func (e *Entry) track(v view, now clock.Instant) {
 		case *began == 0:
 			*began = now
 		}
+	}
+	if e.granted == 0 && v.grants != 0 { //mutant:rank-before-grants
+		e.ahead = e.rank(e.answered())
 	}
 	since(&e.granted, v.grants != 0)
 	since(&e.vacant, e.cfg.System.HasQuorum(v.grants|v.vacant))

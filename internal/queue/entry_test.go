@@ -36,7 +36,7 @@ func behind(rank int64, a queue.Answer) queue.Answer {
 	return a
 }
 
-// config returns a Config with a Grant of one second.
+// config returns a Config for masters that grant the lock for one second. Their clocks are exact.
 func config(masters int) queue.Config {
 	return queue.Config{
 		System: vote.Majority(masters), AttemptTimeout: time.Second, MinBackoff: 16 * time.Millisecond,
@@ -62,7 +62,14 @@ type testEntry struct {
 // newTestEntry returns an entry that has just polled all masters.
 func newTestEntry(t *testing.T, masters int) *testEntry {
 	t.Helper()
-	w := &testEntry{Entry: queue.NewEntry(config(masters), token), t: t, now: start, retry: noAttempts}
+	return pollAll(t, config(masters))
+}
+
+// pollAll returns an entry that has just polled all masters.
+func pollAll(t *testing.T, cfg queue.Config) *testEntry {
+	t.Helper()
+	masters := cfg.System.Masters()
+	w := &testEntry{Entry: queue.NewEntry(cfg, token, time.Second), t: t, now: start, retry: noAttempts}
 	act, ask, next := w.Step(w.now, w.retry)
 	assert.Equal(t, queue.Stay, act)
 	assert.Len(t, ask, masters)
@@ -76,6 +83,14 @@ func (w *testEntry) answers(all ...queue.Answer) {
 		w.Answered(i, a, w.now, true)
 	}
 }
+
+// granted delivers a message: a master has granted the lock under the latest question, at once.
+func (w *testEntry) granted(master int) {
+	w.Granted(master, queue.Grant{Asked: w.AskedAt(master)}, w.now)
+}
+
+// stale delivers a message of a grant that is over.
+func (w *testEntry) stale(master int) { w.Granted(master, queue.Grant{Asked: 1}, w.now) }
 
 func (w *testEntry) advance(d time.Duration) { w.now = w.now.Add(d) }
 
@@ -107,8 +122,9 @@ func renewal(rank int64) time.Duration {
 	return whole - time.Duration(jitter*float64(whole)/4)
 }
 
-// patience is how long the waiter keeps too few grants.
-var patience = 125*time.Millisecond + time.Duration(jitter*float64(125*time.Millisecond))
+// patience is how long the waiter keeps too few grants if nobody is ahead of it. It is from 3/2 to
+// 2 times an eighth of the grant.
+var patience = time.Duration(float64(125*time.Millisecond) * (1.5 + jitter*0.5))
 
 // A grant must outlast a confirmation, and a dead waiter must cost at most two seconds.
 func TestGrantIsBounded(t *testing.T) {
@@ -119,7 +135,25 @@ func TestGrantIsBounded(t *testing.T) {
 		2 * time.Second:        2 * time.Second,
 		time.Hour:              2 * time.Second,
 	} {
-		assert.Equal(t, want, queue.Config{AttemptTimeout: timeout}.Grant(), "%v", timeout)
+		assert.Equal(t, want, queue.Config{AttemptTimeout: timeout}.Grant(time.Minute, 0), "%v", timeout)
+	}
+}
+
+// What is granted longer than the TTL or the restart guard is not covered by them. Masters count
+// milliseconds, so a grant has no fraction of one.
+func TestGrantIsNoLongerThanTTLAndGuard(t *testing.T) {
+	cfg := queue.Config{AttemptTimeout: 1500*time.Millisecond + 999*time.Microsecond}
+	for _, test := range []struct{ ttl, guard, want time.Duration }{
+		{time.Minute, 0, 1500 * time.Millisecond},
+		{time.Minute, time.Hour, 1500 * time.Millisecond},
+		{1499 * time.Millisecond, 0, 1499 * time.Millisecond},
+		{time.Minute, 1498 * time.Millisecond, 1498 * time.Millisecond},
+		{300 * time.Millisecond, 200 * time.Millisecond, 200 * time.Millisecond},
+		{200 * time.Millisecond, 300 * time.Millisecond, 200 * time.Millisecond},
+		{200*time.Millisecond + 1, 0, 200 * time.Millisecond},
+		{time.Millisecond, time.Millisecond, time.Millisecond},
+	} {
+		assert.Equal(t, test.want, cfg.Grant(test.ttl, test.guard), "TTL %v, guard %v", test.ttl, test.guard)
 	}
 }
 
@@ -129,19 +163,19 @@ func TestLease(t *testing.T) {
 }
 
 func TestActionsHaveNames(t *testing.T) {
-	for act, name := range []string{"stay", "confirm", "give back", "attempt", "Action(4)"} {
+	for act, name := range []string{"stay", "confirm", "give back", "attempt", "hold", "Action(5)"} {
 		assert.Equal(t, name, queue.Action(act).String())
 	}
 }
 
 func TestJitterDependsOnToken(t *testing.T) {
-	assert.Equal(t, jitter, queue.NewEntry(config(3), token).Jitter())
-	assert.NotEqual(t, jitter, queue.NewEntry(config(3), "x"+token).Jitter())
+	assert.Equal(t, jitter, queue.NewEntry(config(3), token, time.Second).Jitter())
+	assert.NotEqual(t, jitter, queue.NewEntry(config(3), "x"+token, time.Second).Jitter())
 }
 
 // A new entry polls every master once, and then waits for the answers.
 func TestNewEntryAsksAllMasters(t *testing.T) {
-	e := queue.NewEntry(config(3), token)
+	e := queue.NewEntry(config(3), token, time.Second)
 	for i := range 3 {
 		assert.Zero(t, e.AskedAt(i))
 		_, ok := e.Heard(i)
@@ -164,45 +198,50 @@ func TestHeardReturnsLastAnswer(t *testing.T) {
 	a, ok := w.Heard(0)
 	assert.True(t, ok)
 	assert.Equal(t, want, a)
-	w.Granted(0, w.now)
+	w.granted(0)
 	a, _ = w.Heard(0)
 	assert.Equal(t, queue.Answer{Outcome: vote.Held, Left: 7, Rank: 8}, a, "a message changes only the outcome")
-	w.Granted(1, w.now)
+	w.granted(1)
 	a, ok = w.Heard(1)
 	assert.True(t, ok)
 	assert.Equal(t, vote.Held, a.Outcome)
 }
 
-// A waiter confirms at once if a quorum has granted the lock, but not with fewer grants.
-func TestQuorumOfGrantsIsConfirmed(t *testing.T) {
+// A waiter holds the lock at once if a quorum has granted it, but not with fewer grants. If the
+// grants are over by the time their messages come, it confirms instead.
+func TestQuorumOfGrantsIsEnough(t *testing.T) {
 	for n := 1; n <= 5; n++ {
 		for grants := range n + 1 {
-			w := newTestEntry(t, n)
-			w.retry.Confirm = clock.Never // applies only without a quorum of grants
-			for i := range n {
-				w.Answered(i, taken, w.now, true)
+			for want, message := range map[queue.Action]func(*testEntry, int){
+				queue.Hold: (*testEntry).granted, queue.Confirm: (*testEntry).stale,
+			} {
+				w := newTestEntry(t, n)
+				w.retry.Confirm = clock.Never // applies only without a quorum of grants
+				for i := range n {
+					w.Answered(i, taken, w.now, true)
+				}
+				for i := range grants {
+					message(w, i)
+				}
+				if grants < n/2+1 {
+					want = queue.Stay
+				}
+				act, _, _ := w.Step(w.now, w.retry)
+				assert.Equal(t, want, act, "%d of %d", grants, n)
 			}
-			for i := range grants {
-				w.Granted(i, w.now)
-			}
-			want := queue.Stay
-			if grants >= n/2+1 {
-				want = queue.Confirm
-			}
-			act, _, _ := w.Step(w.now, w.retry)
-			assert.Equal(t, want, act, "%d of %d", grants, n)
 		}
 	}
 }
 
-// On the master, a grant expires after Grant. From then on it does not count.
+// A grant is over when the master's time for it has passed since the message, or the first answer
+// that told of it. From then on it is not even a reason to confirm.
 func TestGrantExpires(t *testing.T) {
 	for _, test := range []struct {
 		age  time.Duration
 		want queue.Action
 	}{{time.Second - 1, queue.Confirm}, {time.Second, queue.Stay}} {
 		w := newTestEntry(t, 3)
-		w.Granted(0, w.now)
+		w.granted(0)
 		w.advance(test.age)
 		w.Answered(1, held, w.now, true)
 		w.does(test.want)
@@ -241,11 +280,11 @@ func TestRepeatedAnswerDoesNotRenewGrant(t *testing.T) {
 // A master sends a message only when it grants the lock, so the grant is new.
 func TestMessageRenewsGrant(t *testing.T) {
 	w := newTestEntry(t, 3)
-	w.Granted(0, w.now)
+	w.granted(0)
 	w.advance(600 * time.Millisecond)
-	w.Granted(0, w.now)
+	w.granted(0)
 	w.advance(600 * time.Millisecond)
-	w.Granted(1, w.now)
+	w.stale(1)
 	w.does(queue.Confirm)
 }
 
@@ -260,7 +299,7 @@ func TestMessageDuringCallPrevailsOverAnswer(t *testing.T) {
 		{held, vote.Held}, {refused, vote.Refused}, {quarantined(time.Second), vote.Refused},
 	} {
 		w := newTestEntry(t, 3)
-		w.Granted(0, w.now)
+		w.granted(0)
 		w.answers(test.answer)
 		a, _ := w.Heard(0)
 		assert.Equal(t, test.want, a.Outcome, "%v", test.answer.Outcome)
@@ -271,7 +310,7 @@ func TestLaterAnswerReplacesGrant(t *testing.T) {
 	for _, later := range []queue.Answer{taken, absent, unknown, refused, unsent} {
 		w := newTestEntry(t, 3)
 		w.answers(taken, taken, taken)
-		w.Granted(0, w.now)
+		w.granted(0)
 		w.advance(1)
 		w.AskSoon(0)
 		w.does(queue.Stay) // polls master 0
@@ -286,11 +325,11 @@ func TestLaterAnswerReplacesGrant(t *testing.T) {
 func TestTooFewGrantsAreGivenBack(t *testing.T) {
 	w := newTestEntry(t, 5)
 	w.answers(taken, taken, taken, taken, taken)
-	w.Granted(0, w.now)
+	w.granted(0)
 	w.staysFor(time.Second / 32)
 	w.staysFor(patience-time.Second/32, 1, 2, 3, 4)
 	w.now--
-	w.Granted(1, w.now) // does not extend the patience
+	w.granted(1) // does not extend the patience
 	w.staysFor(1)
 	w.does(queue.GiveBack)
 }
@@ -306,7 +345,7 @@ func TestPatienceStartsAnewWithoutGrants(t *testing.T) {
 	w.answers(taken)
 	w.does(queue.Stay)
 	w.advance(50 * time.Millisecond)
-	w.Granted(1, w.now)
+	w.granted(1)
 	w.does(queue.Stay)
 	w.advance(patience - 1)
 	w.does(queue.Stay)
@@ -321,7 +360,7 @@ func TestGrantMakesWaiterPollOthersSoon(t *testing.T) {
 	w.answers(taken, taken, taken, taken)
 	w.advance(10 * time.Millisecond)
 	w.AskSoon(1)
-	w.Granted(0, w.now)
+	w.granted(0)
 	w.staysFor(time.Second/32, 1)
 	assert.Equal(t, start.Add(10*time.Millisecond), w.AskedAt(1), "polled when the grant came, not since")
 	w.answers(held, taken)

@@ -19,6 +19,7 @@ type world struct {
 	rng      *rand.Rand
 	entry    *queue.Entry
 	masters  int
+	fencing  bool
 	now      clock.Instant
 	retry    queue.Retry
 	inFlight vote.Set
@@ -44,9 +45,11 @@ func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 0))
 	masters := 1 + rng.IntN(5)
+	cfg := config(masters)
+	cfg.Fencing = rng.IntN(2) == 0
 	return &world{
-		t: t, rng: rng, masters: masters, now: start,
-		entry: queue.NewEntry(config(masters), token),
+		t: t, rng: rng, masters: masters, fencing: cfg.Fencing, now: start,
+		entry: queue.NewEntry(cfg, token, time.Second),
 	}
 }
 
@@ -63,7 +66,11 @@ func (w *world) event() {
 		}, w.now, w.rng.IntN(2) == 0)
 		w.inFlight &^= vote.Only(i)
 	case 3:
-		w.entry.Granted(i, w.now)
+		w.entry.Granted(i, queue.Grant{
+			Asked: w.now.Add(time.Duration(w.rng.IntN(3000)-2000) * time.Millisecond),
+			Age:   time.Duration(w.rng.IntN(2000)) * time.Millisecond,
+			Fence: int64(w.rng.IntN(3)),
+		}, w.now)
 	case 4:
 		w.entry.AskSoon(i)
 	case 5:
@@ -81,7 +88,8 @@ func (w *world) step() []any {
 	if act != queue.Stay {
 		assert.Empty(w.t, ask)
 		w.checkAction(act)
-		return []any{act, ask, next}
+		until, fence := w.entry.Window()
+		return []any{act, until, fence}
 	}
 	assert.Greater(w.t, next, w.now, "Step is called again later")
 	for _, i := range ask {
@@ -107,6 +115,11 @@ func (w *world) checkAction(act queue.Action) {
 	}
 	quorum := w.masters/2 + 1
 	switch act {
+	case queue.Hold:
+		require.GreaterOrEqual(w.t, counts[vote.Held], quorum)
+		until, fence := w.entry.Window()
+		require.GreaterOrEqual(w.t, until.Sub(w.now), 50*time.Millisecond)
+		require.Equal(w.t, w.fencing, fence > 0)
 	case queue.Confirm:
 		require.GreaterOrEqual(w.t, counts[vote.Held]+counts[vote.Absent], quorum)
 	case queue.GiveBack:

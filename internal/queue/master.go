@@ -29,7 +29,7 @@ type Answer struct {
 type masterView struct {
 	answer Answer        // the last answer
 	heard  clock.Instant // when it came; 0 if never
-	term   term          // of the grant that lasts longest
+	term   term          // of the grant that lasts longest; 0 if there is none
 	fenced fencedTerm    // of the grant with a fence that lasts longest
 
 	inFlight bool          // a call is in flight
@@ -52,7 +52,7 @@ func (m *masterView) isNewlyAsked(now clock.Instant, timeout time.Duration) bool
 
 // record records an answer. Hearing of a grant again does not renew it. A message that came during
 // the call is newer than the call's answer, so it prevails. But a Refused answer always replaces a
-// grant.
+// grant. A grant that was replaced never counts again: the master may have lost it.
 func (m *masterView) record(a Answer, now clock.Instant) {
 	m.inFlight = false
 	wasHeld := m.answer.Outcome == vote.Held
@@ -61,6 +61,7 @@ func (m *masterView) record(a Answer, now clock.Instant) {
 	case wasHeld && m.heard >= m.asked && a.Outcome != vote.Refused:
 	default:
 		m.answer, m.heard = a, now
+		m.term, m.fenced = 0, fencedTerm{} //mutant:replaced-term
 	}
 }
 

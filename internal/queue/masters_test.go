@@ -18,13 +18,16 @@ type master struct {
 	holder      string // the stored token, "" for none
 	expires     clock.Instant
 	places      map[string]place // by token
+	fence       int64            // the highest fence stored
 	quarantined clock.Instant    // when the restart guard's quarantine ends
 }
 
 // place is a waiter's place in a master's queue.
 type place struct {
-	ticket int64
-	lease  clock.Instant // when the place expires
+	ticket   int64
+	lease    clock.Instant // when the place expires
+	question clock.Instant // the waiter's latest question: when it was asked, by the waiter's clock
+	arrived  clock.Instant // when that question arrived, by the master's clock
 }
 
 // These limits make release hand on to any waiter, or to none.
@@ -49,12 +52,12 @@ func (m *master) inOrder() []string {
 }
 
 // wait renews a waiter's place and reports the lock's state.
-func (m *master) wait(token string, ticket int64, now clock.Instant) queue.Answer {
+func (m *master) wait(token string, ticket int64, question, now clock.Instant) queue.Answer {
 	m.expire(now)
 	if m.holder == token {
 		return queue.Answer{Outcome: vote.Held, Left: m.expires.Sub(now)}
 	}
-	m.places[token] = place{ticket, now.Add(queue.Lease)}
+	m.places[token] = place{ticket, now.Add(queue.Lease), question, now}
 	a := queue.Answer{Rank: int64(slices.Index(m.inOrder(), token))}
 	switch {
 	case m.holder != "":
@@ -81,24 +84,40 @@ func (m *master) acquire(token string, ttl time.Duration, now clock.Instant) vot
 	return vote.Held
 }
 
+// extend keeps the key for the token, if the key stores it.
+func (m *master) extend(token string, ttl time.Duration, now clock.Instant) {
+	m.expire(now)
+	if m.holder == token {
+		m.expires = now.Add(ttl)
+	}
+}
+
 // release removes the token's key and place. It hands the key on to the first waiter in the queue,
 // if that waiter's ticket is lower than below, and returns its token. It returns "" if there is no
-// such waiter.
-func (m *master) release(token string, below int64, grant time.Duration, now clock.Instant) string {
+// such waiter. With the grant it stores the proposed fence, if that is higher than the stored one.
+func (m *master) release(token string, below int64, length time.Duration, proposal int64,
+	now clock.Instant,
+) (next string, g queue.Grant) {
 	m.expire(now)
 	delete(m.places, token)
 	if m.holder != token {
-		return ""
+		return "", g
 	}
 	m.holder = ""
 	for _, next := range m.inOrder() {
-		if m.places[next].ticket < below && m.quarantined <= now {
-			m.holder, m.expires = next, now.Add(grant)
-			delete(m.places, next)
-			return next
+		p := m.places[next]
+		if p.ticket >= below || m.quarantined > now {
+			continue
 		}
+		m.holder, m.expires = next, now.Add(length)
+		delete(m.places, next)
+		if proposal > m.fence {
+			m.fence, g.Fence = proposal, proposal
+		}
+		g.Asked, g.Age = p.question, now.Sub(p.arrived)
+		return next, g
 	}
-	return ""
+	return "", g
 }
 
 // restart empties the master.

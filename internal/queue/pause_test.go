@@ -79,7 +79,7 @@ func TestPollsObserveMinBackoff(t *testing.T) {
 	for _, least := range []time.Duration{300 * time.Millisecond, time.Minute} {
 		cfg := config(3)
 		cfg.MinBackoff = least
-		w := &testEntry{Entry: queue.NewEntry(cfg, token), t: t, now: start, retry: noAttempts}
+		w := &testEntry{Entry: queue.NewEntry(cfg, token, time.Second), t: t, now: start, retry: noAttempts}
 		w.does(queue.Stay)
 		want := min(backoff.Pause(least, least, 1, token), renewal(0))
 		assert.Equal(t, []time.Duration{want, want}, pauses(w, false, taken, taken))

@@ -48,7 +48,7 @@ func (e *Entry) Granted(master int, g Grant, now clock.Instant) {
 	m := &e.masters[master]
 	m.answer.Outcome, m.answer.Quarantined, m.answer.Err = vote.Held, false, nil
 	m.heard = now
-	until := e.termOf(g.Asked, g.Age, e.grant, now)
+	until := e.termOf(g.Asked, g.Age, e.grant, now) //mutant:grant-named
 	m.term = max(m.term, until)
 	if g.Fence > 0 && until > m.fenced.until {
 		m.fenced = fencedTerm{until, g.Fence}
@@ -74,7 +74,7 @@ func (e *Entry) window(now clock.Instant) (until clock.Instant, fence int64, ok 
 		}
 	}
 	if e.cfg.Fencing {
-		fence, standing = e.commonFence(standing)
+		fence, standing = e.commonFence(standing) //mutant:fence-masters
 	}
 	until, ok = vote.Agreed(e.cfg.System, standing, terms) //mutant:window-agreed
 	return until, fence, ok && until.Sub(now) >= minWindow //mutant:window-short

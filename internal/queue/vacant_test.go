@@ -92,7 +92,8 @@ func TestFailedConfirmDelaysNextConfirm(t *testing.T) {
 	}
 	w := newTestEntry(t, 3)
 	w.retry.Confirm = clock.Never
-	w.answers(held, held)
+	w.stale(0)
+	w.stale(1)
 	w.does(queue.Confirm)
 }
 
@@ -100,7 +101,7 @@ func TestFailedConfirmDelaysNextConfirm(t *testing.T) {
 // its turn: nobody else can have the lock.
 func TestGrantsAndVacanciesAddUp(t *testing.T) {
 	w := newTestEntry(t, 5)
-	w.answers(held, behind(9, absent), behind(9, absent), taken, taken)
+	w.answers(held, behind(9, absent), behind(9, absent), behind(9, taken), behind(9, taken))
 	w.does(queue.Confirm)
 	w = newTestEntry(t, 5)
 	w.answers(held, behind(9, absent), taken, taken, taken)

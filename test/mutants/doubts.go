@@ -116,7 +116,7 @@ var doubts = []mutant{
 	{
 		name:  "grants-last-an-attempt",
 		rule:  "a dead waiter costs at most two seconds, however long attempts may take",
-		edits: []edit{sub("grant-length", `min\((.*), \w+\)`, "$1")},
+		edits: []edit{sub("grant-length", `min\((.*), \w+\)`, "min($1)")},
 		pkg:   quorumPkg, tests: []string{"TestGrantLastsTwoSecondsAtMost"},
 		minor: true,
 	},
