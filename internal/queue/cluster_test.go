@@ -77,6 +77,7 @@ type message struct {
 //	masters N [attempt-timeout= min-backoff= ttl=]   creates N masters
 //	hold TOKEN [on= ttl=]     stores a token if the key is vacant
 //	release TOKEN [on=]       releases a token, and publishes messages for new grants
+//	delete [on=]              deletes the key without handing it on
 //	restart M [guard=]        restarts a master empty, in quarantine for the given time
 //	stop M                    stops a master until it restarts
 //	show                      prints the masters' states
@@ -94,7 +95,7 @@ type message struct {
 //	run TIME                  lets all waiters follow Step for the given time
 func (c *cluster) execute(cmd *transcript.Command) string {
 	commands := map[string]func(*transcript.Command){
-		"masters": c.create, "hold": c.hold, "release": c.release, "restart": c.restart,
+		"masters": c.create, "hold": c.hold, "release": c.release, "delete": c.delete, "restart": c.restart,
 		"stop": c.stop, "show": c.show, "enqueue": c.enqueue, "step": c.step, "answer": c.answer,
 		"ask-soon": c.askSoon, "deliver": c.deliver, "lose": c.lose, "deaf": c.setDeaf,
 		"confirm": c.confirm, "give-back": c.giveBack, "attempt": c.attempt, "advance": c.advance,
@@ -173,6 +174,12 @@ func (c *cluster) releaseToken(token string, below int64, on ...int) {
 			c.messages = append(c.messages, message{i, next})
 			c.printf("%d grants %s", i, readable(next))
 		}
+	}
+}
+
+func (c *cluster) delete(cmd *transcript.Command) {
+	for _, i := range c.on(cmd) {
+		c.masters[i].holder = ""
 	}
 }
 
@@ -283,7 +290,11 @@ func (c *cluster) endCalls(w *waiter, i int) (answers []queue.Answer) {
 	return answers
 }
 
-func (c *cluster) askSoon(cmd *transcript.Command) { c.waiter(cmd).entry.AskSoon(cmd.IntArg(1)) }
+func (c *cluster) askSoon(cmd *transcript.Command) {
+	w := c.waiter(cmd)
+	w.entry.AskSoon(cmd.IntArg(1))
+	w.next = c.now
+}
 
 // deliver delivers the published messages.
 func (c *cluster) deliver(*transcript.Command) {
@@ -358,10 +369,10 @@ func (c *cluster) advance(cmd *transcript.Command) { c.now = c.now.Add(cmd.Durat
 // except Stay, and how many polls each waiter made.
 func (c *cluster) run(cmd *transcript.Command) {
 	end := c.now.Add(cmd.DurationArg(0))
-	for steps := 0; ; {
-		for ; c.progress(); steps++ {
-			c.deliver(cmd)
-			if steps > 10_000 {
+	steps := 0
+	for {
+		for c.deliver(cmd); c.progress(); c.deliver(cmd) {
+			if steps++; steps > 10_000 {
 				cmd.Fatalf("the waiters never come to rest")
 			}
 		}

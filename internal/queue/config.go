@@ -7,8 +7,9 @@ import (
 )
 
 const (
-	// Lease is how long a master keeps a waiter's place in the queue without a renewal. It is three
-	// times the longest interval between renewals, so two renewals in a row may get lost.
+	// Lease is how long a master keeps a waiter's place in the queue without a renewal. Polls renew
+	// it. It is three times the longest interval between polls, which is five quarters of
+	// longestPeriod, so two polls in a row may get lost.
 	Lease = 15 * time.Second
 
 	// minGrant and maxGrant bound how long a master grants the lock to a waiter. A grant must
@@ -17,11 +18,19 @@ const (
 	minGrant = 500 * time.Millisecond
 	maxGrant = 2 * time.Second
 
-	// shortestRenewal is how often the first waiter in the queue renews its place and learns the
-	// lock's state. The more waiters are ahead of a waiter, the less often it renews: it has less
-	// to learn, and a crowd of waiters must not overload the masters.
-	shortestRenewal = 500 * time.Millisecond
-	longestRenewal  = 5 * time.Second
+	// shortestPeriod is how often the first waiter in the queue polls a master at first. It renews
+	// its place that way, and learns the lock's state. The more waiters are ahead of a waiter, the
+	// less often it polls: it has less to learn, and a crowd of waiters must not overload the
+	// masters. As long as a master says nothing new, the period doubles up to longestPeriod.
+	// Polling finds what messages should have said, so messages that are lost cost about as much
+	// time as the waiter has waited already, and longestPeriod at most. See Entry.slot.
+	shortestPeriod = 500 * time.Millisecond
+	longestPeriod  = 4 * time.Second
+	// maxQuiet bounds the doublings.
+	maxQuiet = 3
+
+	// slots is how many instants a period has at which masters are polled.
+	slots = 20
 
 	// turnLength is how long each waiter has to confirm a vacant lock before the next one does.
 	turnLength = time.Second

@@ -22,6 +22,7 @@ type Entry struct {
 
 	granted clock.Instant // when the first of the current grants came; 0 if there are none
 	vacant  clock.Instant // since when a quorum has been vacant or granted; 0 if none has
+	emptied clock.Instant // when an answer last said that a key had become vacant; 0 if none did
 }
 
 // NewEntry returns an entry that is not yet in any master's queue.
@@ -49,8 +50,10 @@ func (e *Entry) Heard(master int) (a Answer, ok bool) {
 // waiter.
 func (e *Entry) Answered(master int, a Answer, now clock.Instant, notified bool) {
 	m := &e.masters[master]
-	m.record(a, now)
-	m.due = now.Add(e.pause(m, notified))
+	if m.record(a, now) {
+		e.emptied = now
+	}
+	m.due = e.plan(master, notified, now)
 	if m.askAgain {
 		m.due, m.askAgain = now, false
 	}

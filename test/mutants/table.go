@@ -6,6 +6,7 @@ import "slices"
 const (
 	clockPkg  = "clock"
 	fanoutPkg = "internal/fanout"
+	queuePkg  = "internal/queue"
 	quorumPkg = "quorum"
 	simPkg    = "internal/sim"
 )
