@@ -22,8 +22,9 @@ const (
 	// its place that way, and learns the lock's state. The more waiters are ahead of a waiter, the
 	// less often it polls: it has less to learn, and a crowd of waiters must not overload the
 	// masters. As long as a master says nothing new, the period doubles up to longestPeriod.
-	// Polling finds what messages should have said, so messages that are lost cost about as much
-	// time as the waiter has waited already, and longestPeriod at most. See Entry.slot.
+	// Polling finds what messages should have said. So if all messages are lost, the lock is idle
+	// for about as long as the waiter has waited already, and for five quarters of longestPeriod at
+	// most; see Entry.slot. With several masters it is less.
 	shortestPeriod = 500 * time.Millisecond
 	longestPeriod  = 4 * time.Second
 	// maxQuiet bounds the doublings.

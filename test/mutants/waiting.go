@@ -109,6 +109,13 @@ var waiting = []mutant{
 		minor: true,
 	},
 	{
+		name:  "contended-without-bound",
+		rule:  "only so many locks are remembered as contended",
+		edits: []edit{sub("contended-bound", `ok \|\| .* \{`, "!ok || ok {")},
+		pkg:   quorumPkg, tests: []string{"TestContendedLocksAreBounded"},
+		minor: true,
+	},
+	{
 		name:  "queue-for-ever",
 		rule:  "queue keys expire",
 		edits: []edit{sub("queue-expires", `'PEXPIRE', (\w+), .*\)`, "'PERSIST', $1)")},
