@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,11 @@ type claim struct {
 	released atomic.Bool  // masters have been told to release the token
 	retired  atomic.Bool  // the Manager remembers that the claim failed
 	storing  atomic.Int32 // how many masters may still store a retired token
+}
+
+// compare orders claims by their tokens.
+func (c *claim) compare(other *claim) int {
+	return cmp.Compare(c.subject.Token, other.subject.Token)
 }
 
 // masterSet is a vote.Set that only grows. It is safe for concurrent use.

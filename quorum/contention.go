@@ -10,15 +10,20 @@ import (
 // contention remembers which locks somebody waited for recently. A plain attempt at one of them is
 // likely to fail, so a caller of Acquire joins the queues at once. It is a guess. A wrong guess
 // costs a round trip.
+//
+// The locks are in two maps: those marked since turned, and those marked before. A whole map is
+// dropped when it is too old. So nobody has to look for single locks to forget, however many there
+// are.
 type contention struct {
-	mu    sync.Mutex               // guards until
-	until map[string]clock.Instant // by key: how long the guess holds
+	mu             sync.Mutex               // guards all below
+	recent, before map[string]clock.Instant // by key: how long the guess holds
+	turned         clock.Instant            // when recent was made
 }
 
 const (
 	// contendedFor is how long a lock counts as contended after a waiter was seen.
 	contendedFor = time.Second
-	// maxContended is how many locks are remembered.
+	// maxContended is how many locks each map remembers.
 	maxContended = 1024
 )
 
@@ -26,18 +31,11 @@ const (
 func (c *contention) mark(key string, now clock.Instant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.until == nil {
-		c.until = map[string]clock.Instant{}
+	if c.recent == nil || now.Sub(c.turned) >= contendedFor {
+		c.recent, c.before, c.turned = map[string]clock.Instant{}, c.recent, now
 	}
-	if len(c.until) >= maxContended {
-		for key, until := range c.until {
-			if until <= now {
-				delete(c.until, key)
-			}
-		}
-	}
-	if _, ok := c.until[key]; ok || len(c.until) < maxContended {
-		c.until[key] = now.Add(contendedFor)
+	if _, ok := c.recent[key]; ok || len(c.recent) < maxContended { //mutant:contended-bound
+		c.recent[key] = now.Add(contendedFor)
 	}
 }
 
@@ -45,6 +43,5 @@ func (c *contention) mark(key string, now clock.Instant) {
 func (c *contention) contended(key string, now clock.Instant) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	until, ok := c.until[key]
-	return ok && now < until
+	return now < max(c.recent[key], c.before[key])
 }

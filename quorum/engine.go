@@ -142,7 +142,7 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 		if a.HandedOn {
 			e.contention.mark(c.subject.Key, e.clock.Now())
 		}
-		debt := ledger.Debt[*claim]{Lock: c, Token: c.subject.Token, Heir: string(call.Request.Heir)}
+		debt := ledger.Debt[*claim]{Lock: c, Heir: string(call.Request.Heir)}
 		e.releasers[master].settle(debt, a.Outcome, clock.Instant(call.Sent), dropped) //mutant:release-settled
 	}
 }

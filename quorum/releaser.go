@@ -31,7 +31,7 @@ type releaser struct {
 func newReleaser(e *engine, master int) *releaser {
 	return &releaser{
 		master: master, clock: e.clock, drift: e.opts.Drift, lanes: e.lanes, retired: &e.retired,
-		wake: newSignal(), ledger: ledger.New[*claim](e.opts.MaxPendingReleases),
+		wake: newSignal(), ledger: ledger.New(e.opts.MaxPendingReleases, (*claim).compare),
 	}
 }
 

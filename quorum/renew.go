@@ -40,7 +40,7 @@ type renewal struct {
 	limit       clock.Instant // the lock is not held past this
 	next        clock.Instant // when to extend, or to try again
 	once        bool          // the first confirmed extension is the last; see acquirer.hold
-	last        *round        // the latest try; nil before the first
+	last        clock.Instant // when the keys expire that the latest try asked for; 0 before the first
 }
 
 // renewGrid is the grid to which renewals are rounded, so that the lanes send the renewals of many
@@ -98,17 +98,18 @@ func (l *Lock) renew(now clock.Instant) {
 	n.next = now.Add(n.retryPause(l.engine.opts.AttemptTimeout, l.closes().Sub(now)))
 	l.asked = max(l.asked, now.Add(n.ttl))
 	x := l.extension(now, n.ttl, n.window)
-	n.last = x.round
+	n.last = x.expires
 	deadline := min(n.next, l.closes())
 	l.unlock()
 	x.round.submit(now, deadline)
 }
 
-// renewed plans the next renewal once the last try has succeeded.
+// renewed plans the next renewal once the last try has succeeded. It recognizes that try by its
+// time: a reference to its round would keep the round in memory for as long as the lock is held.
 func (l *Lock) renewed(x *extension) {
 	l.mu.Lock()
 	defer l.unlock()
-	if n := l.renewal; n != nil && n.last == x.round && l.ended == nil {
+	if n := l.renewal; n != nil && n.last == x.expires && l.ended == nil {
 		if n.once { //mutant:fill-once
 			l.renewal = nil
 			return

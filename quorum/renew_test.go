@@ -58,6 +58,40 @@ func TestAutoRenewExtendsEveryThirdOfTTL(t *testing.T) {
 	})
 }
 
+// A lock may be held for months. What its renewals needed must not stay in memory.
+func TestRenewalsLeaveNothingInMemory(t *testing.T) {
+	const locks = 200
+	bubble(t, 3, func(b *testbed) {
+		hold := func(prefix string) (held []*quorum.Lock) {
+			for i := range locks {
+				l, err := b.TryAcquire(b.Context(), fmt.Sprint(prefix, i), ttl, quorum.AutoRenew(0))
+				require.NoError(b, err)
+				held = append(held, l)
+			}
+			synctest.Wait()
+			return held
+		}
+		first := hold("first-")
+		time.Sleep(ttl / 2) // from now on, every buffer and cache has its size
+		held := hold("held-")
+		before := heapInUse()
+		time.Sleep(ttl / 2)
+		assert.Less(b, (heapInUse()-before)/locks, int64(500), "bytes per lock")
+		for _, l := range append(first, held...) {
+			require.Greater(b, l.Validity(), ttl/2)
+		}
+	})
+}
+
+// heapInUse returns the size of all reachable objects.
+func heapInUse() int64 {
+	runtime.GC()
+	runtime.GC() // for what pools have kept
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
 // TestFailedRenewalIsRetriedUntilWindowCloses hangs a majority of the masters until shortly before
 // the window closes. The failed renewals alone must not end the lock.
 func TestFailedRenewalIsRetriedUntilWindowCloses(t *testing.T) {

@@ -179,8 +179,8 @@ func TestManagersTakeTurns(t *testing.T) {
 	})
 }
 
-// The first waiter in the queue sends a few commands a second, and the waiters behind it send
-// fewer. So a crowd of them does not keep the masters busy.
+// Waiters send few commands while nothing happens. So a crowd of them does not keep the masters
+// busy.
 func TestWaitersSendFewCommands(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
 		managers := b.otherManagers(10, quorum.Options{})
@@ -194,7 +194,7 @@ func TestWaitersSendFewCommands(t *testing.T) {
 		}
 		before := b.Master(0).Commands()
 		time.Sleep(time.Minute)
-		assert.Less(b, (b.Master(0).Commands()-before)/60, 15, "per second, for all ten")
+		assert.Less(b, (b.Master(0).Commands()-before)/60, 4, "per second, for all ten")
 		assert.Equal(b, []int{10, 10, 10}, b.queueLengths(), "they keep their places")
 		cancel()
 		for range managers {
@@ -256,6 +256,23 @@ func TestLostMessageCostsNoMoreThanItsGrant(t *testing.T) {
 			assert.NoError(b, m.Close())
 		}
 		require.NoError(b, elsewhere.Close())
+	})
+}
+
+// Other clients release the lock without handing it on, so no message comes. A waiter finds out by
+// polling, even after a long wait.
+func TestReleaseByOtherClientIsNoticed(t *testing.T) {
+	bubble(t, 5, func(b *testbed) {
+		b.occupy(5)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
+		time.Sleep(time.Minute)
+		for _, m := range b.Masters() {
+			m.Del(name)
+		}
+		const turn = 4 * time.Second / 5 // each master has its turn every four seconds
+		assert.LessOrEqual(b, took(func() { b.releaseNext(results) }), turn+300*time.Millisecond,
+			"one master tells, and the others are polled soon")
 	})
 }
 

@@ -12,9 +12,6 @@ import (
 // Debt that Take returned.
 type Debt[L comparable] struct {
 	Lock L
-	// Token is the lock's token. It orders debts that are due at the same time, so that simulations
-	// can be replayed.
-	Token string
 	// Heir says to whom the release hands the lock on. The ledger only passes it on.
 	Heir string
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	limit := 1 + rng.IntN(20)
 	return &model{
-		Ledger: ledger.New[string](limit), t: t, rng: rng, limit: limit, now: start,
+		Ledger: ledger.New(limit, strings.Compare), t: t, rng: rng, limit: limit, now: start,
 		open: map[string]int{},
 	}
 }

@@ -51,9 +51,9 @@ type Ledger[L comparable] struct {
 }
 
 // New returns an empty ledger. It holds at most limit debts, not counting those that are being
-// tried.
-func New[L comparable](limit int) *Ledger[L] {
-	return &Ledger[L]{limit: limit, owed: map[L]struct{}{}}
+// tried. compare orders locks, for debts that are due at the same time.
+func New[L comparable](limit int, compare func(a, b L) int) *Ledger[L] {
+	return &Ledger[L]{limit: limit, debts: debtHeap[L]{compare: compare}, owed: map[L]struct{}{}}
 }
 
 // Settle records the answer to a try that is not Settled. It returns the locks that the ledger is
@@ -78,7 +78,7 @@ func (l *Ledger[L]) Settle(d Debt[L], a Answer, now clock.Instant) (
 	case !d.entered && l.owes(d.Lock): // the debt in the ledger serves both
 		return []Ended[L]{{Lock: d.Lock}}, false
 	case l.isHopeless():
-		ended = l.giveUp(ended, &d)
+		ended = l.giveUp(ended, d)
 		return l.giveUpAll(ended), false
 	case doubtful:
 		d.doubt = max(doubtPause, 2*d.doubt)
@@ -124,16 +124,16 @@ func (l *Ledger[L]) enter(d Debt[L]) (ended []Ended[L]) {
 	d.entered = true
 	l.owed[d.Lock] = struct{}{}
 	heap.Push(&l.debts, &d)
-	excess := len(l.debts) - l.limit
+	excess := len(l.debts.all) - l.limit
 	if excess <= 0 { //mutant:debts-bound
 		return nil
 	}
-	slices.SortFunc(l.debts, func(a, b *Debt[L]) int { //mutant:debts-order
-		return cmp.Or(cmp.Compare(a.expires, b.expires), cmp.Compare(a.Token, b.Token))
+	slices.SortFunc(l.debts.all, func(a, b Debt[L]) int { //mutant:debts-order
+		return cmp.Or(cmp.Compare(a.expires, b.expires), l.debts.compare(a.Lock, b.Lock))
 	})
-	n := min(excess+l.limit/8, len(l.debts))
-	ended = l.giveUp(nil, l.debts[:n]...)
-	l.debts = slices.Delete(l.debts, 0, n)
+	n := min(excess+l.limit/8, len(l.debts.all))
+	ended = l.giveUp(nil, l.debts.all[:n]...)
+	l.debts.all = slices.Delete(l.debts.all, 0, n)
 	heap.Init(&l.debts)
 	return ended
 }
@@ -141,7 +141,7 @@ func (l *Ledger[L]) enter(d Debt[L]) (ended []Ended[L]) {
 // giveUp leaves debts to expire, and appends an Ended for each. It counts only the debts with a
 // key. A release in doubt has been confirmed before, so as far as the ledger knows, there is no
 // key.
-func (l *Ledger[L]) giveUp(ended []Ended[L], debts ...*Debt[L]) []Ended[L] {
+func (l *Ledger[L]) giveUp(ended []Ended[L], debts ...Debt[L]) []Ended[L] {
 	for _, d := range debts {
 		if d.doubt == 0 && d.hasKey {
 			l.leftToExpire++ //mutant:debts-dropped
@@ -157,8 +157,8 @@ func (l *Ledger[L]) giveUp(ended []Ended[L], debts ...*Debt[L]) []Ended[L] {
 
 // giveUpAll gives up all debts that are not being tried.
 func (l *Ledger[L]) giveUpAll(ended []Ended[L]) []Ended[L] {
-	ended = l.giveUp(ended, l.debts...)
-	l.debts = nil
+	ended = l.giveUp(ended, l.debts.all...)
+	l.debts.all = nil
 	return ended
 }
 
@@ -172,7 +172,7 @@ func (l *Ledger[L]) Take(now clock.Instant, silent bool) (due []Debt[L], ended [
 	if silent {
 		most = 1
 	}
-	for len(l.debts) > 0 && len(due) < most && l.next() <= now {
+	for len(l.debts.all) > 0 && len(due) < most && l.next() <= now {
 		d := heap.Pop(&l.debts).(*Debt[L])
 		if d.expires <= now { //mutant:debt-too-late
 			l.forget(d.Lock)
@@ -192,13 +192,13 @@ func (l *Ledger[L]) Take(now clock.Instant, silent bool) (due []Debt[L], ended [
 func (l *Ledger[L]) Tried() { l.tries-- }
 
 // next returns when to try the next debt.
-func (l *Ledger[L]) next() clock.Instant { return max(l.debts[0].due, l.retry) }
+func (l *Ledger[L]) next() clock.Instant { return max(l.debts.all[0].due, l.retry) }
 
 // UntilNext returns how long the caller may wait before it calls Take. While tries are in flight,
 // it gives them at least firstPause to finish. It does not wait for all of them, because one may be
 // stuck while the master answers others.
 func (l *Ledger[L]) UntilNext(now clock.Instant) time.Duration {
-	if len(l.debts) == 0 {
+	if len(l.debts.all) == 0 {
 		return clock.Never.Sub(0)
 	}
 	wait := l.next().Sub(now)
@@ -211,10 +211,10 @@ func (l *Ledger[L]) UntilNext(now clock.Instant) time.Duration {
 // Close says that little time is left. It makes all debts due, so the caller must call Take.
 func (l *Ledger[L]) Close(now clock.Instant) {
 	l.closing, l.retry = true, now
-	for _, d := range l.debts {
-		d.due = now
+	for i := range l.debts.all {
+		l.debts.all[i].due = now
 	}
-	heap.Init(&l.debts) // tokens decide the order now
+	heap.Init(&l.debts) // the locks decide the order now
 }
 
 // GiveUp gives up all debts that are not being tried. It returns the locks whose keys were left to
@@ -233,7 +233,7 @@ func (l *Ledger[L]) forget(lock L) {
 }
 
 // Pending returns how many releases the master is owed, including those that are being tried.
-func (l *Ledger[L]) Pending() int { return len(l.debts) + l.tries }
+func (l *Ledger[L]) Pending() int { return len(l.debts.all) + l.tries }
 
 // LeftToExpire returns how many keys have been left to expire so far, because too many releases
 // were owed or time ran out.

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ var (
 
 // first returns the debt for a first try.
 func first(lock string) ledger.Debt[string] {
-	return ledger.Debt[string]{Lock: lock, Token: lock, Heir: "heir of " + lock}
+	return ledger.Debt[string]{Lock: lock, Heir: "heir of " + lock}
 }
 
 // endedAs returns the Ended of one lock, in a slice.
@@ -69,7 +70,7 @@ func TestFirstTryIsSettledUnlessTokenMayStand(t *testing.T) {
 
 // A debt in the ledger is never settled without it: the caller waits for its Ended.
 func TestDebtsAreNeverSettled(t *testing.T) {
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	owes(t, l, "a")
 	debt := takeOne(t, l, start.Add(50*time.Millisecond))
 	assert.False(t, debt.Settled(gone))
@@ -80,12 +81,11 @@ func TestDebtsAreNeverSettled(t *testing.T) {
 
 // Take returns the debt that Settle was given, with its expiry.
 func TestTakeReturnsDebtWithExpiry(t *testing.T) {
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	owes(t, l, "a")
 	now := start.Add(time.Minute)
 	debt := takeOne(t, l, now)
 	assert.Equal(t, "a", debt.Lock)
-	assert.Equal(t, "a", debt.Token)
 	assert.Equal(t, "heir of a", debt.Heir)
 	assert.Equal(t, start.Add(time.Hour), debt.Expires())
 	_, entered := l.Settle(debt, failed, now)
@@ -112,7 +112,7 @@ func TestAnswersThatEndDebts(t *testing.T) {
 		"gone in doubt, expired": {doubt, time.Hour, endedAs("a", true), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := ledger.New[string](10)
+			l := ledger.New(10, strings.Compare)
 			owes(t, l, "a")
 			debt := takeOne(t, l, start.Add(time.Second))
 			ended, entered := l.Settle(debt, test.answer, start.Add(test.after))
@@ -129,7 +129,7 @@ func TestAnswersThatEndDebts(t *testing.T) {
 
 // A Life that exceeds the range of instants means that the key never expires.
 func TestLongestLifeNeverExpires(t *testing.T) {
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	a := failed
 	a.Life = 1<<63 - 1
 	_, entered := l.Settle(first("a"), a, start)
@@ -137,19 +137,19 @@ func TestLongestLifeNeverExpires(t *testing.T) {
 	assert.Equal(t, clock.Never, takeOne(t, l, start.Add(time.Hour)).Expires())
 }
 
-// Take returns debts that are due at the same time in the order of their tokens, in whatever order
+// Take returns debts that are due at the same time in the order of their locks, in whatever order
 // they were entered.
-func TestTokensDecideOrder(t *testing.T) {
+func TestLocksDecideOrder(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 10 {
-		l := ledger.New[string](100)
+		l := ledger.New(100, strings.Compare)
 		for _, i := range rng.Perm(26) {
 			owes(t, l, string(rune('a'+i)))
 		}
 		due, _ := l.Take(start.Add(time.Minute), false)
 		order := ""
 		for _, debt := range due {
-			order += debt.Token
+			order += debt.Lock
 		}
 		assert.Equal(t, "abcdefghijklmnopqrstuvwxyz", order)
 	}
@@ -158,7 +158,7 @@ func TestTokensDecideOrder(t *testing.T) {
 // A release in doubt is tried again after one second. Each further pause doubles, for at least two
 // minutes. TCP may take that long to retransmit.
 func TestDoubtEndsWithTime(t *testing.T) {
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	now := start
 	debt := first("a")
 	var pauses []time.Duration
@@ -183,7 +183,7 @@ func TestDoubtEndsWithTime(t *testing.T) {
 // Even an answer in doubt ends the pause, because it shows that the master answers.
 func TestAnyAnswerEndsPause(t *testing.T) {
 	for _, a := range []ledger.Answer{gone, doubt} {
-		l := ledger.New[string](10)
+		l := ledger.New(10, strings.Compare)
 		owes(t, l, "a", "b")
 		now := start.Add(50 * time.Millisecond)
 		due, _ := l.Take(now, false)
@@ -200,7 +200,7 @@ func TestAnyAnswerEndsPause(t *testing.T) {
 // After a failure, nothing is tried for a while. Tries that were in flight together count as one
 // failure.
 func TestPausesAfterFailures(t *testing.T) {
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	now := start
 	owes(t, l, "a", "b", "c")
 	var pauses []time.Duration
@@ -226,7 +226,7 @@ func TestPausesAfterFailures(t *testing.T) {
 // A stuck try delays the others by at most 50 ms.
 func TestUntilNextWaitsBrieflyForTries(t *testing.T) {
 	never := clock.Never.Sub(0)
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	assert.Equal(t, never, l.UntilNext(start), "nothing is owed")
 	owes(t, l, "a", "b")
 	assert.Equal(t, 50*time.Millisecond, l.UntilNext(start))
@@ -251,7 +251,7 @@ func TestTriesAreBounded(t *testing.T) {
 		silent     bool
 		first, all int
 	}{{false, 256, 256}, {true, 1, 2}} {
-		l := ledger.New[string](1000)
+		l := ledger.New(1000, strings.Compare)
 		for i := range 1000 {
 			owes(t, l, fmt.Sprint(i))
 		}
@@ -268,7 +268,7 @@ func TestTriesAreBounded(t *testing.T) {
 
 // A silent master gets one try per pause. The pause is 50 ms, or longer after failures.
 func TestSilentMasterGetsOneTryPerPause(t *testing.T) {
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	owes(t, l, "a", "b", "c", "d")
 	now := start.Add(50 * time.Millisecond)
 	due, _ := l.Take(now, false)
@@ -288,7 +288,7 @@ func TestSilentMasterGetsOneTryPerPause(t *testing.T) {
 
 // A master that has just stopped answering also gets one try every 50 ms.
 func TestNewlySilentMasterGetsOneTryPerPause(t *testing.T) {
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	l.Settle(first("a"), doubt, start)
 	l.Settle(first("b"), doubt, start)
 	now := start.Add(time.Second)
@@ -307,7 +307,7 @@ func TestNewlySilentMasterGetsOneTryPerPause(t *testing.T) {
 // If there are too many debts, those that expire first are given up.
 func TestLimitGivesUpFirstToExpire(t *testing.T) {
 	for limit, left := range map[int]int{0: 0, 1: 1, 7: 7, 8: 7, 16: 14, 100: 88} {
-		l := ledger.New[string](limit)
+		l := ledger.New(limit, strings.Compare)
 		var ended []ledger.Ended[string]
 		for i := range limit + 1 {
 			a := failed
@@ -328,7 +328,7 @@ func TestLimitGivesUpFirstToExpire(t *testing.T) {
 
 // Giving up the debts that expire first does not change when the others are due.
 func TestLimitKeepsDueOrder(t *testing.T) {
-	l := ledger.New[string](2)
+	l := ledger.New(2, strings.Compare)
 	later, soon := doubt, failed
 	later.Life, soon.Life = time.Minute, time.Second
 	l.Settle(first("later"), later, start)
@@ -341,13 +341,13 @@ func TestLimitKeepsDueOrder(t *testing.T) {
 
 // A lock whose debt has ended can be owed again.
 func TestEndedLockCanBeOwedAgain(t *testing.T) {
-	limited := ledger.New[string](0)
+	limited := ledger.New(0, strings.Compare)
 	_, entered := limited.Settle(first("a"), failed, start)
 	assert.True(t, entered)
 	_, entered = limited.Settle(first("a"), failed, start)
 	assert.True(t, entered, "the limit ended the first debt")
 
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	owes(t, l, "a")
 	due, ended := l.Take(start.Add(time.Hour), false)
 	assert.Empty(t, due)
@@ -359,7 +359,7 @@ func TestEndedLockCanBeOwedAgain(t *testing.T) {
 
 // Debts that are being tried do not count toward the limit.
 func TestLimitDoesNotCountTries(t *testing.T) {
-	l := ledger.New[string](2)
+	l := ledger.New(2, strings.Compare)
 	owes(t, l, "a", "b")
 	due, _ := l.Take(start.Add(time.Minute), false)
 	require.Len(t, due, 2)
@@ -372,7 +372,7 @@ func TestLimitDoesNotCountTries(t *testing.T) {
 
 // After Close, one confirmed release is enough, even in doubt.
 func TestCloseEndsDoubt(t *testing.T) {
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	l.Settle(first("a"), doubt, start)
 	l.Close(start)
 	ended, entered := l.Settle(takeOne(t, l, start), doubt, start)
@@ -385,7 +385,7 @@ func TestCloseEndsDoubt(t *testing.T) {
 
 // Close makes all debts due, even during a pause.
 func TestCloseMakesAllDue(t *testing.T) {
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	owes(t, l, "a")
 	l.Settle(first("b"), doubt, start)
 	owes(t, l, "c")
@@ -411,7 +411,7 @@ func TestThirdFailureAfterCloseGivesUp(t *testing.T) {
 		"some at once":      {[]time.Duration{0, 10*ms - 1, 10 * ms, 20 * ms}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := ledger.New[string](10)
+			l := ledger.New(10, strings.Compare)
 			owes(t, l, "before")
 			l.Close(start)
 			ends, entered := 0, false
@@ -434,7 +434,7 @@ func TestThirdFailureAfterCloseGivesUp(t *testing.T) {
 
 // Failures before Close do not count, and an answer resets the count.
 func TestAnswerResetsFailuresAfterClose(t *testing.T) {
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	now := start
 	fail := func(lock string) bool {
 		now = now.Add(20 * time.Millisecond)
@@ -455,7 +455,7 @@ func TestAnswerResetsFailuresAfterClose(t *testing.T) {
 // After Close, a failure pauses tries for 20 ms, however long the last pause was. A silent master
 // still gets one try every 50 ms.
 func TestPauseAfterClose(t *testing.T) {
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	owes(t, l, "a", "b")
 	now := start
 	fail := func() {
@@ -486,7 +486,7 @@ func TestPauseAfterClose(t *testing.T) {
 // GiveUp ends all debts. It returns the locks whose keys have been left to expire since Close,
 // because no release of them was confirmed.
 func TestGiveUpEndsAllDebts(t *testing.T) {
-	l := ledger.New[string](1)
+	l := ledger.New(1, strings.Compare)
 	owes(t, l, "before")
 	ended, _ := l.Settle(first("after"), failed, start)
 	require.Len(t, ended, 1, "the limit is one")
@@ -522,7 +522,7 @@ func TestOnlyKeysAreLeftToExpire(t *testing.T) {
 		"confirmed release, then failed": {[]ledger.Answer{doubt, failed}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := ledger.New[string](10)
+			l := ledger.New(10, strings.Compare)
 			debt, now := first("a"), start
 			for i, a := range test.answers {
 				if i > 0 {

@@ -60,7 +60,7 @@ func (s *scene) execute(cmd *transcript.Command) string {
 func (s *scene) printf(format string, args ...any) { fmt.Fprintf(&s.out, format+"\n", args...) }
 
 func (s *scene) create(cmd *transcript.Command) {
-	s.Ledger, s.now = ledger.New[string](cmd.IntArg(0)), start
+	s.Ledger, s.now = ledger.New(cmd.IntArg(0), strings.Compare), start
 	s.tries = map[string]ledger.Debt[string]{}
 }
 
@@ -96,7 +96,7 @@ func answer(cmd *transcript.Command) ledger.Answer {
 
 func (s *scene) release(cmd *transcript.Command) {
 	lock := cmd.Arg(0)
-	s.settle(ledger.Debt[string]{Lock: lock, Token: lock, Heir: "anyone"}, answer(cmd))
+	s.settle(ledger.Debt[string]{Lock: lock, Heir: "anyone"}, answer(cmd))
 }
 
 func (s *scene) tried(cmd *transcript.Command) {

@@ -81,6 +81,7 @@ type message struct {
 //	hold TOKEN [on= ttl=]     stores a token if the key is vacant
 //	release TOKEN [on= fence=]   releases a token, and publishes messages for new grants, with
 //	                          the proposed fence
+//	delete [on=]              deletes the key without handing it on
 //	restart M [guard=]        restarts a master empty, in quarantine for the given time
 //	stop M                    stops a master until it restarts
 //	show                      prints the masters' states
@@ -99,7 +100,7 @@ type message struct {
 //	run TIME                  lets all waiters follow Step for the given time
 func (c *cluster) execute(cmd *transcript.Command) string {
 	commands := map[string]func(*transcript.Command){
-		"masters": c.create, "hold": c.hold, "release": c.release, "restart": c.restart,
+		"masters": c.create, "hold": c.hold, "release": c.release, "delete": c.delete, "restart": c.restart,
 		"stop": c.stop, "show": c.show, "enqueue": c.enqueue, "step": c.step, "answer": c.answer,
 		"ask-soon": c.askSoon, "deliver": c.deliver, "lose": c.lose, "deaf": c.setDeaf,
 		"confirm": c.confirm, "give-back": c.giveBack, "attempt": c.attempt, "advance": c.advance,
@@ -198,6 +199,12 @@ func (c *cluster) releaseToken(token string, below, proposal int64, on ...int) {
 			stored = fmt.Sprint(", fence ", g.Fence)
 		}
 		c.printf("%d grants %s%s", i, readable(next), stored)
+	}
+}
+
+func (c *cluster) delete(cmd *transcript.Command) {
+	for _, i := range c.on(cmd) {
+		c.masters[i].holder = ""
 	}
 }
 
@@ -308,7 +315,11 @@ func (c *cluster) endCalls(w *waiter, i int) (answers []queue.Answer) {
 	return answers
 }
 
-func (c *cluster) askSoon(cmd *transcript.Command) { c.waiter(cmd).entry.AskSoon(cmd.IntArg(1)) }
+func (c *cluster) askSoon(cmd *transcript.Command) {
+	w := c.waiter(cmd)
+	w.entry.AskSoon(cmd.IntArg(1))
+	w.next = c.now
+}
 
 // deliver delivers the published messages.
 func (c *cluster) deliver(cmd *transcript.Command) {
@@ -430,10 +441,10 @@ func (c *cluster) advance(cmd *transcript.Command) { c.now = c.now.Add(cmd.Durat
 // except Stay, and how many polls each waiter made.
 func (c *cluster) run(cmd *transcript.Command) {
 	end := c.now.Add(cmd.DurationArg(0))
-	for steps := 0; ; {
-		for ; c.progress(); steps++ {
-			c.deliver(cmd)
-			if steps > 10_000 {
+	steps := 0
+	for {
+		for c.deliver(cmd); c.progress(); c.deliver(cmd) {
+			if steps++; steps > 10_000 {
 				cmd.Fatalf("the waiters never come to rest")
 			}
 		}

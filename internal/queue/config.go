@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// Lease is how long a master keeps a waiter's place in the queue without a renewal. It is three
-	// times the longest interval between renewals, so two renewals in a row may get lost.
+	// Lease is how long a master keeps a waiter's place in the queue without a renewal. Polls renew
+	// it. It is three times the longest interval between polls, which is five quarters of
+	// longestPeriod, so two polls in a row may get lost.
 	Lease = 15 * time.Second
 
 	// minWindow is the shortest window of validity that is worth having without a confirmation.
@@ -21,11 +22,20 @@ const (
 	minGrant = 500 * time.Millisecond
 	maxGrant = 2 * time.Second
 
-	// shortestRenewal is how often the first waiter in the queue renews its place and learns the
-	// lock's state. The more waiters are ahead of a waiter, the less often it renews: it has less
-	// to learn, and a crowd of waiters must not overload the masters.
-	shortestRenewal = 500 * time.Millisecond
-	longestRenewal  = 5 * time.Second
+	// shortestPeriod is how often the first waiter in the queue polls a master at first. It renews
+	// its place that way, and learns the lock's state. The more waiters are ahead of a waiter, the
+	// less often it polls: it has less to learn, and a crowd of waiters must not overload the
+	// masters. As long as a master says nothing new, the period doubles up to longestPeriod.
+	// Polling finds what messages should have said. So if all messages are lost, the lock is idle
+	// for about as long as the waiter has waited already, and for five quarters of longestPeriod at
+	// most; see Entry.slot. With several masters it is less.
+	shortestPeriod = 500 * time.Millisecond
+	longestPeriod  = 4 * time.Second
+	// maxQuiet bounds the doublings.
+	maxQuiet = 3
+
+	// slots is how many instants a period has at which masters are polled.
+	slots = 20
 
 	// turnLength is how long each waiter has to confirm a vacant lock before the next one does.
 	turnLength = time.Second

@@ -14,8 +14,10 @@
 //
 // The rest of the package handles failures:
 //
-//   - A message is lost. The waiter polls each master from time to time, and soon after another
-//     master has granted the lock.
+//   - A message is lost, and nobody notices. The waiter polls each master every few seconds, one
+//     after the other. If one of them has granted the lock or stores nobody's token anymore, the
+//     waiter polls the others soon. So the lock is idle for 5 s at most.
+//   - The waiter knows that messages cannot reach it. It polls several times within a grant.
 //   - The holder dies. Nobody hands the lock on, and its key expires. The first waiter in the queue
 //     then confirms the vacant lock. If it does not, the next one does, one second later.
 //   - The masters disagree on who is first. Several waiters then get too few grants each. They soon

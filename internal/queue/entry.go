@@ -24,6 +24,7 @@ type Entry struct {
 	granted clock.Instant // when the first of the current grants came; 0 if there are none
 	ahead   int64         // how many waiters were ahead of this one then
 	vacant  clock.Instant // since when a quorum has been vacant or granted; 0 if none has
+	emptied clock.Instant // when an answer last said that a key had become vacant; 0 if none did
 
 	until clock.Instant // see Window
 	fence int64
@@ -55,11 +56,13 @@ func (e *Entry) Heard(master int) (a Answer, ok bool) {
 // waiter.
 func (e *Entry) Answered(master int, a Answer, now clock.Instant, notified bool) {
 	m := &e.masters[master]
-	m.record(a, now)
+	if m.record(a, now) {
+		e.emptied = now
+	}
 	if a.Outcome == vote.Held && a.Left > 0 {
 		m.term = max(m.term, e.termOf(m.asked, 0, a.Left, now)) //mutant:term-of-answer
 	}
-	m.due = now.Add(e.pause(m, notified))
+	m.due = e.plan(master, notified, now)
 	if m.askAgain {
 		m.due, m.askAgain = now, false
 	}

@@ -54,9 +54,10 @@ var noAttempts = queue.Retry{Attempt: clock.Never}
 // testEntry is an entry with the current time.
 type testEntry struct {
 	*queue.Entry
-	t     *testing.T
-	now   clock.Instant
-	retry queue.Retry
+	t       *testing.T
+	masters int
+	now     clock.Instant
+	retry   queue.Retry
 }
 
 // newTestEntry returns an entry that has just polled all masters.
@@ -69,7 +70,7 @@ func newTestEntry(t *testing.T, masters int) *testEntry {
 func pollAll(t *testing.T, cfg queue.Config) *testEntry {
 	t.Helper()
 	masters := cfg.System.Masters()
-	w := &testEntry{Entry: queue.NewEntry(cfg, token, time.Second), t: t, now: start, retry: noAttempts}
+	w := &testEntry{Entry: queue.NewEntry(cfg, token, time.Second), t: t, masters: masters, now: start, retry: noAttempts}
 	act, ask, next := w.Step(w.now, w.retry)
 	assert.Equal(t, queue.Stay, act)
 	assert.Len(t, ask, masters)
@@ -116,11 +117,28 @@ func (w *testEntry) does(want queue.Action) {
 	}
 }
 
-// renewal returns how long the waiter waits before it renews its place.
-func renewal(rank int64) time.Duration {
-	whole := min(500*time.Millisecond+time.Duration(rank)*125*time.Millisecond, 5*time.Second)
-	return whole - time.Duration(jitter*float64(whole)/4)
+// untilSlot returns how long it is until the next slot of a master that is polled once per period.
+func (w *testEntry) untilSlot(master int, period time.Duration) time.Duration {
+	share := jitter + float64(master)/float64(w.masters)
+	slot := clock.Instant(time.Duration(share * float64(period)).Truncate(period / 20))
+	for slot <= w.now.Add(period/4) {
+		slot = slot.Add(period)
+	}
+	return slot.Sub(w.now)
 }
+
+// untilAnySlot returns how long it is until the first slot of any master. Master i is polled once
+// per periods[i], or, if there is one period only, all are.
+func (w *testEntry) untilAnySlot(periods ...time.Duration) time.Duration {
+	first := time.Hour
+	for i := range w.masters {
+		first = min(first, w.untilSlot(i, periods[i%len(periods)]))
+	}
+	return first
+}
+
+// shortest is how often the first waiter in the queue polls a master at first.
+const shortest = 500 * time.Millisecond
 
 // patience is how long the waiter keeps too few grants if nobody is ahead of it. It is from 3/2 to
 // 2 times an eighth of the grant.
@@ -157,7 +175,7 @@ func TestGrantIsNoLongerThanTTLAndGuard(t *testing.T) {
 	}
 }
 
-// The longest renewal interval is 5 s, so a place survives two lost renewals in a row.
+// The longest interval between polls is 5 s, so a place survives two lost renewals in a row.
 func TestLease(t *testing.T) {
 	assert.Equal(t, 15*time.Second, queue.Lease)
 }

@@ -92,12 +92,21 @@ func (w *world) step() []any {
 		return []any{act, until, fence}
 	}
 	assert.Greater(w.t, next, w.now, "Step is called again later")
+	defer w.checkNext(next)
 	for _, i := range ask {
 		assert.False(w.t, w.inFlight.Has(i), "one call at a time")
 		w.inFlight |= vote.Only(i)
 		assert.Equal(w.t, w.now, w.entry.AskedAt(i))
 	}
 	return []any{act, ask, next}
+}
+
+// checkNext checks that no master is left alone for so long that three polls take longer than the
+// lease.
+func (w *world) checkNext(next clock.Instant) {
+	if w.inFlight.Len() < w.masters {
+		assert.LessOrEqual(w.t, next.Sub(w.now), queue.Lease/3)
+	}
 }
 
 // checkAction checks an action against the masters' last answers.

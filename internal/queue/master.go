@@ -36,6 +36,7 @@ type masterView struct {
 	askAgain bool          // poll once more after the call in flight
 	asked    clock.Instant // when the master was last polled; 0 if never
 	due      clock.Instant // when to poll again
+	quiet    int           // how many answers in a row said nothing new
 	polls    int           // how many polls in a row replaced messages
 	rechecks int           // how many polls in a row came sooner than usual
 }
@@ -50,48 +51,104 @@ func (m *masterView) isNewlyAsked(now clock.Instant, timeout time.Duration) bool
 	return m.asked == 0 || m.heard == 0 && m.inFlight && now.Sub(m.asked) < timeout
 }
 
-// record records an answer. Hearing of a grant again does not renew it. A message that came during
-// the call is newer than the call's answer, so it prevails. But a Refused answer always replaces a
-// grant. A grant that was replaced never counts again: the master may have lost it.
-func (m *masterView) record(a Answer, now clock.Instant) {
-	m.inFlight = false
-	wasHeld := m.answer.Outcome == vote.Held
-	switch {
-	case wasHeld && a.Outcome == vote.Held:
-	case wasHeld && m.heard >= m.asked && a.Outcome != vote.Refused:
-	default:
-		m.answer, m.heard = a, now
-		m.term, m.fenced = 0, fencedTerm{} //mutant:replaced-term
+// reports reports whether the master said anything about the lock.
+func (a Answer) reports() bool {
+	switch a.Outcome {
+	case vote.Held, vote.Taken, vote.Absent:
+		return true
 	}
+	return a.Outcome == vote.Refused && a.Quarantined
 }
 
-// dueAt returns when to poll a master. That is sooner than planned in two cases: a waiter ahead is
-// about to take a vacant lock, or another master has granted the lock since this one was polled.
+// repeats reports whether a says nothing that the answer before did not say.
+func (a Answer) repeats(before Answer) bool {
+	if !a.reports() || !before.reports() {
+		return a.reports() == before.reports()
+	}
+	return a.Outcome == before.Outcome && a.Rank == before.Rank
+}
+
+// record records an answer. Hearing of a grant again does not renew it. A message that came during
+// the call is newer than the call's answer, so it prevails. But a Refused answer always replaces a
+// grant. A grant that was replaced never counts again: the master may have lost it. record reports
+// whether the key has become vacant since the answer before.
+func (m *masterView) record(a Answer, now clock.Instant) (emptied bool) {
+	m.inFlight = false
+	before := m.answer.Outcome
+	if m.heard != 0 && a.repeats(m.answer) {
+		m.quiet = min(m.quiet+1, maxQuiet)
+	} else {
+		m.quiet = 0
+	}
+	switch {
+	case before == vote.Held && a.Outcome == vote.Held:
+		return false
+	case before == vote.Held && m.heard >= m.asked && a.Outcome != vote.Refused:
+		return false
+	}
+	m.answer, m.heard = a, now
+	m.term, m.fenced = 0, fencedTerm{} //mutant:replaced-term
+	return a.Outcome == vote.Absent && (before == vote.Taken || before == vote.Held)
+}
+
+// dueAt returns when to poll a master. That is sooner than planned in three cases: a waiter ahead
+// is about to take a vacant lock, or, since this master was polled, another one has granted the
+// lock or lost its key. In the last two, messages may have been lost.
 func (e *Entry) dueAt(m *masterView) clock.Instant {
 	if e.vacant > 0 && m.answer.Outcome == vote.Absent && m.answer.Rank > 0 { //mutant:believed-vacancy
 		return min(m.due, m.heard.Add(min(firstRecheck<<m.rechecks, longestRecheck)))
 	}
+	soon := e.grant / 32
 	if e.granted > 0 && m.answer.Outcome != vote.Held && m.asked <= e.granted {
-		return min(m.due, e.granted.Add(e.grant/32))
+		return min(m.due, e.granted.Add(soon))
+	}
+	if e.emptied > 0 && m.answer.Outcome != vote.Absent && m.asked <= e.emptied { //mutant:news-of-vacancy
+		return min(m.due, e.emptied.Add(soon))
 	}
 	return m.due
 }
 
-// pause returns how long to wait before the next poll of a master. Waiters at the end of the queue
-// wait longer. If the master's messages cannot reach the waiter, the pause is much shorter than a
-// grant.
-func (e *Entry) pause(m *masterView, notified bool) time.Duration {
-	pause := shortestRenewal + time.Duration(m.answer.Rank)*shortestRenewal/4
-	pause = min(pause, longestRenewal)
-	pause -= time.Duration(e.jitter * float64(pause) / 4)
-	pause = m.recheck(pause)
-	if notified {
+// plan returns when to poll a master that has just answered. If its messages cannot reach the
+// waiter, the pause is much shorter than a grant. But a master that reports nothing grants nothing
+// either, and once it can be subscribed to, the waiter polls it anyway.
+func (e *Entry) plan(master int, notified bool, now clock.Instant) clock.Instant {
+	m := &e.masters[master]
+	blind := !notified && m.answer.reports() //mutant:silent-master
+	if blind {
+		m.quiet = 0
+	}
+	pause := m.recheck(e.slot(master, m.period(), now).Sub(now))
+	if !blind {
 		m.polls = 0
-		return pause
+		return now.Add(pause)
 	}
 	m.polls++
 	longest := max(e.grant/8, e.cfg.MinBackoff)
-	return min(pause, backoff.Pause(e.cfg.MinBackoff, longest, m.polls, e.token))
+	return now.Add(min(pause, backoff.Pause(e.cfg.MinBackoff, longest, m.polls, e.token)))
+}
+
+// period returns how often to poll a master. Waiters at the end of the queue poll less often. The
+// period doubles while the master says nothing new.
+func (m *masterView) period() time.Duration {
+	period := shortestPeriod + time.Duration(m.answer.Rank)*shortestPeriod/4
+	return min(min(period, longestPeriod)<<m.quiet, longestPeriod) //mutant:quiet-period
+}
+
+// slot returns the next instant to poll a master that is polled once per period. It is at least a
+// quarter of the period from now, and five quarters at most.
+//
+// The waiters are spread over the period by their tokens, and each waiter's masters evenly: one of
+// N masters has its slot in every N-th part of the period, and tells what the messages of all
+// others should have told. A period has few slots, so that the lanes send the polls of many waiters
+// as one pipeline.
+func (e *Entry) slot(master int, period time.Duration, now clock.Instant) clock.Instant {
+	share := e.jitter + float64(master)/float64(len(e.masters)) //mutant:slots-spread
+	offset := time.Duration(share * float64(period)).Truncate(period / slots)
+	elapsed := (now.Add(period/4).Sub(0) - offset) % period
+	if elapsed < 0 {
+		elapsed += period
+	}
+	return now.Add(period/4 + period - elapsed)
 }
 
 // recheck shortens a pause if the master will soon have news for the first waiter in the queue: the
