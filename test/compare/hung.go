@@ -54,7 +54,8 @@ type timings struct {
 	done               chan struct{}
 }
 
-// timeCycles runs cycles for d. It returns after that, or at limit with a cycle still running.
+// timeCycles runs cycles for d, and goes on until one succeeds: a library may recover only later. It
+// returns after that, or at limit with a cycle still running.
 func timeCycles(ctx context.Context, c client, d, limit time.Duration) *timings {
 	// The limit must not be a deadline of the context that the library sees; see client.
 	t := &timings{done: make(chan struct{})}
@@ -63,7 +64,7 @@ func timeCycles(ctx context.Context, c client, d, limit time.Duration) *timings 
 	start := time.Now()
 	go func() {
 		defer close(t.done)
-		for i := 0; time.Since(start) < d && clock.Err() == nil; i++ {
+		for i := 0; (time.Since(start) < d || len(t.releases) == 0) && clock.Err() == nil; i++ {
 			t.cycle(ctx, clock, c, fmt.Sprintf("lock-%d", i))
 		}
 	}()

@@ -13,7 +13,7 @@ import (
 // etcdModule is the module of etcd's client and of its package concurrency.
 const etcdModule = "go.etcd.io/etcd/client/v3"
 
-const etcdSetup = "one client with all endpoints, one session (lease of 30 s) per lock that is held or waited for, reused"
+const etcdSetup = "one client with all endpoints and the keepalive of etcdctl, one session (lease of 30 s) per lock that is held or waited for, reused"
 
 // etcdMutexLibrary is etcd's Mutex.
 func etcdMutexLibrary(name string, on system, nodes, restart string) library {

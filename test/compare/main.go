@@ -7,7 +7,8 @@
 //
 // It prints tables, and writes them to RESULTS.md and a chart to results.svg. It runs on
 // Linux, and needs redis-server on PATH and the server of PostgreSQL (Debian's package postgresql).
-// The program of etcd's nodes is a tool of this module, so it must be run in the module's directory.
+// The program of etcd's nodes is a tool of this module, so this one must be run in the module's
+// directory.
 //
 // It is a separate module so that users of the library do not depend on the other libraries.
 package main

@@ -101,7 +101,9 @@ const notes = `## How to read this
   memory. So etcd's times depend on the disk: see the time of an fsync above. Without fsync it promises less, and shows what
   the rest of etcd costs. An acquire of Election is two requests, one of Mutex is one.
 - Of the Redis masters the first ones hang. Of etcd's nodes the leader hangs first, and two of three are too many. If a
-  library hangs with the server, the medians are of the few operations before: look at the cycles per second.
+  library hangs for a while, the medians are of the few operations before and after: look at the cycles per second.
+  etcd's nodes elect another leader within seconds, but a request that was sent to the hung node fails only when the
+  client's keepalive gives the connection up, after 16 s. With deadlines, requests would fail earlier.
 - The cycles of one goroutine show latency. With many goroutines, throughput depends on whether they share round trips.
 - A hand-off lasts from the moment when the holder begins to release until another contender has the lock. A contender
   that acquires the lock again right away hands nothing off, so a library can be quick here while most contenders wait.

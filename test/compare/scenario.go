@@ -50,7 +50,7 @@ type scale struct {
 
 var (
 	fullScale = scale{
-		rounds: 3, throughput: 2 * time.Second, limit: 12 * time.Second, handOff: 3 * time.Second,
+		rounds: 3, throughput: 2 * time.Second, limit: 20 * time.Second, handOff: 3 * time.Second,
 		contention: 5 * time.Second, counting: 5 * time.Second, waiting: 3 * time.Second, waiters: 1000, crowd: 1000,
 	}
 	quickScale = scale{

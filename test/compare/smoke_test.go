@@ -46,6 +46,7 @@ func TestWithServers(t *testing.T) {
 
 // everyScenarioMeasuresEveryLibrary measures everything once, very briefly.
 func everyScenarioMeasuresEveryLibrary(t *testing.T, all *bench) {
+	t.Helper()
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {
 			for i, p := range libraries {
@@ -68,6 +69,7 @@ func everyScenarioMeasuresEveryLibrary(t *testing.T, all *bench) {
 // everyLibraryExcludesEverybodyElse lets another machine, and another goroutine of the holder's
 // machine, want a lock that is held. Both must get it only after its release.
 func everyLibraryExcludesEverybodyElse(t *testing.T, b *bench) {
+	t.Helper()
 	for _, p := range libraries {
 		t.Run(p.name, func(t *testing.T) {
 			clients, err := openMany(t.Context(), p, b.servers(p).addresses(), 2)
@@ -95,6 +97,7 @@ func everyLibraryExcludesEverybodyElse(t *testing.T, b *bench) {
 
 // resetRevivesServersAndRemovesLocks hangs servers and leaves locks behind.
 func resetRevivesServersAndRemovesLocks(t *testing.T, b *bench) {
+	t.Helper()
 	for _, p := range []library{quorumLibrary(), etcdElectionLibrary(), postgresLibrary()} {
 		s := b.servers(p)
 		left, err := p.open(s.addresses())
