@@ -54,8 +54,8 @@ type timings struct {
 	done               chan struct{}
 }
 
-// timeCycles runs cycles for d, and goes on until one succeeds: a library may recover only later. It
-// returns after that, or at limit with a cycle still running.
+// timeCycles runs cycles for d, and goes on until one succeeds: a library may recover only later.
+// It returns after that, or at limit with a cycle still running.
 func timeCycles(ctx context.Context, c client, d, limit time.Duration) *timings {
 	// The limit must not be a deadline of the context that the library sees; see client.
 	t := &timings{done: make(chan struct{})}
