@@ -33,29 +33,33 @@ func contention(contenders int) scenario {
 			{name: "two holders at once", unit: count, hideZeros: true},
 		},
 		measure: func(ctx context.Context, b *bench, p library) ([]float64, error) {
-			return measureContention(ctx, b, p, contenders)
+			return measureContention(ctx, b, p, min(contenders, b.scale.crowd))
 		},
 	}
 }
 
 // measureContention measures twice: first directly, then through proxies that count commands.
 //
-// Only proxies count the commands of all libraries alike. The counts of the servers, in INFO stats
+// Only proxies count the commands of all Redis libraries alike; the protocols of the other systems
+// have no comparable unit. The counts of the servers, in INFO stats
 // and commandstats, include commands that scripts call. Hooks differ between go-redis, rueidis and
 // this library's own clients, or cannot be reached. But a proxy adds latency, so nothing is timed
 // through it.
 func measureContention(ctx context.Context, b *bench, p library, contenders int) ([]float64, error) {
-	timed, err := compete(ctx, p, b.masters.urls(), contenders, b.scale.contention, func() {})
+	timed, err := compete(ctx, p, b.servers(p).addresses(), contenders, b.scale.contention, func() {})
 	if err != nil {
 		return nil, err
 	}
-	r, err := newRelay(b.masters.addresses(), 0)
+	values := timed.values()
+	if p.system != redisSystem {
+		return values, nil
+	}
+	r, err := newRelay(b.servers(p).addresses(), 0)
 	if err != nil {
 		return nil, err
 	}
 	var before int64
-	counted, err := compete(ctx, p, r.urls(), contenders, b.scale.counting, func() { before = r.commands() })
-	values := timed.values()
+	counted, err := compete(ctx, p, r.addresses(), contenders, b.scale.counting, func() { before = r.commands() })
 	values[commandsPerHold] = ratio(r.commands()-before, int64(counted.holds()))
 	return values, errors.Join(err, r.close())
 }
@@ -81,9 +85,9 @@ type contest struct {
 }
 
 // compete lets contenders compete for one lock for d. It calls begin once they are ready.
-func compete(ctx context.Context, p library, urls []string, contenders int, d time.Duration, begin func()) (t *contest, err error) {
+func compete(ctx context.Context, p library, addresses []string, contenders int, d time.Duration, begin func()) (t *contest, err error) {
 	t = &contest{limit: d, served: make([]int, contenders)}
-	clients, err := openMany(ctx, p, urls, contenders)
+	clients, err := openMany(ctx, p, addresses, contenders)
 	if err != nil {
 		return t, err
 	}

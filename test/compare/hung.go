@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// mastersHung times cycles while the first masters hang. Single-master libraries use the first
-// master, so here they lose their only one.
-func mastersHung(hung int) scenario {
+// serversHung times cycles while the first servers hang. Libraries that use a single server lose
+// their only one.
+func serversHung(hung int) scenario {
 	return scenario{
 		name:  fmt.Sprintf("hung=%d", hung),
-		group: "Hung masters (SIGSTOP), including that of the single-master libraries",
-		label: fmt.Sprintf("%d of %d", hung, masterCount),
+		group: "Hung servers (SIGSTOP), including that of libraries with a single server",
+		label: fmt.Sprintf("%d hung", hung),
 		metrics: []metric{
 			{name: "acquire, median", unit: duration},
 			{name: "release, median", unit: duration},
 			{name: "failed", unit: share, hideZeros: true},
+			{name: "cycles per second", unit: rate},
 		},
 		measure: func(ctx context.Context, b *bench, p library) ([]float64, error) {
 			return cyclesWhileHung(ctx, b, p, hung)
@@ -26,7 +27,7 @@ func mastersHung(hung int) scenario {
 }
 
 func cyclesWhileHung(ctx context.Context, b *bench, p library, hung int) (values []float64, err error) {
-	c, err := p.open(b.masters.urls())
+	c, err := p.open(b.servers(p).addresses())
 	if err != nil {
 		return nil, err
 	}
@@ -34,25 +35,27 @@ func cyclesWhileHung(ctx context.Context, b *bench, p library, hung int) (values
 	if err := cycle(ctx, c, "warm"); err != nil {
 		return nil, err
 	}
-	resume, err := b.masters.hang(hung)
+	resume, err := b.servers(p).hang(ctx, hung)
 	if err != nil {
 		return nil, errors.Join(err, resume())
 	}
 	t := timeCycles(ctx, c, b.scale.throughput, b.scale.limit)
 	err = resume()
 	t.wait() // the call that hung ends now
-	return []float64{median(t.acquires), median(t.releases), t.failedShare()}, err
+	return []float64{median(t.acquires), median(t.releases), t.failedShare(), t.rate()}, err
 }
 
 // timings are the results of consecutive cycles.
 type timings struct {
 	acquires, releases []float64 // in seconds, of operations that ended in time
 	failed             int
+	took               time.Duration // until the last cycle ended, or the limit
 	stop               context.CancelFunc
 	done               chan struct{}
 }
 
-// timeCycles runs cycles for d. It returns after that, or at limit with a cycle still running.
+// timeCycles runs cycles for d, and goes on until one succeeds: a library may recover only later.
+// It returns after that, or at limit with a cycle still running.
 func timeCycles(ctx context.Context, c client, d, limit time.Duration) *timings {
 	// The limit must not be a deadline of the context that the library sees; see client.
 	t := &timings{done: make(chan struct{})}
@@ -61,7 +64,7 @@ func timeCycles(ctx context.Context, c client, d, limit time.Duration) *timings 
 	start := time.Now()
 	go func() {
 		defer close(t.done)
-		for i := 0; time.Since(start) < d && clock.Err() == nil; i++ {
+		for i := 0; (time.Since(start) < d || len(t.releases) == 0) && clock.Err() == nil; i++ {
 			t.cycle(ctx, clock, c, fmt.Sprintf("lock-%d", i))
 		}
 	}()
@@ -69,6 +72,7 @@ func timeCycles(ctx context.Context, c client, d, limit time.Duration) *timings 
 	case <-t.done:
 	case <-clock.Done():
 	}
+	t.took = time.Since(start)
 	return t
 }
 
@@ -100,5 +104,7 @@ func (t *timings) wait() {
 	<-t.done
 	t.stop()
 }
+
+func (t *timings) rate() float64 { return float64(len(t.releases)) / t.took.Seconds() }
 
 func (t *timings) failedShare() float64 { return ratio(t.failed, t.failed+len(t.releases)) }

@@ -17,7 +17,18 @@ type library struct {
 	name   string
 	module string // the module whose version is reported
 	setup  string // described in the report
-	open   func(urls []string) (client, error)
+	system system
+	open   func(addresses []string) (client, error)
+	promises
+}
+
+// promises are what a library promises, as set up here.
+type promises struct {
+	survives string // failures of servers that it survives
+	expires  string // how a lock ends whose holder died
+	fence    string // whether a holder gets a number that is higher than its predecessor's
+	order    string // the order in which waiters are served
+	restart  string // what becomes of locks if servers restart
 }
 
 // A client is what one machine has of a library: its connections and its state.
@@ -41,6 +52,11 @@ var libraries = []library{
 	redsyncLibrary("redsync fail-fast", "`WithFailFast(true)`", failFast),
 	rueidislockLibrary(),
 	redislockLibrary(),
+	etcdMutexLibrary("etcd Mutex", etcdSystem, "with default settings", etcdDurable),
+	etcdMutexLibrary("etcd Mutex, no fsync", etcdNoFsyncSystem, "with `UnsafeNoFsync`",
+		"on disk, but not synced: a node whose machine crashes can lose locks"),
+	etcdElectionLibrary(),
+	postgresLibrary(),
 }
 
 // cycle acquires and releases a lock.
@@ -53,8 +69,8 @@ func cycle(ctx context.Context, c client, name string) error {
 }
 
 // defaultClients returns go-redis clients with default options.
-func defaultClients(urls []string) (clients []*redis.Client, err error) {
-	for _, url := range urls {
+func defaultClients(addresses []string) (clients []*redis.Client, err error) {
+	for _, url := range redisURLs(addresses) {
 		o, err := redis.ParseURL(url)
 		if err != nil {
 			return nil, errors.Join(err, closeAll(clients))
@@ -62,6 +78,13 @@ func defaultClients(urls []string) (clients []*redis.Client, err error) {
 		clients = append(clients, redis.NewClient(o))
 	}
 	return clients, nil
+}
+
+func redisURLs(addresses []string) (urls []string) {
+	for _, a := range addresses {
+		urls = append(urls, "redis://"+a)
+	}
+	return urls
 }
 
 func closeAll(clients []*redis.Client) error {

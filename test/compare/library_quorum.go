@@ -12,8 +12,16 @@ func quorumLibrary() library {
 		name:   "this library",
 		module: "github.com/quorumlock/redlock",
 		setup:  "`quorum.Open`, no options, five masters",
-		open: func(urls []string) (client, error) {
-			m, err := quorum.Open(urls, nil)
+		system: redisSystem,
+		promises: promises{
+			survives: "any 2 of 5 masters",
+			expires:  "TTL, extended on request or by `AutoRenew`",
+			fence:    "with `Fencing` (not used here)",
+			order:    "roughly first come, first served",
+			restart:  "in memory: with `RestartGuard` (not used here), a master that lost its keys does not vote until they would have expired",
+		},
+		open: func(addresses []string) (client, error) {
+			m, err := quorum.Open(redisURLs(addresses), nil)
 			return quorumClient{m}, err
 		},
 	}

@@ -14,8 +14,16 @@ func redislockLibrary() library {
 		name:   "bsm/redislock",
 		module: "github.com/bsm/redislock",
 		setup:  "one key on one master, go-redis client with default options; while waiting, retries every 100 ms, as in its example",
-		open: func(urls []string) (client, error) {
-			clients, err := defaultClients(urls[:1])
+		system: redisSystem,
+		promises: promises{
+			survives: "none: one master",
+			expires:  "TTL, extended on request",
+			fence:    "no",
+			order:    "none: waiters poll",
+			restart:  "in memory: locks are lost",
+		},
+		open: func(addresses []string) (client, error) {
+			clients, err := defaultClients(addresses[:1])
 			if err != nil {
 				return nil, err
 			}

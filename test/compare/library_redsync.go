@@ -17,8 +17,16 @@ func redsyncLibrary(name, setup string, options ...redsync.Option) library {
 		name:   name,
 		module: "github.com/go-redsync/redsync/v4",
 		setup:  setup + ", go-redis pools with default options, five masters; while waiting, retries without limit",
-		open: func(urls []string) (client, error) {
-			clients, err := defaultClients(urls)
+		system: redisSystem,
+		promises: promises{
+			survives: "any 2 of 5 masters",
+			expires:  "TTL, extended on request",
+			fence:    "no",
+			order:    "none: waiters poll",
+			restart:  "in memory: a master that lost its keys can vote for a second holder",
+		},
+		open: func(addresses []string) (client, error) {
+			clients, err := defaultClients(addresses)
 			if err != nil {
 				return nil, err
 			}

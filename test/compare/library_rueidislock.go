@@ -15,12 +15,20 @@ func rueidislockLibrary() library {
 		name:   "rueidislock",
 		module: "github.com/redis/rueidis",
 		setup:  "five keys (`KeyMajority: 3`) on one master, with `NoLoopTracking` as its README recommends",
-		open:   openRueidislock,
+		system: redisSystem,
+		promises: promises{
+			survives: "none: one master",
+			expires:  "TTL, extended while held",
+			fence:    "no",
+			order:    "none: waiters are notified, and race",
+			restart:  "in memory: locks are lost",
+		},
+		open: openRueidislock,
 	}
 }
 
-func openRueidislock(urls []string) (client, error) {
-	option, err := rueidis.ParseURL(urls[0])
+func openRueidislock(addresses []string) (client, error) {
+	option, err := rueidis.ParseURL(redisURLs(addresses[:1])[0])
 	if err != nil {
 		return nil, err
 	}

@@ -1,12 +1,14 @@
-// Compare measures this library and others side by side, against the same five Redis masters in one
-// run.
+// Compare measures this library and others side by side, in one run: Redis libraries against the
+// same five masters, and etcd and PostgreSQL, which people use instead, against their own servers.
 //
-//	go -C test/compare run .                          # everything; takes about a quarter of an hour
-//	go -C test/compare run . -quick -out DIR          # half a minute, to see that it works
+//	go -C test/compare run .                          # everything; takes about half an hour
+//	go -C test/compare run . -quick -out DIR          # a minute, to see that it works
 //	go -C test/compare run . -scenarios '^contention' # some scenarios
 //
-// It prints tables, and writes them to RESULTS.md and a chart to results.svg. It needs redis-server
-// on PATH.
+// It prints tables, and writes them to RESULTS.md and a chart to results.svg. It runs on
+// Linux, and needs redis-server on PATH and the server of PostgreSQL (Debian's package postgresql).
+// The program of etcd's nodes is a tool of this module, so this one must be run in the module's
+// directory.
 //
 // It is a separate module so that users of the library do not depend on the other libraries.
 package main
@@ -76,24 +78,24 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	m, err := startMasters()
+	redis.SetLogger(silent{})
+	running, err := startSystems(ctx, systemsOf(libraries))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, m.close()) }()
-	redis.SetLogger(silent{})
-	version, err := m.version(ctx)
+	defer func() { err = errors.Join(err, closeSystems(running)) }()
+	facts, err := describe(ctx, running)
 	if err != nil {
 		return err
 	}
 	r := newResults(matched, libraries)
-	if err := measure(ctx, &bench{m, s.scale}, r, progress); err != nil {
+	if err := measure(ctx, &bench{running, s.scale}, r, progress); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(out, tables(r)); err != nil {
 		return err
 	}
-	return write(s.out, report(r, s.scale, version), chart(r))
+	return write(s.out, report(r, s.scale, facts), chart(r))
 }
 
 // silent discards the log of go-redis, which reports the connections that measurements close.

@@ -18,7 +18,7 @@ import (
 // masterCount is the number of masters. Single-master libraries use the first one.
 const masterCount = 5
 
-// masters are the Redis servers against which all libraries are measured.
+// masters are independent Redis servers.
 type masters struct {
 	dir   string
 	procs []*redisproc.Proc
@@ -55,13 +55,6 @@ func (m *masters) close() error {
 	return errors.Join(append(errs, os.RemoveAll(m.dir))...)
 }
 
-func (m *masters) urls() (urls []string) {
-	for _, p := range m.procs {
-		urls = append(urls, p.URL())
-	}
-	return urls
-}
-
 func (m *masters) addresses() (addresses []string) {
 	for _, p := range m.procs {
 		addresses = append(addresses, p.Addr())
@@ -78,14 +71,11 @@ func (m *masters) signal(n int, sig os.Signal) error {
 	return errors.Join(errs...)
 }
 
-// hang makes the first n masters accept connections and data but never answer, until resume is
-// called.
-func (m *masters) hang(n int) (resume func() error, err error) {
+func (m *masters) hang(_ context.Context, n int) (resume func() error, err error) {
 	return func() error { return m.signal(n, syscall.SIGCONT) }, m.signal(n, syscall.SIGSTOP)
 }
 
-// flush empties the masters, so that every measurement starts alike.
-func (m *masters) flush(ctx context.Context) error {
+func (m *masters) reset(ctx context.Context) error {
 	var errs []error
 	for _, c := range m.admin {
 		errs = append(errs, c.FlushAll(ctx).Err())
@@ -93,7 +83,6 @@ func (m *masters) flush(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// cpu returns the CPU time that the masters have used.
 func (m *masters) cpu(ctx context.Context) (sum time.Duration, err error) {
 	for _, c := range m.admin {
 		info, err := c.InfoMap(ctx, "cpu").Result()
@@ -111,7 +100,6 @@ func (m *masters) cpu(ctx context.Context) (sum time.Duration, err error) {
 	return sum, nil
 }
 
-// version returns the masters' version of Redis.
 func (m *masters) version(ctx context.Context) (string, error) {
 	info, err := m.admin[0].InfoMap(ctx, "server").Result()
 	return info["Server"]["redis_version"], err

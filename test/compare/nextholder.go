@@ -21,12 +21,12 @@ func nextHolder() scenario {
 		label:   "one waiter",
 		metrics: nextHolderMetrics,
 		measure: func(ctx context.Context, b *bench, p library) ([]float64, error) {
-			return handOffs(ctx, p, b.masters.urls(), b.scale.handOff)
+			return handOffs(ctx, p, b.servers(p).addresses(), b.scale.handOff)
 		},
 	}
 }
 
-// nextHolderRemote is nextHolder with remote masters.
+// nextHolderRemote is nextHolder with remote servers.
 func nextHolderRemote() scenario {
 	return scenario{
 		name:    "remote/next",
@@ -34,8 +34,8 @@ func nextHolderRemote() scenario {
 		label:   "from release to the next holder, one waiter",
 		metrics: nextHolderMetrics,
 		measure: func(ctx context.Context, b *bench, p library) (values []float64, err error) {
-			err = withRemoteMasters(b, func(urls []string) error {
-				values, err = handOffs(ctx, p, urls, b.scale.handOff)
+			err = withRemoteServers(b.servers(p), func(addresses []string) error {
+				values, err = handOffs(ctx, p, addresses, b.scale.handOff)
 				return err
 			})
 			return values, err
@@ -44,8 +44,8 @@ func nextHolderRemote() scenario {
 }
 
 // handOffs passes a lock between two machines for d, at least once.
-func handOffs(ctx context.Context, p library, urls []string, d time.Duration) (values []float64, err error) {
-	clients, err := openMany(ctx, p, urls, 2)
+func handOffs(ctx context.Context, p library, addresses []string, d time.Duration) (values []float64, err error) {
+	clients, err := openMany(ctx, p, addresses, 2)
 	if err != nil {
 		return nil, err
 	}
@@ -91,9 +91,9 @@ func handOff(ctx context.Context, from, to client) (time.Duration, error) {
 
 // openMany opens n clients as separate machines would. Each runs one cycle, to connect and load
 // scripts.
-func openMany(ctx context.Context, p library, urls []string, n int) (clients []client, err error) {
+func openMany(ctx context.Context, p library, addresses []string, n int) (clients []client, err error) {
 	for i := range n {
-		c, err := p.open(urls)
+		c, err := p.open(addresses)
 		if err != nil {
 			return nil, errors.Join(err, closeMany(clients))
 		}

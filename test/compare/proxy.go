@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A proxy stands between clients and one master. It delays each direction, as a network does, and
+// A proxy stands between clients and one server. It delays each direction, as a network does, and
 // counts the commands that pass.
 type proxy struct {
 	target   string
@@ -42,7 +42,7 @@ func newProxy(target string, delay time.Duration) (*proxy, error) {
 	return p, nil
 }
 
-func (p *proxy) url() string { return "redis://" + p.listener.Addr().String() }
+func (p *proxy) address() string { return p.listener.Addr().String() }
 
 // close ends all connections and waits for all goroutines.
 func (p *proxy) close() error {
@@ -71,18 +71,18 @@ func (p *proxy) accept() {
 
 func (p *proxy) serve(conn net.Conn) {
 	defer p.untrack(conn)
-	master, err := net.Dial("tcp", p.target)
+	server, err := net.Dial("tcp", p.target)
 	if err != nil {
 		return // the client sees that the connection ends
 	}
-	defer p.untrack(master)
-	if !p.track(conn) || !p.track(master) {
+	defer p.untrack(server)
+	if !p.track(conn) || !p.track(server) {
 		return
 	}
 	counter := &respCounter{commands: func() { p.commands.Add(1) }}
 	var both sync.WaitGroup
-	both.Go(func() { p.forward(master, io.TeeReader(conn, counter)) })
-	both.Go(func() { p.forward(conn, master) })
+	both.Go(func() { p.forward(server, io.TeeReader(conn, counter)) })
+	both.Go(func() { p.forward(conn, server) })
 	both.Wait()
 }
 
@@ -152,7 +152,7 @@ func (p *proxy) deliver() {
 	}
 }
 
-// A relay is one proxy per master.
+// A relay is one proxy per server.
 type relay []*proxy
 
 func newRelay(targets []string, delay time.Duration) (relay, error) {
@@ -167,11 +167,11 @@ func newRelay(targets []string, delay time.Duration) (relay, error) {
 	return r, nil
 }
 
-func (r relay) urls() (urls []string) {
+func (r relay) addresses() (addresses []string) {
 	for _, p := range r {
-		urls = append(urls, p.url())
+		addresses = append(addresses, p.address())
 	}
-	return urls
+	return addresses
 }
 
 // commands returns the number of commands that have passed.

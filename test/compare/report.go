@@ -26,17 +26,20 @@ func write(dir, report, chart string) error {
 }
 
 // report returns the whole document.
-func report(r *results, s scale, redisVersion string) string {
+func report(r *results, s scale, f facts) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Compared with other libraries\n\n![%s](%s)\n\n", chartTitle, chartFile)
-	fmt.Fprintf(&b, `Measured in one run on %s, %s/%s, with %s. All libraries used the same %d masters (Redis %s) on loopback, on the
-same machine. Values are medians of %s in which the libraries took turns. Ratios to this library's value are in
-parentheses. %q means that no operation finished within the time limit, which is %v for hung masters. Rows of zeros are
-omitted.
+	fmt.Fprintf(&b, "# Compared with other libraries and systems\n\n![%s](%s)\n\n", chartTitle, chartFile)
+	fmt.Fprintf(&b, `Measured in one run on %s, %s/%s, with %s. All servers ran on the same machine, on loopback: %d masters (Redis %s,
+without persistence), two clusters of %d nodes (etcd %s), and PostgreSQL %s. Their files were in the temporary directory,
+where an fsync took %s. Values are medians of %s in which the libraries took turns. Ratios to this library's value are in
+parentheses. %q means that no operation finished within the time limit, which is %v for hung servers, or that a value does
+not apply. Rows of zeros are omitted.
 
-`, plural(runtime.NumCPU(), "CPU"), runtime.GOOS, runtime.GOARCH, runtime.Version(),
-		masterCount, redisVersion, plural(s.rounds, "round"), none, s.limit)
+`, plural(runtime.NumCPU(), "CPU"), runtime.GOOS, runtime.GOARCH, runtime.Version(), masterCount, f.versions[redisSystem],
+		etcdNodeCount, f.versions[etcdSystem], f.versions[postgresSystem],
+		duration(f.fsync.Seconds()), plural(s.rounds, "round"), none, s.limit)
 	b.WriteString(setups(r.libraries))
+	b.WriteString(promiseTable(r.libraries))
 	b.WriteString(tables(r))
 	b.WriteString(notes)
 	return b.String()
@@ -49,10 +52,26 @@ func setups(libraries []library) string {
 	for _, p := range libraries {
 		rows = append(rows, []string{p.name, versions[p.module], p.setup})
 	}
+	return textTable(rows)
+}
+
+// promiseTable returns a table of what each library promises. Speed means little without it.
+func promiseTable(libraries []library) string {
+	rows := [][]string{{"library", "survives failures of", "a dead holder's lock expires", "fencing token", "order of waiters", "if servers restart"}}
+	for _, p := range libraries {
+		rows = append(rows, []string{p.name, p.survives, p.expires, p.fence, p.order, p.restart})
+	}
+	return "## What each promises, as set up here\n\n" + textTable(rows)
+}
+
+// textTable formats rows of text as a Markdown table. The first row is the header.
+func textTable(rows [][]string) string {
 	var b strings.Builder
-	b.WriteString("| " + strings.Join(rows[0], " | ") + " |\n|---|---|---|\n")
-	for _, row := range rows[1:] {
+	for i, row := range rows {
 		b.WriteString("| " + strings.Join(row, " | ") + " |\n")
+		if i == 0 {
+			b.WriteString(strings.Repeat("|---", len(row)) + "|\n")
+		}
 	}
 	return b.String() + "\n"
 }
@@ -76,14 +95,25 @@ func moduleVersions() map[string]string {
 
 const notes = `## How to read this
 
-- Two of the libraries use a single master. They do less, and work only as long as that master does.
+- Two of the Redis libraries use a single master, and PostgreSQL is a single server. They do less, and work only as long as
+  that server does.
+- etcd writes every acquire and release to the disks of a majority before it answers; Redis and advisory locks live in
+  memory. So etcd's times depend on the disk: see the time of an fsync above. Without fsync it promises less, and shows what
+  the rest of etcd costs. An acquire of Election is two requests, one of Mutex is one.
+- Of the Redis masters the first ones hang. Of etcd's nodes the leader hangs first, and two of three are too many. If a
+  library hangs for a while, the medians are of the few operations before and after: look at the cycles per second.
+  etcd's nodes elect another leader within seconds, but a request that was sent to the hung node fails only when the
+  client's keepalive gives the connection up, after 16 s. With deadlines, requests would fail earlier.
 - The cycles of one goroutine show latency. With many goroutines, throughput depends on whether they share round trips.
 - A hand-off lasts from the moment when the holder begins to release until another contender has the lock. A contender
   that acquires the lock again right away hands nothing off, so a library can be quick here while most contenders wait.
   Look at the share of holds handed to another contender, the least served contender, and the longest wait too. The
   longest wait includes contenders that never got the lock.
 - Each contender is a separate machine with its own connections. Commands are those that it sends to all masters
-  together, counted by proxies. A script is one command, whatever it calls.
-- The added round trip is 2 ms, plus a few tenths because timers fire late. It is the same for all libraries.
-- The waiting goroutines share one client. Memory includes their stacks.
+  together, counted by proxies. A script is one command, whatever it calls. Other protocols than Redis' are not counted.
+- The added round trip is 2 ms, plus a few tenths because timers fire late. It is between client and server, and the same
+  for all libraries. Between etcd's nodes nothing is added, as if they were close to each other. If they were as far apart
+  as the client is, each acquire and release would take another 2 ms.
+- The waiting goroutines share one client. Memory includes their stacks. With PostgreSQL, only as many wait for the lock as
+  the pool has connections; the others wait for a connection, and so does everybody who wants another lock.
 `

@@ -28,30 +28,34 @@ type metric struct {
 
 // A bench is the setup for measurements.
 type bench struct {
-	masters *masters
+	systems map[system]servers
 	scale   scale
 }
+
+// servers returns the servers that a library uses.
+func (b *bench) servers(p library) servers { return b.systems[p.system] }
 
 // A scale says how long and how large measurements are.
 type scale struct {
 	rounds     int
 	throughput time.Duration // duration of counting cycles
-	limit      time.Duration // bound on operations while masters hang
+	limit      time.Duration // bound on operations while servers hang
 	handOff    time.Duration // duration of passing a lock back and forth
 	contention time.Duration
 	counting   time.Duration // duration of contention while counting commands
 	waiting    time.Duration
 	waiters    int
+	crowd      int // at most so many goroutines and contenders
 }
 
 var (
 	fullScale = scale{
-		rounds: 3, throughput: 2 * time.Second, limit: 12 * time.Second, handOff: 3 * time.Second,
-		contention: 5 * time.Second, counting: 5 * time.Second, waiting: 3 * time.Second, waiters: 1000,
+		rounds: 3, throughput: 2 * time.Second, limit: 20 * time.Second, handOff: 3 * time.Second,
+		contention: 5 * time.Second, counting: 5 * time.Second, waiting: 3 * time.Second, waiters: 1000, crowd: 1000,
 	}
 	quickScale = scale{
 		rounds: 1, throughput: 100 * time.Millisecond, limit: 400 * time.Millisecond, handOff: 300 * time.Millisecond,
-		contention: 300 * time.Millisecond, counting: time.Second, waiting: 250 * time.Millisecond, waiters: 1000,
+		contention: 300 * time.Millisecond, counting: time.Second, waiting: 250 * time.Millisecond, waiters: 1000, crowd: 1000,
 	}
 )
 
@@ -61,7 +65,7 @@ func scenarios() (all []scenario) {
 		all = append(all, uncontended(goroutines))
 	}
 	for hung := 1; hung <= masterCount/2; hung++ {
-		all = append(all, mastersHung(hung))
+		all = append(all, serversHung(hung))
 	}
 	all = append(all, nextHolder())
 	for _, contenders := range []int{2, 10, 50} {
@@ -90,13 +94,13 @@ func matching(pattern string) (matched []scenario, err error) {
 	return matched, nil
 }
 
-// measureTimeout bounds one measurement. The longest regular one takes the limit for hung masters,
+// measureTimeout bounds one measurement. The longest regular one takes the limit for hung servers,
 // plus the time in which their clients notice that they are back.
 const measureTimeout = 2 * time.Minute
 
-// measureOnce measures a library in a scenario once, with empty masters and a collected heap.
+// measureOnce measures a library in a scenario once, with empty servers and a collected heap.
 func measureOnce(ctx context.Context, b *bench, s scenario, p library) ([]float64, error) {
-	if err := b.masters.flush(ctx); err != nil {
+	if err := b.servers(p).reset(ctx); err != nil {
 		return nil, err
 	}
 	runtime.GC()

@@ -46,7 +46,7 @@ func TestTablesAlignColumnsAndHideZeros(t *testing.T) {
 }
 
 func TestReportNamesVersionRoundsAndChart(t *testing.T) {
-	text := report(sample(), quickScale, "7.0.15")
+	text := report(sample(), quickScale, facts{versions: map[system]string{redisSystem: "7.0.15"}})
 	require.Contains(t, text, "Redis 7.0.15")
 	require.Contains(t, text, "1 round ")
 	require.Contains(t, text, "## Second")

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// oneWayDelay is the delay in each direction between a client and a remote master.
+// oneWayDelay is the delay in each direction between a client and a remote server.
 const oneWayDelay = time.Millisecond
 
 var cycleMetrics = []metric{
@@ -26,12 +26,12 @@ func uncontended(goroutines int) scenario {
 		label:   plural(goroutines, "goroutine"),
 		metrics: cycleMetrics,
 		measure: func(ctx context.Context, b *bench, p library) ([]float64, error) {
-			return throughput(ctx, p, b.masters.urls(), goroutines, b.scale.throughput)
+			return throughput(ctx, p, b.servers(p).addresses(), min(goroutines, b.scale.crowd), b.scale.throughput)
 		},
 	}
 }
 
-// uncontendedRemote is uncontended with remote masters.
+// uncontendedRemote is uncontended with remote servers.
 func uncontendedRemote(goroutines int) scenario {
 	return scenario{
 		name:    fmt.Sprintf("remote/uncontended/goroutines=%d", goroutines),
@@ -39,8 +39,8 @@ func uncontendedRemote(goroutines int) scenario {
 		label:   "distinct names, " + plural(goroutines, "goroutine"),
 		metrics: cycleMetrics,
 		measure: func(ctx context.Context, b *bench, p library) (values []float64, err error) {
-			err = withRemoteMasters(b, func(urls []string) error {
-				values, err = throughput(ctx, p, urls, goroutines, b.scale.throughput)
+			err = withRemoteServers(b.servers(p), func(addresses []string) error {
+				values, err = throughput(ctx, p, addresses, min(goroutines, b.scale.crowd), b.scale.throughput)
 				return err
 			})
 			return values, err
@@ -48,17 +48,17 @@ func uncontendedRemote(goroutines int) scenario {
 	}
 }
 
-// withRemoteMasters calls do with the URLs of masters behind a delay.
-func withRemoteMasters(b *bench, do func(urls []string) error) error {
-	r, err := newRelay(b.masters.addresses(), oneWayDelay)
+// withRemoteServers calls do with the addresses of servers behind a delay.
+func withRemoteServers(s servers, do func(addresses []string) error) error {
+	r, err := newRelay(s.addresses(), oneWayDelay)
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(r.urls()), r.close())
+	return errors.Join(do(r.addresses()), r.close())
 }
 
-func throughput(ctx context.Context, p library, urls []string, goroutines int, d time.Duration) ([]float64, error) {
-	c, err := p.open(urls)
+func throughput(ctx context.Context, p library, addresses []string, goroutines int, d time.Duration) ([]float64, error) {
+	c, err := p.open(addresses)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ func waiting() scenario {
 		metrics: []metric{
 			{name: "memory (heap and stack) each", unit: size},
 			{name: "CPU of the process", unit: share},
-			{name: "CPU of the masters", unit: share},
+			{name: "CPU of the servers", unit: share},
 		},
 		measure: measureWhileHeld,
 	}
@@ -24,7 +24,7 @@ func waiting() scenario {
 
 // measureWhileHeld lets one machine hold the lock and another one wait for it.
 func measureWhileHeld(ctx context.Context, b *bench, p library) (values []float64, err error) {
-	clients, err := openMany(ctx, p, b.masters.urls(), 2)
+	clients, err := openMany(ctx, p, b.servers(p).addresses(), 2)
 	if err != nil {
 		return nil, err
 	}
@@ -34,20 +34,20 @@ func measureWhileHeld(ctx context.Context, b *bench, p library) (values []float6
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, unlock(ctx)) }()
-	return measureWaiting(ctx, b, clients[1])
+	return measureWaiting(ctx, b.servers(p), b.scale, clients[1])
 }
 
-func measureWaiting(ctx context.Context, b *bench, c client) (values []float64, err error) {
+func measureWaiting(ctx context.Context, s servers, size scale, c client) (values []float64, err error) {
 	before := memory()
-	end := startWaiters(ctx, c, b.scale.waiters)
+	end := startWaiters(ctx, c, size.waiters)
 	defer func() { err = errors.Join(err, end()) }()
-	time.Sleep(b.scale.waiting / 2) // do not measure the rush at the start
-	own, servers, err := cpuShares(ctx, b.masters, b.scale.waiting)
+	time.Sleep(size.waiting / 2) // do not measure the rush at the start
+	own, theirs, err := cpuShares(ctx, s, size.waiting)
 	if err != nil {
 		return nil, err
 	}
-	each := float64(memory()-before) / float64(b.scale.waiters)
-	return []float64{max(each, 0), own, servers}, nil
+	each := float64(memory()-before) / float64(size.waiters)
+	return []float64{max(each, 0), own, theirs}, nil
 }
 
 var errNotHeld = errors.New("a waiter acquired a held lock")
@@ -72,14 +72,14 @@ func startWaiters(ctx context.Context, c client, waiters int) (end func() error)
 	}
 }
 
-// cpuShares returns how many cores this process and the masters use during d.
-func cpuShares(ctx context.Context, m *masters, d time.Duration) (own, servers float64, err error) {
+// cpuShares returns how many cores this process and the servers use during d.
+func cpuShares(ctx context.Context, s servers, d time.Duration) (own, theirs float64, err error) {
 	start := time.Now()
-	serversBefore, err1 := m.cpu(ctx)
+	theirsBefore, err1 := s.cpu(ctx)
 	ownBefore, err2 := cpuTime()
 	time.Sleep(d)
 	ownAfter, err3 := cpuTime()
-	serversAfter, err4 := m.cpu(ctx)
+	theirsAfter, err4 := s.cpu(ctx)
 	took := time.Since(start).Seconds()
-	return (ownAfter - ownBefore).Seconds() / took, (serversAfter - serversBefore).Seconds() / took, errors.Join(err1, err2, err3, err4)
+	return (ownAfter - ownBefore).Seconds() / took, (theirsAfter - theirsBefore).Seconds() / took, errors.Join(err1, err2, err3, err4)
 }
