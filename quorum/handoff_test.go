@@ -1,0 +1,238 @@
+package quorum_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/internal/redisproc"
+	"github.com/quorumlock/redlock/quorum"
+)
+
+// handOff hands the lock from one Manager to a waiter of another, and returns the waiter's lock. It
+// calls before right before the release.
+func (b *testbed) handOff(holder, waiter *quorum.Manager, before func()) *quorum.Lock {
+	b.Helper()
+	l, err := holder.TryAcquire(b.Context(), name, ttl)
+	require.NoError(b, err)
+	results := make(chan acquireResult, 1)
+	b.startWaiter(b.Context(), 0, waiter, results)
+	synctest.Wait()
+	before()
+	require.NoError(b, l.Release(b.Context()))
+	return b.nextLock(results).lock
+}
+
+// commands returns how many commands each master has executed.
+func (b *testbed) commands() (n []int) {
+	for _, m := range b.Masters() {
+		n = append(n, m.Commands())
+	}
+	return n
+}
+
+// The waiter sends nothing between the holder's release and its own, unless it holds the lock for a
+// while.
+func TestHandOffTakesNoRequest(t *testing.T) {
+	for _, opts := range []quorum.Options{{}, {Fencing: true}} {
+		bubbleWith(t, 3, opts, func(b *testbed) {
+			waiter := b.otherManagers(1, opts)
+			defer b.closeAll(waiter)
+			b.warmUp(waiter[0])
+			var before []int
+			l := b.handOff(b.Manager, waiter[0], func() { before = b.commands() })
+			time.Sleep(9 * time.Millisecond)
+			require.NoError(b, l.Release(b.Context()))
+			synctest.Wait()
+			for i, n := range b.commands() {
+				assert.Equal(b, 2, n-before[i], "two releases")
+			}
+		})
+	}
+}
+
+// Until an extension is confirmed, the lock is valid for as long as the grants stand. The extension
+// is tried for as long as they do.
+func TestHandedOnLockIsExtendedToItsTTL(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		waiter := b.otherManagers(1, quorum.Options{})
+		defer b.closeAll(waiter)
+		l := b.handOff(b.Manager, waiter[0], func() {})
+		start := time.Now()
+		grants := l.Validity()
+		assert.Greater(b, grants, 900*time.Millisecond)
+		assert.Less(b, grants, time.Second)
+		for _, m := range b.Masters() {
+			m.FailNext(3, "LOADING soon")
+		}
+		time.Sleep(500 * time.Millisecond)
+		assert.Equal(b, grants-time.Since(start), l.Validity(), "only what is confirmed")
+		time.Sleep(grants - 510*time.Millisecond)
+		assert.Greater(b, l.Validity(), ttl*9/10, "extended at last")
+		require.NoError(b, l.Release(b.Context()))
+	})
+}
+
+// If the masters never keep the lock for its whole TTL, it ends with the grants.
+func TestHandedOnLockEndsWithItsGrants(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		waiter := b.otherManagers(1, quorum.Options{CloseTimeout: time.Millisecond})
+		l := b.handOff(b.Manager, waiter[0], func() {})
+		b.hang(2)
+		lost := l.Lost()
+		start, left := time.Now(), l.Validity()
+		<-lost
+		assert.Equal(b, left, time.Since(start))
+		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
+		_ = waiter[0].Close() // the hung masters are owed releases
+		b.resume()
+		time.Sleep(2 * ttl)
+		assert.Equal(b, 3, b.vacantMasters())
+	})
+}
+
+// The holder does not use fencing, so it proposes no fence for the waiter, which then gets one by
+// itself.
+func TestHandOffWithoutFenceIsConfirmed(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		opts := quorum.Options{Fencing: true}
+		fenced := b.otherManagers(2, opts)
+		defer b.closeAll(fenced)
+		first := b.handOff(b.Manager, fenced[0], func() {})
+		assert.Greater(b, first.Validity(), ttl*9/10, "confirmed by a round")
+		assert.Positive(b, first.Fence())
+		require.NoError(b, first.Release(b.Context()))
+		second := b.handOff(fenced[0], fenced[1], func() {})
+		assert.Less(b, second.Validity(), time.Second, "handed on with its fence")
+		assert.Greater(b, second.Fence(), first.Fence())
+		require.NoError(b, second.Release(b.Context()))
+	})
+}
+
+// One master has stored a higher fence than the holder's, so it does not store the proposed one. The
+// others do, and are a quorum.
+func TestFenceOfHandOffIsFromMastersThatStoredIt(t *testing.T) {
+	for high, direct := range map[int]bool{1: true, 2: false} {
+		opts := quorum.Options{Fencing: true}
+		bubbleWith(t, 3, opts, func(b *testbed) {
+			waiter := b.otherManagers(1, opts)
+			defer b.closeAll(waiter)
+			b.warmUp(b.Manager)
+			stored := time.Now().Add(time.Hour).UnixMicro()
+			l := b.handOff(b.Manager, waiter[0], func() {
+				for _, m := range b.Masters()[3-high:] {
+					m.Set("redlock:aux:fence{"+name+"}", fmt.Sprint(stored), time.Hour)
+					m.DelayRequests(time.Millisecond, 1) // the others answer first
+				}
+			})
+			assert.Equal(b, direct, l.Validity() < time.Second, "%d masters store a higher fence", high)
+			if !direct {
+				assert.Greater(b, l.Fence(), stored)
+			}
+			require.NoError(b, l.Release(b.Context()))
+		})
+	}
+}
+
+// The record decides what a grant depends on, not the options of the client that releases: a waiter
+// with a restart guard gets nothing from masters that the guard has not seen.
+func TestWaitersGuardHoldsForHandOff(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		guarded := b.otherManagers(1, quorum.Options{RestartGuard: 2 * ttl})
+		defer b.closeAll(guarded)
+		l := b.acquire()
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, guarded[0], results)
+		synctest.Wait()
+		start := time.Now()
+		require.NoError(b, l.Release(b.Context()))
+		s := b.nextLock(results)
+		assert.GreaterOrEqual(b, s.at.Sub(start), 2*ttl-time.Second, "the masters are quarantined first")
+		require.NoError(b, s.lock.Release(b.Context()))
+	})
+}
+
+// A caller that gives up while the masters hand the lock on either holds it or leaves nothing behind.
+func TestCanceledHandOffLeavesNothing(t *testing.T) {
+	for _, delay := range []time.Duration{0, 1, time.Microsecond, time.Millisecond} {
+		bubble(t, 3, func(b *testbed) {
+			waiter := b.otherManagers(1, quorum.Options{})
+			defer b.closeAll(waiter)
+			l := b.acquire()
+			ctx, cancel := context.WithCancel(b.Context())
+			defer cancel()
+			results := make(chan acquireResult, 1)
+			b.startWaiter(ctx, 0, waiter[0], results)
+			synctest.Wait()
+			time.AfterFunc(time.Millisecond+delay, cancel)
+			time.Sleep(time.Millisecond)
+			require.NoError(b, l.Release(b.Context()))
+			if s := <-results; s.err == nil {
+				require.NoError(b, s.lock.Release(b.Context()))
+			}
+			time.Sleep(2 * time.Second)
+			assert.Equal(b, 3, b.vacantMasters())
+			assert.Equal(b, []int{0, 0, 0}, b.queueLengths())
+		})
+	}
+}
+
+// Databases of one server share their channels. A message about one of them is no grant of the
+// others.
+func TestMessageCountsForOneMasterOnly(t *testing.T) {
+	t.Parallel() // it waits in real time
+	proc := redisproc.Start(t, 1)[0]
+	databases := make([]redis.UniversalClient, 3)
+	for db := range databases {
+		client := redis.NewClient(&redis.Options{ // with an address of its own, so that New accepts it
+			Addr: fmt.Sprintf("db-%d:1", db), DB: db, MaintNotificationsConfig: quiet,
+			Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, proc.Addr())
+			},
+		})
+		defer func() { assert.NoError(t, client.Close()) }()
+		databases[db] = client
+	}
+	holder, err := quorum.New(databases, patientOptions)
+	require.NoError(t, err)
+	alone, err := quorum.New(databases[:1], patientOptions)
+	require.NoError(t, err)
+	waiter, err := quorum.New(databases, patientOptions)
+	require.NoError(t, err)
+	held, err := holder.TryAcquire(patiently(t), "held", time.Minute)
+	require.NoError(t, err)
+	queued := make(chan *quorum.Lock, 1)
+	go func() {
+		l, err := waiter.Acquire(patiently(t), "held", time.Minute)
+		assert.NoError(t, err)
+		queued <- l
+	}()
+	require.Eventually(t, func() bool {
+		i, err := holder.Inspect(patiently(t), "held")
+		return err == nil && i.Waiting == 1
+	}, patience, time.Millisecond)
+
+	// The first database alone hands the lock on.
+	require.NoError(t, databases[0].Del(patiently(t), "held").Err())
+	other, err := alone.TryAcquire(patiently(t), "held", time.Minute)
+	require.NoError(t, err)
+	require.NoError(t, other.Release(patiently(t)))
+	require.NoError(t, alone.Close())
+	select {
+	case l := <-queued:
+		require.Fail(t, "two holders", "%v besides %v", l.Validity(), held.Validity())
+	case <-time.After(300 * time.Millisecond):
+	}
+	require.NoError(t, held.Release(patiently(t)))
+	l := <-queued
+	require.NoError(t, l.Release(patiently(t)))
+	require.NoError(t, holder.Close())
+	require.NoError(t, waiter.Close())
+}
