@@ -14,7 +14,6 @@ import (
 // batch is the calls that one command carries.
 type batch struct {
 	calls     wire.Batch
-	apart     bool // the master may refuse the whole command because of a key
 	inFull    bool // with the script itself
 	unlimited bool // without the calls' deadlines
 }
@@ -44,13 +43,13 @@ func (m *Master) plan(memory *memory, ops []*Op) []batch {
 		apart := m.apart.has(c) || single
 		n := i - first
 		if n > 0 && (last || apart || n == maxCalls || storing && c.Grants()) { //mutant:grants-first
-			batches = append(batches, batch{calls: calls[first:i:i], apart: last})
+			batches = append(batches, batch{calls: calls[first:i:i]})
 			first, storing = i, false
 		}
 		last = apart
 		storing = storing || !c.Grants()
 	}
-	memory.batches = append(batches, batch{calls: calls[first:], apart: last})
+	memory.batches = append(batches, batch{calls: calls[first:]})
 	return memory.batches
 }
 
@@ -68,12 +67,12 @@ func (m *Master) again(batches []batch) (again []batch) {
 			again = append(again, b.retaken())
 		case r.Refusal() && len(b.calls) > 1: //mutant:refusal-split
 			for _, c := range b.calls {
-				again = append(again, batch{calls: wire.Batch{c}, apart: true}.retaken())
+				again = append(again, batch{calls: wire.Batch{c}}.retaken())
 			}
-		case r.Refusal() && b.apart:
+		case r.Refusal():
 			m.apart.add(b.calls[0])
 			if b.calls[0].KeyOnly() {
-				again = append(again, batch{calls: b.calls, apart: true}.retaken())
+				again = append(again, batch{calls: b.calls}.retaken())
 			}
 		default:
 			again = append(again, b.expired(now)...)
@@ -103,7 +102,7 @@ func (b batch) expired(now clock.Instant) []batch {
 	if calls == nil {
 		return nil
 	}
-	return []batch{{calls: calls, apart: b.apart, unlimited: true}}
+	return []batch{{calls: calls, unlimited: true}}
 }
 
 // memory is the memory of one Send: its plan and its commands.
