@@ -69,7 +69,7 @@ func (m *Master) again(batches []batch) (again []batch) {
 			for _, c := range b.calls {
 				again = append(again, batch{calls: wire.Batch{c}}.retaken())
 			}
-		case r.Refusal():
+		case r.Refusal(): //mutant:lone-refusal
 			m.apart.add(b.calls[0])
 			if b.calls[0].KeyOnly() {
 				again = append(again, batch{calls: b.calls}.retaken())
@@ -102,7 +102,7 @@ func (b batch) expired(now clock.Instant) []batch {
 	if calls == nil {
 		return nil
 	}
-	return []batch{{calls: calls, unlimited: true}}
+	return []batch{{calls: calls, unlimited: true}} //mutant:expired-unlimited
 }
 
 // memory is the memory of one Send: its plan and its commands.
@@ -134,7 +134,7 @@ func (m *memory) inOrder(ops []*Op) []*wire.Call {
 		m.order = append(m.order, planned{&op.Payload, m.phase(&op.Payload)})
 	}
 	clear(m.phases)
-	slices.SortStableFunc(m.order, func(a, b planned) int { return cmp.Compare(a.phase, b.phase) })
+	slices.SortStableFunc(m.order, func(a, b planned) int { return cmp.Compare(a.phase, b.phase) }) //mutant:order-phases
 	for _, p := range m.order {
 		m.calls = append(m.calls, p.call)
 	}

@@ -345,6 +345,7 @@ func TestUnansweredCommandsAreNotReused(t *testing.T) {
 					return nil
 				}
 				f.send(t, ops(calls...)...)
+				f.rounds = nil
 			}
 		}
 	}
@@ -371,6 +372,6 @@ func TestPartlyAnsweredCommandsAreNotReused(t *testing.T) {
 		sent := f.send(t, ops("release a", "acquire a")...)
 		assert.Equal(t, vote.Absent, read(sent[0]).Outcome)
 		assert.Equal(t, vote.Unknown, read(sent[1]).Outcome)
-		f.fail = nil
+		f.fail, f.rounds = nil, nil
 	}
 }

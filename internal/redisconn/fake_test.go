@@ -29,6 +29,9 @@ type fake struct {
 	micros  int64                          // the master's time when the clock is 0
 }
 
+// maxRounds is more than a test needs before it looks at them.
+const maxRounds = 50
+
 // command is one command that a fake got.
 type command struct {
 	inFull       bool
@@ -95,7 +98,9 @@ func (f *fake) round(cmds []redis.Cmder) (first error) {
 	for _, cmd := range cmds {
 		round = append(round, parse(cmd.Args()))
 	}
-	f.rounds = append(f.rounds, round)
+	if f.rounds = append(f.rounds, round); len(f.rounds) > maxRounds {
+		panic("the calls are repeated forever")
+	}
 	if f.fail != nil {
 		if err := f.fail(cmds); err != nil {
 			return err

@@ -93,7 +93,7 @@ func (b Batch) Split(reply Reply) (micros int64) {
 	}
 	for i, c := range b {
 		if ok {
-			c.Reply = resultOf(results[i+1])
+			c.Reply = resultOf(results[i+1]) //mutant:own-result
 		} else {
 			c.Reply = Reply{Kind: ReplyValue, Value: garbled{reply.Value}}
 		}
