@@ -32,7 +32,7 @@ var guarantees = []mutant{
 	{
 		name:  "equal-counts-as-anew",
 		rule:  "a repeated request has stored nothing anew, even if the stored fence is the proposed one",
-		edits: []edit{sub("read-anew", `\w+ == 1 && `, "")},
+		edits: []edit{sub("read-anew", `(\w+) == 1 &&`, "$1 >= 0 &&")},
 		pkg:   quorumPkg, tests: []string{"TestRepeatedAcquireNeedsSecondRound"},
 		minor: true,
 	},
