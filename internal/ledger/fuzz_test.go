@@ -86,7 +86,10 @@ func (m *model) answer(lock string) ledger.Answer {
 	_, _ = fmt.Sscanf(lock, "lock-%d", &n)
 	a := ledger.Answer{
 		InDoubt: n%3 == 0, MayHaveKey: n%2 == 0, MayStand: n%5 != 0,
-		Life: time.Duration(1+n) * time.Second,
+		Life: time.Duration(1+n) * time.Second, DoubtEnds: clock.Never,
+	}
+	if m.rng.IntN(2) == 0 {
+		a.DoubtEnds = m.now.Add(time.Duration(m.rng.Int64N(int64(4*time.Second))) - time.Second)
 	}
 	switch m.rng.IntN(8) {
 	case 0, 1, 2:

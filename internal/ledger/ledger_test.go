@@ -19,7 +19,7 @@ var (
 	failed = ledger.Answer{Sent: true, MayStand: true, MayHaveKey: true, Life: time.Hour}
 	gone   = ledger.Answer{Gone: true, Sent: true, MayStand: true, MayHaveKey: true, Life: time.Hour}
 	doubt  = ledger.Answer{
-		Gone: true, Sent: true, InDoubt: true, MayStand: true, MayHaveKey: true, Life: time.Hour,
+		Gone: true, Sent: true, InDoubt: true, DoubtEnds: clock.Never, MayStand: true, MayHaveKey: true, Life: time.Hour,
 	}
 	superseded = ledger.Answer{Final: true, MayStand: true, MayHaveKey: true, Life: time.Hour}
 )
@@ -178,6 +178,57 @@ func TestDoubtEndsWithTime(t *testing.T) {
 		32 * time.Second, 64 * time.Second,
 	}, pauses)
 	assert.GreaterOrEqual(t, now.Sub(start), 2*time.Minute)
+}
+
+// If it is known when no earlier request can be executed anymore, the release is tried again then,
+// and only then. A try that was sent before that and answered after it is repeated at once.
+func TestDoubtEndsWhenKnown(t *testing.T) {
+	for _, test := range []struct{ ends, pause time.Duration }{
+		{time.Nanosecond, time.Nanosecond}, {300 * time.Millisecond, 300 * time.Millisecond}, {time.Minute, time.Minute},
+		{0, 0}, {-time.Second, 0},
+	} {
+		l := ledger.New[string](10)
+		a := doubt
+		a.DoubtEnds = start.Add(test.ends)
+		_, entered := l.Settle(first("a"), a, start)
+		require.True(t, entered)
+		assert.Equal(t, test.pause, l.UntilNext(start))
+		if test.pause > 0 {
+			due, _ := l.Take(start.Add(test.pause-1), false)
+			assert.Empty(t, due)
+		}
+		debt := takeOne(t, l, start.Add(test.pause))
+		ended, entered := l.Settle(debt, gone, start.Add(test.pause))
+		assert.Equal(t, endedAs("a", true), ended, "one more try is enough")
+		assert.False(t, entered)
+	}
+}
+
+// What is known about the end of the doubt may change: a later request of the lock may have another
+// end, or none.
+func TestEndOfDoubtMayChange(t *testing.T) {
+	l := ledger.New[string](10)
+	a := doubt
+	a.DoubtEnds = start.Add(time.Minute)
+	l.Settle(first("a"), a, start)
+	now := start.Add(time.Minute)
+	a.DoubtEnds = now.Add(time.Second / 2)
+	l.Settle(takeOne(t, l, now), a, now)
+	assert.Equal(t, time.Second/2, l.UntilNext(now))
+	now = a.DoubtEnds
+	l.Settle(takeOne(t, l, now), doubt, now)
+	assert.Equal(t, 4*time.Second, l.UntilNext(now), "the third pause if the end is unknown")
+}
+
+// A key that expires before the doubt ends is not released again.
+func TestKeyExpiresBeforeDoubtEnds(t *testing.T) {
+	l := ledger.New[string](10)
+	a := doubt
+	a.Life, a.DoubtEnds = time.Second, start.Add(time.Minute)
+	l.Settle(first("a"), a, start)
+	due, ended := l.Take(start.Add(time.Minute), false)
+	assert.Empty(t, due)
+	assert.Equal(t, endedAs("a", true), ended)
 }
 
 // Even an answer in doubt ends the pause, because it shows that the master answers.
@@ -389,10 +440,13 @@ func TestCloseMakesAllDue(t *testing.T) {
 	owes(t, l, "a")
 	l.Settle(first("b"), doubt, start)
 	owes(t, l, "c")
+	limited := doubt
+	limited.DoubtEnds = start.Add(time.Minute)
+	l.Settle(first("d"), limited, start)
 	l.Close(start)
 	assert.Zero(t, l.UntilNext(start))
 	due, _ := l.Take(start, false)
-	assert.Len(t, due, 3)
+	assert.Len(t, due, 4)
 }
 
 // The third failure in a row after Close makes the ledger give up everything. Failures within 10 ms

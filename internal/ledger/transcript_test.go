@@ -42,7 +42,8 @@ type scene struct {
 //
 // RESULT begins with the result of the try: gone, failed (sent, but not answered with gone), unsent
 // or superseded. Then it says what is known about the token: stands, has-key, which implies stands,
-// or in-doubt, which implies both. The option life=TIME defaults to 1m.
+// or in-doubt, which implies both. The option life=TIME defaults to 1m. The option ends=TIME says in
+// how much time the doubt ends; without it, that is unknown.
 func (s *scene) execute(cmd *transcript.Command) string {
 	commands := map[string]func(*transcript.Command){
 		"ledger": s.create, "release": s.release, "tried": s.tried, "take": s.take,
@@ -69,7 +70,7 @@ func (s *scene) advance(cmd *transcript.Command) { s.now = s.now.Add(cmd.Duratio
 func (s *scene) close(*transcript.Command) { s.Close(s.now) }
 
 // answer parses RESULT.
-func answer(cmd *transcript.Command) ledger.Answer {
+func (s *scene) answer(cmd *transcript.Command) ledger.Answer {
 	var a ledger.Answer
 	for _, result := range cmd.Args[1:] {
 		switch result {
@@ -90,13 +91,20 @@ func answer(cmd *transcript.Command) ledger.Answer {
 			cmd.Fatalf("unknown result %s", result)
 		}
 	}
-	a.Life = cmd.Duration("life", time.Minute)
+	a.Life, a.DoubtEnds = cmd.Duration("life", time.Minute), clock.Never
+	if ends := cmd.Option("ends", ""); ends != "" {
+		a.DoubtEnds = s.now.Add(cmd.Duration("ends", 0))
+	}
 	return a
 }
 
 func (s *scene) release(cmd *transcript.Command) {
 	lock := cmd.Arg(0)
+<<<<<<< HEAD
 	s.settle(ledger.Debt[string]{Lock: lock, Heir: "anyone"}, answer(cmd))
+=======
+	s.settle(ledger.Debt[string]{Lock: lock, Token: lock, Heir: "anyone"}, s.answer(cmd))
+>>>>>>> twire
 }
 
 func (s *scene) tried(cmd *transcript.Command) {
@@ -105,7 +113,7 @@ func (s *scene) tried(cmd *transcript.Command) {
 		cmd.Fatalf("%s is not being tried", cmd.Arg(0))
 	}
 	delete(s.tries, debt.Lock)
-	s.settle(debt, answer(cmd))
+	s.settle(debt, s.answer(cmd))
 	s.Tried()
 }
 

@@ -16,7 +16,6 @@ import (
 // batch is the calls that one command carries.
 type batch struct {
 	calls     wire.Batch
-	apart     bool // the master may refuse the whole command because of a key
 	inFull    bool // with the script itself
 	unlimited bool // without the calls' deadlines
 }
@@ -46,13 +45,13 @@ func (m *Master) plan(memory *memory, ops []*Op) []batch {
 		apart := m.apart.has(c) || single
 		n := i - first
 		if n > 0 && (last || apart || n == maxCalls || storing && c.Grants()) { //mutant:grants-first
-			batches = append(batches, batch{calls: calls[first:i:i], apart: last})
+			batches = append(batches, batch{calls: calls[first:i:i]})
 			first, storing = i, false
 		}
 		last = apart
 		storing = storing || !c.Grants()
 	}
-	memory.batches = append(batches, batch{calls: calls[first:], apart: last})
+	memory.batches = append(batches, batch{calls: calls[first:]})
 	return memory.batches
 }
 
@@ -96,12 +95,16 @@ func (m *Master) again(batches []batch) (again []batch) {
 			again = append(again, b.retaken())
 		case r.Refusal() && len(b.calls) > 1: //mutant:refusal-split
 			for _, c := range b.calls {
-				again = append(again, batch{calls: wire.Batch{c}, apart: true}.retaken())
+				again = append(again, batch{calls: wire.Batch{c}}.retaken())
 			}
+<<<<<<< HEAD
 		case r.Refusal(): //mutant:refusal-apart
+=======
+		case r.Refusal(): //mutant:lone-refusal
+>>>>>>> twire
 			m.apart.add(b.calls[0])
 			if b.calls[0].KeyOnly() {
-				again = append(again, batch{calls: b.calls, apart: true}.retaken())
+				again = append(again, batch{calls: b.calls}.retaken())
 			}
 		default:
 			again = append(again, b.expired(now)...)
@@ -131,7 +134,7 @@ func (b batch) expired(now clock.Instant) []batch {
 	if calls == nil {
 		return nil
 	}
-	return []batch{{calls: calls, apart: b.apart, unlimited: true}}
+	return []batch{{calls: calls, unlimited: true}} //mutant:expired-unlimited
 }
 
 // memory is the memory of one Send: its plan and its commands.
@@ -163,7 +166,7 @@ func (m *memory) inOrder(ops []*Op) []*wire.Call {
 		m.order = append(m.order, planned{&op.Payload, m.phase(&op.Payload)})
 	}
 	clear(m.phases)
-	slices.SortStableFunc(m.order, func(a, b planned) int { return cmp.Compare(a.phase, b.phase) })
+	slices.SortStableFunc(m.order, func(a, b planned) int { return cmp.Compare(a.phase, b.phase) }) //mutant:order-phases
 	for _, p := range m.order {
 		m.calls = append(m.calls, p.call)
 	}

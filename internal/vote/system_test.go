@@ -95,7 +95,7 @@ func TestNames(t *testing.T) {
 			func(i uint8) fmt.Stringer { return vote.Op(i) },
 		},
 		{
-			[]string{"unknown", "held", "taken", "absent", "refused", "unsent", "Outcome(6)"},
+			[]string{"unknown", "held", "taken", "absent", "refused", "unsent", "expired", "Outcome(7)"},
 			func(i uint8) fmt.Stringer { return vote.Outcome(i) },
 		},
 		{

@@ -103,7 +103,7 @@ func (c *Call) readValue(a *Answer) bool {
 	case int64:
 		switch {
 		case result == codeExpired && c.Request.Expires():
-			a.Outcome, a.Err = vote.Expired, errExpired
+			a.Outcome, a.Err = vote.Expired, errExpired //mutant:answer-expired
 			return true
 		case op == vote.Acquire:
 			a.Outcome = vote.Held

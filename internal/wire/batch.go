@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"time"
 
 	"github.com/quorumlock/redlock/internal/vote"
@@ -93,7 +94,11 @@ func (b Batch) Split(reply Reply, errorOf func(text string) error) (micros int64
 	}
 	for i, c := range b {
 		if ok {
+<<<<<<< HEAD
 			c.Reply, c.Time = resultOf(results[i+1], errorOf), micros
+=======
+			c.Reply = resultOf(results[i+1]) //mutant:own-result
+>>>>>>> twire
 		} else {
 			c.Reply = Reply{Kind: ReplyValue, Value: garbled{reply.Value}}
 		}
@@ -118,13 +123,20 @@ func resultOf(result any, errorOf func(string) error) Reply {
 }
 
 // Unknown reports whether the master does not have the script. Nothing was executed.
-func (r *Reply) Unknown() bool { return r.Kind == ReplyError && r.hasPrefix("NOSCRIPT") } //mutant:rephrase-noscript
+func (r *Reply) Unknown() bool { return r.ofWhole() && r.hasPrefix("NOSCRIPT") } //mutant:rephrase-noscript
 
 // Refusal reports whether the master refused a whole batch because of the keys of one call in it.
 // Nothing was executed. Either the client has no right to the key. Or, in a Cluster, the keys of
 // one call are in different slots, or the slot is being moved.
 func (r *Reply) Refusal() bool {
-	return r.Kind == ReplyError && (r.hasPrefix("NOPERM") || r.hasPrefix("CROSSSLOT") || r.hasPrefix("TRYAGAIN"))
+	return r.ofWhole() && (r.hasPrefix("NOPERM") || r.hasPrefix("CROSSSLOT") || r.hasPrefix("TRYAGAIN"))
+}
+
+// ofWhole reports whether the reply is an error that the master replied to the whole command. An
+// operation's own error proves the opposite of what one of those proves: the script ran.
+func (r *Reply) ofWhole() bool {
+	var own operationError
+	return r.Kind == ReplyError && !errors.As(r.Err, &own) //mutant:whole-reply
 }
 
 // Grants reports whether the call's operation may store something new. A master that has run out of

@@ -34,8 +34,8 @@ local function bootstrap(k, a)
     return {HELD, permit, 0}
   end
   local permit = redis.call('GET', KEYS[k])
-  if permit and string.find(given, '\n' .. permit .. '\n', 1, true) and
-      string.find(permit, ' ' .. own .. ' ', 1, true) then --mutant:bootstrap-permit
+  if permit and string.find(given, '\n' .. permit .. '\n', 1, true) and --mutant:bootstrap-permit
+      string.find(permit, ' ' .. own .. ' ', 1, true) then --mutant:/bootstrap-permit
     redis.call('SET', MARKER, string.format('%s 0 %.0f', own, longest))
     redis.call('DEL', KEYS[k])
     return {HELD, '', 0}

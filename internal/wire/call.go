@@ -46,7 +46,7 @@ func (c *Call) KeyOnly() bool {
 // master's clock is not known, it never does.
 func (c *Call) limit(ahead Ahead) {
 	c.closed = 0
-	if ahead.Known { //mutant:call-limit
+	if ahead.Known && c.Request.deadline > 0 { //mutant:call-limit
 		c.closed = c.Request.deadline + ahead.Error
 	}
 }

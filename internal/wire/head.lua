@@ -18,7 +18,7 @@ local function readTime()
   if micros == 0 then
     local time = redis.call('TIME')
     micros = time[1] * 1000000 + time[2]
-    now = math.floor(micros / 1000)
+    now = math.floor(micros / 1000) --mutant:master-millis
   end
 end
 

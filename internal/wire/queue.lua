@@ -38,7 +38,7 @@ local function nextWaiter(queue, below)
     end
     local record = redis.pcall('HGET', keyBeside(queue, ':waiters'), token)
     local w = {string.match(type(record) == 'string' and record or '',
-      '^2 (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (.*)$')}
+      '^2 (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (.*)$')} --mutant:record-version
     if w[1] and tonumber(w[1]) > now then --mutant:queue-lease
       return token, {grant = w[2], question = w[3], asked = tonumber(w[4]), guard = tonumber(w[5]),
         retention = tonumber(w[6]), channel = w[7]}
@@ -62,7 +62,7 @@ local function handOn(key, queue, below, proposal)
   if not token then
     return false
   end
-  local ok, left = pcall(quarantine, w.guard)
+  local ok, left = pcall(quarantine, w.guard) --mutant:record-guard
   if not ok or left > 0 then --mutant:release-quarantined
     return false
   end

@@ -61,7 +61,7 @@ func (r *Request) Expires() bool {
 func (r *Request) SetDeadline(deadline time.Duration) {
 	if r.Expires() {
 		r.deadline = deadline
-		r.args[0] = deadline.Microseconds()
+		r.args[0] = deadline.Microseconds() //mutant:request-deadline
 	}
 }
 
@@ -114,7 +114,7 @@ func (s *Subject) Confirm(ttl time.Duration, proposal int64, retention time.Dura
 // Extend asks the masters to keep the key for the token, and the fence as well.
 func (s *Subject) Extend(ttl time.Duration, fence int64, retention time.Duration) Request {
 	return Request{
-		Subject: s, Op: vote.Extend, TTL: ttl, name: nameExtend, //mutant:extend-request
+		Subject: s, Op: vote.Extend, TTL: ttl, name: nameExtend,
 		keys: s.fenced([]any{s.keyArg}), args: s.keeping(ttl, fence, retention),
 	}
 }

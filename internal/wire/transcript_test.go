@@ -13,129 +13,206 @@ import (
 	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// TestTranscripts shows what each reply means, and what it changes in what is known of the token.
+// TestTranscripts shows what a batch of calls looks like as a command, what each part of a reply
+// means, and what it changes in what is known of the token.
 func TestTranscripts(t *testing.T) {
 	transcript.Run(t, "testdata", func(*testing.T) func(*transcript.Command) string {
 		return new(scene).carryOut
 	})
 }
 
-// scene is what a transcript plays in: the kind of call that is made, and the one under way.
+// scene is what a transcript plays in: the batch that is under way.
 type scene struct {
-	request wire.Request
-	forms   []bool // what Choose is told
-	call    *wire.Call
+	fencing bool
+	guard   time.Duration
+	batch   wire.Batch
+	results []any
 }
 
 // carryOut is the transcripts' handler. The commands are:
 //
-//	call KIND [fencing] [guard] [no-aux-keys] [no-set-nx-get]   prints the command that is sent
-//	written                       the client puts the command on the wire once more
-//	reply nil | int N | text T | list ITEM... | error TEXT... | lost | not-connected
-//	                              prints what the reply means, or the next command
-//	unsent                        the call was never sent
+//	settings [fencing] [guard=TIME]     of the batches from here on
+//	batch KIND[/key-only]... [in-full] [deadline=TIME|none] [ahead=TIME] [error=TIME]
+//	                              makes a batch of calls, and prints its command
+//	written                       the client writes the command to a connection once more
+//	result RESULT...              adds an operation's result to the reply: an integer, a text, nil,
+//	                              a list of those, or failed and the text of an error
+//	reply TIME | nil | text T | int N | error TEXT... | lost | not-connected
+//	                              splits a reply, by default with the results, and prints what
+//	                              it means for each call
+//	sendable TIME                 prints which calls came too late, but have time left
+//	unsent                        the batch was never sent
 func (s *scene) carryOut(cmd *transcript.Command) string {
 	switch cmd.Name {
-	case "call":
-		s.start(cmd.Args)
-		return s.command()
+	case "settings":
+		*s = scene{guard: cmd.Duration("guard", 0)}
+		s.fencing = strings.Join(cmd.Args, " ") == "fencing"
+		return ""
+	case "batch":
+		return s.start(cmd)
 	case "written":
-		if _, err := s.call.MarshalBinary(); err != nil {
-			return err.Error() + "\n"
+		for _, c := range s.batch {
+			if _, err := c.MarshalBinary(); err != nil {
+				return err.Error() + "\n"
+			}
 		}
 		return ""
+	case "result":
+		s.results = append(s.results, result(cmd.Args))
+		return ""
 	case "reply":
-		s.call.Reply = reply(cmd.Args)
-		if s.call.Rephrase() {
-			return s.command()
-		}
-		return s.answer(s.call.Read(nil))
+		return s.split(cmd)
+	case "sendable":
+		return s.sendable(cmd.DurationArg(0))
 	case "unsent":
-		return s.answer(s.call.Read(errors.New("too late")))
+		return s.answers(errors.New("too late"))
 	}
 	cmd.Fatalf("no such command")
 	return ""
 }
 
-func (s *scene) start(args []string) {
-	has := func(word string) bool { return strings.Contains(strings.Join(args, " "), word) }
-	guard := time.Duration(0)
-	if has("guard") {
-		guard = time.Minute
+func (s *scene) start(cmd *transcript.Command) string {
+	s.batch, s.results = nil, nil
+	inFull := false
+	for i, kind := range cmd.Args {
+		if kind == "in-full" {
+			inFull = true
+			continue
+		}
+		subject := wire.NewSubject(fmt.Sprint("job", i+1), fmt.Sprint("mine", i+1), s.fencing, s.guard)
+		kind, keyOnly := strings.CutSuffix(kind, "/key-only")
+		request, ok := request(&subject, kind)
+		if !ok {
+			cmd.Fatalf("no such kind: %s", kind)
+		}
+		if cmd.Option("deadline", "") != "none" {
+			request.SetDeadline(cmd.Duration("deadline", time.Second))
+		}
+		call := &wire.Call{Request: &request}
+		if keyOnly && !call.KeyOnly() {
+			cmd.Fatalf("%s needs its other keys", kind)
+		}
+		s.batch = append(s.batch, call)
 	}
-	subject := wire.NewSubject("job", "mine", has("fencing"), guard)
-	switch args[0] {
-	case "acquire":
-		s.request = subject.Acquire(10*time.Second, 7000, 24*time.Hour)
-	case "confirm":
-		s.request = subject.Confirm(10*time.Second, 7000, 24*time.Hour)
-	case "extend":
-		s.request = subject.Extend(10*time.Second, 7000, 24*time.Hour)
-	case "repair":
-		s.request = subject.Repair(10*time.Second, 7000, 24*time.Hour)
-	case "release":
-		s.request = subject.Release(wire.Anyone, false)
-	case "give-back":
-		s.request = subject.Release(wire.LowerThan(42), true)
-	case "roll-back":
-		s.request = subject.Release(wire.Nobody, false)
-	case "wait":
-		s.request = subject.Wait(wire.Place{Ticket: 42, Lease: 15 * time.Second, Grant: time.Second, Channel: "ch"})
-	case "inspect":
-		s.request = subject.Inspect()
-	case "permit":
-		s.request = subject.Bootstrap("word", nil)
-	case "declare":
-		s.request = subject.Bootstrap("", []string{"a", "b"})
-	}
-	s.call = &wire.Call{Request: &s.request}
-	s.forms = []bool{has("no-aux-keys"), has("no-set-nx-get")}
-}
-
-// command prints the command that a client would send, with scripts by their names.
-func (s *scene) command() string {
-	s.call.Choose(s.forms[0], s.forms[1])
+	ahead := wire.Ahead{By: cmd.Duration("ahead", 0), Error: cmd.Duration("error", 0)}
+	ahead.Known = ahead != wire.Ahead{}
 	var words []string
-	for _, arg := range s.call.Command(nil) {
+	for _, arg := range s.batch.Command(nil, ahead, inFull) {
 		words = append(words, word(arg))
 	}
 	return strings.Join(words, " ") + "\n"
 }
 
-func word(arg any) string {
-	text := fmt.Sprint(arg)
-	for _, script := range wire.Scripts() {
-		if text == script.Source || text == script.Digest() {
-			return script.Name
-		}
+func request(s *wire.Subject, kind string) (r wire.Request, ok bool) {
+	const ttl, retention = 10 * time.Second, 24 * time.Hour
+	place := wire.Place{
+		Ticket: 42, Lease: 15 * time.Second, Grant: time.Second, Question: 7, Retention: retention, Channel: "ch",
 	}
-	if text == "" {
-		return "''"
+	switch kind {
+	case "acquire":
+		return s.Acquire(ttl, 7000, retention), true
+	case "confirm":
+		return s.Confirm(ttl, 7000, retention), true
+	case "extend":
+		return s.Extend(ttl, 7000, retention), true
+	case "repair":
+		return s.Repair(ttl, 7000, retention), true
+	case "release":
+		return s.Release(wire.Anyone, false, 0), true
+	case "release-with-fence":
+		return s.Release(wire.Anyone, false, 8000), true
+	case "give-back":
+		return s.Release(wire.LowerThan(42), true, 0), true
+	case "leave":
+		return s.Release(wire.Nobody, true, 0), true
+	case "roll-back":
+		return s.Release(wire.Nobody, false, 0), true
+	case "wait":
+		return s.Wait(place), true
+	case "ask":
+		place.Ticket = 0
+		return s.Wait(place), true
+	case "inspect":
+		return s.Inspect(), true
+	case "permit":
+		return s.Bootstrap("word", nil), true
+	case "declare":
+		return s.Bootstrap("", []string{"a", "b"}), true
 	}
-	return text
+	return r, false
 }
 
-func reply(args []string) wire.Reply {
-	rest := strings.Join(args[1:], " ")
+// word prints an argument of a command, and the script by its name.
+func word(arg any) string {
+	switch text := fmt.Sprint(arg); text {
+	case wire.Digest:
+		return "DIGEST"
+	case wire.Script:
+		return "SCRIPT"
+	case "":
+		return "''"
+	default:
+		return strings.ReplaceAll(text, "\n", "|")
+	}
+}
+
+// result is the result of one operation, as a client returns it.
+func result(args []string) any {
 	switch args[0] {
-	case "nil":
-		return wire.Reply{Kind: wire.ReplyNil, Err: errors.New("nil")}
-	case "int":
-		return wire.Reply{Kind: wire.ReplyValue, Value: item(rest)}
-	case "text":
-		return wire.Reply{Kind: wire.ReplyValue, Value: rest}
+	case "failed":
+		return []any{int64(-4), strings.Join(args[1:], " ")}
 	case "list":
-		var items []any
+		items := []any{}
 		for _, arg := range args[1:] {
 			items = append(items, item(arg))
 		}
-		return wire.Reply{Kind: wire.ReplyValue, Value: items}
+		return items
+	}
+	return item(strings.Join(args, " "))
+}
+
+// item is an integer if it looks like one, nil, or a text, perhaps in quotation marks.
+func item(arg string) any {
+	if n, err := strconv.ParseInt(arg, 10, 64); err == nil {
+		return n
+	}
+	if arg == "nil" {
+		return nil
+	}
+	return strings.Trim(arg, "'")
+}
+
+func (s *scene) split(cmd *transcript.Command) string {
+	out := ""
+	if micros := s.batch.Split(s.reply(cmd)); micros != 0 {
+		out = fmt.Sprintf("at %d\n", micros)
+	}
+	first := &s.batch[0].Reply
+	switch {
+	case first.Unknown():
+		return out + "the master does not have the script\n"
+	case first.Refusal():
+		return out + "the master refuses the keys\n"
+	}
+	return out + s.answers(nil)
+}
+
+func (s *scene) reply(cmd *transcript.Command) wire.Reply {
+	rest := strings.Join(cmd.Args[1:], " ")
+	switch kind := cmd.Arg(0); kind {
+	case "nil":
+		return wire.Reply{Kind: wire.ReplyNil, Err: errors.New("nil")}
 	case "error":
 		return wire.Reply{Kind: wire.ReplyError, Err: masterError(rest)}
+	case "lost":
+		return wire.Reply{Err: errors.New("timeout")}
 	case "not-connected":
 		return wire.Reply{Kind: wire.NotConnected, Err: errors.New("refused")}
+	case "text", "int":
+		return wire.Reply{Kind: wire.ReplyValue, Value: item(rest)}
+	default:
+		return wire.Reply{Kind: wire.ReplyValue, Value: append([]any{item(kind)}, s.results...)}
 	}
-	return wire.Reply{Err: errors.New("timeout")}
 }
 
 type masterError string
@@ -143,15 +220,27 @@ type masterError string
 func (e masterError) Error() string { return string(e) }
 func (masterError) RedisError()     {}
 
-// item is a number, if it looks like one, a text otherwise; quotes around it are taken off.
-func item(arg string) any {
-	if n, err := strconv.ParseInt(arg, 10, 64); err == nil {
-		return n
+func (s *scene) sendable(now time.Duration) string {
+	out := ""
+	for i, c := range s.batch {
+		out += fmt.Sprintf("%d: too late %t, has time %t\n", i+1, c.WasTooLate(), c.HasTime(now))
 	}
-	return strings.Trim(arg, "'")
+	return out
 }
 
-func (s *scene) answer(a wire.Answer) string {
+// answers settles the calls.
+func (s *scene) answers(dropped error) string {
+	out := ""
+	for i, c := range s.batch {
+		if len(s.batch) > 1 {
+			out += fmt.Sprintf("%d: ", i+1)
+		}
+		out += answer(c.Request.Op, c.Read(dropped))
+	}
+	return out
+}
+
+func answer(op vote.Op, a wire.Answer) string {
 	text := a.Outcome.String()
 	add := func(when bool, format string, args ...any) {
 		if when {
@@ -165,26 +254,25 @@ func (s *scene) answer(a wire.Answer) string {
 	add(a.Left != 0, "%v left", a.Left)
 	add(a.Rank != 0, "rank %d", a.Rank)
 	add(a.Unheard, "nobody listens")
-	add(a.Time != 0, "at %d", a.Time)
 	add(a.Quarantined, "quarantined")
 	if r := a.Report; r != nil {
 		add(true, "report %+v", *r)
 	}
 	add(a.Err != nil, "because %v", a.Err)
-	return text + "; " + s.effect(a) + "\n"
+	add(a.Late && a.Closed != 0, "closed at %v", a.Closed)
+	return text + "; " + effect(vote.EffectOf(op, a.Outcome, a.Late)) + "\n"
 }
 
 // effect tells what the answer changes in what is known of the token.
-func (s *scene) effect(a wire.Answer) string {
+func effect(e vote.Effect) string {
 	var effects []string
-	e := vote.EffectOf(s.request.Op, a.Outcome, a.Late)
-	for flag, name := range map[vote.Effect]string{vote.Granted: "granted", vote.Queued: "queued"} {
-		if e&flag != 0 {
-			effects = append(effects, name)
+	for _, f := range []struct {
+		flag vote.Effect
+		name string
+	}{{vote.Granted, "granted"}, {vote.Queued, "queued"}, {vote.Doubtful, "doubtful"}} {
+		if e&f.flag != 0 {
+			effects = append(effects, f.name)
 		}
-	}
-	if e&vote.Doubtful != 0 {
-		effects = append(effects, "doubtful")
 	}
 	if len(effects) == 0 {
 		return "nothing new of the token"

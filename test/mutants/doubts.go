@@ -41,7 +41,7 @@ var doubts = []mutant{
 		rule: "memory that a client may still write to is not read or reused",
 		edits: []edit{
 			sub("pipeline-not-returned", `if [^\n]* \{`, "if false {"),
-			sub("pipeline-answered", `if (.*?) `, "if $1 || err != nil "),
+			sub("pipeline-answered", `= .*`, "= true"),
 		},
 		pkg: quorumPkg, tests: []string{"TestRepliesToAbandonedCallAreNoVotes"},
 	},
@@ -78,7 +78,7 @@ var doubts = []mutant{
 	{
 		name:  "permit-of-another-master",
 		rule:  "a Bootstrap permit is valid for one master, not for the replica that replaced it",
-		edits: []edit{sub("bootstrap-permit", ` and string\.find.* then`, " then")},
+		edits: []edit{sub("bootstrap-permit", ` and\s+string\.find\(permit, .* then`, " then")},
 		pkg:   quorumPkg, tests: []string{"TestPermitIsInvalidOnReplica"},
 	},
 	{
@@ -155,7 +155,7 @@ var doubts = []mutant{
 	{
 		name:  "a-forbidden-name-forbids-others",
 		rule:  "missing rights for one name do not affect other names",
-		edits: []edit{after("no-aux-keys", "\tif len(k.uses) > 0 {\n\t\treturn true\n\t}")},
+		edits: []edit{after("no-aux-keys", "\tif !ok {\n\t\tfor _, of := range a.uses {\n\t\t\tn, ok = of, true\n\t\t}\n\t}")},
 		pkg:   quorumPkg, tests: []string{"TestForbiddenKeysDoNotAffectOtherLocks"},
 		minor: true,
 	},

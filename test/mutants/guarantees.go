@@ -6,33 +6,33 @@ var guarantees = []mutant{
 	{
 		name:  "fence-not-extended",
 		rule:  "an extension carries the fence to every master that stores the lock",
-		edits: []edit{sub("extend-fence", `if (.*) then`, "if $1 and ARGV[3] == '1' then")},
+		edits: []edit{sub("extend-fence", `if (.*) then`, "if $1 and isRepair then")},
 		pkg:   quorumPkg, tests: []string{"TestExtendAndRepairCarryFence"},
 	},
 	{
 		name:  "fence-not-repaired",
 		rule:  "a repair carries the fence to the master",
-		edits: []edit{sub("extend-fence", `if (.*) then`, "if $1 and ARGV[3] ~= '1' then")},
+		edits: []edit{sub("extend-fence", `if (.*) then`, "if $1 and not isRepair then")},
 		pkg:   quorumPkg, tests: []string{"TestExtendAndRepairCarryFence"},
 	},
 	{
 		name: "carried-fence-lowers",
 		rule: "a carried fence never lowers the stored one",
 		edits: []edit{sub("carried-fence",
-			`storeFence\((.*), (fenceAt\(.*\)), (.*), (.*)\)`,
-			"$2\n  redis.call('SET', $1, $3, 'PX', $4)")},
+			`storeFence\((.*), (.*), (.*)\)`,
+			"redis.call('SET', $1, $2, 'PX', $3)")},
 		pkg: quorumPkg, tests: []string{"TestExtendAndRepairNeverLowerFence"},
 	},
 	{
 		name:  "repeated-request-stores-anew",
 		rule:  "a repeated request has stored nothing anew, because any request may have stored the fence",
-		edits: []edit{sub("higher-fence", `>`, ">=")},
+		edits: []edit{sub("higher-fence", `<`, "<=")},
 		pkg:   quorumPkg, tests: []string{"TestRepeatedAcquireNeedsSecondRound"},
 	},
 	{
 		name:  "equal-counts-as-anew",
 		rule:  "a repeated request has stored nothing anew, even if the stored fence is the proposed one",
-		edits: []edit{sub("read-anew", `\w+ == 1 && `, "")},
+		edits: []edit{sub("read-anew", `(\w+) == 1 &&`, "$1 >= 0 &&")},
 		pkg:   quorumPkg, tests: []string{"TestRepeatedAcquireNeedsSecondRound"},
 		minor: true,
 	},
@@ -65,7 +65,7 @@ var guarantees = []mutant{
 	{
 		name:  "second-round-without-comparing",
 		rule:  "the second round counts a master only if its key still stores this token",
-		edits: []edit{sub("extend-compares", `if (.*) then`, "if $1 and ARGV[4] == '' then")},
+		edits: []edit{sub("extend-compares", `if (.*) then`, "if $1 and not fencing then")},
 		pkg:   quorumPkg, tests: []string{"TestSecondRoundComparesToken"},
 	},
 	{
@@ -77,14 +77,14 @@ var guarantees = []mutant{
 	{
 		name:  "grant-without-fence",
 		rule:  "the fence is stored in the same step that grants the key",
-		edits: []edit{sub("near-proposal", `if `, "if current and ")},
+		edits: []edit{sub("near-proposal", `return `, "return false and ")},
 		pkg:   quorumPkg, tests: []string{"TestFenceTakesOneRoundTrip"},
 	},
 	{
 		name: "refusal-stores-fence",
 		rule: "a master that refuses an attempt stores no fence",
 		edits: []edit{after("acquire-compares",
-			"  if ARGV[3] ~= '' then\n    storeFence(KEYS[2], fenceAt(KEYS[2]), ARGV[3], ARGV[4])\n  end")},
+			"      if fencing then\n        rest().propose(KEYS[isWaiter and k + 2 or k + 1], ARGV[a + 4], ARGV[a + 5], guard)\n      end")},
 		pkg: quorumPkg, tests: []string{"TestRefusedAttemptStoresNoFence"},
 		minor: true,
 	},
@@ -97,13 +97,13 @@ var guarantees = []mutant{
 	{
 		name:  "proposal-however-far-ahead",
 		rule:  "a proposal that is far ahead of the master's time is not stored",
-		edits: []edit{sub("near-proposal", `math\.abs\((\S+) - now\)`, "now - $1")},
+		edits: []edit{sub("near-proposal", `math\.abs\((\S+) - micros\)`, "micros - $1")},
 		pkg:   quorumPkg, tests: []string{"TestProposalsFarFromMastersTimeAreNotStored"},
 	},
 	{
 		name:  "proposal-however-far-behind",
 		rule:  "a proposal that is far behind the master's time is not stored",
-		edits: []edit{sub("near-proposal", `math\.abs\((\S+) - now\)`, "$1 - now")},
+		edits: []edit{sub("near-proposal", `math\.abs\((\S+) - micros\)`, "$1 - micros")},
 		pkg:   quorumPkg, tests: []string{"TestProposalsFarFromMastersTimeAreNotStored"},
 		minor: true,
 	},
@@ -116,7 +116,7 @@ var guarantees = []mutant{
 	{
 		name:  "fence-for-ever",
 		rule:  "fences are not kept forever",
-		edits: []edit{sub("fence-retention", `, 'PX', \w+`, "")},
+		edits: []edit{after("fence-retention", "  redis.call('PERSIST', key)")},
 		pkg:   quorumPkg, tests: []string{"TestFencesExpire"},
 	},
 	{
@@ -178,30 +178,28 @@ var guarantees = []mutant{
 	{
 		name:  "guard-from-the-old-marker",
 		rule:  "the guard counts from when this run was first seen, not an earlier run",
-		edits: []edit{sub("quarantine-since", `math\.max\(now, (.*) or 0\)`, "$1 or now")},
+		edits: []edit{sub("quarantine-since", `math\.max\(now, (\w+) or 0\)`, "$1 or now")},
 		pkg:   quorumPkg, tests: []string{"TestForgetfulMastersCastNoVote"},
 	},
 	{
 		name: "guard-from-the-last-attempt",
 		rule: "there is one quarantine, which starts with the first client",
 		edits: []edit{after("quarantine-left",
-			"    redis.call('SET', key, own .. ' ' .. string.format('%.0f', now))\n    left = guard")},
+			"  redis.call('SET', MARKER, string.format('%s %.0f %.0f%s', own, now, longest, first))\n  left = longest")},
 		pkg: quorumPkg, tests: []string{"TestQuarantineCountsFromFirstClient"},
 		minor: true,
 	},
 	{
 		name:  "guard-in-the-wrong-unit",
 		rule:  "the guard counts in milliseconds",
-		edits: []edit{sub("acquire-quarantine", `now / 1000`, "now / 1000000")},
+		edits: []edit{sub("master-millis", `micros / 1000`, "micros / 1000000")},
 		pkg:   quorumPkg, tests: []string{"TestForgetfulMastersCastNoVote"},
 	},
 	{
 		name: "repair-held-out",
 		rule: "a confirmed holder repairs its key even on a quarantined master",
 		edits: []edit{
-			sub("extend-script", `newScript\((".*?"), `, "newScript($1, guardSource, "),
-			sub("extend-request", `evalsha\((\w+)\.keys\(\),(.*)\)\}`, "evalsha($1.guarded($1.keys()),$2, $1.Guard.Milliseconds())}"),
-			before("extend-fence", "if not current and ARGV[6] ~= '0' and quarantine(KEYS[#KEYS], tonumber(ARGV[6]), redis.call('TIME')[1] * 1000) then\n  return ABSENT\nend"),
+			before("extend-fence", "  if not current and quarantine(guard) > 0 then\n    return ABSENT\n  end"),
 		},
 		pkg: quorumPkg, tests: []string{"TestHolderRepairsKeyOnQuarantinedMaster"},
 	},
@@ -214,19 +212,19 @@ var guarantees = []mutant{
 	{
 		name:  "bootstrap-over-an-old-marker",
 		rule:  "Bootstrap tolerates a client that came too early only while the guard quarantines the master",
-		edits: []edit{sub("bootstrap-seen", ` or left == 0`, "")},
+		edits: []edit{sub("bootstrap-seen", ` or out == 0`, "")},
 		pkg:   quorumPkg, tests: []string{"TestBootstrapIsAllowedDuringFirstQuarantine"},
 	},
 	{
 		name:  "bootstrap-without-a-permit",
 		rule:  "a Bootstrap request that arrives late declares nothing",
-		edits: []edit{sub("bootstrap-permit", `permit == ARGV\[i\]`, "permit")},
+		edits: []edit{sub("bootstrap-permit", `string\.find\(given, .*? and`, "")},
 		pkg:   quorumPkg, tests: []string{"TestLateBootstrapRequestsChangeNothing"},
 	},
 	{
 		name:  "bootstrap-writes-first",
 		rule:  "Bootstrap writes nothing unless all masters are new",
-		edits: []edit{swap("bootstrap-first-step", "redis.call('SET', KEYS[1], declared)")},
+		edits: []edit{swap("bootstrap-first-step", "redis.call('SET', MARKER, string.format('%s 0 %.0f', own, longest))")},
 		pkg:   quorumPkg, tests: []string{"TestBootstrapAcceptsOnlyNewDeployments"},
 		minor: true,
 	},
@@ -239,7 +237,7 @@ var guarantees = []mutant{
 	{
 		name:  "waiters-do-not-start-the-guard",
 		rule:  "a waiter starts the guard's time, even while the lock is held",
-		edits: []edit{sub("wait-quarantine", `and quarantine`, "and not current and quarantine")},
+		edits: []edit{sub("wait-quarantine", `= (quarantine\(\w+\))`, "= current and 0 or $1")},
 		pkg:   quorumPkg, tests: []string{"TestWaiterStartsQuarantine"},
 	},
 	{

@@ -17,13 +17,13 @@ var scripts = []mutant{
 	{
 		name:  "lua-extend-shortens",
 		rule:  "extending never shortens a key's time to live",
-		edits: []edit{swap("extend-lengthens", "else")},
+		edits: []edit{swap("extend-lengthens", "redis.call('PEXPIRE', key, ttl)")},
 		pkg:   quorumPkg, tests: []string{"TestExtendNeverShortens"},
 	},
 	{
 		name:  "lua-endless-key",
 		rule:  "extending sets the TTL of a key that has no expiry",
-		edits: []edit{sub("extend-lengthens", `^elseif (.*) < (.*) then`, "elseif $1 >= 0 and $1 < $2 then")},
+		edits: []edit{sub("lengthens", `^if (.*) < (.*) then`, "if $1 >= 0 and $1 < $2 then")},
 		pkg:   quorumPkg, tests: []string{"TestExtendSetsExpiryOfPersistentKey"},
 		minor: true,
 	},
@@ -38,8 +38,8 @@ var scripts = []mutant{
 		name: "lua-repair-replaces",
 		rule: "a repair never replaces another's token",
 		edits: []edit{
-			sub("extend-compares", `^if (.*) then`, "if $1 and ARGV[3] ~= '1' then"),
-			sub("extend-vacant", `^if (.*) then`, "if $1 or ARGV[3] == '1' then"),
+			sub("extend-compares", `^if (.*) then`, "if $1 and not isRepair then"),
+			before("extend-fence", "  if isRepair then\n    current = nil\n  end"),
 		},
 		pkg: quorumPkg, tests: []string{"TestForgottenLockIsRepaired"},
 	},
@@ -47,10 +47,9 @@ var scripts = []mutant{
 		name: "lua-acquire-replaces",
 		rule: "an acquire takes only a vacant key, also on servers before Redis 7",
 		edits: []edit{
-			sub("acquire-compares", `^if .* then`, "if false then"),
-			sub("acquire-vacant", `^if .* then`, "if true then"),
+			sub("exchange-vacant", `^if .* then`, "if true then"),
 		},
-		pkg: quorumPkg, tests: []string{"TestAcquireOnOldServersKeepsOtherTokens"},
+		pkg: redisconnPkg, tests: []string{"TestScriptWithoutSetGet"},
 	},
 	{
 		name:  "already-mine-is-taken",
@@ -61,14 +60,8 @@ var scripts = []mutant{
 	{
 		name:  "forgotten-script-is-final",
 		rule:  "a script that a master does not know is sent in full",
-		edits: []edit{cut("rephrase-noscript")},
-		pkg:   quorumPkg, tests: []string{"TestReleaseRemovesKeyFromEveryMaster", "TestExtendMovesWindow"},
-	},
-	{
-		name:  "old-servers-unrecognised",
-		rule:  "a server before Redis 7 is recognized because it rejects SET NX GET",
-		edits: []edit{cut("rephrase-set")},
-		pkg:   quorumPkg, tests: []string{"TestServersBeforeRedis7Work"},
+		edits: []edit{sub("rephrase-noscript", `return .* \}`, "return false }")},
+		pkg:   redisconnPkg, tests: []string{"TestForgottenScriptIsSentInFull", "TestDemotedMasterIsLeft"},
 	},
 	{
 		name:  "calls-without-deadline",

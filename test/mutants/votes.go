@@ -25,7 +25,7 @@ var votes = []mutant{
 	{ // a vote.Set cannot contain a master twice, so the answer also counts as the next master's
 		name:  "answer-counted-twice",
 		rule:  "answers count once per master, however often the request was sent to it",
-		edits: []edit{after("ballot", "\tif call.Form() == wire.FormEval {\n\t\tr.tally.Add(vote.Ballot{Master: (master + 1) % len(r.ops), Outcome: a.Outcome})\n\t}")},
+		edits: []edit{after("ballot", "\tif call.Request.Op == vote.Extend {\n\t\tr.tally.Add(vote.Ballot{Master: (master + 1) % len(r.ops), Outcome: a.Outcome})\n\t}")},
 		pkg:   quorumPkg, tests: []string{"TestExtendReportsLossOnlyIfMajorityDenies"},
 	},
 	{

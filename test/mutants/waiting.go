@@ -26,7 +26,7 @@ var waiting = []mutant{
 		name: "waiting-grants",
 		rule: "a waiter's renewal reports and never grants",
 		edits: []edit{sub("wait-current", `^local (\w+) = .*`, "$0\n"+
-			"if not $1 and ARGV[2] ~= '' then\n  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[4])\n  $1 = ARGV[1]\nend")},
+			"if not $1 and ticket ~= '' then\n  redis.call('SET', key, token, 'PX', ARGV[a + 5])\n  $1 = token\nend")},
 		pkg: quorumPkg, tests: []string{"TestWaitingGrantsNothing"},
 	},
 	{
@@ -64,7 +64,7 @@ var waiting = []mutant{
 	{
 		name:  "dead-waiters-served",
 		rule:  "a waiter whose lease has expired costs nothing",
-		edits: []edit{sub("queue-lease", `^if (\w+) and .* then`, "if $1 then")},
+		edits: []edit{sub("queue-lease", `^if (\S+) and .* then`, "if $1 then")},
 		pkg:   quorumPkg, tests: []string{"TestDeadWaiterCostsItsGrantAndASecond"},
 	},
 	{
@@ -118,7 +118,7 @@ var waiting = []mutant{
 	{
 		name:  "queue-for-ever",
 		rule:  "queue keys expire",
-		edits: []edit{sub("queue-expires", `'PEXPIRE', (\w+), .*\)`, "'PERSIST', $1)")},
+		edits: []edit{sub("queue-expires", `lengthen\((\w+), \w+\)`, "redis.call('PERSIST', $1)")},
 		pkg:   quorumPkg, tests: []string{"TestQueueKeysExpire"},
 	},
 	{
@@ -142,7 +142,7 @@ var waiting = []mutant{
 	{
 		name:  "held-out-hands-on",
 		rule:  "a quarantined master does not hand a lock on",
-		edits: []edit{sub("release-quarantined", `^if (\w+) and .* then`, "if $1 then")},
+		edits: []edit{sub("release-quarantined", ` or left > 0`, "")},
 		pkg:   quorumPkg, tests: []string{"TestQuarantinedMasterDoesNotHandOff"},
 	},
 	{
