@@ -263,9 +263,9 @@ func usage() (goroutines int, heap uint64) {
 	return runtime.NumGoroutine(), stats.HeapAlloc
 }
 
-// BenchmarkHeldLocks measures the cost of keeping 10,000 locks alive, and how much heap each of them
-// takes before the first renewal and after several. One iteration holds them for one second; four
-// periods of renewal come before the first.
+// BenchmarkHeldLocks measures the cost of keeping 10,000 locks alive, and how much heap each of
+// them takes before the first renewal and after several. One iteration holds them for one second;
+// four periods of renewal come before the first.
 func BenchmarkHeldLocks(b *testing.B) {
 	const locks, ttl = 10_000, 30 * time.Second
 	m, err := quorum.Open(urls(redisproc.Start(b, 5)), nil)

@@ -1,7 +1,7 @@
 package ledger
 
 // debtHeap is a heap.Interface. The debt that is due first has index 0. The heap holds the debts
-// themselves and not pointers to them, because an outage may leave very many.
+// themselves and no pointers to them, because an outage may leave very many.
 type debtHeap[L comparable] struct {
 	all     []Debt[L]
 	compare func(a, b L) int // orders locks
