@@ -187,7 +187,7 @@ func TestDoubtEndsWhenKnown(t *testing.T) {
 		{time.Nanosecond, time.Nanosecond}, {300 * time.Millisecond, 300 * time.Millisecond}, {time.Minute, time.Minute},
 		{0, 0}, {-time.Second, 0},
 	} {
-		l := ledger.New[string](10)
+		l := ledger.New(10, strings.Compare)
 		a := doubt
 		a.DoubtEnds = start.Add(test.ends)
 		_, entered := l.Settle(first("a"), a, start)
@@ -207,7 +207,7 @@ func TestDoubtEndsWhenKnown(t *testing.T) {
 // What is known about the end of the doubt may change: a later request of the lock may have another
 // end, or none.
 func TestEndOfDoubtMayChange(t *testing.T) {
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	a := doubt
 	a.DoubtEnds = start.Add(time.Minute)
 	l.Settle(first("a"), a, start)
@@ -222,7 +222,7 @@ func TestEndOfDoubtMayChange(t *testing.T) {
 
 // A key that expires before the doubt ends is not released again.
 func TestKeyExpiresBeforeDoubtEnds(t *testing.T) {
-	l := ledger.New[string](10)
+	l := ledger.New(10, strings.Compare)
 	a := doubt
 	a.Life, a.DoubtEnds = time.Second, start.Add(time.Minute)
 	l.Settle(first("a"), a, start)

@@ -100,11 +100,7 @@ func (s *scene) answer(cmd *transcript.Command) ledger.Answer {
 
 func (s *scene) release(cmd *transcript.Command) {
 	lock := cmd.Arg(0)
-<<<<<<< HEAD
-	s.settle(ledger.Debt[string]{Lock: lock, Heir: "anyone"}, answer(cmd))
-=======
-	s.settle(ledger.Debt[string]{Lock: lock, Token: lock, Heir: "anyone"}, s.answer(cmd))
->>>>>>> twire
+	s.settle(ledger.Debt[string]{Lock: lock, Heir: "anyone"}, s.answer(cmd))
 }
 
 func (s *scene) tried(cmd *transcript.Command) {

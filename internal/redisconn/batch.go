@@ -97,11 +97,7 @@ func (m *Master) again(batches []batch) (again []batch) {
 			for _, c := range b.calls {
 				again = append(again, batch{calls: wire.Batch{c}}.retaken())
 			}
-<<<<<<< HEAD
-		case r.Refusal(): //mutant:refusal-apart
-=======
 		case r.Refusal(): //mutant:lone-refusal
->>>>>>> twire
 			m.apart.add(b.calls[0])
 			if b.calls[0].KeyOnly() {
 				again = append(again, batch{calls: b.calls}.retaken())

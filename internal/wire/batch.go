@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"errors"
 	"time"
 
 	"github.com/quorumlock/redlock/internal/vote"
@@ -94,11 +93,7 @@ func (b Batch) Split(reply Reply, errorOf func(text string) error) (micros int64
 	}
 	for i, c := range b {
 		if ok {
-<<<<<<< HEAD
-			c.Reply, c.Time = resultOf(results[i+1], errorOf), micros
-=======
-			c.Reply = resultOf(results[i+1]) //mutant:own-result
->>>>>>> twire
+			c.Reply, c.Time = resultOf(results[i+1], errorOf), micros //mutant:own-result
 		} else {
 			c.Reply = Reply{Kind: ReplyValue, Value: garbled{reply.Value}}
 		}
@@ -116,7 +111,7 @@ type garbled struct{ reply any }
 func resultOf(result any, errorOf func(string) error) Reply {
 	if parts, ok := result.([]any); ok && len(parts) == 2 && parts[0] == any(int64(codeFailed)) {
 		if text, ok := parts[1].(string); ok {
-			return Reply{Kind: ReplyError, Err: errorOf(text)}
+			return Reply{Kind: ReplyError, Err: errorOf(text), own: true}
 		}
 	}
 	return Reply{Kind: ReplyValue, Value: result}
@@ -135,8 +130,7 @@ func (r *Reply) Refusal() bool {
 // ofWhole reports whether the reply is an error that the master replied to the whole command. An
 // operation's own error proves the opposite of what one of those proves: the script ran.
 func (r *Reply) ofWhole() bool {
-	var own operationError
-	return r.Kind == ReplyError && !errors.As(r.Err, &own) //mutant:whole-reply
+	return r.Kind == ReplyError && !r.own //mutant:whole-reply
 }
 
 // Grants reports whether the call's operation may store something new. A master that has run out of

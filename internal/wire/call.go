@@ -138,6 +138,7 @@ type Reply struct {
 	Kind  ReplyKind
 	Value any   // a string, an int64 or a []any
 	Err   error // the client's error; for ReplyError it is or wraps a MasterError
+	own   bool  // the error is that of an operation, not of the whole command
 }
 
 // MasterError is an error that a master replied. go-redis marks such errors with this interface.

@@ -30,7 +30,7 @@ func FuzzSplit(f *testing.F) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		batch := randomBatch(r)
 		reply := wire.Reply{Kind: wire.ReplyValue, Value: randomReply(r, len(batch), text, number)}
-		micros := batch.Split(reply)
+		micros := batch.Split(reply, func(text string) error { return masterError(text) })
 		results, ok := reply.Value.([]any)
 		if ok = ok && len(results) == 1+len(batch); ok {
 			var time int64

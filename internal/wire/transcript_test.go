@@ -184,7 +184,7 @@ func item(arg string) any {
 
 func (s *scene) split(cmd *transcript.Command) string {
 	out := ""
-	if micros := s.batch.Split(s.reply(cmd)); micros != 0 {
+	if micros := s.batch.Split(s.reply(cmd), func(text string) error { return masterError(text) }); micros != 0 {
 		out = fmt.Sprintf("at %d\n", micros)
 	}
 	first := &s.batch[0].Reply
