@@ -108,6 +108,9 @@ func (e *Entry) decide(v view, r Retry, alarm *alarmClock) Action {
 		if e.until, e.fence, ok = e.window(alarm.now); ok {
 			return Hold
 		}
+		if e.mayGetFence(alarm.now) && !alarm.isDue(e.granted.Add(e.grant/256)) { //mutant:awaits-fence
+			return Stay
+		}
 		return Confirm
 	case y.HasQuorum(v.grants | v.vacant):
 		if turn := e.turn(v, r); alarm.isDue(turn) && e.isFresh(v, turn, alarm.now) {

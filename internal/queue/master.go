@@ -31,6 +31,7 @@ type masterView struct {
 	heard  clock.Instant // when it came; 0 if never
 	term   term          // of the grant that lasts longest; 0 if there is none
 	fenced fencedTerm    // of the grant with a fence that lasts longest
+	told   bool          // a message told of the grant
 
 	inFlight bool          // a call is in flight
 	askAgain bool          // poll once more after the call in flight
@@ -87,7 +88,7 @@ func (m *masterView) record(a Answer, now clock.Instant) (emptied bool) {
 		return false
 	}
 	m.answer, m.heard = a, now
-	m.term, m.fenced = 0, fencedTerm{} //mutant:replaced-term
+	m.term, m.fenced, m.told = 0, fencedTerm{}, false //mutant:replaced-term
 	return a.Outcome == vote.Absent && (before == vote.Taken || before == vote.Held)
 }
 

@@ -47,7 +47,7 @@ func (e *Entry) termOf(asked clock.Instant, age, length time.Duration, now clock
 func (e *Entry) Granted(master int, g Grant, now clock.Instant) {
 	m := &e.masters[master]
 	m.answer.Outcome, m.answer.Quarantined, m.answer.Err = vote.Held, false, nil
-	m.heard = now
+	m.heard, m.told = now, true
 	until := e.termOf(g.Asked, g.Age, e.grant, now) //mutant:grant-named
 	m.term = max(m.term, until)
 	if g.Fence > 0 && until > m.fenced.until {
@@ -78,6 +78,26 @@ func (e *Entry) window(now clock.Instant) (until clock.Instant, fence int64, ok 
 	}
 	until, ok = vote.Agreed(e.cfg.System, standing, terms) //mutant:window-agreed
 	return until, fence, ok && until.Sub(now) >= minWindow //mutant:window-short
+}
+
+// mayGetFence reports whether messages that have yet to come may complete a quorum that stored one
+// fence. An answer may tell of a grant before the message does, and has no fence.
+func (e *Entry) mayGetFence(now clock.Instant) bool {
+	var untold vote.Set
+	by := map[int64]vote.Set{}
+	for i := range e.masters {
+		switch m := &e.masters[i]; {
+		case !m.told && (m.answer.Outcome == vote.Held || m.heard < e.granted):
+			untold |= vote.Only(i)
+		case m.fenced.until > now:
+			by[m.fenced.fence] |= vote.Only(i)
+		}
+	}
+	may := e.cfg.System.HasQuorum(untold)
+	for _, stored := range by {
+		may = may || e.cfg.System.HasQuorum(stored|untold) && !e.cfg.System.HasQuorum(stored)
+	}
+	return e.cfg.Fencing && may
 }
 
 // commonFence returns the fence that a quorum of the masters has stored, and those masters. It
