@@ -22,6 +22,7 @@ func (b *testbed) handOff(holder, waiter *quorum.Manager, before func()) *quorum
 	b.Helper()
 	l, err := holder.TryAcquire(b.Context(), name, ttl)
 	require.NoError(b, err)
+	synctest.Wait() // all masters have granted it
 	results := make(chan acquireResult, 1)
 	b.startWaiter(b.Context(), 0, waiter, results)
 	synctest.Wait()

@@ -108,7 +108,7 @@ func (e *Entry) decide(v view, r Retry, alarm *alarmClock) Action {
 		if e.until, e.fence, ok = e.window(alarm.now); ok {
 			return Hold
 		}
-		if e.mayGetFence(alarm.now) && !alarm.isDue(e.granted.Add(e.grant/256)) { //mutant:awaits-fence
+		if e.mayGetFence(alarm.now) && !alarm.isDue(e.granted.Add(e.moment())) { //mutant:awaits-fence
 			return Stay
 		}
 		return Confirm
@@ -129,13 +129,16 @@ func (e *Entry) decide(v view, r Retry, alarm *alarmClock) Action {
 
 // turn returns when this waiter's turn to confirm a vacant lock begins. The waiters ahead have
 // their turns first. But a waiter with grants does not wait for its turn: the others see that its
-// masters are taken.
+// masters are taken. It waits for a moment, because more grants spare it the confirmation.
 func (e *Entry) turn(v view, r Retry) clock.Instant {
 	if v.grants != 0 { //mutant:turn-with-grants
-		return r.Confirm
+		return max(r.Confirm, e.granted.Add(e.moment()))
 	}
 	return max(r.Confirm, e.vacant.Add(time.Duration(e.rank(v.answered))*turnLength)) //mutant:queue-turn
 }
+
+// moment is how long the entry waits for messages that usually come at the same time.
+func (e *Entry) moment() time.Duration { return e.grant / 256 }
 
 // patience returns how long the entry keeps too few grants before it gives them back. The other
 // masters need a moment to grant the lock too. But everyone waits for grants that are not used.
