@@ -763,25 +763,29 @@ func TestCloseEndsWaiters(t *testing.T) {
 	})
 }
 
-// One master hands the lock on only after the waiter holds it by the others. That master
-// must keep it for as long as they do.
+// One master hands the lock on only after the waiter holds it by the others. That master must keep it
+// for as long as they do. A waiter that needs a fence, which the holder does not propose, confirms
+// the lock at once. Any other extends it a little later.
 func TestLateHandOffGetsTheFullTTL(t *testing.T) {
-	bubble(t, 3, func(b *testbed) {
-		l := b.acquire()
-		waiter := b.otherManagers(1, quorum.Options{})
-		defer b.closeAll(waiter)
-		results := make(chan acquireResult, 1)
-		b.startWaiter(b.Context(), 0, waiter[0], results)
-		b.warmUpReleases()
-		b.Master(2).DelayRequests(30*time.Millisecond, 1)
-		require.NoError(b, l.Release(b.Context()))
-		s := b.nextLock(results)
-		assert.Equal(b, []string{s.lock.Token(), s.lock.Token(), l.Token()}, b.storedTokens(),
-			"not released on the last yet")
-		time.Sleep(500 * time.Millisecond)
-		assert.Equal(b, 3, b.mastersStoring(s.lock.Token()))
-		assert.InDelta(b, ttl-500*time.Millisecond+10*time.Millisecond, b.Master(2).TTL(name), float64(2*time.Millisecond))
-	})
+	for fencing, extended := range map[bool]time.Duration{false: 10 * time.Millisecond, true: 0} {
+		bubble(t, 3, func(b *testbed) {
+			l := b.acquire()
+			waiter := b.otherManagers(1, quorum.Options{Fencing: fencing})
+			defer b.closeAll(waiter)
+			results := make(chan acquireResult, 1)
+			b.startWaiter(b.Context(), 0, waiter[0], results)
+			b.warmUpReleases()
+			b.Master(2).DelayRequests(30*time.Millisecond, 1)
+			require.NoError(b, l.Release(b.Context()))
+			s := b.nextLock(results)
+			assert.Equal(b, []string{s.lock.Token(), s.lock.Token(), l.Token()}, b.storedTokens(),
+				"not released on the last yet")
+			time.Sleep(500 * time.Millisecond)
+			assert.Equal(b, 3, b.mastersStoring(s.lock.Token()))
+			assert.InDelta(b, ttl-500*time.Millisecond+extended, b.Master(2).TTL(name), float64(2*time.Millisecond))
+			require.NoError(b, s.lock.Release(b.Context()))
+		})
+	}
 }
 
 // warmUpReleases makes the masters cache the release script.
