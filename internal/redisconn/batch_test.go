@@ -254,7 +254,7 @@ const expired = int64(-3)
 // another server answers. Then the call is sent again without a limit, and once only.
 func TestExpiredCallWithTimeLeftIsSentWithoutLimit(t *testing.T) {
 	f := plainFake(t)
-	f.execute = func(c command) any { return f.timed(int64(1)) }
+	f.execute = func(command) any { return f.timed(int64(1)) }
 	f.send(t, op("acquire first"))
 	require.Empty(t, f.limits(), "nothing is known yet")
 	f.rounds = nil
@@ -311,7 +311,7 @@ func TestAheadCountsFromTheSending(t *testing.T) {
 	first := fmt.Sprint((time.Hour + 20*time.Millisecond).Microseconds())
 	sent := f.send(t, until(time.Minute, op("acquire a")))
 	assert.Equal(t, first, f.limits())
-	assert.Equal(t, 40*time.Millisecond, time.Duration(sent[0].Payload.Sent))
+	assert.Equal(t, 40*time.Millisecond, sent[0].Payload.Sent)
 	assert.Equal(t, time.Minute+40*time.Millisecond, read(sent[0]).Closed, "the sample may be too high by the whole round trip")
 
 	f.latency, f.execute = 0, succeeds

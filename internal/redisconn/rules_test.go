@@ -50,8 +50,8 @@ func place(question int64) wire.Place {
 	return wire.Place{Ticket: 1, Lease: patience, Grant: patience, Question: question, Retention: patience, Channel: "channel"}
 }
 
-// What comes after its deadline gives the token nothing, neither the key nor a place in the queue. A
-// token that stands already is answered as if the request were in time.
+// What comes after its deadline gives the token nothing, neither the key nor a place in the queue.
+// A token that stands already is answered as if the request were in time.
 func TestLateRequestsGiveNothing(t *testing.T) {
 	t.Parallel() // it waits for a server
 	s := startServer(t, redis.Options{})
