@@ -112,9 +112,9 @@
 //     key back there (TestHolderRepairsKeyOnQuarantinedMaster).
 //  6. With fencing, that master stored the first holder's fence while it stored the holder's key
 //     (TestSecondRoundComparesToken, TestFenceIsOfTheQuorumThatCounts). So did every master that
-//     has kept the lock alive since (TestExtendAndRepairCarryFence). The second holder's fence is above every fence that its
-//     majority had stored (TestFenceIsAboveAllStoredByItsMajority), and a majority stores it before
-//     it is used (TestAcquireFailsIfFenceIsNotStored).
+//     has kept the lock alive since (TestExtendAndRepairCarryFence). The second holder's fence is
+//     above every fence that its majority had stored (TestFenceIsAboveAllStoredByItsMajority), and
+//     a majority stores it before it is used (TestAcquireFailsIfFenceIsNotStored).
 //
 // Work that outlasts the window is no longer protected by the lock. Do and AutoRenew extend the
 // lock in time, and report when they cannot.
