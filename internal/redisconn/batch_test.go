@@ -116,7 +116,7 @@ func TestEachCallGetsItsOwnResult(t *testing.T) {
 				got[o.key] = append(got[o.key], o.name+" "+o.token)
 			}
 		}
-		assert.Equal(t, want, got)
+		require.Equal(t, want, got)
 		for _, o := range all {
 			checkResult(t, o)
 		}
@@ -140,14 +140,14 @@ func checkResult(t *testing.T, o *redisconn.Op) {
 	r, token := o.Payload.Request, o.Payload.Request.Subject.Token
 	a := read(o)
 	if r.Op == vote.Acquire {
-		assert.Equal(t, "not "+token, a.Stored)
+		require.Equal(t, "not "+token, a.Stored)
 		return
 	}
 	want := map[int64]vote.Outcome{-1: vote.Taken, 0: vote.Absent, 1: vote.Held}[codeFor(token)]
 	if r.Op == vote.Release && want == vote.Held {
 		want = vote.Absent
 	}
-	assert.Equal(t, want, a.Outcome, token)
+	require.Equal(t, want, a.Outcome, token)
 }
 
 // A master without the script gets it in full, once. The first try does not count.
@@ -254,7 +254,7 @@ const expired = int64(-3)
 // another server answers. Then the call is sent again without a limit, and once only.
 func TestExpiredCallWithTimeLeftIsSentWithoutLimit(t *testing.T) {
 	f := plainFake(t)
-	f.execute = func(c command) any { return f.timed(int64(1)) }
+	f.execute = func(command) any { return f.timed(int64(1)) }
 	f.send(t, op("acquire first"))
 	require.Empty(t, f.limits(), "nothing is known yet")
 	f.rounds = nil
@@ -311,7 +311,7 @@ func TestAheadCountsFromTheSending(t *testing.T) {
 	first := fmt.Sprint((time.Hour + 20*time.Millisecond).Microseconds())
 	sent := f.send(t, until(time.Minute, op("acquire a")))
 	assert.Equal(t, first, f.limits())
-	assert.Equal(t, 40*time.Millisecond, time.Duration(sent[0].Payload.Sent))
+	assert.Equal(t, 40*time.Millisecond, sent[0].Payload.Sent)
 	assert.Equal(t, time.Minute+40*time.Millisecond, read(sent[0]).Closed, "the sample may be too high by the whole round trip")
 
 	f.latency, f.execute = 0, succeeds
