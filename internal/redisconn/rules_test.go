@@ -101,6 +101,22 @@ func TestLongestGuardPrevails(t *testing.T) {
 	}
 }
 
+// The guard's time starts with the first client that asks, even while another has the lock.
+func TestAnyRequestForTheLockStartsTheGuard(t *testing.T) {
+	t.Parallel() // it waits for a server
+	s := startServer(t, redis.Options{})
+	mine, asks := subject("mine", false, time.Hour), place(1)
+	asks.Ticket = 0
+	for what, request := range map[string]wire.Request{
+		"wait": mine.Wait(place(1)), "ask": mine.Wait(asks), "acquire": mine.Acquire(patience, 0, 0),
+	} {
+		s.do("FLUSHALL")
+		s.do("SET", lock, "another")
+		assert.Equal(t, vote.Taken, s.ask(request).Outcome, what)
+		assert.Equal(t, int64(1), s.do("EXISTS", marker), what)
+	}
+}
+
 // The waiter's record says what guard a hand-off must obey. The releasing client may have another,
 // or none.
 func TestHandOffObeysTheWaitersGuard(t *testing.T) {
@@ -220,13 +236,15 @@ func TestHigherFenceStays(t *testing.T) {
 	t.Parallel() // it waits for a server
 	s := startServer(t, redis.Options{})
 	now := s.micros()
-	s.do("SET", fences, now, "PX", 1000)
-	a := s.ask(subject("mine", true, 0).Acquire(patience, now-1, patience))
-	assert.Equal(t, vote.Held, a.Outcome)
-	assert.Equal(t, now, a.Fence)
-	assert.False(t, a.Anew)
-	assert.Equal(t, now, s.storedFence())
-	assert.Greater(t, s.do("PTTL", fences), int64(1000))
+	for _, proposal := range []int64{now - 1, now, now + 10*patience.Microseconds()} { // the last is too far ahead
+		s.do("SET", fences, now, "PX", patience.Milliseconds())
+		a := s.ask(subject("mine", true, 0).Acquire(patience, proposal, 2*patience))
+		assert.Equal(t, vote.Held, a.Outcome)
+		assert.Equal(t, now, a.Fence)
+		assert.False(t, a.Anew)
+		assert.Equal(t, now, s.storedFence())
+		assert.Greater(t, s.do("PTTL", fences), patience.Milliseconds())
+	}
 	assert.Equal(t, vote.Held, s.ask(subject("mine", true, 0).Extend(patience, now-2, patience)).Outcome)
 	assert.Equal(t, now, s.storedFence())
 }
