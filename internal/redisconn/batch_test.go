@@ -1,6 +1,7 @@
 package redisconn_test
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -116,7 +117,7 @@ func TestEachCallGetsItsOwnResult(t *testing.T) {
 				got[o.key] = append(got[o.key], o.name+" "+o.token)
 			}
 		}
-		assert.Equal(t, want, got)
+		require.Equal(t, want, got)
 		for _, o := range all {
 			checkResult(t, o)
 		}
@@ -140,14 +141,14 @@ func checkResult(t *testing.T, o *redisconn.Op) {
 	r, token := o.Payload.Request, o.Payload.Request.Subject.Token
 	a := read(o)
 	if r.Op == vote.Acquire {
-		assert.Equal(t, "not "+token, a.Stored)
+		require.Equal(t, "not "+token, a.Stored)
 		return
 	}
 	want := map[int64]vote.Outcome{-1: vote.Taken, 0: vote.Absent, 1: vote.Held}[codeFor(token)]
 	if r.Op == vote.Release && want == vote.Held {
 		want = vote.Absent
 	}
-	assert.Equal(t, want, a.Outcome, token)
+	require.Equal(t, want, a.Outcome, token)
 }
 
 // A master without the script gets it in full, once. The first try does not count.
@@ -326,7 +327,7 @@ func TestAheadCountsFromTheSending(t *testing.T) {
 // Nothing that a client may still refer to is used for another command: neither what it did not
 // answer, nor what a hook abandoned.
 func TestUnansweredCommandsAreNotReused(t *testing.T) {
-	for what, failure := range map[string]error{"unanswered": io.EOF, "abandoned": fmt.Errorf("rate limited")} {
+	for what, failure := range map[string]error{"unanswered": io.EOF, "abandoned": errors.New("rate limited")} {
 		for _, calls := range [][]string{{"acquire a"}, {"release a", "acquire a"}} {
 			f := plainFake(t)
 			unanswered := map[redis.Cmder]bool{} // it keeps them from being collected
@@ -347,6 +348,26 @@ func TestUnansweredCommandsAreNotReused(t *testing.T) {
 				f.send(t, ops(calls...)...)
 				f.rounds = nil
 			}
+		}
+	}
+}
+
+// A hook may return while the client still writes to the commands. Nothing is read from them then.
+func TestAbandonedCommandsAreNotRead(t *testing.T) {
+	f := plainFake(t)
+	f.fail = func(cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			cmd.(*redis.Cmd).SetVal([]any{int64(0), int64(1)})
+		}
+		return errors.New("rate limited")
+	}
+	for _, calls := range [][]string{{"acquire a"}, {"release a", "acquire a"}} {
+		all := ops(calls...)
+		require.Error(t, f.Send(t.Context(), all))
+		for _, o := range all {
+			a := read(o)
+			assert.Equal(t, vote.Unknown, a.Outcome)
+			assert.EqualError(t, a.Err, "rate limited")
 		}
 	}
 }
