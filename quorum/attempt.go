@@ -144,9 +144,9 @@ func (a *acquirer) rollBack(ctx context.Context, attempt *round, start clock.Ins
 	}
 }
 
-// hold returns the lock of a waiter's claim that a quorum of the masters has granted until the given
-// instant. The masters still have to be asked to keep it for the whole TTL: the lock is extended
-// soon. hold returns nil if the window is over or the Manager is closed.
+// hold returns the lock of a waiter's claim that a quorum of the masters has granted until the
+// given instant. The masters still have to be asked to keep it for the whole TTL: the lock is
+// extended soon. hold returns nil if the window is over or the Manager is closed.
 func (a *acquirer) hold(p acquireParams, c *claim, until clock.Instant, fence int64) *Lock {
 	now := a.engine.clock.Now()
 	if now >= until || a.engine.closed.Load() { //mutant:hold-late

@@ -89,15 +89,21 @@
 //     holder released the key, after its window was closed (TestReleaseContinuesAfterContextEnds).
 //     Or the key expired, which by the holder's clock is later than the end of the window
 //     (TestValidityCountsFromBeforeFirstRequest, TestExtendMovesWindow, TestExtendNeverShortens).
-//  3. Late messages do not change that. Each master executes the requests for one token in order,
+//  3. Late requests do not change that. Each master executes the requests for one token in order,
 //     or they are repeated until it has (TestRollbackNeverOvertakesItsAcquire,
 //     TestReleaseIsRepeatedAfterOvertakingAcquire). A client that repeats a request turns it into
 //     two, and the first may arrive after everything else (TestLateFirstTryOfAcquireIsReleased).
 //     The answer to a call that a hook abandoned is not a vote
 //     (TestRepliesToAbandonedCallAreNoVotes).
-//  4. Queues and messages never count. A waiter has the lock when a majority has granted its token
-//     within one round (TestPublishedMessagesGrantNothing), and masters grant to waiters only when
-//     a holder releases (TestRollingRestartWithWaiters).
+//  4. A waiter to whom a majority has handed the lock on holds it like one that a majority has
+//     granted it. Each of these masters stored the waiter's token in the step in which it executed
+//     the previous holder's release, and only a release hands on (TestRollingRestartWithWaiters).
+//     Each master's message counts for that master alone (TestMessageCountsForOneMasterOnly). The
+//     waiter's window ends before the keys do, however late the messages are: it counts from a
+//     question that the message names, and that the master had before it granted the lock
+//     (TestLateMessageCountsFromNamedQuestion, TestWindowIsCoveredByMasters). Only grants that
+//     still stand count (TestDeniedGrantDoesNotCount). Where that leaves too little time, or no
+//     fence, the waiter confirms the lock with a round (TestHandOffWithoutFenceIsConfirmed).
 //  5. With the restart guard, that master has not forgotten the first holder. A server run that has
 //     not been seen for the longest TTL grants nothing (TestForgetfulMastersCastNoVote,
 //     TestQuarantinedMasterDoesNotHandOff), and is never mistaken for an earlier run
@@ -105,10 +111,10 @@
 //     (TestGuardDetectsFailoverAndBack). Only a holder that a majority has just confirmed puts its
 //     key back there (TestHolderRepairsKeyOnQuarantinedMaster).
 //  6. With fencing, that master stored the first holder's fence while it stored the holder's key
-//     (TestSecondRoundComparesToken). So did every master that has kept the lock alive since
-//     (TestExtendAndRepairCarryFence). The second holder's fence is above every fence that its
-//     majority had stored (TestFenceIsAboveAllStoredByItsMajority), and a majority stores it before
-//     it is used (TestAcquireFailsIfFenceIsNotStored).
+//     (TestSecondRoundComparesToken, TestFenceIsOfTheQuorumThatCounts). So did every master that
+//     has kept the lock alive since (TestExtendAndRepairCarryFence). The second holder's fence is
+//     above every fence that its majority had stored (TestFenceIsAboveAllStoredByItsMajority), and
+//     a majority stores it before it is used (TestAcquireFailsIfFenceIsNotStored).
 //
 // Work that outlasts the window is no longer protected by the lock. Do and AutoRenew extend the
 // lock in time, and report when they cannot.
@@ -117,10 +123,22 @@
 //
 // Acquire and Do wait without polling. A caller that is refused joins a queue on every master. When
 // the holder releases the lock, each master hands it to the first waiter in its queue, in the same
-// atomic step, and notifies that waiter. The waiter confirms the lock with one more round. Callers
-// of one Manager wait for each other first, in order, and only one of them at a time is in the
-// masters' queues. So the order across Managers is not the order of their callers: a Manager with a
-// hundred callers and one with a single caller take turns.
+// atomic step, and notifies that waiter. Once a majority has done so, the waiter holds the lock: a
+// hand-off takes one round trip. The masters keep the lock for a waiter for a short time only, at
+// most 2 s, so that a dead waiter does not cost its TTL. Validity says so. A few milliseconds
+// later, the masters are asked in the background to keep the lock for its whole TTL, again and
+// again while that short window is open. With fencing, the masters store the waiter's fence when
+// they hand the lock on.
+//
+// Callers of one Manager wait for each other first, in order, and only one of them at a time is in
+// the masters' queues. So the order across Managers is not the order of their callers: a Manager
+// with a hundred callers and one with a single caller take turns.
+//
+// A message that hands the lock on is trusted as far as it names the waiter's token, which is
+// secret, on a channel with a random name. Clients that can read the auxiliary keys of a majority,
+// or the locks' own keys, or that can use MONITOR there, and that can publish on these channels,
+// could forge one. Those who can write the locks' keys can do worse. Give rights to redlock:aux:*
+// only to clients that use the locks; see "Access rights".
 //
 // A dead waiter costs those behind it a second or two, and a dead holder costs them its TTL.
 // Waiters poll with growing pauses if they lack the rights to subscribe to channels or to use

@@ -153,8 +153,8 @@ func TestLateUnansweredAcquireIsReleased(t *testing.T) {
 	})
 }
 
-// A late request can arrive for as long as TCP retransmits it. If the masters' clocks are not known,
-// releases are repeated until then, and no longer.
+// A late request can arrive for as long as TCP retransmits it. If the masters' clocks are not
+// known, releases are repeated until then, and no longer.
 func TestReleaseIsRepeatedWhileTCPMayRetransmit(t *testing.T) {
 	const rtoMax = 120 * time.Second
 	for by, gone := range map[time.Duration]bool{rtoMax: true, 2 * rtoMax: false} {
@@ -197,8 +197,8 @@ func TestReleaseInDoubtIsRepeatedOnceAfterDeadline(t *testing.T) {
 	})
 }
 
-// abandoningHook is a go-redis hook that stops waiting for commands with several acquires while they
-// go on.
+// abandoningHook is a go-redis hook that stops waiting for commands with several acquires while
+// they go on.
 type abandoningHook struct {
 	patience time.Duration  // how long it waits
 	calls    sync.WaitGroup // the abandoned ones that go on
@@ -316,8 +316,8 @@ func TestReleaseWaitsForAnswersThatShowLoss(t *testing.T) {
 	})
 }
 
-// A hook sends each acquire twice, but returns with the first answer. The second one would store the
-// token after the release.
+// A hook sends each acquire twice, but returns with the first answer. The second one would store
+// the token after the release.
 func TestSettledRequestIsNotWrittenAgain(t *testing.T) {
 	bubble(t, 1, func(b *testbed) {
 		client := redis.NewClient(b.Master(0).Options())

@@ -110,7 +110,9 @@ func TestMarkerTimeNeverDecreases(t *testing.T) {
 // TestInvalidMarkerQuarantinesMaster stores markers that this package never writes. Their master
 // must not count as known.
 func TestInvalidMarkerQuarantinesMaster(t *testing.T) {
-	for _, text := range []string{"", "nonsense", "0123 ", "0123 -5", "0123 5", "01.23 5", "01.23 0", "01.23 5 first"} {
+	for _, text := range []string{
+		"", "nonsense", "0123 ", "0123 -5 7", "0123 5 7", "01.23 5", "01.23 5 7", "01.23 0 7", "01.23 5 7 first",
+	} {
 		guardedBubble(t, 1, func(b *testbed) {
 			b.Master(0).Set(marker, text, 0)
 			_, err := b.TryAcquire(b.Context(), name, ttl)

@@ -207,8 +207,8 @@ func TestHandOffWithoutFenceIsConfirmed(t *testing.T) {
 	})
 }
 
-// One master has stored a higher fence than the holder's, so it does not store the proposed one. The
-// others do, and are a quorum.
+// One master has stored a higher fence than the holder's, so it does not store the proposed one.
+// The others do, and are a quorum.
 func TestFenceOfHandOffIsFromMastersThatStoredIt(t *testing.T) {
 	for high, direct := range map[int]bool{1: true, 2: false} {
 		opts := quorum.Options{Fencing: true}
@@ -268,7 +268,8 @@ func TestWaitersGuardHoldsForHandOff(t *testing.T) {
 	})
 }
 
-// A caller that gives up while the masters hand the lock on either holds it or leaves nothing behind.
+// A caller that gives up while the masters hand the lock on either holds it or leaves nothing
+// behind.
 func TestCanceledHandOffLeavesNothing(t *testing.T) {
 	for _, delay := range []time.Duration{0, 1, time.Microsecond, time.Millisecond} {
 		bubble(t, 3, func(b *testbed) {

@@ -194,7 +194,6 @@ var oddReplies = map[string]quorum.Outcome{
 	":-9223372036854775808\r\n":                 quorum.Refused,
 	":99999999999999999999\r\n":                 quorum.Unknown, // not a number, so not a reply
 	"*2\r\n:0\r\n*2\r\n:-1\r\n$1\r\nx\r\n":      quorum.Taken,   // as it should be
-	"*3\r\n:0\r\n:1\r\n:1\r\n":                  quorum.Refused, // one result too many
 	"*2\r\n$1\r\n0\r\n:1\r\n":                   quorum.Refused, // no time
 	"*2\r\n:0\r\n$-1\r\n":                       quorum.Refused,
 	"*2\r\n:0\r\n*3\r\n:1\r\n$1\r\n7\r\n:1\r\n": quorum.Refused, // there is no fencing

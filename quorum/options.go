@@ -49,9 +49,8 @@ type Options struct {
 	CloseTimeout time.Duration
 
 	// Fencing gives each lock a fencing token that is higher than that of every earlier holder of
-	// the name; see Lock.Fence. All clients of a name must use the same setting. With Fencing, each
-	// acquisition runs a script instead of a plain command, and takes a second round trip when
-	// clocks or masters disagree.
+	// the name; see Lock.Fence. All clients of a name must use the same setting. With Fencing, an
+	// acquisition takes a second round trip when clocks or masters disagree.
 	// Default: none.
 	Fencing bool
 

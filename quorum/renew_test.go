@@ -322,8 +322,8 @@ func TestRepairLeavesNoKeyAfterRelease(t *testing.T) {
 	})
 }
 
-// TestLateRepairChangesNothing delays a repair until its call has timed out and the release has been
-// executed.
+// TestLateRepairChangesNothing delays a repair until its call has timed out and the release has
+// been executed.
 func TestLateRepairChangesNothing(t *testing.T) {
 	bubble(t, 5, func(b *testbed) {
 		b.warmUp(b.Manager)

@@ -100,19 +100,20 @@ func (r reply) asResult() reply {
 	return r
 }
 
-// result returns the result of the only operation in a call, if the reply is one of the script.
-func (r reply) result() (result any, ok bool) {
+// result returns the result of the only operation in a call, or nil if the reply is not one of the
+// script.
+func (r reply) result() any {
 	if r.inList {
-		return r.value, true
+		return r.value
 	}
 	parts, ok := r.value.([]any)
 	if !ok || r.err != nil || len(parts) != 2 {
-		return nil, false
+		return nil
 	}
 	if _, ok = parts[0].(int64); !ok {
-		return nil, false
+		return nil
 	}
-	return parts[1], true
+	return parts[1]
 }
 
 // replyHook replies to a client's commands. No command reaches a network.
@@ -190,8 +191,8 @@ type fuzzed struct {
 	odd  func(token string) reply // the odd reply to an operation with a token
 }
 
-// fuzz runs a test with odd replies of one kind. Higher kinds are the same replies, but in the place
-// of an operation's result.
+// fuzz runs a test with odd replies of one kind. Higher kinds are the same replies, but in the
+// place of an operation's result.
 func fuzz(t *testing.T, opts *quorum.Options, kind uint8, text string, number int64, test func(f *fuzzed)) {
 	t.Helper()
 	makeReply := replies[int(kind)%len(replies)]
@@ -226,19 +227,19 @@ func (f *fuzzed) during(custom func(command, token string) reply, call func()) {
 	f.hook.custom.Store(nil)
 }
 
-// result returns the result of the operation that got the odd reply, if it is one of the script.
-func (f *fuzzed) result(token string) (result any, ok bool) {
+// result returns the result of the operation that got the odd reply, or nil if the reply is not one
+// of the script.
+func (f *fuzzed) result(token string) any {
 	r := f.odd(token)
 	if !r.inList && !f.hook.alone.Load() {
-		return nil, false
+		return nil
 	}
 	return r.result()
 }
 
 // code returns that result if it is a number.
 func (f *fuzzed) code(token string) (code int64, ok bool) {
-	result, _ := f.result(token)
-	code, ok = result.(int64)
+	code, ok = f.result(token).(int64)
 	return code, ok
 }
 
@@ -282,7 +283,7 @@ func (f *fuzzed) fuzzAcquire() {
 	f.oddly(func() {
 		token := seededTokens()()
 		l, err := f.TryAcquire(f.Context(), name, ttl)
-		result, _ := f.result(token)
+		result := f.result(token)
 		parts, _ := result.([]any)
 		var stored string
 		isTaken := len(parts) == 2 && parts[0] == any(int64(-1))
@@ -339,7 +340,7 @@ func (f *fuzzed) fuzzRelease() {
 func (f *fuzzed) fuzzInspect() {
 	f.oddly(func() {
 		i, err := f.Inspect(f.Context(), name)
-		result, _ := f.result("")
+		result := f.result("")
 		parts, _ := result.([]any)
 		if len(parts) != 6 || fmt.Sprintf("%T %T %T %T %T %T", parts...) != "string int64 int64 string int64 int64" {
 			assertReason(f, err, quorum.ErrNoQuorum)
@@ -382,7 +383,7 @@ func (f *fuzzed) fuzzVote() {
 		return f.odd(token)
 	}, func() {
 		l, err := f.TryAcquire(f.Context(), name, ttl)
-		result, _ := f.result("a token")
+		result := f.result("a token")
 		parts, _ := result.([]any)
 		if err == nil && len(parts) == 3 {
 			require.Equal(f, int64(1), parts[0], "the code of a master that grants")

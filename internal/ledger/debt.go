@@ -37,7 +37,7 @@ type Answer struct {
 	Final bool
 	// InDoubt means that an earlier request that stores the token may still reach the master.
 	InDoubt bool
-	// DoubtEnds is when no such request can reach the master anymore; clock.Never if that is unknown.
+	// DoubtEnds is when no such request can be executed anymore; clock.Never if that is unknown.
 	DoubtEnds clock.Instant
 	// MayStand means that the master may store the token, as its key or in its queue.
 	MayStand bool

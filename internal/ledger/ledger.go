@@ -20,11 +20,10 @@ const (
 	closingPause    = 20 * time.Millisecond
 	closingFailures = 3
 
-	// doubtPause is how long after a release in doubt it is tried again, if it is not known when the
-	// doubt ends. In one second, a server
-	// that was stopped has read everything in its sockets. The pause doubles each time, up to
-	// longestDoubt. By then two minutes have passed, which is the longest that TCP waits before it
-	// retransmits (Linux: TCP_RTO_MAX).
+	// doubtPause is how long after a release in doubt it is tried again, if nobody knows when the
+	// doubt ends. In one second, a server that was stopped has read everything in its sockets. The
+	// pause doubles each time, up to longestDoubt. By then two minutes have passed, which is the
+	// longest that TCP waits before it retransmits (Linux: TCP_RTO_MAX).
 	doubtPause   = time.Second
 	longestDoubt = 64 * time.Second //mutant:longest-doubt
 

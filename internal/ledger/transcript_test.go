@@ -42,8 +42,8 @@ type scene struct {
 //
 // RESULT begins with the result of the try: gone, failed (sent, but not answered with gone), unsent
 // or superseded. Then it says what is known about the token: stands, has-key, which implies stands,
-// or in-doubt, which implies both. The option life=TIME defaults to 1m. The option ends=TIME says in
-// how much time the doubt ends; without it, that is unknown.
+// or in-doubt, which implies both. The option life=TIME defaults to 1m. The option ends=TIME says
+// in how much time the doubt ends; without it, that is unknown.
 func (s *scene) execute(cmd *transcript.Command) string {
 	commands := map[string]func(*transcript.Command){
 		"ledger": s.create, "release": s.release, "tried": s.tried, "take": s.take,

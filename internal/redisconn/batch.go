@@ -63,8 +63,8 @@ func (b *batch) settle(r wire.Reply) (micros int64) {
 	return b.calls.Split(r, typedError)
 }
 
-// hideTokens abbreviates the tokens of all calls in an error, because the error becomes that of each
-// call.
+// hideTokens abbreviates the tokens of all calls in an error, because the error becomes that of
+// each call.
 func (b *batch) hideTokens(err error) error {
 	text := err.Error()
 	for _, c := range b.calls {

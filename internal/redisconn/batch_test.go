@@ -1,6 +1,7 @@
 package redisconn_test
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -116,7 +117,7 @@ func TestEachCallGetsItsOwnResult(t *testing.T) {
 				got[o.key] = append(got[o.key], o.name+" "+o.token)
 			}
 		}
-		assert.Equal(t, want, got)
+		require.Equal(t, want, got)
 		for _, o := range all {
 			checkResult(t, o)
 		}
@@ -140,14 +141,14 @@ func checkResult(t *testing.T, o *redisconn.Op) {
 	r, token := o.Payload.Request, o.Payload.Request.Subject.Token
 	a := read(o)
 	if r.Op == vote.Acquire {
-		assert.Equal(t, "not "+token, a.Stored)
+		require.Equal(t, "not "+token, a.Stored)
 		return
 	}
 	want := map[int64]vote.Outcome{-1: vote.Taken, 0: vote.Absent, 1: vote.Held}[codeFor(token)]
 	if r.Op == vote.Release && want == vote.Held {
 		want = vote.Absent
 	}
-	assert.Equal(t, want, a.Outcome, token)
+	require.Equal(t, want, a.Outcome, token)
 }
 
 // A master without the script gets it in full, once. The first try does not count.
@@ -266,7 +267,7 @@ const expired = int64(-3)
 // another server answers. Then the call is sent again without a limit, and once only.
 func TestExpiredCallWithTimeLeftIsSentWithoutLimit(t *testing.T) {
 	f := plainFake(t)
-	f.execute = func(c command) any { return f.timed(int64(1)) }
+	f.execute = func(command) any { return f.timed(int64(1)) }
 	f.send(t, op("acquire first"))
 	require.Empty(t, f.limits(), "nothing is known yet")
 	f.rounds = nil
@@ -323,7 +324,7 @@ func TestAheadCountsFromTheSending(t *testing.T) {
 	first := fmt.Sprint((time.Hour + 20*time.Millisecond).Microseconds())
 	sent := f.send(t, until(time.Minute, op("acquire a")))
 	assert.Equal(t, first, f.limits())
-	assert.Equal(t, 40*time.Millisecond, time.Duration(sent[0].Payload.Sent))
+	assert.Equal(t, 40*time.Millisecond, sent[0].Payload.Sent)
 	assert.Equal(t, time.Minute+40*time.Millisecond, read(sent[0]).Closed, "the sample may be too high by the whole round trip")
 
 	f.latency, f.execute = 0, succeeds
@@ -338,7 +339,7 @@ func TestAheadCountsFromTheSending(t *testing.T) {
 // Nothing that a client may still refer to is used for another command: neither what it did not
 // answer, nor what a hook abandoned.
 func TestUnansweredCommandsAreNotReused(t *testing.T) {
-	for what, failure := range map[string]error{"unanswered": io.EOF, "abandoned": fmt.Errorf("rate limited")} {
+	for what, failure := range map[string]error{"unanswered": io.EOF, "abandoned": errors.New("rate limited")} {
 		for _, calls := range [][]string{{"acquire a"}, {"release a", "acquire a"}} {
 			f := plainFake(t)
 			unanswered := map[redis.Cmder]bool{} // it keeps them from being collected
@@ -359,6 +360,26 @@ func TestUnansweredCommandsAreNotReused(t *testing.T) {
 				f.send(t, ops(calls...)...)
 				f.rounds = nil
 			}
+		}
+	}
+}
+
+// A hook may return while the client still writes to the commands. Nothing is read from them then.
+func TestAbandonedCommandsAreNotRead(t *testing.T) {
+	f := plainFake(t)
+	f.fail = func(cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			cmd.(*redis.Cmd).SetVal([]any{int64(0), int64(1)})
+		}
+		return errors.New("rate limited")
+	}
+	for _, calls := range [][]string{{"acquire a"}, {"release a", "acquire a"}} {
+		all := ops(calls...)
+		require.Error(t, f.Send(t.Context(), all))
+		for _, o := range all {
+			a := read(o)
+			assert.Equal(t, vote.Unknown, a.Outcome)
+			assert.EqualError(t, a.Err, "rate limited")
 		}
 	}
 }

@@ -50,8 +50,8 @@ func place(question int64) wire.Place {
 	return wire.Place{Ticket: 1, Lease: patience, Grant: patience, Question: question, Retention: patience, Channel: "channel"}
 }
 
-// What comes after its deadline gives the token nothing, neither the key nor a place in the queue. A
-// token that stands already is answered as if the request were in time.
+// What comes after its deadline gives the token nothing, neither the key nor a place in the queue.
+// A token that stands already is answered as if the request were in time.
 func TestLateRequestsGiveNothing(t *testing.T) {
 	t.Parallel() // it waits for a server
 	s := startServer(t, redis.Options{})
@@ -101,6 +101,22 @@ func TestLongestGuardPrevails(t *testing.T) {
 	}
 }
 
+// The guard's time starts with the first client that asks, even while another has the lock.
+func TestAnyRequestForTheLockStartsTheGuard(t *testing.T) {
+	t.Parallel() // it waits for a server
+	s := startServer(t, redis.Options{})
+	mine, asks := subject("mine", false, time.Hour), place(1)
+	asks.Ticket = 0
+	for what, request := range map[string]wire.Request{
+		"wait": mine.Wait(place(1)), "ask": mine.Wait(asks), "acquire": mine.Acquire(patience, 0, 0),
+	} {
+		s.do("FLUSHALL")
+		s.do("SET", lock, "another")
+		assert.Equal(t, vote.Taken, s.ask(request).Outcome, what)
+		assert.Equal(t, int64(1), s.do("EXISTS", marker), what)
+	}
+}
+
 // The waiter's record says what guard a hand-off must obey. The releasing client may have another,
 // or none.
 func TestHandOffObeysTheWaitersGuard(t *testing.T) {
@@ -141,6 +157,13 @@ func TestRecordsOfOtherFormatsAreIgnored(t *testing.T) {
 	}
 }
 
+// fenced is a hand-off with fences.
+type fenced struct {
+	waiter, leaver bool  // with fencing
+	stored, next   int64 // relative to the master's time; 0 for none
+	named          bool  // the message names next
+}
+
 // A hand-off's message names the token, the waiter's latest question that had arrived, how long
 // before the grant that was, and the fence if it was stored anew with the grant.
 func TestHandOffMessage(t *testing.T) {
@@ -150,11 +173,7 @@ func TestHandOffMessage(t *testing.T) {
 	defer messages.Close()
 	_, err := messages.Receive(t.Context())
 	require.NoError(t, err)
-	for what, test := range map[string]struct {
-		waiter, leaver bool  // with fencing
-		stored, next   int64 // relative to the master's time; 0 for none
-		named          bool
-	}{
+	for what, h := range map[string]fenced{
 		"proposed":            {true, true, -5e6, 1e6, true},
 		"nothing stored":      {true, true, 0, 1e6, true},
 		"leaver without":      {true, false, 0, 0, false},
@@ -165,37 +184,41 @@ func TestHandOffMessage(t *testing.T) {
 		"far from the time":   {true, true, -5e6, 100e6, false},
 		"far behind the time": {true, true, 0, -100e6, false},
 	} {
-		s.do("FLUSHALL")
-		now := s.micros()
-		at := func(offset int64) int64 {
-			if offset == 0 {
-				return 0
-			}
-			return now + offset
-		}
-		s.do("SET", lock, "mine")
-		if test.stored != 0 {
-			s.do("SET", fences, at(test.stored))
-		}
-		s.ask(subject("waiter", test.waiter, 0).Wait(place(6)))
-		asked := s.micros()
-		s.ask(subject("waiter", test.waiter, 0).Wait(place(7)))
-		require.True(t, s.ask(subject("mine", test.leaver, 0).Release(wire.Anyone, false, at(test.next))).HandedOn)
-		m, err := messages.ReceiveMessage(t.Context())
-		require.NoError(t, err)
-		g, ok := wire.ParseGrant(m.Payload)
-		require.True(t, ok, m.Payload)
-		assert.Equal(t, "waiter", g.Token)
-		assert.Equal(t, int64(7), g.Question)
-		assert.LessOrEqual(t, g.Age.Microseconds(), s.micros()-asked)
-		want := int64(0)
-		if test.named {
-			want = at(test.next)
-		}
-		assert.Equal(t, want, g.Fence, what)
-		highest := max(at(test.stored), want)
-		assert.Equal(t, highest, s.storedFence(), what)
+		t.Run(what, func(t *testing.T) { s.checkHandOff(t, h, messages) })
 	}
+}
+
+func (s *server) checkHandOff(t *testing.T, h fenced, messages *redis.PubSub) {
+	t.Helper()
+	s.do("FLUSHALL")
+	now := s.micros()
+	at := func(offset int64) int64 {
+		if offset == 0 {
+			return 0
+		}
+		return now + offset
+	}
+	s.do("SET", lock, "mine")
+	if h.stored != 0 {
+		s.do("SET", fences, at(h.stored))
+	}
+	s.ask(subject("waiter", h.waiter, 0).Wait(place(6)))
+	asked := s.micros()
+	s.ask(subject("waiter", h.waiter, 0).Wait(place(7)))
+	require.True(t, s.ask(subject("mine", h.leaver, 0).Release(wire.Anyone, false, at(h.next))).HandedOn)
+	m, err := messages.ReceiveMessage(t.Context())
+	require.NoError(t, err)
+	g, ok := wire.ParseGrant(m.Payload)
+	require.True(t, ok, m.Payload)
+	assert.Equal(t, "waiter", g.Token)
+	assert.Equal(t, int64(7), g.Question)
+	assert.LessOrEqual(t, g.Age.Microseconds(), s.micros()-asked)
+	want := int64(0)
+	if h.named {
+		want = at(h.next)
+	}
+	assert.Equal(t, want, g.Fence)
+	assert.Equal(t, max(at(h.stored), want), s.storedFence())
 }
 
 // storedFence returns the lock's fence, or 0.
@@ -213,13 +236,15 @@ func TestHigherFenceStays(t *testing.T) {
 	t.Parallel() // it waits for a server
 	s := startServer(t, redis.Options{})
 	now := s.micros()
-	s.do("SET", fences, now, "PX", 1000)
-	a := s.ask(subject("mine", true, 0).Acquire(patience, now-1, patience))
-	assert.Equal(t, vote.Held, a.Outcome)
-	assert.Equal(t, now, a.Fence)
-	assert.False(t, a.Anew)
-	assert.Equal(t, now, s.storedFence())
-	assert.Greater(t, s.do("PTTL", fences), int64(1000))
+	for _, proposal := range []int64{now - 1, now, now + 10*patience.Microseconds()} { // the last is too far ahead
+		s.do("SET", fences, now, "PX", patience.Milliseconds())
+		a := s.ask(subject("mine", true, 0).Acquire(patience, proposal, 2*patience))
+		assert.Equal(t, vote.Held, a.Outcome)
+		assert.Equal(t, now, a.Fence)
+		assert.False(t, a.Anew)
+		assert.Equal(t, now, s.storedFence())
+		assert.Greater(t, s.do("PTTL", fences), patience.Milliseconds())
+	}
 	assert.Equal(t, vote.Held, s.ask(subject("mine", true, 0).Extend(patience, now-2, patience)).Outcome)
 	assert.Equal(t, now, s.storedFence())
 }

@@ -77,29 +77,22 @@ func (a Ahead) arg() any {
 	return none
 }
 
-// Split gives each call its part of the reply to the batch's command. It returns the master's time
-// in microseconds, or 0 if it did not report it. errorOf makes a MasterError of the error of one
-// operation.
+// Split gives each call its part of the reply to the batch's command, and the time at which the
+// master made it. It returns that time in microseconds, or 0 if the master did not report it.
+// errorOf makes a MasterError of the error of one operation.
 func (b Batch) Split(reply Reply, errorOf func(text string) error) (micros int64) {
-	if reply.Kind != ReplyValue {
-		for _, c := range b {
-			c.Reply = reply
-		}
-		return 0
-	}
 	results, ok := reply.Value.([]any)
-	if ok = ok && len(results) == len(b)+1; ok {
+	if ok = ok && reply.Kind == ReplyValue && len(results) == len(b)+1; ok {
 		micros, ok = results[0].(int64)
 	}
-	for i, c := range b {
-		if ok {
-			c.Reply, c.Time = resultOf(results[i+1], errorOf), micros //mutant:own-result
-		} else {
-			c.Reply = Reply{Kind: ReplyValue, Value: garbled{reply.Value}}
-		}
+	if reply.Kind == ReplyValue && !ok {
+		reply.Value = garbled{reply.Value}
 	}
-	if !ok {
-		return 0
+	for i, c := range b {
+		c.Time, c.Reply = micros, reply //mutant:answer-time
+		if ok {
+			c.Reply = resultOf(results[i+1], errorOf) //mutant:own-result
+		}
 	}
 	return micros
 }

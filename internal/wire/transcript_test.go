@@ -183,18 +183,15 @@ func item(arg string) any {
 }
 
 func (s *scene) split(cmd *transcript.Command) string {
-	out := ""
-	if micros := s.batch.Split(s.reply(cmd), func(text string) error { return masterError(text) }); micros != 0 {
-		out = fmt.Sprintf("at %d\n", micros)
-	}
+	s.batch.Split(s.reply(cmd), func(text string) error { return masterError(text) })
 	first := &s.batch[0].Reply
 	switch {
 	case first.Unknown():
-		return out + "the master does not have the script\n"
+		return "the master does not have the script\n"
 	case first.Refusal():
-		return out + "the master refuses the keys\n"
+		return "the master refuses the keys\n"
 	}
-	return out + s.answers(nil)
+	return s.answers(nil)
 }
 
 func (s *scene) reply(cmd *transcript.Command) wire.Reply {
@@ -254,6 +251,7 @@ func answer(op vote.Op, a wire.Answer) string {
 	add(a.Left != 0, "%v left", a.Left)
 	add(a.Rank != 0, "rank %d", a.Rank)
 	add(a.Unheard, "nobody listens")
+	add(a.Time != 0, "at %d", a.Time)
 	add(a.Quarantined, "quarantined")
 	if r := a.Report; r != nil {
 		add(true, "report %+v", *r)

@@ -6,8 +6,8 @@
 -- Without a ticket it only reports. That is for clients that do not know the masters' time yet.
 --
 -- KEYS    the lock's key; the queue: a sorted set of tokens, by ticket; the waiters' records
--- ARGV    the name, the waiter's token, the deadline, its ticket, '' for none, how many milliseconds
---         its place is kept; and from its record: grant, question, retention, channel
+-- ARGV    the name, the waiter's token, the deadline, its ticket, '' for none, for how many
+--         milliseconds its place is kept; and for its record: grant, question, retention, channel
 -- Result  {HELD the waiter has the key, ABSENT nobody has it, TAKEN another token has it,
 --          QUARANTINED nobody has it and the master is quarantined,
 --          milliseconds that the key has left, as PTTL reports them, or the quarantine,

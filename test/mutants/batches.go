@@ -34,6 +34,12 @@ var batches = []mutant{
 		pkg:   redisconnPkg, tests: []string{"TestEachCallGetsItsOwnResult"},
 	},
 	{
+		name:  "time-untold",
+		rule:  "an answer says when the master made it, because tickets and fences need the masters' time",
+		edits: []edit{sub("answer-time", `= \w+, `, "= 0, ")},
+		pkg:   wirePkg, tests: []string{"TestTranscripts"},
+	},
+	{
 		name:  "one-error-fails-all",
 		rule:  "an operation that fails does not affect the others",
 		edits: []edit{sub("errors-apart", `pcall\((\w+), (.*)\)`, "true, $1($2)")},

@@ -61,7 +61,20 @@ var doubts = []mutant{
 			sub("pipeline-not-returned", `if [^\n]* \{`, "if false {"),
 			sub("pipeline-answered", `= .*`, "= true"),
 		},
-		pkg: quorumPkg, tests: []string{"TestRepliesToAbandonedCallAreNoVotes"},
+		pkg: redisconnPkg, tests: []string{"TestUnansweredCommandsAreNotReused"},
+	},
+	{
+		name:  "abandoned-commands-are-read",
+		rule:  "a command that a client may still write to is not read",
+		edits: []edit{sub("pipeline-not-returned", `if [^\n]* \{`, "if false {")},
+		pkg:   redisconnPkg, tests: []string{"TestAbandonedCommandsAreNotRead"},
+	},
+	{
+		name:  "unanswered-commands-are-reused",
+		rule:  "memory of a command that was not answered is not reused, because a hook may have kept it",
+		edits: []edit{sub("pipeline-answered", `= .*`, "= true")},
+		pkg:   redisconnPkg, tests: []string{"TestUnansweredCommandsAreNotReused", "TestPartlyAnsweredCommandsAreNotReused"},
+		minor: true,
 	},
 	{
 		name:  "loss-unnoticed-by-release",

@@ -137,7 +137,7 @@ var guarantees = []mutant{
 		name:  "fence-not-refreshed",
 		rule:  "the retention of a fence counts from the last use of the lock",
 		edits: []edit{cut("fence-refresh")},
-		pkg:   quorumPkg, tests: []string{"TestFencesExpire"},
+		pkg:   redisconnPkg, tests: []string{"TestHigherFenceStays"},
 	},
 	{
 		name:  "latest-clock-decides",
@@ -173,7 +173,7 @@ var guarantees = []mutant{
 		name:  "marker-of-any-run",
 		rule:  "a marker of another run also quarantines the master, because it restarted with an older state",
 		edits: []edit{sub("other-identity", `(\w+) ~= \w+`, "not $1")},
-		pkg:   quorumPkg, tests: []string{"TestForgetfulMastersCastNoVote", "TestInvalidMarkerQuarantinesMaster"},
+		pkg:   quorumPkg, tests: []string{"TestForgetfulMastersCastNoVote"},
 	},
 	{
 		name:  "guard-from-the-old-marker",
@@ -238,7 +238,7 @@ var guarantees = []mutant{
 		name:  "waiters-do-not-start-the-guard",
 		rule:  "a waiter starts the guard's time, even while the lock is held",
 		edits: []edit{sub("wait-quarantine", `= (quarantine\(\w+\))`, "= current and 0 or $1")},
-		pkg:   quorumPkg, tests: []string{"TestWaiterStartsQuarantine"},
+		pkg:   redisconnPkg, tests: []string{"TestAnyRequestForTheLockStartsTheGuard"},
 	},
 	{
 		name: "guard-ttl-in-extend",

@@ -52,10 +52,20 @@ var scripts = []mutant{
 		pkg: redisconnPkg, tests: []string{"TestScriptWithoutSetGet"},
 	},
 	{
-		name:  "already-mine-is-taken",
-		rule:  "a client's retry that finds its own token is a vote",
+		name: "already-mine-is-taken",
+		rule: "a client's retry that finds its own token is a vote",
+		edits: []edit{
+			sub("acquire-compares", `^if .* then`, "if true then"),
+			sub("answer-own-token", `^if [^\n]* \{`, "if false {"),
+		},
+		pkg: quorumPkg, tests: []string{"TestClientRetryIsNotARival", "TestRepeatedRequestsCountOnce"},
+	},
+	{
+		name:  "own-token-is-a-rivals",
+		rule:  "an answer that names the call's own token is a vote",
 		edits: []edit{sub("answer-own-token", `^if [^\n]* \{`, "if false {")},
-		pkg:   quorumPkg, tests: []string{"TestClientRetryIsNotARival", "TestRepeatedRequestsCountOnce"},
+		pkg:   wirePkg, tests: []string{"TestTranscripts"},
+		minor: true,
 	},
 	{
 		name:  "forgotten-script-is-final",
