@@ -285,20 +285,32 @@ func (r waiterRecord) grant(question string, age time.Duration) string {
 	return fmt.Sprint(r.token, " ", question, " ", age.Microseconds(), " 0")
 }
 
+// waiterRecord returns a master's record of a waiter.
+func (b *testbed) waiterRecord(master int, token string) waiterRecord {
+	b.Helper()
+	record := b.Master(master).Client().HGet(b.Context(), waitersKey, token).Val()
+	fields := strings.Fields(record) // see queue.lua
+	require.Len(b, fields, 8)
+	return waiterRecord{token, fields[3], fields[7]}
+}
+
 // waiterRecords returns each master's record of its only waiter.
 func (b *testbed) waiterRecords() (records []waiterRecord) {
 	b.Helper()
 	synctest.Wait()
-	for _, m := range b.Masters() {
-		all := m.Client().HGetAll(b.Context(), waitersKey).Val()
-		require.Len(b, all, 1)
-		for token, record := range all {
-			fields := strings.Fields(record) // see queue.lua
-			require.Len(b, fields, 8)
-			records = append(records, waiterRecord{token, fields[3], fields[7]})
-		}
+	for i, m := range b.Masters() {
+		tokens := m.Client().HKeys(b.Context(), waitersKey).Val()
+		require.Len(b, tokens, 1)
+		records = append(records, b.waiterRecord(i, tokens[0]))
 	}
 	return records
+}
+
+// grant makes a master hand the lock on to a waiter, whoever has it.
+func (b *testbed) grant(master int, r waiterRecord) {
+	b.Helper()
+	b.Master(master).Set(name, r.token, grantTTL)
+	b.publish(master, r.channel, r.grant(r.question, 10*time.Millisecond))
 }
 
 // publish publishes a message on a waiter's channel. The waiter listens.
@@ -488,16 +500,11 @@ func TestGrantsAfterGivingBackDoNotCount(t *testing.T) {
 		results := make(chan acquireResult, 1)
 		b.startWaiter(b.Context(), 0, b.Manager, results)
 		records := b.waiterRecords()
-		grant := func(master int) {
-			r := records[master]
-			b.Master(master).Set(name, r.token, grantTTL)
-			b.publish(master, r.channel, r.grant(r.question, 10*time.Millisecond))
-		}
-		grant(0)
+		b.grant(0, records[0])
 		time.Sleep(grantTTL / 4)
 		require.Equal(b, []string{"", "another", "another"}, b.storedTokens(), "given back")
-		grant(1)
-		grant(2)
+		b.grant(1, records[1])
+		b.grant(2, records[2])
 		time.Sleep(10 * time.Millisecond)
 		select {
 		case s := <-results:
@@ -522,11 +529,7 @@ func TestStrayGrantIsNotPassedAround(t *testing.T) {
 			b.startWaiter(b.Context(), i, m, results)
 		}
 		stray := b.Master(0)
-		require.NoError(b, stray.Client().Del(b.Context(), name).Err())
-		token := stray.Client().ZRange(b.Context(), queueKey, 0, 0).Val()[0]
-		channel := strings.SplitN(stray.Client().HGet(b.Context(), waitersKey, token).Val(), " ", 3)[2]
-		stray.Set(name, token, grantTTL)
-		require.NoError(b, stray.Client().Publish(b.Context(), channel, token).Err())
+		b.grant(0, b.waiterRecord(0, stray.Client().ZRange(b.Context(), queueKey, 0, 0).Val()[0]))
 		time.Sleep(ttl)
 		assert.Equal(b, 3, b.mastersStoring(l.Token()))
 		assert.Positive(b, l.Validity())
