@@ -148,6 +148,7 @@ func TestCloseEndsLocksAndCalls(t *testing.T) {
 			waiting <- err
 		}()
 		time.Sleep(time.Second)
+		synctest.Wait() // the waiter may be asking right now
 		executed := b.Master(0).Commands()
 		require.NoError(b, b.Manager.Close())
 		<-lost
