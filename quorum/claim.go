@@ -76,7 +76,7 @@ func (c *claim) record(master int, e vote.Effect, closed clock.Instant) {
 		c.granted.add(master)
 	}
 	if e&vote.Doubtful != 0 {
-		if closed == 0 {
+		if closed == 0 { //mutant:doubt-endless
 			closed = clock.Never
 		}
 		raise(&c.settled, int64(closed))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/redisproc"
 	"github.com/quorumlock/redlock/quorum"
 )
@@ -81,6 +83,94 @@ func TestHandedOnLockIsExtendedToItsTTL(t *testing.T) {
 	})
 }
 
+// The window counts from the waiter's question, although the grant and its message came later.
+func TestWindowAfterHandOffCountsFromTheQuestion(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		waiter := b.otherManagers(1, quorum.Options{})
+		defer b.closeAll(waiter)
+		l := b.handOff(b.Manager, waiter[0], func() {})
+		const age = 10 * time.Millisecond // see startWaiter
+		drift := age/100 + 2*time.Millisecond + grantTTL/100 + 2*time.Millisecond
+		assert.InDelta(b, grantTTL-drift, l.Validity(), float64(100*time.Microsecond))
+		require.NoError(b, l.Release(b.Context()))
+	})
+}
+
+// Without AutoRenew, the lock ends with the TTL that it is extended to after the hand-off.
+func TestHandedOnLockIsExtendedOnce(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		waiter := b.otherManagers(1, quorum.Options{})
+		defer b.closeAll(waiter)
+		l := b.handOff(b.Manager, waiter[0], func() {})
+		time.Sleep(10*time.Millisecond + window - time.Nanosecond)
+		assert.False(b, isLost(l))
+		time.Sleep(time.Nanosecond)
+		assert.True(b, isLost(l))
+		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
+	})
+}
+
+// pausingClock is a clock that can jump, as if the process had been paused.
+type pausingClock struct {
+	clock.Clock
+	left atomic.Int64 // how many calls until the jump
+	by   atomic.Int64 // by how much it has jumped
+}
+
+// Now may jump.
+func (c *pausingClock) Now() clock.Instant {
+	if c.left.Add(-1) == 0 {
+		c.by.Add(int64(2 * grantTTL))
+	}
+	return c.Clock.Now().Add(time.Duration(c.by.Load()))
+}
+
+// The waiter's process pauses between the message that completes the quorum and the return of the
+// lock. A lock whose window has closed meanwhile is not returned.
+func TestPauseBeforeHoldIsNoLock(t *testing.T) {
+	for _, call := range []int64{
+		1, // when the message is recorded
+		2, // when the waiter decides to hold the lock
+		3, // when it holds it
+	} {
+		bubble(t, 3, func(b *testbed) {
+			paused := &pausingClock{Clock: b.clock}
+			waiter := newManager(b.T, b.Cluster, quorum.Options{Clock: paused})
+			defer func() { assert.NoError(b, waiter.Close()) }()
+			l := b.acquire()
+			results := make(chan acquireResult, 1)
+			b.startWaiter(b.Context(), 0, waiter, results)
+			b.Master(1).DelayRequests(time.Millisecond, 1)
+			b.Master(2).DelayRequests(100*time.Millisecond, 1)
+			time.AfterFunc(time.Millisecond/2, func() { paused.left.Store(call) })
+			require.NoError(b, l.Release(b.Context()))
+			s := b.nextLock(results)
+			assert.Positive(b, s.lock.Validity(), "call %d", call)
+			assert.NotZero(b, paused.by.Load())
+			require.NoError(b, s.lock.Release(b.Context()))
+		})
+	}
+}
+
+// The process pauses while the answers to the extension after a hand-off are on their way. When they
+// come, the masters keep the lock for its whole TTL, but its window is over.
+func TestHandedOnLockIsNotExtendedAfterItsWindow(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		paused := &pausingClock{Clock: b.clock}
+		waiter := newManager(b.T, b.Cluster, quorum.Options{Clock: paused})
+		defer func() { assert.NoError(b, waiter.Close()) }()
+		l := b.handOff(b.Manager, waiter, func() {})
+		b.delayReplies(20*time.Millisecond, 1)
+		time.Sleep(20 * time.Millisecond)
+		paused.by.Add(int64(grantTTL))
+		time.Sleep(20 * time.Millisecond)
+		assert.LessOrEqual(b, l.Validity(), time.Duration(0))
+		assert.True(b, isLost(l))
+		assert.Equal(b, 3, b.vacantMasters(), "the extended keys are released")
+		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
+	})
+}
+
 // If the masters never keep the lock for its whole TTL, it ends with the grants.
 func TestHandedOnLockEndsWithItsGrants(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
@@ -140,6 +230,24 @@ func TestFenceOfHandOffIsFromMastersThatStoredIt(t *testing.T) {
 			require.NoError(b, l.Release(b.Context()))
 		})
 	}
+}
+
+// The holder's fence is far ahead of the masters' clocks. The fence that it proposes for the waiter
+// is higher still, or the masters would not store it.
+func TestNextFenceIsAboveTheHolders(t *testing.T) {
+	opts := quorum.Options{Fencing: true}
+	bubbleWith(t, 3, opts, func(b *testbed) {
+		waiter := b.otherManagers(1, opts)
+		defer b.closeAll(waiter)
+		stored := time.Now().Add(30 * time.Second).UnixMicro()
+		for _, m := range b.Masters() {
+			m.Set("redlock:aux:fence{"+name+"}", fmt.Sprint(stored), time.Hour)
+		}
+		l := b.handOff(b.Manager, waiter[0], func() {})
+		assert.Less(b, l.Validity(), time.Second, "handed on with its fence")
+		assert.Equal(b, stored+2, l.Fence(), "the holder's is the first above")
+		require.NoError(b, l.Release(b.Context()))
+	})
 }
 
 // The record decides what a grant depends on, not the options of the client that releases: a waiter

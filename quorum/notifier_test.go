@@ -29,6 +29,23 @@ func (b *testbed) subscribedMasters() (n int) {
 	return n
 }
 
+// A message counts for the master on whose channel it comes, and databases of one server share their
+// channels. So no two masters have the same one.
+func TestEachMasterHasItsOwnChannel(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.occupyFor(3, time.Second)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
+		channels := map[string]bool{}
+		for i, r := range b.waiterRecords() {
+			channels[r.channel] = true
+			b.publish(i, r.channel, "a message that one subscriber gets")
+		}
+		assert.Len(b, channels, 3)
+		b.releaseNext(results)
+	})
+}
+
 // The timeout of the dial must not end the subscription later. The connections of Open's clients
 // close when the subscription ends, and not before.
 func TestSubscriptionOutlivesItsDial(t *testing.T) {

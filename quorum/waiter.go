@@ -206,7 +206,7 @@ func (w *waiter) takeEntry() *queueEntry {
 
 // leave leaves the queues in the background, and hands on whatever was granted.
 func (w *waiter) leave(to wire.Heir) {
-	if e := w.takeEntry(); e != nil {
+	if e := w.takeEntry(); e != nil { //mutant:left-entry
 		discard(w.engine, e.claim, to, w.engine.clock.Now())
 	}
 }
@@ -336,7 +336,8 @@ func (e *queueEntry) ask(master int, now clock.Instant) {
 	w, c := e.waiter, e.claim
 	deadline := time.Duration(now.Add(w.engine.opts.AttemptTimeout))
 	q := &question{request: c.subject.Wait(wire.Place{
-		Ticket: w.ticket, Lease: queue.Lease, Grant: e.grant, Question: sinceOrigin(now), //mutant:question-named
+		Ticket: w.ticket, Lease: queue.Lease, Grant: e.grant,
+		Question:  sinceOrigin(now), //mutant:question-named
 		Retention: c.retention(), Channel: e.channels[master],
 	})}
 	q.request.SetDeadline(deadline) //mutant:wait-deadline

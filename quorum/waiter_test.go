@@ -276,23 +276,42 @@ func TestReleaseByOtherClientIsNoticed(t *testing.T) {
 	})
 }
 
-// notifierChannels returns, for each master, the notifier channel of its only waiter, by the
-// waiter's token.
-func (b *testbed) notifierChannels() (channels []map[string]string) {
+// waiterRecord is what a master's record of a waiter says.
+type waiterRecord struct{ token, question, channel string }
+
+// grant returns the message that the master has granted the lock to the waiter, age after that
+// question arrived.
+func (r waiterRecord) grant(question string, age time.Duration) string {
+	return fmt.Sprint(r.token, " ", question, " ", age.Microseconds(), " 0")
+}
+
+// waiterRecords returns each master's record of its only waiter.
+func (b *testbed) waiterRecords() (records []waiterRecord) {
 	b.Helper()
 	synctest.Wait()
 	for _, m := range b.Masters() {
-		records := m.Client().HGetAll(b.Context(), waitersKey).Val()
-		require.Len(b, records, 1)
-		for token, record := range records {
-			channels = append(channels, map[string]string{token: strings.SplitN(record, " ", 3)[2]})
+		all := m.Client().HGetAll(b.Context(), waitersKey).Val()
+		require.Len(b, all, 1)
+		for token, record := range all {
+			fields := strings.Fields(record) // see queue.lua
+			require.Len(b, fields, 8)
+			records = append(records, waiterRecord{token, fields[3], fields[7]})
 		}
 	}
-	return channels
+	return records
 }
 
-// Anybody can publish on a notifier channel, including the message that a waiter waits for. A
-// message never counts as a vote.
+// publish publishes a message on a waiter's channel. The waiter listens.
+func (b *testbed) publish(master int, channel, message string) {
+	b.Helper()
+	listeners, err := b.Master(master).Client().Publish(b.Context(), channel, message).Result()
+	require.NoError(b, err)
+	require.EqualValues(b, 1, listeners)
+}
+
+// Anybody can publish on a notifier channel. Nonsense does nothing. A message that names a question
+// of long ago, when a grant would be over by now, never counts as a vote: the waiter only tries to
+// confirm the lock.
 func TestPublishedMessagesGrantNothing(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
 		l := b.acquire()
@@ -300,18 +319,25 @@ func TestPublishedMessagesGrantNothing(t *testing.T) {
 		defer b.closeAll(waiter)
 		results := make(chan acquireResult, 1)
 		b.startWaiter(b.Context(), 0, waiter[0], results)
+		time.Sleep(2 * grantTTL)
 		for range 5 {
 			// Read every queue before publishing. Once two masters have named the waiter, it tries
 			// to confirm the lock, is refused, and queues up again.
-			channels := b.notifierChannels()
-			for i, m := range b.Masters() {
-				for token, channel := range channels[i] {
-					for _, payload := range []string{token, "", "nonsense", strings.Repeat("x", 1<<16), "\x00\xff"} {
-						require.NoError(b, m.Client().Publish(b.Context(), channel, payload).Err())
-					}
+			records := b.waiterRecords()
+			for i, r := range records {
+				for _, message := range []string{
+					r.token, "", "nonsense", strings.Repeat("x", 1<<16), "\x00\xff",
+					r.grant(r.question, -time.Microsecond), r.grant("-"+r.question, 0), r.grant(r.question, 2*time.Hour),
+				} {
+					b.publish(i, r.channel, message)
 				}
 			}
+			require.Equal(b, records[0].token, b.waiterRecords()[0].token)
+			for i, r := range records {
+				b.publish(i, r.channel, r.grant("0", 0))
+			}
 			time.Sleep(100 * time.Millisecond)
+			require.NotEqual(b, records[0].token, b.waiterRecords()[0].token, "it tried to confirm")
 			select {
 			case s := <-results:
 				require.Fail(b, "acquired", "%v", s)
@@ -451,6 +477,34 @@ func TestSplitGrantsGoToTheLowestTicket(t *testing.T) {
 		for range 2 {
 			b.releaseNext(results)
 		}
+	})
+}
+
+// A waiter gives back what one master granted it. Then the messages of the others arrive. They do
+// not count: the releases of the token are on their way to these masters too.
+func TestGrantsAfterGivingBackDoNotCount(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.occupy(3)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, b.Manager, results)
+		records := b.waiterRecords()
+		grant := func(master int) {
+			r := records[master]
+			b.Master(master).Set(name, r.token, grantTTL)
+			b.publish(master, r.channel, r.grant(r.question, 10*time.Millisecond))
+		}
+		grant(0)
+		time.Sleep(grantTTL / 4)
+		require.Equal(b, []string{"", "another", "another"}, b.storedTokens(), "given back")
+		grant(1)
+		grant(2)
+		time.Sleep(10 * time.Millisecond)
+		select {
+		case s := <-results:
+			require.Fail(b, "acquired", "%v", s)
+		default:
+		}
+		b.releaseNext(results) // after the grants
 	})
 }
 
@@ -709,25 +763,29 @@ func TestCloseEndsWaiters(t *testing.T) {
 	})
 }
 
-// One master hands the lock on only after the waiter holds it by the others. That master
-// must keep it for as long as they do.
+// One master hands the lock on only after the waiter holds it by the others. That master must keep it
+// for as long as they do. A waiter that needs a fence, which the holder does not propose, confirms
+// the lock at once. Any other extends it a little later.
 func TestLateHandOffGetsTheFullTTL(t *testing.T) {
-	bubble(t, 3, func(b *testbed) {
-		l := b.acquire()
-		waiter := b.otherManagers(1, quorum.Options{})
-		defer b.closeAll(waiter)
-		results := make(chan acquireResult, 1)
-		b.startWaiter(b.Context(), 0, waiter[0], results)
-		b.warmUpReleases()
-		b.Master(2).DelayRequests(30*time.Millisecond, 1)
-		require.NoError(b, l.Release(b.Context()))
-		s := b.nextLock(results)
-		assert.Equal(b, []string{s.lock.Token(), s.lock.Token(), l.Token()}, b.storedTokens(),
-			"not released on the last yet")
-		time.Sleep(500 * time.Millisecond)
-		assert.Equal(b, 3, b.mastersStoring(s.lock.Token()))
-		assert.InDelta(b, ttl-500*time.Millisecond+10*time.Millisecond, b.Master(2).TTL(name), float64(2*time.Millisecond))
-	})
+	for fencing, extended := range map[bool]time.Duration{false: 10 * time.Millisecond, true: 0} {
+		bubble(t, 3, func(b *testbed) {
+			l := b.acquire()
+			waiter := b.otherManagers(1, quorum.Options{Fencing: fencing})
+			defer b.closeAll(waiter)
+			results := make(chan acquireResult, 1)
+			b.startWaiter(b.Context(), 0, waiter[0], results)
+			b.warmUpReleases()
+			b.Master(2).DelayRequests(30*time.Millisecond, 1)
+			require.NoError(b, l.Release(b.Context()))
+			s := b.nextLock(results)
+			assert.Equal(b, []string{s.lock.Token(), s.lock.Token(), l.Token()}, b.storedTokens(),
+				"not released on the last yet")
+			time.Sleep(500 * time.Millisecond)
+			assert.Equal(b, 3, b.mastersStoring(s.lock.Token()))
+			assert.InDelta(b, ttl-500*time.Millisecond+extended, b.Master(2).TTL(name), float64(2*time.Millisecond))
+			require.NoError(b, s.lock.Release(b.Context()))
+		})
+	}
 }
 
 // warmUpReleases makes the masters cache the release script.

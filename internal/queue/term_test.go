@@ -325,6 +325,48 @@ func TestFenceIsNotProlongedByOtherGrants(t *testing.T) {
 	w.holdsUntil(1000, 7)
 }
 
+// An answer may tell of a grant before the message does, and has no fence. So the waiter waits a
+// moment for the messages, and confirms if they do not come.
+func TestAnswersThatOvertakeMessagesWaitForFence(t *testing.T) {
+	for messages := range 3 {
+		cfg := config(3)
+		cfg.Fencing = true
+		w := answered(t, cfg)
+		w.advance(time.Millisecond)
+		w.asks(0)
+		w.asks(1)
+		w.answers(held, held)
+		w.staysFor(time.Second / 256)
+		w.now--
+		w.does(queue.Stay)
+		for i := range messages {
+			w.Granted(i, queue.Grant{Asked: start, Fence: 7}, w.now)
+		}
+		if messages == 2 {
+			w.holdsUntil(1000, 7)
+			continue
+		}
+		w.does(queue.Stay)
+		w.advance(1)
+		w.does(queue.Confirm)
+	}
+}
+
+// If messages that have yet to come cannot complete a quorum that stored one fence, the waiter
+// confirms at once.
+func TestFenceThatCannotComeIsNotAwaited(t *testing.T) {
+	cfg := config(3)
+	cfg.Fencing = true
+	w := answered(t, cfg)
+	w.advance(time.Millisecond)
+	w.Granted(0, queue.Grant{Asked: start}, w.now)
+	w.does(queue.Stay)
+	w.Granted(1, queue.Grant{Asked: start, Fence: 7}, w.now)
+	w.does(queue.Stay)
+	w.Granted(2, queue.Grant{Asked: start, Fence: 8}, w.now)
+	w.does(queue.Confirm)
+}
+
 // Without fencing, a fence is no matter, and the waiter gets none.
 func TestFenceWithoutFencing(t *testing.T) {
 	w := answered(t, config(3))

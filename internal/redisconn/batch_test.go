@@ -249,6 +249,18 @@ func TestFailedOperationIsNotSentAgain(t *testing.T) {
 	}
 }
 
+// Calls that share a command share its error. It shows no token, because each caller hides only its
+// own.
+func TestSharedErrorHidesTokens(t *testing.T) {
+	f := plainFake(t)
+	f.execute = func(command) any { return masterError("ERR unknown command evalsha 0 a first-token b second-token") }
+	for _, o := range f.send(t, ops("acquire a of first-token", "acquire b of second-token")...) {
+		a := read(o)
+		assert.Equal(t, vote.Refused, a.Outcome)
+		assert.EqualError(t, a.Err, "ERR unknown command evalsha 0 a first… b second…")
+	}
+}
+
 const expired = int64(-3)
 
 // A master refuses what comes after its deadline. If there is time left, its clock has been set, or

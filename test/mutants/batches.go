@@ -63,6 +63,12 @@ var batches = []mutant{
 		edits: []edit{sub("whole-reply", `&& !`, "|| ")},
 		pkg:   redisconnPkg, tests: []string{"TestFailedOperationIsNotSentAgain"},
 	},
+	{
+		name:  "tokens-of-others-shown",
+		rule:  "an error that calls share shows no call's token",
+		edits: []edit{sub("hide-tokens", `token\.Abbreviate\((\w+)\)`, "$0+$1")},
+		pkg:   redisconnPkg, tests: []string{"TestSharedErrorHidesTokens"},
+	},
 
 	// Requests that expire.
 	{
@@ -70,6 +76,24 @@ var batches = []mutant{
 		rule:  "a request that gives the token something carries its deadline",
 		edits: []edit{cut("request-deadline")},
 		pkg:   wirePkg, tests: []string{"TestTranscripts"},
+	},
+	{
+		name:  "round-without-its-deadline",
+		rule:  "a round's requests carry the round's deadline",
+		edits: []edit{cut("round-deadline")},
+		pkg:   quorumPkg, tests: []string{"TestLateFirstTryOfAcquireIsReleased"},
+	},
+	{
+		name:  "repair-without-its-deadline",
+		rule:  "a repair carries its deadline",
+		edits: []edit{cut("repair-deadline")},
+		pkg:   quorumPkg, tests: []string{"TestLateFirstTryOfRepairChangesNothing"},
+	},
+	{
+		name:  "question-without-its-deadline",
+		rule:  "a waiter's question carries its deadline",
+		edits: []edit{cut("wait-deadline")},
+		pkg:   quorumPkg, tests: []string{"TestLateFirstTryOfQueueEntryIsRemoved"},
 	},
 	{
 		name:  "late-operation-executed",

@@ -7,7 +7,7 @@ var doubts = []mutant{
 		name:  "an-answer-ends-doubt",
 		rule:  "a client that retries turns one request into two, so doubt ends with time and not with an answer",
 		edits: []edit{sub("answered-late", `return .*`, "return false")},
-		pkg:   quorumPkg, tests: []string{"TestLateFirstTryOfAcquireIsReleased", "TestLateFirstTryOfRepairIsReleased", "TestLateFirstTryOfQueueEntryIsRemoved"},
+		pkg:   quorumPkg, tests: []string{"TestLateFirstTryOfAcquireIsReleased"},
 	},
 	{
 		name:  "an-answer-ends-doubt-in-histories",
@@ -22,6 +22,24 @@ var doubts = []mutant{
 		edits: []edit{before("release-settled",
 			"\t\tif code, ok := call.Reply.Value.(int64); ok && code > 0 {\n\t\t\tc.doubtful.bits.And(^uint64(vote.Only(master)))\n\t\t}")},
 		pkg: quorumPkg, tests: []string{"TestLateFirstTryOfAcquireIsReleased", "TestLateUnansweredAcquireIsReleased"},
+	},
+	{
+		name:  "doubt-without-end",
+		rule:  "after its deadline a request is not executed anymore, so doubt ends",
+		edits: []edit{sub("doubt-ends", ` && \w+ < \w+`, "")},
+		pkg:   quorumPkg, tests: []string{"TestReleaseInDoubtIsRepeatedOnceAfterDeadline"},
+	},
+	{
+		name:  "no-deadline-no-doubt",
+		rule:  "if it is not known when a request cannot be executed anymore, doubt does not end before releases do",
+		edits: []edit{cut("doubt-endless")},
+		pkg:   quorumPkg, tests: []string{"TestLateFirstTryOfAcquireIsReleased", "TestReleaseIsRepeatedWhileTCPMayRetransmit"},
+	},
+	{
+		name:  "doubt-ends-at-once",
+		rule:  "a release that was sent before a request's deadline is repeated after it",
+		edits: []edit{sub("doubt-ends", `return .*, (\w+)$`, "return false, $1")},
+		pkg:   quorumPkg, tests: []string{"TestReleaseInDoubtIsRepeatedOnceAfterDeadline", "TestLateFirstTryOfAcquireIsReleased"},
 	},
 	{
 		name:  "doubt-ends-early",

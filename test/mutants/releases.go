@@ -44,7 +44,7 @@ var releases = []mutant{
 		name:  "absent-is-final",
 		rule:  "absent is not final while an earlier write's outcome is unknown",
 		edits: []edit{sub("doubtful-release", `return [^}]*`, "return false ")},
-		pkg:   quorumPkg, tests: []string{"TestReleaseThatFindsNothingIsRepeated", "TestLateRepairIsReleasedAgain"},
+		pkg:   quorumPkg, tests: []string{"TestReleaseThatFindsNothingIsRepeated", "TestLateUnansweredAcquireIsReleased"},
 	},
 	{
 		name:  "no-debts",

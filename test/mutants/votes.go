@@ -112,7 +112,7 @@ var votes = []mutant{
 		name:  "extended-after-the-window",
 		rule:  "an extension must be confirmed before the old window ends",
 		edits: []edit{sub("apply-over", `(\w+) := (.*)`, "var $1 error\n\tif v != vote.Won {\n\t\t$1 = $2\n\t}")},
-		pkg:   quorumPkg, tests: []string{"TestExtendConfirmedAfterSleepIsLoss"},
+		pkg:   quorumPkg, tests: []string{"TestExtendConfirmedAfterSleepIsLoss", "TestHandedOnLockIsNotExtendedAfterItsWindow"},
 	},
 	{
 		name:  "extend-waits-beyond-the-window",

@@ -279,6 +279,81 @@ var waiting = []mutant{
 		pkg:   queuePkg, tests: []string{"TestFenceIsNotProlongedByOtherGrants"},
 	},
 	{
+		name:  "fence-not-awaited",
+		rule:  "a waiter whose answers overtake the messages waits a moment for the fence",
+		edits: []edit{sub("awaits-fence", `^if .* \{`, "if false {")},
+		pkg:   queuePkg, tests: []string{"TestAnswersThatOvertakeMessagesWaitForFence"},
+	},
+	{
+		name:  "fence-that-cannot-come-awaited",
+		rule:  "a waiter waits for a fence only while messages may bring it",
+		edits: []edit{sub("awaits-fence", `\w+\.mayGetFence\((.*?)\)`, "$1 > 0")},
+		pkg:   queuePkg, tests: []string{"TestFenceIsOfTheQuorumThatCounts", "TestFenceThatCannotComeIsNotAwaited"},
+	},
+	{
+		name:  "next-fence-of-the-clock-alone",
+		rule:  "the fence that a holder proposes for the next one is above its own, also if its clock is behind",
+		edits: []edit{sub("next-fence", `max\((.*), min\(.*\)\)$`, "$1")},
+		pkg:   quorumPkg, tests: []string{"TestNextFenceIsAboveTheHolders"},
+	},
+	{
+		name:  "one-channel-for-all",
+		rule:  "each master has a channel of its own",
+		edits: []edit{after("own-channel", "\t\t\tif i > 0 {\n\t\t\t\tchannel = n.channels[0]\n\t\t\t}")},
+		pkg:   quorumPkg, tests: []string{"TestEachMasterHasItsOwnChannel"},
+	},
+	{
+		name:  "question-named-too-late",
+		rule:  "a question is named by an instant before it is sent",
+		edits: []edit{sub("question-named", `sinceOrigin\((\w+)\)`, "sinceOrigin($1.Add(time.Minute))")},
+		pkg:   quorumPkg, tests: []string{"TestWindowAfterHandOffCountsFromTheQuestion"},
+	},
+	{
+		name:  "question-without-a-name",
+		rule:  "a waiter's question has a name",
+		edits: []edit{sub("question-named", `sinceOrigin\((\w+)\)`, "0")},
+		pkg:   quorumPkg, tests: []string{"TestWindowAfterHandOffCountsFromTheQuestion"},
+	},
+	{
+		name:  "late-hold",
+		rule:  "a lock is not returned after the grants' window",
+		edits: []edit{sub("hold-late", `\w+ >= \w+ \|\| `, "")},
+		pkg:   quorumPkg, tests: []string{"TestPauseBeforeHoldIsNoLock"},
+	},
+	{
+		name:  "never-extended-after-a-hand-off",
+		rule:  "a lock that was handed on is soon extended to its TTL",
+		edits: []edit{cut("hold-fill")},
+		pkg:   quorumPkg, tests: []string{"TestHandedOnLockIsExtendedOnce"},
+	},
+	{
+		name:  "extended-at-once-after-a-hand-off",
+		rule:  "a short hold does not pay for the extension to its TTL",
+		edits: []edit{sub("hold-fill", `Add\(\w+\)`, "Add(0)")},
+		pkg:   quorumPkg, tests: []string{"TestHandOffTakesNoRequest"},
+	},
+	{
+		name:  "extended-for-ever",
+		rule:  "a lock that was handed on is extended once, unless it is to be renewed",
+		edits: []edit{cut("fill-once")},
+		pkg:   quorumPkg, tests: []string{"TestHandedOnLockIsExtendedOnce"},
+	},
+	{
+		name:  "extension-tried-once",
+		rule:  "the extension after a hand-off is tried again while the grants stand",
+		edits: []edit{cut("fill-retry")},
+		pkg:   quorumPkg, tests: []string{"TestHandedOnLockIsExtendedToItsTTL"},
+	},
+	{
+		name: "given-back-grant-counted",
+		rule: "a token that the waiter gives back never counts again, whatever arrives meanwhile",
+		edits: []edit{
+			sub("left-entry", `\w+\.takeEntry\(\)`, "w.entry"),
+			before("queue-gives-back", "\t\te.granted = alarm.now"), // otherwise it only gives back again
+		},
+		pkg: quorumPkg, tests: []string{"TestGrantsAfterGivingBackDoNotCount"},
+	},
+	{
 		name:  "patience-without-order",
 		rule:  "among waiters that split the masters, the lowest ticket gives back last",
 		edits: []edit{sub("lowest-gives-back-last", `(\w+, \w+ := ).*\((\d)\+(\w+)\)$`, "${1}2.0, 1.0+0*$3")},
@@ -314,5 +389,11 @@ var waiting = []mutant{
 		rule:  "a waiter takes vacant masters beside its grants, without waiting for its turn",
 		edits: []edit{cut("turn-with-grants")},
 		pkg:   queuePkg, tests: []string{"TestVacantMastersAreTakenBesideGrants", "TestGrantsAndVacanciesAddUp"},
+	},
+	{
+		name:  "vacant-masters-confirmed-at-once",
+		rule:  "a waiter with grants waits a moment for more before it confirms vacant masters beside them",
+		edits: []edit{sub("turn-with-grants", `\.Add\(.*?\(\)\)`, "")},
+		pkg:   queuePkg, tests: []string{"TestTranscripts", "TestGrantsAndVacanciesAddUp"},
 	},
 }
