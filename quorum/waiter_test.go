@@ -763,9 +763,9 @@ func TestCloseEndsWaiters(t *testing.T) {
 	})
 }
 
-// One master hands the lock on only after the waiter holds it by the others. That master must keep it
-// for as long as they do. A waiter that needs a fence, which the holder does not propose, confirms
-// the lock at once. Any other extends it a little later.
+// One master hands the lock on only after the waiter holds it by the others. That master must keep
+// it for as long as they do. A waiter that needs a fence, which the holder does not propose,
+// confirms the lock at once. Any other extends it a little later.
 func TestLateHandOffGetsTheFullTTL(t *testing.T) {
 	for fencing, extended := range map[bool]time.Duration{false: 10 * time.Millisecond, true: 0} {
 		bubble(t, 3, func(b *testbed) {

@@ -18,7 +18,8 @@ import (
 )
 
 // detourHook makes a client send acquires over a connection that the server has not accepted yet,
-// and return at once. Other commands use the existing connection, which a resumed server reads first.
+// and return at once. Other commands use the existing connection, which a resumed server reads
+// first.
 type detourHook struct {
 	t      *testing.T
 	master *Master
