@@ -152,8 +152,8 @@ func TestPauseBeforeHoldIsNoLock(t *testing.T) {
 	}
 }
 
-// The process pauses while the answers to the extension after a hand-off are on their way. When they
-// come, the masters keep the lock for its whole TTL, but its window is over.
+// The process pauses while the answers to the extension after a hand-off are on their way. When
+// they come, the masters keep the lock for its whole TTL, but its window is over.
 func TestHandedOnLockIsNotExtendedAfterItsWindow(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
 		paused := &pausingClock{Clock: b.clock}

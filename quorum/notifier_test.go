@@ -29,8 +29,8 @@ func (b *testbed) subscribedMasters() (n int) {
 	return n
 }
 
-// A message counts for the master on whose channel it comes, and databases of one server share their
-// channels. So no two masters have the same one.
+// A message counts for the master on whose channel it comes, and databases of one server share
+// their channels. So no two masters have the same one.
 func TestEachMasterHasItsOwnChannel(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
 		b.occupyFor(3, time.Second)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -157,11 +158,16 @@ func reply(value any, err error) wire.Reply {
 	return failure(err)
 }
 
-// failure is reply for a command that returned no value.
+// failure is reply for a command that returned no value. Redis 7 does not even read a command of
+// more than ten arguments from a client that has not authenticated, and words that in a way that no
+// client recognizes.
 func failure(err error) wire.Reply {
 	var ofMaster wire.MasterError
 	switch {
 	case errors.As(err, &ofMaster):
+		if strings.HasPrefix(ofMaster.Error(), "ERR Protocol error: unauthenticated") {
+			err = typedError("NOAUTH Authentication required.")
+		}
 		return wire.Reply{Kind: wire.ReplyError, Err: err}
 	case neverConnected(err):
 		return wire.Reply{Kind: wire.NotConnected, Err: err}

@@ -54,6 +54,15 @@ func TestRepliesAreClassified(t *testing.T) {
 	}
 }
 
+// A server that asks for a password does not read long commands from a client without one.
+func TestMissingPasswordIsRecognized(t *testing.T) {
+	for _, text := range []string{"multibulk length", "bulk length"} {
+		r := redisconn.ReplyOf(nil, masterError("ERR Protocol error: unauthenticated "+text))
+		assert.Equal(t, wire.ReplyError, r.Kind)
+		assert.True(t, redis.IsAuthError(r.Err), "%v", r.Err)
+	}
+}
+
 func TestAddressesHaveOneSpelling(t *testing.T) {
 	for given, want := range map[string]string{
 		"localhost:6379": "127.0.0.1:6379", "LOCALHOST:6379": "127.0.0.1:6379", "[::1]:6379": "127.0.0.1:6379",
