@@ -211,16 +211,20 @@ func recordCommands(t *testing.T, admin *redis.Client) {
 // recordCommands.
 func received(t *testing.T, admin *redis.Client, words ...string) bool {
 	t.Helper()
+	return receivedTimes(t, admin, words...) > 0
+}
+
+// receivedTimes returns how many such commands a master has executed.
+func receivedTimes(t *testing.T, admin *redis.Client, words ...string) (n int) {
+	t.Helper()
 	commands, err := admin.SlowLogGet(t.Context(), -1).Result()
 	require.NoError(t, err)
-	return slices.ContainsFunc(commands, func(command redis.SlowLog) bool {
-		for _, word := range words {
-			if !slices.Contains(command.Args, word) {
-				return false
-			}
+	for _, command := range commands {
+		if !slices.ContainsFunc(words, func(word string) bool { return !slices.Contains(command.Args, word) }) {
+			n++
 		}
-		return true
-	})
+	}
+	return n
 }
 
 // requireGoneForGood waits until name has been gone from all masters for a while. A late request
