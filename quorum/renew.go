@@ -96,7 +96,9 @@ func (l *Lock) renew(now clock.Instant) {
 	}
 	n := l.renewal //mutant:renew-again
 	n.next = now.Add(n.retryPause(l.engine.opts.AttemptTimeout, l.closes().Sub(now)))
-	l.asked = max(l.asked, now.Add(n.ttl))
+	if n.once { // a failed try leaves keys that outlive the window by far
+		l.asked = max(l.asked, now.Add(n.ttl))
+	}
 	x := l.extension(now, n.ttl, n.window)
 	n.last = x.expires
 	deadline := min(n.next, l.closes())

@@ -107,7 +107,7 @@ func (l *link) drawDeliveries() (after []time.Duration) {
 	}
 	after = append(after, w.cfg.delay(l.push))
 	if l.push.chance(w.cfg.Late) && faulty {
-		after[0] = l.push.between(time.Millisecond, 3*callTimeout)
+		after[0] = l.push.between(time.Millisecond, 10*callTimeout) // longer than a grant lasts
 	}
 	if l.push.chance(w.cfg.Repeat) {
 		after = append(after, l.push.between(time.Millisecond, callTimeout))
