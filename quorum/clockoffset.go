@@ -22,10 +22,11 @@ func newClockOffsets(masters int, wall func() time.Time) clockOffsets {
 	return clockOffsets{micros: make([]atomic.Int64, masters), wall: wall}
 }
 
-// note records a master's time, in microseconds, from an answer.
-func (o *clockOffsets) note(master int, micros int64, now clock.Instant) {
+// note records a master's time, in microseconds, from the answer to a request that was sent at the
+// given instant.
+func (o *clockOffsets) note(master int, micros int64, sent clock.Instant) {
 	if micros > 0 {
-		o.micros[master].Store(micros - sinceOrigin(now))
+		o.micros[master].Store(micros - sinceOrigin(sent))
 	}
 }
 

@@ -134,7 +134,7 @@ func (e *engine) claimWith(name, token string) *claim {
 func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error) {
 	master := int(call.Master)
 	if a.Time != 0 {
-		e.offsets.note(master, a.Time, e.clock.Now())
+		e.offsets.note(master, a.Time, clock.Instant(call.Sent)) // to read the clock again would cost more than the rest
 	}
 	op := call.Request.Op
 	c.record(master, vote.EffectOf(op, a.Outcome, a.Late), clock.Instant(a.Closed))
