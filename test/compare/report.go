@@ -84,6 +84,8 @@ const notes = `## How to read this
   longest wait includes contenders that never got the lock.
 - Each contender is a separate machine with its own connections. Commands are those that it sends to all masters
   together, counted by proxies. A script is one command, whatever it calls.
-- The added round trip is 2 ms, plus a few tenths because timers fire late. It is the same for all libraries.
+- The added round trip is 2 ms, plus a tenth or two because the proxies have to wake up. It is the same for all libraries.
+- The proxies use CPU time too: more than the library itself when it sends small calls. Far away, many goroutines show what
+  the machine can do rather than the network.
 - The waiting goroutines share one client. Memory includes their stacks.
 `
