@@ -44,9 +44,9 @@ type engine struct {
 }
 
 const (
-	// maxPipelines is how many calls to one master may be in flight at once. With a round trip of 2
-	// ms, 4 performed nearly as well as 8.
-	maxPipelines = 4
+	// maxPipelines is how many calls to one master may be in flight at once. A lane uses as many as
+	// the round trip calls for: one on loopback, all with 2 ms.
+	maxPipelines = 16
 	// maxBatch and maxQueue bound how many operations one call carries, and how many wait for a
 	// call.
 	maxBatch = 1024
@@ -77,9 +77,10 @@ func newEngine(masters []*redisconn.Master, opts Options) *engine {
 func (e *engine) laneConfig() fanout.Config[wire.Call] {
 	return fanout.Config[wire.Call]{
 		Lanes: len(e.masters), Pipelines: maxPipelines, Batch: maxBatch, Queue: maxQueue,
-		Stall:   e.opts.AttemptTimeout,
-		Now:     func() time.Duration { return time.Duration(e.clock.Now()) },
-		Quiesce: e.opts.hooks.Quiesce,
+		Connections: func(lane int) int { return e.masters[lane].Connections() },
+		Stall:       e.opts.AttemptTimeout,
+		Now:         func() time.Duration { return time.Duration(e.clock.Now()) },
+		Quiesce:     e.opts.hooks.Quiesce,
 		Order: func(a, b *wire.Call) int {
 			return cmp.Compare(a.Request.Subject.Token, b.Request.Subject.Token)
 		},

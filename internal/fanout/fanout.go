@@ -16,6 +16,9 @@
 //   - Bounded memory and goroutines. Whatever its master does, a lane holds at most Config.Queue
 //     waiting operations and has at most Config.Pipelines calls in flight.
 //
+// With a short round trip, a lane has one call in flight, and operations wait for it. With a long
+// one it has several, evenly spread, so that an operation waits only for a small part of it.
+//
 // The package knows nothing about locks or Redis commands. The type parameter is what an operation
 // carries, and a Send function executes it.
 package fanout
@@ -52,6 +55,10 @@ type Config[P any] struct {
 	Queue     int                  // most operations waiting in one lane
 	Stall     time.Duration        // a call in flight for this long is stuck
 	Now       func() time.Duration // the clock that deadlines refer to
+
+	// Connections, if set, returns how many calls a lane's client can make at once. If that is less
+	// than Pipelines, it is the most calls in flight in that lane.
+	Connections func(lane int) int
 
 	// Quiesce, if set, is called before a lane looks at its queue. Simulations use it to let
 	// everything else happen first that happens at this instant. Order then sorts the queued
@@ -114,11 +121,11 @@ func New[P any](cfg Config[P], send Send[P]) *Group[P] {
 		now:    cfg.Now,
 	}
 	for i := range g.lanes {
-		l := newLane(i, cfg, send)
+		l := newLane(i, cfg)
+		// The first goroutine lives until Close. So Wait never sees the group empty before.
+		l.start = func() { g.group.Go(func() error { l.run(ctx, send); return nil }) }
+		l.start()
 		g.lanes[i] = l
-		for range cfg.Pipelines {
-			g.group.Go(func() error { l.run(ctx); return nil })
-		}
 	}
 	return g
 }

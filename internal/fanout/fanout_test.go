@@ -379,7 +379,7 @@ func TestSlowNetworkUsesSeveralPipelines(t *testing.T) {
 	for name, tt := range map[string]struct {
 		rtt  time.Duration
 		want int
-	}{"loopback": {50 * time.Microsecond, 1}, "far": {20 * time.Millisecond, 4}} {
+	}{"loopback": {50 * time.Microsecond, 1}, "busy loopback": {400 * time.Microsecond, 1}, "far": {20 * time.Millisecond, 4}} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, 4, func(t *testing.T, g *group, m *master, r *record) {
 				var mu sync.Mutex

@@ -40,11 +40,9 @@ func (l *lane[P]) onWatchdog() {
 		return
 	}
 	now := l.cfg.Now()
-	if l.queue.len > 0 && l.allowance(now) > 0 {
-		l.wake.Signal()
-	}
-	for _, sent := range l.calls {
-		if left := l.cfg.Stall - (now - sent); left > 0 { //mutant:watchdog-next
+	l.dispatch(now)
+	for _, c := range l.calls {
+		if left := l.cfg.Stall - (now - c.sent); left > 0 { //mutant:watchdog-next
 			l.armWatchdog(max(left, minWatchdog))
 			return
 		}

@@ -97,8 +97,8 @@ func tune(o *redis.Options, timeout time.Duration, connections int) *redis.Optio
 	o.DialerRetries = 1
 	o.Dialer = QuietDialer(redis.NewDialer(o))
 	// One kind of connection serves single commands and pipelines alike.
-	orDefault(&o.PoolSize, connections)
-	if o.MaxActiveConns > 0 { // beyond it go-redis fails a call; beyond the pool's size the call waits
+	orDefault(&o.PoolSize, 2*connections) // calls use half of it; see Connections
+	if o.MaxActiveConns > 0 {             // beyond it go-redis fails a call; beyond the pool's size the call waits
 		o.PoolSize = min(o.PoolSize, o.MaxActiveConns)
 	}
 	o.PipelinePoolSize = -1

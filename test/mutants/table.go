@@ -4,10 +4,11 @@ import "slices"
 
 // The packages whose tests must catch mutants.
 const (
-	clockPkg  = "clock"
-	fanoutPkg = "internal/fanout"
-	quorumPkg = "quorum"
-	simPkg    = "internal/sim"
+	clockPkg     = "clock"
+	fanoutPkg    = "internal/fanout"
+	redisconnPkg = "internal/redisconn"
+	quorumPkg    = "quorum"
+	simPkg       = "internal/sim"
 )
 
 // table lists all mutants. If two lines of the library guard the same rule, a mutant breaks both,
