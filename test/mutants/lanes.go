@@ -167,14 +167,14 @@ var lanes = []mutant{
 	{
 		name:  "small-calls-without-bound",
 		rule:  "when many calls are in flight, a call carries its share of the operations under way",
-		edits: []edit{sub("lane-share", ` && [^\n]*$`, "")},
+		edits: []edit{sub("lane-share", ` && \([^\n]*\)`, "")},
 		pkg:   fanoutPkg, tests: []string{"TestManyCallsInFlightShareOperations"},
 		minor: true,
 	},
 	{
 		name:  "no-small-calls",
 		rule:  "a few calls may be in flight whatever they carry",
-		edits: []edit{sub("lane-share", `^return [^\n]* \|\| `, "return ")},
+		edits: []edit{sub("lane-share", `\([^\n]* \|\| `, "(")},
 		pkg:   fanoutPkg, tests: []string{"TestManyCallsInFlightShareOperations"},
 		minor: true,
 	},
