@@ -26,7 +26,7 @@ type distant struct {
 	inFlight, most int
 }
 
-func (d *distant) send(_ context.Context, _ int, batch []*op) error {
+func (d *distant) send(context.Context, int, []*op) error {
 	d.mu.Lock()
 	d.calls++
 	d.inFlight++
