@@ -44,8 +44,8 @@ type engine struct {
 }
 
 const (
-	// maxPipelines is how many calls to one master may be in flight at once. A lane uses no more than
-	// its round trip calls for: one on loopback, all with 2 ms.
+	// maxPipelines is how many calls to one master may be in flight at once. A lane uses no more
+	// than its round trip calls for: one on loopback, all with 2 ms.
 	maxPipelines = 16
 	// maxBatch and maxQueue bound how many operations one call carries, and how many wait for a
 	// call.
