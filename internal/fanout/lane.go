@@ -174,8 +174,8 @@ const (
 	// (about 50 µs, and a few times as much on a busy machine) more than one gained nothing.
 	slowRoundTrip = 500 * time.Microsecond
 	// callInterval is how often a lane with a slow round trip sends, at most. On average, an
-	// operation waits for half of it. More calls would cost more CPU time than they save: each takes
-	// some tens of microseconds.
+	// operation waits for half of it. More calls would cost more CPU time than they save: each
+	// takes some tens of microseconds.
 	callInterval = 125 * time.Microsecond
 	// fewCalls may be in flight whatever they carry.
 	fewCalls = 8
