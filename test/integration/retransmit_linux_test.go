@@ -22,7 +22,8 @@ import (
 )
 
 // inNamespace runs the calling test again in a process of its own, in a network namespace of its
-// own, and returns false. In that process it returns true. Packet filters there affect nothing else.
+// own, and returns false. In that process it returns true. Packet filters there affect nothing
+// else.
 func inNamespace(t *testing.T) bool {
 	t.Helper()
 	const inside = "REDLOCK_TEST_NAMESPACE"
