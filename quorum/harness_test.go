@@ -51,11 +51,11 @@ func bubbleWith(t *testing.T, n int, opts quorum.Options, test func(b *testbed))
 			opts.Clock = clock.Runtime()
 		}
 		b := &testbed{T: t, Cluster: cluster, Manager: newManager(t, cluster, opts), clock: opts.Clock}
-		defer func() {
+		t.Cleanup(func() { // after the test's own cleanup, which may close other clients
 			_ = b.Manager.Close() // the test may have closed it already
 			assert.NoError(t, cluster.Close())
 			time.Sleep(2 * time.Second) // go-redis' pools end a second after they are closed
-		}()
+		})
 		test(b)
 	})
 }

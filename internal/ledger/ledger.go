@@ -15,10 +15,10 @@ const (
 	firstPause   = 50 * time.Millisecond
 	longestPause = time.Second
 
-	// closingPause replaces these pauses after Close. After closingFailures failures in a row, the
-	// ledger gives up on the master, because there is no time to wait for it.
+	// closingPause replaces these pauses after Close. Once releases have been sent in vain for
+	// closingPatience, the ledger gives up on the master, because there is no time to wait for it.
 	closingPause    = 20 * time.Millisecond
-	closingFailures = 3
+	closingPatience = time.Second
 
 	// doubtPause is how long after a release in doubt it is tried again, if nobody knows when the
 	// doubt ends. In one second, a server that was stopped has read everything in its sockets. The
@@ -42,8 +42,8 @@ type Ledger[L comparable] struct {
 	retry clock.Instant // when that pause ends
 
 	closing  bool          // Close was called
-	failures int           // failures in a row since Close
-	failed   clock.Instant // when the last of them happened
+	silent   clock.Instant // when the first release failed since Close, or since the last answer; Never if none did
+	hopeless bool          // the ledger has given up on the master because time is running out
 
 	leftToExpire uint64
 	left         []L // locks whose keys were left to expire since Close
@@ -65,7 +65,7 @@ func (l *Ledger[L]) Settle(d Debt[L], a Answer, now clock.Instant) (
 		d.expires = now.Add(a.Life)
 	}
 	d.hasKey = d.hasKey || a.MayHaveKey
-	l.recordTry(a.Gone, now)
+	l.recordTry(a, now)
 	doubtful, expired := a.isDoubtful(), d.expires <= now //mutant:debt-expired
 	resolved := a.Gone && (!doubtful || l.closing || d.doubt >= longestDoubt)
 	switch {
@@ -76,7 +76,7 @@ func (l *Ledger[L]) Settle(d Debt[L], a Answer, now clock.Instant) (
 		return []Ended[L]{{d.Lock, a.Gone || expired}}, false
 	case !d.entered && l.owes(d.Lock): // the debt in the ledger serves both
 		return []Ended[L]{{Lock: d.Lock}}, false
-	case l.isHopeless():
+	case l.hopeless:
 		ended = l.giveUp(ended, d)
 		return l.giveUpAll(ended), false
 	case doubtful:
@@ -96,20 +96,17 @@ func (l *Ledger[L]) owes(lock L) bool {
 	return ok
 }
 
-// isHopeless reports whether the ledger has given up on the master because time is running out.
-func (l *Ledger[L]) isHopeless() bool { return l.failures >= closingFailures } //mutant:hopeless
-
-// recordTry records whether the master answered a try. Failures at about the same time count as
-// one.
-func (l *Ledger[L]) recordTry(answered bool, now clock.Instant) {
+// recordTry records whether the master answered a try. After Close, a release that was not sent
+// shows nothing about the master: another call to it is in flight, and may be answered yet.
+func (l *Ledger[L]) recordTry(a Answer, now clock.Instant) {
 	switch {
-	case answered:
-		l.pause, l.retry, l.failures = 0, now, 0
+	case a.Gone:
+		l.pause, l.retry, l.silent, l.hopeless = 0, now, clock.Never, false
 	case l.closing:
 		l.pause, l.retry = closingPause, now.Add(closingPause)
-		if l.failures == 0 || now.Sub(l.failed) >= closingPause/2 {
-			l.failed = now
-			l.failures++
+		if a.Sent { //mutant:closing-sent
+			l.silent = min(l.silent, now)
+			l.hopeless = now.Sub(l.silent) >= closingPatience //mutant:hopeless
 		}
 	case now >= l.retry:
 		l.pause = min(max(firstPause, 2*l.pause), longestPause)
@@ -209,7 +206,7 @@ func (l *Ledger[L]) UntilNext(now clock.Instant) time.Duration {
 
 // Close says that little time is left. It makes all debts due, so the caller must call Take.
 func (l *Ledger[L]) Close(now clock.Instant) {
-	l.closing, l.retry = true, now
+	l.closing, l.retry, l.silent = true, now, clock.Never
 	for i := range l.debts.all {
 		l.debts.all[i].due = now
 	}

@@ -449,20 +449,20 @@ func TestCloseMakesAllDue(t *testing.T) {
 	assert.Len(t, due, 4)
 }
 
-// The third failure in a row after Close makes the ledger give up everything. Failures within 10 ms
-// count as one.
-func TestThirdFailureAfterCloseGivesUp(t *testing.T) {
+// After Close, the ledger gives up on a master that has answered nothing for a second since the
+// first failure.
+func TestSecondOfFailuresAfterCloseGivesUp(t *testing.T) {
 	const ms = time.Millisecond
 	for name, test := range map[string]struct {
 		failures []time.Duration
 		hopeless bool
 	}{
-		"two":               {[]time.Duration{0, 20 * ms}, false},
-		"three":             {[]time.Duration{0, 20 * ms, 40 * ms}, true},
-		"three, 10ms apart": {[]time.Duration{0, 10 * ms, 20 * ms}, true},
-		"at once":           {[]time.Duration{0, 0, 0, 0}, false},
-		"nearly at once":    {[]time.Duration{0, 10*ms - 1, 20*ms - 1}, false},
-		"some at once":      {[]time.Duration{0, 10*ms - 1, 10 * ms, 20 * ms}, true},
+		"one":            {[]time.Duration{5000 * ms}, false},
+		"many at once":   {[]time.Duration{0, 0, 0, 0}, false},
+		"almost":         {[]time.Duration{100 * ms, 500 * ms, 1100*ms - 1}, false},
+		"a second":       {[]time.Duration{100 * ms, 1100 * ms}, true},
+		"with others":    {[]time.Duration{100 * ms, 500 * ms, 1100 * ms}, true},
+		"a long silence": {[]time.Duration{0, 5000 * ms}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := ledger.New(10, strings.Compare)
@@ -486,24 +486,47 @@ func TestThirdFailureAfterCloseGivesUp(t *testing.T) {
 	}
 }
 
-// Failures before Close do not count, and an answer resets the count.
-func TestAnswerResetsFailuresAfterClose(t *testing.T) {
+// Failures before Close do not count, and after an answer, the second begins anew.
+func TestAnswerEndsSilenceAfterClose(t *testing.T) {
 	l := ledger.New(10, strings.Compare)
 	now := start
-	fail := func(lock string) bool {
-		now = now.Add(20 * time.Millisecond)
+	fail := func(lock string, after time.Duration) bool {
+		now = now.Add(after)
 		_, entered := l.Settle(first(lock), failed, now)
 		return entered
 	}
-	assert.True(t, fail("a"))
-	l.Close(now)
-	assert.True(t, fail("b"))
-	assert.True(t, fail("c"))
+	assert.True(t, fail("a", 0))
+	l.Close(now.Add(time.Minute))
+	assert.True(t, fail("b", time.Minute))
+	assert.True(t, fail("c", time.Second-1))
 	l.Settle(first("d"), doubt, now)
-	now = now.Add(-15 * time.Millisecond) // the next failure is within 10 ms of the last
-	assert.True(t, fail("e"))
-	assert.True(t, fail("f"))
-	assert.False(t, fail("g"))
+	assert.True(t, fail("e", 1))
+	assert.True(t, fail("f", time.Second-1))
+	assert.False(t, fail("g", 1))
+	l.Settle(first("h"), gone, now)
+	assert.True(t, fail("i", time.Minute), "an answer shows that there is hope")
+}
+
+// A try that was not sent pauses tries after Close, but does not count as a failure: a lane rejects
+// it while another call finds out whether the master is back.
+func TestUnsentTryIsNoFailureAfterClose(t *testing.T) {
+	unsent := ledger.Answer{MayStand: true, MayHaveKey: true, Life: time.Hour}
+	l := ledger.New(20, strings.Compare)
+	l.Close(start)
+	now := start
+	for i := range 10 {
+		_, entered := l.Settle(first(fmt.Sprint(i)), unsent, now)
+		assert.True(t, entered)
+		assert.Equal(t, 20*time.Millisecond, l.UntilNext(now))
+		now = now.Add(time.Second)
+	}
+	_, entered := l.Settle(first("sent"), failed, now)
+	assert.True(t, entered)
+	_, entered = l.Settle(first("rejected"), unsent, now.Add(time.Hour/2))
+	assert.True(t, entered)
+	_, entered = l.Settle(first("sent again"), failed, now.Add(time.Hour/2))
+	assert.False(t, entered)
+	assert.EqualValues(t, 13, l.LeftToExpire())
 }
 
 // After Close, a failure pauses tries for 20 ms, however long the last pause was. A silent master

@@ -96,10 +96,17 @@ var releases = []mutant{
 		pkg:   quorumPkg, tests: []string{"TestCloseDeliversOwedReleases"},
 	},
 	{
+		name:  "close-counts-rejections",
+		rule:  "Close gives up on a master only after releases that were sent in vain",
+		edits: []edit{sub("closing-sent", `\w+\.Sent && `, "")},
+		pkg:   ledgerPkg, tests: []string{"TestUnsentTryIsNoFailureAfterClose"},
+		minor: true,
+	},
+	{
 		name: "close-without-bound",
 		rule: "Close is bounded: it gives up releases that a master does not answer",
 		edits: []edit{
-			sub("hopeless", ">= closingFailures", "< 0"),
+			sub("hopeless", ">= closingPatience", "< 0"),
 			sub("close-timeout", `\w+\.opts\.CloseTimeout`, "1000*$0"),
 		},
 		pkg: quorumPkg, tests: []string{"TestCloseDoesNotWaitForEachOwedRelease"},
