@@ -111,9 +111,11 @@ const notes = `## How to read this
   longest wait includes contenders that never got the lock.
 - Each contender is a separate machine with its own connections. Commands are those that it sends to all masters
   together, counted by proxies. A script is one command, whatever it calls. Other protocols than Redis' are not counted.
-- The added round trip is 2 ms, plus a few tenths because timers fire late. It is between client and server, and the same
-  for all libraries. Between etcd's nodes nothing is added, as if they were close to each other. If they were as far apart
-  as the client is, each acquire and release would take another 2 ms.
+- The added round trip is 2 ms, plus a tenth or two because the proxies have to wake up. It is between client and server,
+  and the same for all libraries. Between etcd's nodes nothing is added, as if they were close to each other. If they were
+  as far apart as the client is, each acquire and release would take another 2 ms.
+- The proxies use CPU time too: more than the library itself when it sends small calls. Far away, many goroutines show what
+  the machine can do rather than the network.
 - The waiting goroutines share one client. Memory includes their stacks. With PostgreSQL, only as many wait for the lock as
   the pool has connections; the others wait for a connection, and so does everybody who wants another lock.
 `
