@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/quorumlock/redlock/internal/netdelay"
 	"github.com/quorumlock/redlock/internal/redisproc"
@@ -21,20 +21,22 @@ import (
 // trip. The baseline is a SET to one of them, on a connection of its own for each goroutine. With
 // one goroutine it takes a round trip.
 func BenchmarkFar(b *testing.B) {
-	addrs := farAway(b, redisproc.Start(b, 5))
+	masters := redisproc.Start(b, 5)
+	far, err := netdelay.NewDialer(time.Millisecond)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer far.Close()
 	for _, goroutines := range []int{1, 10, 100, 1000} {
 		b.Run(fmt.Sprintf("masters=5/goroutines=%d/baseline=set", goroutines), func(b *testing.B) {
-			c := redis.NewClient(&redis.Options{Addr: addrs[0], PoolSize: goroutines})
+			c := redis.NewClient(&redis.Options{Addr: masters[0].Addr(), Dialer: far.Dial, PoolSize: goroutines})
 			defer func() { _ = c.Close() }()
 			timeSteps(b, goroutines, []string{"set"}, func(ctx context.Context, name string, done func(error)) {
 				done(c.Set(ctx, name, "value", 30*time.Second).Err())
 			})
 		})
 		b.Run(fmt.Sprintf("masters=5/goroutines=%d/quorum", goroutines), func(b *testing.B) {
-			m, err := quorum.Open(strings.Split("redis://"+strings.Join(addrs, " redis://"), " "), nil)
-			if err != nil {
-				b.Fatal(err)
-			}
+			m := newFarManager(b, far, masters)
 			defer func() { _ = m.Close() }()
 			timeSteps(b, goroutines, []string{"acquire", "release"}, func(ctx context.Context, name string, done func(error)) {
 				l, err := m.TryAcquire(ctx, name, 30*time.Second)
@@ -47,18 +49,23 @@ func BenchmarkFar(b *testing.B) {
 	}
 }
 
-// farAway returns addresses at which the masters have a round trip of 2 ms.
-func farAway(b *testing.B, masters []*redisproc.Proc) (addrs []string) {
+// newFarManager returns a Manager whose clients are like Open's, but for the dialer.
+func newFarManager(b *testing.B, far *netdelay.Dialer, masters []*redisproc.Proc) *quorum.Manager {
 	b.Helper()
+	var clients []redis.UniversalClient
 	for _, m := range masters {
-		p, err := netdelay.New(m.Addr(), time.Millisecond, nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { _ = p.Close() })
-		addrs = append(addrs, p.Addr())
+		c := redis.NewClient(&redis.Options{
+			Addr: m.Addr(), Dialer: far.Dial, Protocol: 2, DisableIdentity: true, PoolSize: 32, PipelinePoolSize: -1,
+			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+		})
+		b.Cleanup(func() { _ = c.Close() })
+		clients = append(clients, c)
 	}
-	return addrs
+	m, err := quorum.New(clients, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return m
 }
 
 // timeSteps divides b.N runs of do among the goroutines, after one that is not timed. do calls done
@@ -84,6 +91,7 @@ func timeSteps(b *testing.B, goroutines int, steps []string, do func(ctx context
 			start, i = time.Now(), i+1
 		})
 	}
+	cpu := cpuTime(b)
 	var all sync.WaitGroup
 	for g := range goroutines {
 		all.Go(func() {
@@ -94,6 +102,7 @@ func timeSteps(b *testing.B, goroutines int, steps []string, do func(ctx context
 		})
 	}
 	all.Wait()
+	b.ReportMetric(float64((cpuTime(b)-cpu).Nanoseconds())/1000/float64(b.N), "cpu-µs/op")
 	for i, step := range steps {
 		slices.Sort(times[i])
 		b.ReportMetric(times[i][len(times[i])/2].Seconds()*1000, step+"-p50-ms")

@@ -52,17 +52,21 @@ func (l *line) forward(to io.Writer, from io.Reader) {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
-		due := time.Now().Add(l.delay)
 		if n > 0 {
-			l.packets <- packet{due: due, to: to, data: bytes.Clone(buffer[:n])}
+			l.send(to, buffer[:n])
 		}
 		if err != nil { // an error counts as the end
 			delivered := make(chan struct{})
-			l.packets <- packet{due: due, last: delivered}
+			l.packets <- packet{due: time.Now().Add(l.delay), last: delivered}
 			<-delivered
 			return
 		}
 	}
+}
+
+// send sends a copy of data.
+func (l *line) send(to io.Writer, data []byte) {
+	l.packets <- packet{due: time.Now().Add(l.delay), to: to, data: bytes.Clone(data)}
 }
 
 func (l *line) run() {
