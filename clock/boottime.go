@@ -62,8 +62,8 @@ func (b *bootTime) now() Instant {
 }
 
 // read reads the kernel's clock. It keeps the old difference between the clocks if that may still
-// be right. Otherwise the time could go back, because no reading is exact. The relation is nil if
-// the monotonic clock stands still, as in a testing/synctest bubble.
+// be right. Otherwise a reading that the machine was too busy for would put the time behind. The
+// relation is nil if the monotonic clock stands still, as in a testing/synctest bubble.
 func (b *bootTime) read(old *relation) (r *relation, now time.Duration) {
 	var kernel, wall, before, after time.Duration
 	for range maxReadings {

@@ -94,10 +94,11 @@ func start(clients, owned []redis.UniversalClient, opts Options) *Manager {
 // including Release and Close.
 //
 // Close takes no longer than Options.CloseTimeout. A minority of masters that do not answer does
-// not delay it, and keys left to expire on them block no one from a lock. If a client passed to New
-// is still in a call to such a master, the call's goroutine ends with the call. Close returns nil
-// unless calls were still running when the timeout passed, or locks were left to expire on so many
-// masters that nobody can acquire them until then.
+// not delay it, and keys left to expire on them block no one from a lock. If a majority does not
+// answer, Close gives up on it after a second. If a client passed to New is still in a call to such
+// a master, the call's goroutine ends with the call. Close returns nil unless calls were still
+// running when the timeout passed, or locks were left to expire on so many masters that nobody can
+// acquire them until then.
 func (m *Manager) Close() error {
 	e := m.engine
 	if !e.closed.CompareAndSwap(false, true) {

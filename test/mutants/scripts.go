@@ -93,6 +93,20 @@ var scripts = []mutant{
 		minor: true,
 	},
 	{
+		name:  "sleep-unnoticed",
+		rule:  "the system clock includes the time that the machine slept",
+		edits: []edit{sub("boottime-slept", `<= wallMoved`, ">= 0")},
+		pkg:   clockPkg, tests: []string{"TestBootTimeIncludesSleep"},
+		minor: true,
+	},
+	{
+		name:  "slow-reading-kept",
+		rule:  "a slow reading of the kernel's clock does not put the system clock behind",
+		edits: []edit{sub("boottime-kept", `old != nil`, "false")},
+		pkg:   clockPkg, tests: []string{"TestBootTimeStaysExact"},
+		minor: true,
+	},
+	{
 		name:  "subscribing-without-end",
 		rule:  "subscribing takes no longer than a call, even if the client waits until its context ends",
 		edits: []edit{sub("subscribing-ends", `, (\S*)\)`, ", 1000*$1)")},
