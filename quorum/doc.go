@@ -140,9 +140,10 @@
 // could forge one. Those who can write the locks' keys can do worse. Give rights to redlock:aux:*
 // only to clients that use the locks; see "Access rights".
 //
-// A dead waiter costs those behind it a second or two, and a dead holder costs them its TTL.
-// Waiters poll with growing pauses if they lack the rights to subscribe to channels or to use
-// auxiliary keys, or if a proxy prevents it. The queues' keys expire by themselves.
+// A dead waiter costs those behind it a second or two. Several that died together cost more each,
+// but at most the 15 s after which the masters forget them. A dead holder costs its TTL. Waiters
+// poll with growing pauses if they lack the rights to subscribe to channels or to use auxiliary
+// keys, or if a proxy prevents it. The queues' keys expire by themselves.
 //
 // # Choosing a TTL
 //

@@ -20,13 +20,13 @@ import (
 
 // handOff hands the lock from one Manager to a waiter of another, and returns the waiter's lock. It
 // calls before right before the release.
-func (b *testbed) handOff(holder, waiter *quorum.Manager, before func()) *quorum.Lock {
+func (b *testbed) handOff(holder, waiter *quorum.Manager, before func(), opts ...quorum.AcquireOption) *quorum.Lock {
 	b.Helper()
 	l, err := holder.TryAcquire(b.Context(), name, ttl)
 	require.NoError(b, err)
 	synctest.Wait() // all masters have granted it
 	results := make(chan acquireResult, 1)
-	b.startWaiter(b.Context(), 0, waiter, results)
+	b.startWaiter(b.Context(), 0, waiter, results, opts...)
 	synctest.Wait()
 	before()
 	require.NoError(b, l.Release(b.Context()))
@@ -64,23 +64,46 @@ func TestHandOffTakesNoRequest(t *testing.T) {
 // Until an extension is confirmed, the lock is valid for as long as the grants stand. The extension
 // is tried for as long as they do.
 func TestHandedOnLockIsExtendedToItsTTL(t *testing.T) {
-	bubble(t, 3, func(b *testbed) {
-		waiter := b.otherManagers(1, quorum.Options{})
-		defer b.closeAll(waiter)
-		l := b.handOff(b.Manager, waiter[0], func() {})
-		start := time.Now()
-		grants := l.Validity()
-		assert.Greater(b, grants, 900*time.Millisecond)
-		assert.Less(b, grants, time.Second)
-		for _, m := range b.Masters() {
-			m.FailNext(3, "LOADING soon")
-		}
-		time.Sleep(500 * time.Millisecond)
-		assert.Equal(b, grants-time.Since(start), l.Validity(), "only what is confirmed")
-		time.Sleep(grants - 510*time.Millisecond)
-		assert.Greater(b, l.Validity(), ttl*9/10, "extended at last")
-		require.NoError(b, l.Release(b.Context()))
-	})
+	for _, opts := range [][]quorum.AcquireOption{nil, {quorum.AutoRenew(0)}} {
+		bubble(t, 3, func(b *testbed) {
+			waiter := b.otherManagers(1, quorum.Options{})
+			defer b.closeAll(waiter)
+			l := b.handOff(b.Manager, waiter[0], func() {}, opts...)
+			start := time.Now()
+			grants := l.Validity()
+			assert.Greater(b, grants, 900*time.Millisecond)
+			assert.Less(b, grants, time.Second)
+			for _, m := range b.Masters() {
+				m.FailNext(3, "LOADING soon")
+			}
+			time.Sleep(500 * time.Millisecond)
+			assert.Equal(b, grants-time.Since(start), l.Validity(), "only what is confirmed")
+			time.Sleep(grants - 510*time.Millisecond)
+			assert.Greater(b, l.Validity(), ttl*9/10, "extended at last")
+			require.NoError(b, l.Release(b.Context()))
+		})
+	}
+}
+
+// The masters extend the lock after a hand-off, but their answers are lost until the short window
+// has closed. The lock is over then, and its keys do not block others for the whole TTL.
+func TestKeysOfUnconfirmedExtensionAreReleased(t *testing.T) {
+	for _, opts := range [][]quorum.AcquireOption{nil, {quorum.AutoRenew(0)}} {
+		bubble(t, 3, func(b *testbed) {
+			waiter := b.otherManagers(1, quorum.Options{})
+			defer b.closeAll(waiter)
+			l := b.handOff(b.Manager, waiter[0], func() {}, opts...)
+			b.delayReplies(1500*time.Millisecond, 1)
+			time.Sleep(500 * time.Millisecond)
+			for _, m := range b.Masters() {
+				assert.Greater(b, m.TTL(name), ttl/2, "otherwise this tests nothing")
+			}
+			<-l.Lost()
+			time.Sleep(3 * time.Second)
+			assert.Equal(b, 3, b.vacantMasters())
+			assertReason(b, l.Release(b.Context()), quorum.ErrLost)
+		})
+	}
 }
 
 // The window counts from the waiter's question, although the grant and its message came later.

@@ -120,8 +120,20 @@ func (o *Options) withDefaults() (Options, error) {
 	if filled.Clock == nil {
 		filled.Clock = clock.System()
 	}
+	if now := filled.Clock.Now(); now <= 0 {
+		filled.Clock = shiftedClock{filled.Clock, clock.Instant(1).Sub(now)}
+	}
 	return filled, filled.check()
 }
+
+// shiftedClock makes a clock's instants positive: 0 stands for "not yet" in many places.
+type shiftedClock struct {
+	clock.Clock
+	by time.Duration
+}
+
+// Now returns the clock's time in its new place.
+func (c shiftedClock) Now() clock.Instant { return c.Clock.Now().Add(c.by) }
 
 func orDefault[T comparable](value *T, standard T) {
 	var zero T

@@ -70,14 +70,12 @@ func (n *renewal) schedule(start clock.Instant) {
 }
 
 // retryPause returns how long after a failed try the next one is made. Each try gets the attempt
-// timeout, or a ninth of the TTL if that is shorter, so that several tries fit into the window. The
-// window after a hand-off is shorter; left is what is left of it.
+// timeout, or a ninth of the TTL if that is shorter, so that several tries fit into the window. In
+// the short window after a hand-off, and near the end of any other, it gets a third of what is
+// left.
 func (n *renewal) retryPause(attempt, left time.Duration) time.Duration {
 	pause := max(min(attempt, n.ttl/9), time.Millisecond)
-	if n.once { //mutant:fill-retry
-		pause = min(pause, max(left/3, fillDelay))
-	}
-	return pause
+	return min(pause, max(left/3, fillDelay)) //mutant:fill-retry
 }
 
 // watchRenewal starts the lock's renewals, if it has any.
@@ -96,9 +94,7 @@ func (l *Lock) renew(now clock.Instant) {
 	}
 	n := l.renewal //mutant:renew-again
 	n.next = now.Add(n.retryPause(l.engine.opts.AttemptTimeout, l.closes().Sub(now)))
-	if n.once { // a failed try leaves keys that outlive the window by far
-		l.asked = max(l.asked, now.Add(n.ttl))
-	}
+	l.asked = max(l.asked, now.Add(n.ttl)) //mutant:renew-asked
 	x := l.extension(now, n.ttl, n.window)
 	n.last = x.expires
 	deadline := min(n.next, l.closes())

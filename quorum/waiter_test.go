@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
@@ -52,10 +53,12 @@ type acquireResult struct {
 }
 
 // startWaiter calls Acquire in the background, and returns when the caller is in the queues.
-func (b *testbed) startWaiter(ctx context.Context, waiter int, m *quorum.Manager, results chan<- acquireResult) {
+func (b *testbed) startWaiter(
+	ctx context.Context, waiter int, m *quorum.Manager, results chan<- acquireResult, opts ...quorum.AcquireOption,
+) {
 	b.Helper()
 	go func() {
-		l, err := m.Acquire(ctx, name, ttl)
+		l, err := m.Acquire(ctx, name, ttl, opts...)
 		results <- acquireResult{waiter, l, err, time.Now()}
 	}()
 	time.Sleep(10 * time.Millisecond)
@@ -856,3 +859,25 @@ func TestSubscriptionToReplacedServerIsRenewed(t *testing.T) {
 		require.NoError(b, elsewhere.Close())
 	})
 }
+
+// The origin of a clock is arbitrary, so its instants may be negative.
+func TestClockMayBeginAnywhere(t *testing.T) {
+	for _, begin := range []clock.Instant{-clock.Instant(time.Hour), -1, 0} {
+		bubbleWith(t, 3, quorum.Options{Clock: beginningClock{clock.Runtime(), begin}}, func(b *testbed) {
+			waiter := b.otherManagers(1, quorum.Options{})
+			defer b.closeAll(waiter)
+			l := b.handOff(b.Manager, waiter[0], func() {})
+			assert.Greater(b, l.Validity(), 900*time.Millisecond, "the lock was handed on")
+			require.NoError(b, l.Release(b.Context()))
+		})
+	}
+}
+
+// beginningClock is a clock that begins at the given instant.
+type beginningClock struct {
+	clock.Clock
+	begin clock.Instant
+}
+
+// Now returns the time since the clock was made, from its beginning.
+func (c beginningClock) Now() clock.Instant { return c.begin.Add(c.Clock.Now().Sub(0)) }

@@ -21,6 +21,7 @@ var audits = []mutant{
 		rule:  "a repaired key lasts as long as the lock's window, not the last extension",
 		edits: []edit{cut("repair-expires")},
 		pkg:   quorumPkg, tests: []string{"TestRepairedKeysLastAsLongAsWindow"},
+		minor: true,
 	},
 	{
 		name:  "denied-lock-let-go-at-once",
@@ -40,12 +41,14 @@ var audits = []mutant{
 		rule:  "concurrent calls of Release return the same error",
 		edits: []edit{swap("release-other", "if other.err != nil {\n\t\t\treturn l.giveUp(ctx)\n\t\t}\n\t\treturn nil")},
 		pkg:   quorumPkg, tests: []string{"TestConcurrentReleasesEndTogether"},
+		minor: true,
 	},
 	{
 		name:  "close-waits-for-attempts",
 		rule:  "Close ends attempts in progress",
 		edits: []edit{sub("close-ends-rounds", `== vote\.Release`, "< vote.Bootstrap")},
 		pkg:   quorumPkg, tests: []string{"TestCloseEndsRunningAttempts"},
+		minor: true,
 	},
 	{
 		name: "nil-function-acquires",
@@ -70,6 +73,7 @@ var audits = []mutant{
 		rule:  "an error never shows a password",
 		edits: []edit{sub("redact-secrets", `, \w+\.identity\.password`, "")},
 		pkg:   quorumPkg, tests: []string{"TestErrorsHidePassword"},
+		minor: true,
 	},
 	{
 		name:  "masters-timeout-is-the-callers",

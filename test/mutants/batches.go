@@ -8,6 +8,7 @@ var batches = []mutant{
 		rule:  "in a command, the calls that may store something new come first",
 		edits: []edit{sub("order-phases", `Compare\((\w+\.phase), .*?\)`, "Compare($1, $1)")},
 		pkg:   redisconnPkg, tests: []string{"TestAcquiresComeFirst"},
+		minor: true,
 	},
 	{
 		name:  "acquires-behind-releases",
@@ -56,18 +57,21 @@ var batches = []mutant{
 		rule:  "a name whose keys were refused is sent apart from then on, or without its auxiliary keys",
 		edits: []edit{sub("lone-refusal", `r\.Refusal\(\)`, "$0 && now < 0")},
 		pkg:   redisconnPkg, tests: []string{"TestForbiddenNameIsSentApart", "TestForbiddenAuxiliaryKeysAreLeftOut"},
+		minor: true,
 	},
 	{
 		name:  "operations-error-is-of-all",
 		rule:  "an operation's own error is no reason to send executed calls again",
 		edits: []edit{sub("whole-reply", `&& !`, "|| ")},
 		pkg:   redisconnPkg, tests: []string{"TestFailedOperationIsNotSentAgain"},
+		minor: true,
 	},
 	{
 		name:  "tokens-of-others-shown",
 		rule:  "an error that calls share shows no call's token",
 		edits: []edit{sub("hide-tokens", `token\.Abbreviate\((\w+)\)`, "$0+$1")},
 		pkg:   redisconnPkg, tests: []string{"TestSharedErrorHidesTokens"},
+		minor: true,
 	},
 
 	// Requests that expire.
@@ -88,12 +92,14 @@ var batches = []mutant{
 		rule:  "a repair carries its deadline",
 		edits: []edit{cut("repair-deadline")},
 		pkg:   quorumPkg, tests: []string{"TestLateFirstTryOfRepairChangesNothing"},
+		minor: true,
 	},
 	{
 		name:  "question-without-its-deadline",
 		rule:  "a waiter's question carries its deadline",
 		edits: []edit{cut("wait-deadline")},
 		pkg:   quorumPkg, tests: []string{"TestLateFirstTryOfQueueEntryIsRemoved"},
+		minor: true,
 	},
 	{
 		name:  "late-operation-executed",
@@ -158,18 +164,21 @@ var batches = []mutant{
 		rule:  "what expired with time left is repeated without its deadline",
 		edits: []edit{sub("expired-unlimited", `, unlimited: true`, "")},
 		pkg:   redisconnPkg, tests: []string{"TestExpiredCallWithTimeLeftIsSentWithoutLimit"},
+		minor: true,
 	},
 	{
 		name:  "expired-without-time-left",
 		rule:  "what expired is not repeated after its deadline",
 		edits: []edit{sub("expired-again", ` && (\w+)\.HasTime\((.*)\) \{`, " && $1.HasTime(0*$2) {")},
 		pkg:   redisconnPkg, tests: []string{"TestExpiredCallIsNotSentAgain"},
+		minor: true,
 	},
 	{
 		name:  "closed-without-a-limit",
 		rule:  "a request that carries no limit may be executed at any time",
 		edits: []edit{sub("call-limit", `\w+\.Known && `, "")},
 		pkg:   wirePkg, tests: []string{"TestTranscripts"},
+		minor: true,
 	},
 	{
 		name:  "closed-without-a-deadline",

@@ -22,6 +22,7 @@ var doubts = []mutant{
 		edits: []edit{before("release-settled",
 			"\t\tif code, ok := call.Reply.Value.(int64); ok && code > 0 {\n\t\t\tc.doubtful.bits.And(^uint64(vote.Only(master)))\n\t\t}")},
 		pkg: quorumPkg, tests: []string{"TestLateFirstTryOfAcquireIsReleased", "TestLateUnansweredAcquireIsReleased"},
+		minor: true,
 	},
 	{
 		name:  "doubt-without-end",
@@ -34,6 +35,7 @@ var doubts = []mutant{
 		rule:  "if it is not known when a request cannot be executed anymore, doubt does not end before releases do",
 		edits: []edit{cut("doubt-endless")},
 		pkg:   quorumPkg, tests: []string{"TestLateFirstTryOfAcquireIsReleased", "TestReleaseIsRepeatedWhileTCPMayRetransmit"},
+		minor: true,
 	},
 	{
 		name:  "doubt-ends-at-once",
@@ -62,6 +64,7 @@ var doubts = []mutant{
 			sub("pipeline-answered", `= .*`, "= true"),
 		},
 		pkg: redisconnPkg, tests: []string{"TestUnansweredCommandsAreNotReused"},
+		minor: true,
 	},
 	{
 		name:  "abandoned-commands-are-read",
@@ -87,18 +90,21 @@ var doubts = []mutant{
 		rule:  "a client's own retry of a release is not mistaken for a loss",
 		edits: []edit{sub("usurped-ballot", `\w+\.first && (.*) && \w+\.SentOnce`, "$1")},
 		pkg:   quorumPkg, tests: []string{"TestRepeatedReleaseIsNoLoss"},
+		minor: true,
 	},
 	{
 		name:  "loss-decided-too-early",
 		rule:  "a release waits for masters whose answers may reveal a loss",
 		edits: []edit{cut("may-be-usurped")},
 		pkg:   quorumPkg, tests: []string{"TestReleaseReportsLossIfMajorityStoresAnotherToken"},
+		minor: true,
 	},
 	{
 		name:  "long-extension-left-behind",
 		rule:  "keys that a failed extension left on a minority are released when the window closes",
 		edits: []edit{sub("overhangs", `>`, "<")},
 		pkg:   quorumPkg, tests: []string{"TestFailedExtendIsReleased"},
+		minor: true,
 	},
 	{
 		name:  "late-tries-are-written",
@@ -130,12 +136,14 @@ var doubts = []mutant{
 		rule:  "a token younger than AttemptTimeout may belong to an attempt that fails",
 		edits: []edit{sub("youth", `min\((.*), .*\)`, "min($1, 0)")},
 		pkg:   quorumPkg, tests: []string{"TestOnceRechecksYoungToken", "TestOnceReturnsErrTakenIfContextEndsBeforeRecheck"},
+		minor: true,
 	},
 	{
 		name:  "plain-attempts-hand-on",
 		rule:  "the rollback of a failed attempt does not hand the lock on",
 		edits: []edit{sub("rollback-heir", `Nobody`, "Anyone")},
 		pkg:   quorumPkg, tests: []string{"TestFailedAttemptDoesNotHandOff"},
+		minor: true,
 	},
 	{
 		name:  "hung-master-holds-up-a-claim",
@@ -156,12 +164,14 @@ var doubts = []mutant{
 		rule:  "a key with a PTTL of 0 still exists",
 		edits: []edit{sub("recheck", `Left >= 0`, "Left > 0")},
 		pkg:   quorumPkg, tests: []string{"TestWaiterNoticesExpiryWhenPTTLIsZero"},
+		minor: true,
 	},
 	{
 		name:  "vacancy-believed-for-long",
 		rule:  "a waiter that finds the lock vacant before its turn soon sees who took it",
 		edits: []edit{cut("believed-vacancy")},
 		pkg:   quorumPkg, tests: []string{"TestWaiterThatSawFreeLockAsksAgainSoon"},
+		minor: true,
 	},
 	{
 		name:  "those-behind-are-told-nothing",
@@ -175,6 +185,7 @@ var doubts = []mutant{
 		rule:  "a waiter that wins too late lets other waiters of its process go first",
 		edits: []edit{cut("late-contender")},
 		pkg:   quorumPkg, tests: []string{"TestWaiterWithHopelessTTLLetsOthersPass"},
+		minor: true,
 	},
 	{
 		name:  "panic-keeps-the-turn",

@@ -14,6 +14,7 @@ var guarantees = []mutant{
 		rule:  "a repair carries the fence to the master",
 		edits: []edit{sub("extend-fence", `if (.*) then`, "if $1 and not isRepair then")},
 		pkg:   quorumPkg, tests: []string{"TestExtendAndRepairCarryFence"},
+		minor: true,
 	},
 	{
 		name: "carried-fence-lowers",
@@ -28,6 +29,7 @@ var guarantees = []mutant{
 		rule:  "a repeated request has stored nothing anew, because any request may have stored the fence",
 		edits: []edit{sub("higher-fence", `<`, "<=")},
 		pkg:   quorumPkg, tests: []string{"TestRepeatedAcquireNeedsSecondRound"},
+		minor: true,
 	},
 	{
 		name:  "equal-counts-as-anew",
@@ -61,12 +63,14 @@ var guarantees = []mutant{
 		rule:  "if no majority stored the fence, the acquire fails and is rolled back",
 		edits: []edit{sub("second-round", `return (.*), (\w+)$`, "_ = $1\n\treturn vote.Won, $2")},
 		pkg:   quorumPkg, tests: []string{"TestAcquireFailsIfFenceIsNotStored", "TestSecondRoundComparesToken"},
+		minor: true,
 	},
 	{
 		name:  "second-round-without-comparing",
 		rule:  "the second round counts a master only if its key still stores this token",
 		edits: []edit{sub("extend-compares", `if (.*) then`, "if $1 and not fencing then")},
 		pkg:   quorumPkg, tests: []string{"TestSecondRoundComparesToken"},
+		minor: true,
 	},
 	{
 		name:  "second-round-below-what-is-stored",
@@ -93,6 +97,7 @@ var guarantees = []mutant{
 		rule:  "a stored value that is no fence is an error of that master, and never counts as zero",
 		edits: []edit{sub("no-fence", `assert\((.*), '.*'\)`, "if not ($1) then\n    return 0\n  end")},
 		pkg:   quorumPkg, tests: []string{"TestInvalidFenceCastsNoVote", "TestExtendFailsOnInvalidFences"},
+		minor: true,
 	},
 	{
 		name:  "proposal-however-far-ahead",
@@ -112,12 +117,14 @@ var guarantees = []mutant{
 		rule:  "with the restart guard, a proposal must be within a quarter of the guard of the master's time",
 		edits: []edit{cut("guarded-proposal")},
 		pkg:   quorumPkg, tests: []string{"TestProposalsFarFromMastersTimeAreNotStored"},
+		minor: true,
 	},
 	{
 		name:  "fence-for-ever",
 		rule:  "fences are not kept forever",
 		edits: []edit{after("fence-retention", "  redis.call('PERSIST', key)")},
 		pkg:   quorumPkg, tests: []string{"TestFencesExpire"},
+		minor: true,
 	},
 	{
 		name:  "fence-for-two-ttls",
@@ -168,6 +175,7 @@ var guarantees = []mutant{
 		rule:  "a new marker is never older than the previous one",
 		edits: []edit{sub("quarantine-since", `math\.max\(now, .*\)`, "now")},
 		pkg:   quorumPkg, tests: []string{"TestMarkerTimeNeverDecreases"},
+		minor: true,
 	},
 	{
 		name:  "marker-of-any-run",
@@ -180,6 +188,7 @@ var guarantees = []mutant{
 		rule:  "the guard counts from when this run was first seen, not an earlier run",
 		edits: []edit{sub("quarantine-since", `math\.max\(now, (\w+) or 0\)`, "$1 or now")},
 		pkg:   quorumPkg, tests: []string{"TestForgetfulMastersCastNoVote"},
+		minor: true,
 	},
 	{
 		name: "guard-from-the-last-attempt",
@@ -194,6 +203,7 @@ var guarantees = []mutant{
 		rule:  "the guard counts in milliseconds",
 		edits: []edit{sub("master-millis", `micros / 1000`, "micros / 1000000")},
 		pkg:   quorumPkg, tests: []string{"TestForgetfulMastersCastNoVote"},
+		minor: true,
 	},
 	{
 		name: "repair-held-out",
@@ -214,12 +224,14 @@ var guarantees = []mutant{
 		rule:  "Bootstrap tolerates a client that came too early only while the guard quarantines the master",
 		edits: []edit{sub("bootstrap-seen", ` or out == 0`, "")},
 		pkg:   quorumPkg, tests: []string{"TestBootstrapIsAllowedDuringFirstQuarantine"},
+		minor: true,
 	},
 	{
 		name:  "bootstrap-without-a-permit",
 		rule:  "a Bootstrap request that arrives late declares nothing",
 		edits: []edit{sub("bootstrap-permit", `string\.find\(given, .*? and`, "")},
 		pkg:   quorumPkg, tests: []string{"TestLateBootstrapRequestsChangeNothing"},
+		minor: true,
 	},
 	{
 		name:  "bootstrap-writes-first",
@@ -247,6 +259,7 @@ var guarantees = []mutant{
 			`([\w.]+)\.checkTTL\((\w+)\)`,
 			"$1.checkTTL(min($2, max($1.RestartGuard, time.Second)))")},
 		pkg: quorumPkg, tests: []string{"TestTTLsAboveGuardAreRejected"},
+		minor: true,
 	},
 	{
 		name: "guard-ttl-in-acquire",

@@ -14,6 +14,7 @@ var lanes = []mutant{
 		rule:  "Once does not mistake its own token for another replica's",
 		edits: []edit{sub("once-rival", `^(if [^\n]*) && ![^\n]*\.has\([^\n]*\) \{`, "$1 {")},
 		pkg:   quorumPkg, tests: []string{"TestOnceRecognizesUndeliveredRelease"},
+		minor: true,
 	},
 	{
 		name:  "once-gives-back",

@@ -21,12 +21,14 @@ var releases = []mutant{
 		}
 	}`)},
 		pkg: quorumPkg, tests: []string{"TestRollbackGoesOnAfterContextEnds"},
+		minor: true,
 	},
 	{
 		name:  "rollback-on-the-callers-context",
 		rule:  "a rollback does not use the caller's context, which may have ended",
 		edits: []edit{before("rollback", "\tif ctx.Err() != nil {\n\t\treturn\n\t}")},
 		pkg:   quorumPkg, tests: []string{"TestRollbackGoesOnAfterContextEnds"},
+		minor: true,
 	},
 	{
 		name:  "one-token-for-two-attempts",
@@ -74,6 +76,7 @@ var releases = []mutant{
 		rule:  "owed releases are bounded per master",
 		edits: []edit{sub("debts-bound", `<= 0`, "<= 1<<40")},
 		pkg:   quorumPkg, tests: []string{"TestPendingReleasesAreCapped"},
+		minor: true,
 	},
 	{
 		name:  "latest-debts-dropped",
@@ -137,12 +140,14 @@ var releases = []mutant{
 		rule:  "a release after the window returns ErrLost",
 		edits: []edit{sub("release-over", `(\w+)\.over\(\w+\)`, "$1.ended")},
 		pkg:   quorumPkg, tests: []string{"TestReleaseAfterWindowReturnsErrLost", "TestLockExpiresDuringMachineSleep"},
+		minor: true,
 	},
 	{
 		name:  "release-on-the-callers-context",
 		rule:  "a release does not use the caller's context, which may have ended",
 		edits: []edit{cut("release-context")},
 		pkg:   quorumPkg, tests: []string{"TestReleaseWithEndedContextWaitsForMasters"},
+		minor: true,
 	},
 	{
 		name:  "repeated-release-fails",
@@ -159,6 +164,7 @@ var releases = []mutant{
 			after("expiry-close", "\t\tif l, ok := w.item.(*Lock); ok {\n\t\t\tl.letGo(errManagerClosed, x.clock.Now())\n\t\t}"),
 		},
 		pkg: quorumPkg, tests: []string{"TestCloseEndsLocksAndCalls", "TestOnceKeepsPeriodThoughFnFails"},
+		minor: true,
 	},
 	{
 		name: "won-while-closing",

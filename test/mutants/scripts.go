@@ -19,6 +19,7 @@ var scripts = []mutant{
 		rule:  "extending never shortens a key's time to live",
 		edits: []edit{swap("extend-lengthens", "redis.call('PEXPIRE', key, ttl)")},
 		pkg:   quorumPkg, tests: []string{"TestExtendNeverShortens"},
+		minor: true,
 	},
 	{
 		name:  "lua-endless-key",
@@ -84,6 +85,7 @@ var scripts = []mutant{
 		rule:  "a client's context ends soon after its deadline, whatever waits for it",
 		edits: []edit{sub("timeouts-end", `WithDeadline\((\w+), .*\)`, "WithCancel($1)")},
 		pkg:   quorumPkg, tests: []string{"TestHookWaitsNoLongerThanAttemptTimeout"},
+		minor: true,
 	},
 	{
 		name:  "timeouts-not-renewed",
@@ -111,12 +113,14 @@ var scripts = []mutant{
 		rule:  "subscribing takes no longer than a call, even if the client waits until its context ends",
 		edits: []edit{sub("subscribing-ends", `, (\S*)\)`, ", 1000*$1)")},
 		pkg:   quorumPkg, tests: []string{"TestHungDialOfSubscriptionIsRetried"},
+		minor: true,
 	},
 	{
 		name:  "panics-let-through",
 		rule:  "a panic in a client or hook affects nobody else",
 		edits: []edit{sub("shelter-recovers", `recover\(\)`, "any(nil)")},
 		pkg:   quorumPkg, tests: []string{"TestClientPanicIsUnknownOutcome"},
+		minor: true,
 	},
 	{
 		name:  "panic-believed",
@@ -130,6 +134,7 @@ var scripts = []mutant{
 		rule:  "the settings in a URL are bounded, so that a master that is down does not keep a core busy",
 		edits: []edit{sub("url-retries", `> (\w+) \{`, "< -$1 {")},
 		pkg:   quorumPkg, tests: []string{"TestOpenRejectsSettingsOutOfRange"},
+		minor: true,
 	},
 	{
 		name:  "not-even-one-try",
@@ -143,5 +148,6 @@ var scripts = []mutant{
 		rule:  "a subscription's connection ends with the subscription, not with the timeout of its dial",
 		edits: []edit{sub("subscription-ends", `AfterFunc\((\w+), func\(\) \{ _ = `, "AfterFunc(ctx, func() { _, _ = $1, ")},
 		pkg:   quorumPkg, tests: []string{"TestSubscriptionOutlivesItsDial"},
+		minor: true,
 	},
 }

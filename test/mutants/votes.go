@@ -48,6 +48,7 @@ var votes = []mutant{
 			sub("err-taken", `\.Blocks`, ".HasQuorum"),
 		},
 		pkg: quorumPkg, tests: []string{"TestAttemptNeedsMajority", "TestErrTakenOnlyIfEnoughMastersAreTaken"},
+		minor: true,
 	},
 	{
 		name:  "taken-by-any",
@@ -61,6 +62,7 @@ var votes = []mutant{
 		rule:  "ErrTaken and ErrNoQuorum are never confused, even if a master fails before the others answer",
 		edits: []edit{sub("doomed", "Doomed", "Failed")},
 		pkg:   quorumPkg, tests: []string{"TestErrTakenAlthoughMasterFailsFirst"},
+		minor: true,
 	},
 
 	// The window of validity.
@@ -75,6 +77,7 @@ var votes = []mutant{
 		rule:  "validity = ttl − elapsed − drift",
 		edits: []edit{sub("window", `return (\w+) - [^}]*`, "return $1 ")},
 		pkg:   quorumPkg, tests: []string{"TestLostClosesWithWindow", "TestExtendMovesWindow"},
+		minor: true,
 	},
 	{
 		name:  "window-from-the-answer",
@@ -87,6 +90,7 @@ var votes = []mutant{
 		rule:  "the window of an extension also counts from before the send",
 		edits: []edit{sub("extend-apply", `apply\((\w+), (\w+)\)`, "apply($1, &extension{until: e.clock.Now().Add(window), expires: $2.expires})")},
 		pkg:   quorumPkg, tests: []string{"TestExtensionWindowCountsFromSending"},
+		minor: true,
 	},
 	{
 		name: "renewed-from-the-answer",
@@ -95,6 +99,7 @@ var votes = []mutant{
 			"longest := time.Duration(${1}.claim.longest.Load())\n\t\tlate := $1.engine.clock.Now().Add($1.engine.opts.Drift.Window(longest))\n"+
 				"\t\t_ = $1.apply($2, &extension{until: max($3.until, late), expires: $3.expires})")},
 		pkg: quorumPkg, tests: []string{"TestRenewalWindowCountsFromSending"},
+		minor: true,
 	},
 	{
 		name:  "won-after-the-window",
@@ -107,6 +112,7 @@ var votes = []mutant{
 		rule:  "an attempt does not wait longer than its window",
 		edits: []edit{sub("attempt-verdict", `(run\(\w+, \w+), \w+`, "$1, clock.Never")},
 		pkg:   quorumPkg, tests: []string{"TestQuorumWithoutValidityIsFailure"},
+		minor: true,
 	},
 	{
 		name:  "extended-after-the-window",
@@ -119,6 +125,7 @@ var votes = []mutant{
 		rule:  "an extension must be confirmed before the old window ends",
 		edits: []edit{sub("extend-run", `(run\(\w+, \w+), \w+`, "$1, clock.Never")},
 		pkg:   quorumPkg, tests: []string{"TestExtendConfirmedAfterWindowIsLoss"},
+		minor: true,
 	},
 	{
 		name:  "extend-shortens-the-window",
@@ -157,12 +164,14 @@ var votes = []mutant{
 		rule:  "AutoRenew's bound closes the window",
 		edits: []edit{sub("window-limit", `min\((\w+\.until), .*\)`, "$1")},
 		pkg:   quorumPkg, tests: []string{"TestLockIsLostAtHoldLimit"},
+		minor: true,
 	},
 	{
 		name:  "stale-context",
 		rule:  "Err of the context passed to fn reads the clock",
 		edits: []edit{cut("context-err")},
 		pkg:   quorumPkg, tests: []string{"TestDoContextSeesExpiryBeforeTimersFire"},
+		minor: true,
 	},
 	{
 		name:  "stale-cause",
@@ -191,6 +200,7 @@ var votes = []mutant{
 		rule:  "a failed renewal is retried while the window is open",
 		edits: []edit{after("renew-again", "\tif n.last > l.kept {\n\t\tl.mu.Unlock()\n\t\treturn\n\t}")},
 		pkg:   quorumPkg, tests: []string{"TestFailedRenewalIsRetriedUntilWindowCloses"},
+		minor: true,
 	},
 	{
 		name:  "no-renewal",
@@ -223,5 +233,6 @@ var votes = []mutant{
 		rule:  "keys that an extension left behind after the loss are released",
 		edits: []edit{cut("apply-lets-go")},
 		pkg:   quorumPkg, tests: []string{"TestExtendConfirmedAfterWindowIsLoss"},
+		minor: true,
 	},
 }

@@ -14,6 +14,7 @@ var waiting = []mutant{
 		rule:  "messages are delivered at once, however many waiters have to catch up",
 		edits: []edit{sub("subscribed-catches-up", `^.*\{ (.*) \}\)`, "$1")},
 		pkg:   quorumPkg, tests: []string{"TestCrowdOfWaitersDelaysNoMessage"},
+		minor: true,
 	},
 	{
 		name:  "catching-up-all-at-once",
@@ -46,6 +47,7 @@ var waiting = []mutant{
 		rule:  "waiters in one process are served in order",
 		edits: []edit{sub("local-order", `PushBack`, "PushFront")},
 		pkg:   quorumPkg, tests: []string{"TestLocalWaitersQueueLocally"},
+		minor: true,
 	},
 	{
 		name:  "everybody-contends",
@@ -72,6 +74,7 @@ var waiting = []mutant{
 		rule:  "a first waiter that does nothing is skipped",
 		edits: []edit{sub("queue-turn", `\*(\w+)\)\)`, "*100*$1))")},
 		pkg:   quorumPkg, tests: []string{"TestDeadFirstWaiterIsSkipped"},
+		minor: true,
 	},
 	{
 		name:  "vacancy-unnoticed",
@@ -120,6 +123,7 @@ var waiting = []mutant{
 		rule:  "queue keys expire",
 		edits: []edit{sub("queue-expires", `lengthen\((\w+), \w+\)`, "redis.call('PERSIST', $1)")},
 		pkg:   quorumPkg, tests: []string{"TestQueueKeysExpire"},
+		minor: true,
 	},
 	{
 		name:  "cancelled-stays",
@@ -132,6 +136,7 @@ var waiting = []mutant{
 		rule:  "grants that are given back go only to lower tickets",
 		edits: []edit{sub("waiter-gives-back", `wire\.LowerThan\(.*?\)`, "wire.Anyone")},
 		pkg:   quorumPkg, tests: []string{"TestStrayGrantIsNotPassedAround"},
+		minor: true,
 	},
 	{
 		name:  "split-for-ever",
@@ -157,6 +162,7 @@ var waiting = []mutant{
 		rule:  "a master that hands the lock on only after the confirm keeps the key too",
 		edits: []edit{cut("late-hand-off")},
 		pkg:   quorumPkg, tests: []string{"TestLateHandOffGetsTheFullTTL"},
+		minor: true,
 	},
 	{
 		name:  "lost-messages-for-ever",
@@ -192,6 +198,7 @@ var waiting = []mutant{
 		rule:  "a grant counts from the question that its message names, and not from one that was sent since",
 		edits: []edit{sub("grant-named", `termOf\(\w+\.Asked`, "termOf(m.asked")},
 		pkg:   queuePkg, tests: []string{"TestLateMessageCountsFromNamedQuestion", "TestWindowIsCoveredByMasters"},
+		minor: true,
 	},
 	{
 		name: "window-from-the-last-answer",
@@ -205,6 +212,7 @@ var waiting = []mutant{
 		rule:  "what is left of a key counts from the question",
 		edits: []edit{sub("term-of-answer", `termOf\(\w+\.asked, (.*), (\w+)\)\)`, "termOf($2, $1, $2))")},
 		pkg:   queuePkg, tests: []string{"TestTermOfAnswerCountsFromItsQuestion", "TestWindowIsCoveredByMasters"},
+		minor: true,
 	},
 	{
 		name:  "granted-in-the-future",
@@ -224,6 +232,7 @@ var waiting = []mutant{
 		rule:  "a question's age is by the master's clock, which may be fast",
 		edits: []edit{sub("term-age", `Add\(max\(.*Window\((\w+)\), 0\)\)`, "Add($1)")},
 		pkg:   queuePkg, tests: []string{"TestTermOfMessageCountsFromItsQuestion", "TestWindowIsCoveredByMasters"},
+		minor: true,
 	},
 	{
 		name: "window-of-the-latest-grant",
@@ -277,6 +286,7 @@ var waiting = []mutant{
 		rule:  "a fence counts only as long as the grant with which it was stored",
 		edits: []edit{cut("window-fenced")},
 		pkg:   queuePkg, tests: []string{"TestFenceIsNotProlongedByOtherGrants"},
+		minor: true,
 	},
 	{
 		name:  "fence-not-awaited",
@@ -289,6 +299,7 @@ var waiting = []mutant{
 		rule:  "a waiter waits for a fence only while messages may bring it",
 		edits: []edit{sub("awaits-fence", `\w+\.mayGetFence\((.*?)\)`, "$1 > 0")},
 		pkg:   queuePkg, tests: []string{"TestFenceIsOfTheQuorumThatCounts", "TestFenceThatCannotComeIsNotAwaited"},
+		minor: true,
 	},
 	{
 		name:  "next-fence-of-the-clock-alone",
@@ -307,6 +318,7 @@ var waiting = []mutant{
 		rule:  "a question is named by an instant before it is sent",
 		edits: []edit{sub("question-named", `sinceOrigin\((\w+)\)`, "sinceOrigin($1.Add(time.Minute))")},
 		pkg:   quorumPkg, tests: []string{"TestWindowAfterHandOffCountsFromTheQuestion"},
+		minor: true,
 	},
 	{
 		name:  "question-without-a-name",
@@ -337,12 +349,20 @@ var waiting = []mutant{
 		rule:  "a lock that was handed on is extended once, unless it is to be renewed",
 		edits: []edit{cut("fill-once")},
 		pkg:   quorumPkg, tests: []string{"TestHandedOnLockIsExtendedOnce"},
+		minor: true,
 	},
 	{
 		name:  "extension-tried-once",
 		rule:  "the extension after a hand-off is tried again while the grants stand",
-		edits: []edit{cut("fill-retry")},
+		edits: []edit{sub("fill-retry", `min\(pause, [^\n]*\)`, "pause")},
 		pkg:   quorumPkg, tests: []string{"TestHandedOnLockIsExtendedToItsTTL"},
+		minor: true,
+	},
+	{
+		name:  "renewal-left-standing",
+		rule:  "keys that a failed renewal left behind are released when the window closes",
+		edits: []edit{cut("renew-asked")},
+		pkg:   quorumPkg, tests: []string{"TestKeysOfUnconfirmedExtensionAreReleased"},
 	},
 	{
 		name: "given-back-grant-counted",
@@ -364,6 +384,7 @@ var waiting = []mutant{
 		rule:  "among waiters that split the masters, the lowest ticket gives back last, also once it has left the queues",
 		edits: []edit{sub("rank-before-grants", `if .* == 0 && `, "if ")},
 		pkg:   queuePkg, tests: []string{"TestLowestTicketGivesBackLast", "TestTranscripts"},
+		minor: true,
 	},
 	{
 		name:  "grant-longer-than-the-ttl",
@@ -376,6 +397,7 @@ var waiting = []mutant{
 		rule:  "a grant is no longer than the restart guard",
 		edits: []edit{cut("grant-guard")},
 		pkg:   queuePkg, tests: []string{"TestGrantIsNoLongerThanTTLAndGuard"},
+		minor: true,
 	},
 	{
 		name:  "grant-of-half-a-millisecond",
@@ -395,5 +417,6 @@ var waiting = []mutant{
 		rule:  "a waiter with grants waits a moment for more before it confirms vacant masters beside them",
 		edits: []edit{sub("turn-with-grants", `\.Add\(.*?\(\)\)`, "")},
 		pkg:   queuePkg, tests: []string{"TestTranscripts", "TestGrantsAndVacanciesAddUp"},
+		minor: true,
 	},
 }
