@@ -3,6 +3,7 @@ package redisconn_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -39,6 +40,18 @@ func TestScriptWithoutSetGet(t *testing.T) {
 			}
 		}
 		require.Equal(t, usual.contents(), other.contents())
+	}
+}
+
+// TestErrorsAreReadAlike: before Redis 7, a script gets some errors as they are sent.
+func TestErrorsAreReadAlike(t *testing.T) {
+	t.Parallel() // it waits for a server
+	common, err := os.ReadFile("../wire/common.lua")
+	require.NoError(t, err)
+	s := startServer(t, redis.Options{})
+	script := "local FAILED = -4\n" + string(common) + "return failed({err = ARGV[1]})[2]"
+	for _, text := range []string{"OOM no memory", "-OOM no memory", "-OOM no memory\r\n", "user_script:12: OOM no memory"} {
+		assert.Equal(t, "OOM no memory", s.do("EVAL", script, 0, text))
 	}
 }
 
