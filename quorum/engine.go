@@ -133,11 +133,11 @@ func (e *engine) claimWith(name, token string) *claim {
 // Every answer to a round or a repair passes through it once.
 func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error) {
 	master := int(call.Master)
-	if a.Time != 0 {
-		e.offsets.note(master, a.Time, clock.Instant(call.Sent)) // to read the clock again would cost more than the rest
+	if call.Time != 0 {
+		e.offsets.note(master, call.Time, clock.Instant(call.Sent)) // to read the clock again would cost more than the rest
 	}
 	op := call.Request.Op
-	c.record(master, vote.EffectOf(op, a.Outcome, a.Late), clock.Instant(a.Closed))
+	c.record(master, vote.EffectOf(op, a.Outcome, a.Late), clock.Instant(call.Closed()))
 	if op == vote.Release {
 		if a.HandedOn {
 			e.contention.mark(c.subject.Key, e.clock.Now())

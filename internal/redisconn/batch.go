@@ -201,21 +201,25 @@ func (m *memory) commands(n int) []redis.Cmd {
 // because nothing refers to those anymore.
 type memoryPool struct{ pool sync.Pool }
 
-func (s *memoryPool) take(n int) *memory {
+func (s *memoryPool) take(ops []*Op) *memory {
 	m, ok := s.pool.Get().(*memory)
 	if !ok {
 		m = &memory{phases: map[string]int{}}
 	}
 	m.reusable = true
-	m.args = make([]any, 0, headerArgs+argsPerCall*n)
+	n := headerArgs // and one more command if there are acquires and releases
+	if len(ops) > 1 {
+		n += headerArgs * (1 + len(ops)/maxCalls)
+	}
+	for _, op := range ops {
+		n += op.Payload.Args()
+	}
+	m.args = make([]any, 0, n)
 	return m
 }
 
-// headerArgs and argsPerCall are about how many arguments a command has.
-const (
-	headerArgs  = 7
-	argsPerCall = 8
-)
+// headerArgs is how many arguments a command has besides those of its calls.
+const headerArgs = 7
 
 func (s *memoryPool) giveBack(m *memory) {
 	clear(m.cmds) // they keep tokens and replies alive

@@ -285,7 +285,7 @@ func TestExpiredCallWithTimeLeftIsSentWithoutLimit(t *testing.T) {
 	a := read(sent[0])
 	assert.Equal(t, vote.Held, a.Outcome)
 	assert.True(t, a.Late, "the first try may have been executed by an earlier try of the client")
-	assert.Zero(t, a.Closed, "the second try has no limit")
+	assert.Zero(t, sent[0].Payload.Closed(), "the second try has no limit")
 
 	f.execute = func(command) any { return f.timed(expired) }
 	sent = f.send(t, until(time.Minute, op("acquire a")))
@@ -306,7 +306,7 @@ func TestExpiredCallIsNotSentAgain(t *testing.T) {
 	for i, closed := range []time.Duration{2 * time.Second, time.Second} {
 		a := read(sent[i])
 		assert.Equal(t, vote.Expired, a.Outcome)
-		assert.Equal(t, closed, a.Closed)
+		assert.Equal(t, closed, sent[i].Payload.Closed())
 		assert.False(t, a.Late)
 	}
 }
@@ -325,7 +325,7 @@ func TestAheadCountsFromTheSending(t *testing.T) {
 	sent := f.send(t, until(time.Minute, op("acquire a")))
 	assert.Equal(t, first, f.limits())
 	assert.Equal(t, 40*time.Millisecond, sent[0].Payload.Sent)
-	assert.Equal(t, time.Minute+40*time.Millisecond, read(sent[0]).Closed, "the sample may be too high by the whole round trip")
+	assert.Equal(t, time.Minute+40*time.Millisecond, sent[0].Payload.Closed(), "the sample may be too high by the whole round trip")
 
 	f.latency, f.execute = 0, succeeds
 	f.clock.Advance(time.Minute - 1)

@@ -65,7 +65,7 @@ var errNoReply = errors.New("no reply")
 // execute for a reason that another form of the command can avoid.
 func (m *Master) Send(ctx context.Context, ops []*Op) error {
 	ctx = m.timeouts.Context(ctx, m.timeout) //mutant:call-deadline
-	memory := m.memory.take(len(ops))
+	memory := m.memory.take(ops)
 	answered := m.sendAll(ctx, memory, ops)
 	if memory.reusable {
 		m.memory.giveBack(memory)

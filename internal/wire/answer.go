@@ -12,23 +12,18 @@ import (
 
 // Answer is the meaning of a master's reply, or what is known without a reply.
 type Answer struct {
-	Outcome vote.Outcome
-	Err     error // why the outcome is Refused, Unsent or Unknown
-
-	Late     bool // the master may still execute the call
+	Outcome  vote.Outcome
+	Late     bool // the master may still execute the call, until Call.Closed
 	SentOnce bool // the client wrote the call exactly once
-	// Closed is when a call that is Late cannot be executed anymore, by the client's clock; 0 for
-	// never.
-	Closed time.Duration
 
 	Quarantined bool // acquire and wait: the restart guard lets the master grant nothing yet
 	Anew        bool // acquire: Fence is the proposed one, and this call stored it
 	HandedOn    bool // release: a waiter has the key now
 	Unheard     bool // wait: nobody listens on the channel
 
+	Err    error         // why the outcome is Refused, Unsent or Unknown
 	Stored string        // acquire: the other token that the master stores; bootstrap: the permit that it stores
 	Fence  int64         // acquire: the fence that the master stores now
-	Time   int64         // the master's time in microseconds; 0 if it did not report it
 	Left   time.Duration // wait: what the key or the quarantine has left; negative if the key has no expiry or is absent
 	Rank   int64         // wait: how many waiters are ahead of this one
 	Report *Report       // inspect
@@ -69,7 +64,7 @@ func (c *Call) Read(dropped error) (a Answer) {
 	default:
 		c.read(&a)
 	}
-	a.Late, a.SentOnce, a.Closed, a.Time = c.mayComeLater(&a), c.sentOnce(), c.closed, c.Time
+	a.Late, a.SentOnce = c.mayComeLater(&a), c.sentOnce()
 	return a
 }
 

@@ -12,19 +12,21 @@ import (
 // owns it until it is settled. After that, the maker of the request owns it.
 type Call struct {
 	Request *Request
-	Master  uint8
 	Reply   Reply // filled in by the sender of the call, as are the next two
 	Time    int64 // the master's time in microseconds; 0 if it did not report it
 	Sent    time.Duration
-
-	// Answer and Settled are filled in by the maker of the request.
-	Answer  Answer
+	Answer  Answer // filled in by the maker of the request, as is Settled
 	Settled bool
+	Master  uint8
 
-	keyOnly bool          // without the auxiliary keys
-	closed  time.Duration // when the master executes it no more, however late it comes; 0 for never
+	keyOnly bool // without the auxiliary keys
 	tries   tries
+	closed  time.Duration
 }
+
+// Closed returns when the master cannot execute the call anymore, however late it comes, by the
+// client's clock; 0 for never.
+func (c *Call) Closed() time.Duration { return c.closed }
 
 // CanBeKeyOnly reports whether the call can do without the auxiliary keys. A client that may use a
 // lock's key can always release and inspect the lock.
@@ -58,6 +60,9 @@ func (c *Call) keys() []any {
 	}
 	return c.Request.keys
 }
+
+// Args returns how many arguments the call adds to its command, or a few more.
+func (c *Call) Args() int { return len(c.Request.keys) + 2 + len(c.Request.args) }
 
 // appendArgs appends the name and the arguments of the call's operation. The call itself takes the
 // place of the token; see MarshalBinary.
@@ -135,10 +140,10 @@ const (
 
 // Reply is what a client returned for a call.
 type Reply struct {
-	Kind  ReplyKind
 	Value any   // a string, an int64 or a []any
 	Err   error // the client's error; for ReplyError it is or wraps a MasterError
-	own   bool  // the error is that of an operation, not of the whole command
+	Kind  ReplyKind
+	own   bool // the error is that of an operation, not of the whole command
 }
 
 // MasterError is an error that a master replied. go-redis marks such errors with this interface.

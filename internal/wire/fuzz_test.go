@@ -41,7 +41,7 @@ func FuzzSplit(f *testing.F) {
 		}
 		for i, c := range batch {
 			a := c.Read(nil)
-			assert.Equal(t, micros, a.Time)
+			assert.Equal(t, micros, c.Time)
 			if !ok {
 				assert.Equal(t, vote.Refused, a.Outcome, "%v", reply.Value)
 				continue

@@ -232,12 +232,12 @@ func (s *scene) answers(dropped error) string {
 		if len(s.batch) > 1 {
 			out += fmt.Sprintf("%d: ", i+1)
 		}
-		out += answer(c.Request.Op, c.Read(dropped))
+		out += answer(c, c.Read(dropped))
 	}
 	return out
 }
 
-func answer(op vote.Op, a wire.Answer) string {
+func answer(c *wire.Call, a wire.Answer) string {
 	text := a.Outcome.String()
 	add := func(when bool, format string, args ...any) {
 		if when {
@@ -251,14 +251,14 @@ func answer(op vote.Op, a wire.Answer) string {
 	add(a.Left != 0, "%v left", a.Left)
 	add(a.Rank != 0, "rank %d", a.Rank)
 	add(a.Unheard, "nobody listens")
-	add(a.Time != 0, "at %d", a.Time)
+	add(c.Time != 0, "at %d", c.Time)
 	add(a.Quarantined, "quarantined")
 	if r := a.Report; r != nil {
 		add(true, "report %+v", *r)
 	}
 	add(a.Err != nil, "because %v", a.Err)
-	add(a.Late && a.Closed != 0, "closed at %v", a.Closed)
-	return text + "; " + effect(vote.EffectOf(op, a.Outcome, a.Late)) + "\n"
+	add(a.Late && c.Closed() != 0, "closed at %v", c.Closed())
+	return text + "; " + effect(vote.EffectOf(c.Request.Op, a.Outcome, a.Late)) + "\n"
 }
 
 // effect tells what the answer changes in what is known of the token.
