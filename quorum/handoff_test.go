@@ -221,6 +221,10 @@ func TestHandOffWithoutFenceIsConfirmed(t *testing.T) {
 		defer b.closeAll(fenced)
 		first := b.handOff(b.Manager, fenced[0], func() {})
 		assert.Greater(b, first.Validity(), ttl*9/10, "confirmed by a round")
+		synctest.Wait()
+		for _, m := range b.Masters() {
+			assert.Greater(b, m.TTL(name), ttl*9/10)
+		}
 		assert.Positive(b, first.Fence())
 		require.NoError(b, first.Release(b.Context()))
 		second := b.handOff(fenced[0], fenced[1], func() {})

@@ -154,7 +154,7 @@ var waiting = []mutant{
 		name:  "grant-not-lengthened",
 		rule:  "confirming sets the full TTL of a key that was handed on",
 		edits: []edit{cut("acquire-lengthens")},
-		pkg:   quorumPkg, tests: []string{"TestWaitersAreServedInOrder"},
+		pkg:   quorumPkg, tests: []string{"TestHandOffWithoutFenceIsConfirmed"},
 		minor: true,
 	},
 	{
