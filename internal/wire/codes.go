@@ -1,6 +1,9 @@
 package wire
 
-import "fmt"
+import (
+	"strconv"
+	"strings"
+)
 
 // The codes in the results of operations. The script uses the same names; see codes.
 const (
@@ -13,12 +16,13 @@ const (
 	codeFailed      = -4 // FAILED: an error; its text follows
 )
 
-// codes returns the Lua source that defines the names of the codes, and of the marker's key.
-func codes() string {
-	return fmt.Sprintf("local HELD, HANDED_ON, ABSENT, TAKEN, QUARANTINED, EXPIRED, FAILED = %d, %d, %d, %d, %d, %d, %d\n"+
-		"local MARKER = '%s'",
-		codeHeld, codeHandedOn, codeAbsent, codeTaken, codeQuarantined, codeExpired, codeFailed, MarkerKey)
-}
+// codes replaces the names of the codes in the script, and that of the marker's key. As variables
+// of the script, they would cost each call of it more than an operation.
+var codes = strings.NewReplacer(
+	"HELD", strconv.Itoa(codeHeld), "HANDED_ON", strconv.Itoa(codeHandedOn), "ABSENT", strconv.Itoa(codeAbsent),
+	"TAKEN", strconv.Itoa(codeTaken), "QUARANTINED", strconv.Itoa(codeQuarantined),
+	"EXPIRED", strconv.Itoa(codeExpired), "FAILED", strconv.Itoa(codeFailed), "MARKER", "'"+MarkerKey+"'",
+)
 
 // noKey is PTTL's reply if there is no key.
 const noKey = -2

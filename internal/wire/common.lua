@@ -15,8 +15,8 @@ local function isGeneral(text)
 end
 
 -- failed converts what an operation raised to the operation's result. general is the error that
--- must be the reply itself, or nil. Servers before Redis 7 give some errors as they are sent: with a
--- dash before them and the end of the line.
+-- must be the reply itself, or nil. Servers before Redis 7 give some errors as they are sent: with
+-- a dash before them and the end of the line.
 local function failed(err)
   local text = type(err) == 'table' and err.err or tostring(err)
   text = string.gsub(text, '@?user_script: ?%d+: ?', '')

@@ -10,6 +10,7 @@
 -- Reply     {this master's time in microseconds, 0 if no operation needed it; the result of each
 --           operation}
 local guard, fencing, ahead = tonumber(ARGV[1]), ARGV[2] == '1', tonumber(ARGV[3])
+local more = fencing and 1 or 0 -- keys, and half as many arguments, of most operations
 
 -- readTime reads this master's time, in microseconds and in milliseconds. Releases hardly ever need
 -- it.
@@ -57,6 +58,11 @@ local function exchange(key, value, ttl, nx)
   return old or nil
 end
 
--- To define functions costs more than to acquire a vacant key or to release a lock for which nobody
--- waits. So what these two do not need is defined only when it is needed; see rest.lua.
-local function define()
+-- rest returns the functions that not every call needs. To define them costs more than to acquire a
+-- vacant key or to release a lock for which nobody waits.
+local defined
+local function rest()
+  if defined then
+    return defined
+  end
+  readTime()

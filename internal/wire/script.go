@@ -24,19 +24,19 @@ var luaFiles embed.FS
 
 // scriptParts returns the parts of the script in their order.
 func scriptParts() []string {
-	parts := []string{codes()}
+	var parts []string
 	for _, name := range []string{
-		"head", "common", "guard", "fence", "queue", "extend", "wait", "inspect", "bootstrap",
+		"head", "common", "guard", "fence", "queue", "extend", "wait", "inspect", "bootstrap", "operation",
 		"rest", "acquire", "release", "batch",
 	} {
 		source, err := luaFiles.ReadFile(name + ".lua")
 		if err != nil {
 			panic(fmt.Sprintf("quorum: %v", err)) // the files are part of the program
 		}
-		parts = append(parts, marks.ReplaceAllString(string(source), "")) // marks must not change the digest
+		parts = append(parts, codes.Replace(comments.ReplaceAllString(string(source), "")))
 	}
 	return parts
 }
 
-// marks matches the anchors of mutants; see test/mutants.
-var marks = regexp.MustCompile(` *--mutant:\S+`)
+// comments matches comments, which the masters need not read. None of them is inside a string.
+var comments = regexp.MustCompile(`(?m)^ *--.*\n| *--.*$`)
