@@ -1,7 +1,6 @@
 package redisconn_test
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"testing"
@@ -53,6 +52,7 @@ func BenchmarkScript(b *testing.B) {
 
 // knownFor returns a marker that says that the server has been known for long.
 func knownFor(b *testing.B, c *redis.Client) string {
+	b.Helper()
 	info, err := c.InfoMap(b.Context(), "server", "replication").Result()
 	if err != nil {
 		b.Fatal(err)
@@ -89,7 +89,8 @@ func releases(locks wire.Batch) (batch wire.Batch) {
 
 // cpu returns the CPU time that the server has used.
 func cpu(b *testing.B, c *redis.Client) (used time.Duration) {
-	info, err := c.InfoMap(context.Background(), "cpu").Result()
+	b.Helper()
+	info, err := c.InfoMap(b.Context(), "cpu").Result()
 	if err != nil {
 		b.Fatal(err)
 	}
