@@ -214,7 +214,8 @@ func (w *waiter) leave(to wire.Heir) {
 // await waits until there is something to do. over reports that ctx ended or the Manager was closed
 // first.
 func (w *waiter) await(ctx context.Context) (next queue.Action, over bool, err error) {
-	if ctx.Err() != nil || w.engine.closed.Load() {
+	isOver := func() bool { return ctx.Err() != nil || w.engine.closed.Load() }
+	if isOver() {
 		return queue.Stay, true, nil
 	}
 	if err := w.enqueue(ctx); err != nil {
@@ -223,6 +224,9 @@ func (w *waiter) await(ctx context.Context) (next queue.Action, over bool, err e
 	timer := w.engine.timers.take(0)
 	defer w.engine.timers.giveBack(timer)
 	for {
+		if isOver() { // also if something else has happened at the same time
+			return queue.Stay, true, nil
+		}
 		now := w.engine.clock.Now()
 		action, ask, look := w.step(now)
 		if action != queue.Stay {
@@ -236,9 +240,7 @@ func (w *waiter) await(ctx context.Context) (next queue.Action, over bool, err e
 		case <-w.wake:
 		case <-timer.C:
 		case <-ctx.Done():
-			return queue.Stay, true, nil
 		case <-w.engine.done:
-			return queue.Stay, true, nil
 		}
 	}
 }

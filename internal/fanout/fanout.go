@@ -57,7 +57,7 @@ type Config[P any] struct {
 	// everything else happen first that happens at this instant. Order then sorts the queued
 	// operations. Together they give the same history the same batches each time. Order must be set
 	// if Quiesce is.
-	Quiesce func()
+	Quiesce func(lane int)
 	Order   func(a, b *P) int
 }
 

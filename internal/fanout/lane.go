@@ -204,7 +204,7 @@ func (l *lane[P]) take(batch []*Op[P], settled bool) ([]*Op[P], time.Duration) {
 func (l *lane[P]) quiesce() {
 	if l.cfg.Quiesce != nil && l.queue.len > 0 {
 		l.mu.Unlock()
-		l.cfg.Quiesce()
+		l.cfg.Quiesce(l.index)
 		l.mu.Lock()
 		l.queue.sort(l.cfg.Order)
 	}

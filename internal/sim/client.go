@@ -62,7 +62,7 @@ func (w *world) newClient(index int) *client {
 	}
 	testhook.Set(&opts, testhook.Hooks{
 		Token: tokenSource{newRandom(w.seed, w.actor("token", index)), c}.next,
-		Wall:  c.clock.wall, Quiesce: quiesce,
+		Wall:  c.clock.wall, Quiesce: c.quiesce,
 	})
 	manager, err := quorum.New(clients, &opts)
 	if err != nil {
@@ -70,6 +70,14 @@ func (w *world) newClient(index int) *client {
 	}
 	c.manager = manager
 	return c
+}
+
+// quiesce lets everything that happens at this instant finish before the client looks at the queue
+// of a master's lane. Virtual time advances only when all goroutines are blocked. No two lanes go
+// on at the same time.
+func (c *client) quiesce(master int) {
+	turn := c.index*len(c.world.masters) + master
+	time.Sleep(time.Duration(1+turn) * time.Nanosecond)
 }
 
 func (c *client) close() {

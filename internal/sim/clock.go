@@ -22,10 +22,6 @@ func (c rateClock) Now() clock.Instant {
 // wall returns the client's time of day.
 func (c rateClock) wall() time.Time { return time.UnixMicro(epoch).Add(c.world.now() + c.skew) }
 
-// quiesce lets everything that happens at this instant finish. Virtual time advances only when all
-// goroutines are blocked.
-func quiesce() { time.Sleep(time.Nanosecond) }
-
 // toTrueTime converts a duration on the client's clock to true time.
 func (c rateClock) toTrueTime(d time.Duration) time.Duration {
 	return time.Duration(float64(d) / c.rate)

@@ -11,9 +11,10 @@ type Hooks struct {
 	Token func() string
 	// Wall returns this process's time of day.
 	Wall func() time.Time
-	// Quiesce is called before a lane looks at its queue. A simulation uses it to let everything
-	// else at that instant happen first, so that a history always has the same batches.
-	Quiesce func()
+	// Quiesce is called before a master's lane looks at its queue. A simulation uses it to let
+	// everything else at that instant happen first, and the lanes take turns, so that a history
+	// always has the same batches.
+	Quiesce func(master int)
 }
 
 // Set sets the hooks of a *quorum.Options. Package quorum fills it in.

@@ -98,7 +98,8 @@ func openMany(ctx context.Context, p library, addresses []string, n int) (client
 			return nil, errors.Join(err, closeMany(clients))
 		}
 		clients = append(clients, c)
-		if err := cycle(ctx, c, fmt.Sprintf("warm-%d", i)); err != nil {
+		// The library before may still be releasing its locks, on masters that it did not wait for.
+		if err := cycle(ctx, c, fmt.Sprintf("warm-%s-%d", p.name, i)); err != nil {
 			return nil, errors.Join(err, closeMany(clients))
 		}
 	}
