@@ -202,7 +202,7 @@ func TestExtendAndRepairNeverLowerFence(t *testing.T) {
 // TestInvalidFenceCastsNoVote stores invalid text instead of a fence. A master with it casts no
 // vote and keeps the text.
 func TestInvalidFenceCastsNoVote(t *testing.T) {
-	for _, text := range []string{"", "-1", "1e3", "abc", "9007199254740992", "99999999999999999", " 7"} {
+	for _, text := range []string{"", "-1", "1e3", "abc", "9007199254740992", "99999999999999999", " 7", "12345678901234x"} {
 		bubbleWith(t, 3, fencingOptions, func(b *testbed) {
 			b.Master(0).Set(fenceKey, text, time.Hour)
 			l := b.acquire()

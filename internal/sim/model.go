@@ -114,11 +114,10 @@ func (b *scriptCall) acquire(o operation) any {
 		}
 		return b.failed(*bad)
 	}
-	anew := int64(0)
 	if isNew {
-		anew = 1
+		return int64(3)
 	}
-	return []any{int64(1), strconv.FormatInt(stored, 10), anew}
+	return []any{int64(1), strconv.FormatInt(stored, 10)}
 }
 
 // extend is extend.lua.

@@ -116,7 +116,7 @@ func (b *scriptCall) handOn(key, queue, below, proposal string) bool {
 	m.keys[key] = entry{value: token, expires: b.now + w.grant}
 	m.dequeue(queue, beside(queue, ":waiters"), token)
 	fence := int64(0)
-	if w.retention > 0 && proposal != "" {
+	if b.fencing && w.retention > 0 && proposal != "" {
 		if stored, isNew, bad := b.propose(beside(queue, ":fence"), number(proposal), w.retention, w.guard); bad == nil && isNew {
 			fence = stored
 		}

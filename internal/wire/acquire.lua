@@ -5,12 +5,13 @@
 --
 -- If the token is already stored, either a client repeated the request, or the key was handed on to
 -- a waiter that now confirms it. The key gets at least the TTL, and never less than it had. A
--- repeated request proposes no higher fence than the first one stored, so it stores nothing anew.
+-- repeated request proposes no higher fence than the first one stored, so it stores none.
 --
 -- KEYS    the lock's key; for a waiter: the queue that it leaves; with fencing: the fence's key
 -- ARGV    the name, the token, the deadline, the TTL in milliseconds, and with fencing: the
 --         proposed fence, how many milliseconds a fence is kept
--- Result  HELD, or with fencing {HELD, the stored fence, 1 if it was stored anew}
+-- Result  HELD; with fencing: STORED if the proposed fence was stored, otherwise
+--         {HELD, the stored fence}
 --         {TAKEN, the other token}, {QUARANTINED, milliseconds left}, EXPIRED
 local function acquire(k, a, isWaiter)
   readTime()
@@ -40,12 +41,12 @@ local function acquire(k, a, isWaiter)
   if not fencing then
     return HELD
   end
-  local ok, stored, anew = pcall(rest().propose, KEYS[k + 1], ARGV[a + 4], ARGV[a + 5], guard)
+  local ok, isNew, stored = pcall(propose, KEYS[k + 1], ARGV[a + 4], ARGV[a + 5], guard)
   if not ok then
     if not current then --mutant:acquire-undone
       redis.call('DEL', key)
     end
-    error(stored, 0)
+    error(isNew, 0)
   end
-  return {HELD, stored, anew and 1 or 0}
+  return isNew and STORED or {HELD, stored}
 end

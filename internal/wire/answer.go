@@ -101,8 +101,7 @@ func (c *Call) readValue(a *Answer) bool {
 			a.Outcome, a.Err = vote.Expired, errExpired //mutant:answer-expired
 			return true
 		case op == vote.Acquire:
-			a.Outcome = vote.Held
-			return result == codeHeld && !c.Request.Subject.Fencing
+			return c.readHeld(a, result)
 		case op == vote.Extend, op == vote.Repair:
 			return a.readCode(result)
 		case op == vote.Release:
@@ -137,6 +136,20 @@ func (c *Call) readToken(a *Answer, stored string) {
 	a.Outcome, a.Stored = vote.Taken, stored
 }
 
+// readHeld reads acquire.lua's code. With fencing, the code says that the proposed fence is stored.
+func (c *Call) readHeld(a *Answer, code int64) bool {
+	fencing, proposal := c.Request.Subject.Fencing, c.Request.proposal
+	switch {
+	case code == codeHeld && !fencing:
+		a.Outcome = vote.Held
+	case code == codeStored && fencing && proposal > 0:
+		a.Outcome, a.Fence, a.Anew = vote.Held, proposal, true
+	default:
+		return false
+	}
+	return true
+}
+
 // readGrant reads acquire.lua's lists.
 func (c *Call) readGrant(a *Answer, parts []any) bool {
 	if len(parts) < 2 {
@@ -144,7 +157,12 @@ func (c *Call) readGrant(a *Answer, parts []any) bool {
 	}
 	switch parts[0] {
 	case any(int64(codeHeld)):
-		return c.readFence(a, parts)
+		text, isText := parts[1].(string)
+		fence, ok := parseFence(text)
+		if ok = ok && isText && len(parts) == 2 && c.Request.Subject.Fencing; ok {
+			a.Outcome, a.Fence = vote.Held, fence
+		}
+		return ok
 	case any(int64(codeTaken)):
 		token, ok := parts[1].(string)
 		if ok = ok && len(parts) == 2; ok {
@@ -159,22 +177,6 @@ func (c *Call) readGrant(a *Answer, parts []any) bool {
 		return ok
 	}
 	return false
-}
-
-// readFence reads {HELD, the stored fence, 1 if it was stored anew}.
-func (c *Call) readFence(a *Answer, parts []any) bool {
-	if len(parts) != 3 || !c.Request.Subject.Fencing {
-		return false
-	}
-	text, ok1 := parts[1].(string)
-	anew, ok2 := parts[2].(int64)
-	fence, ok3 := parseFence(text)
-	if !ok1 || !ok2 || !ok3 {
-		return false
-	}
-	a.Outcome, a.Fence = vote.Held, fence
-	a.Anew = anew == 1 && fence == c.Request.proposal && fence > 0 //mutant:read-anew
-	return true
 }
 
 // parseFence parses a fence that a master sent.

@@ -8,6 +8,7 @@ import (
 // The codes in the results of operations. The script uses the same names; see codes.
 const (
 	codeHeld        = 1  // HELD: the token has the key, or had it when a release arrived
+	codeStored      = 3  // STORED: like HELD, and the proposed fence was stored
 	codeHandedOn    = 2  // HANDED_ON: the token had the key when a release arrived, and a waiter has it now
 	codeAbsent      = 0  // ABSENT: nobody has the key
 	codeTaken       = -1 // TAKEN: the key stores something else
@@ -19,8 +20,8 @@ const (
 // codes replaces the names of the codes in the script, and that of the marker's key. As variables
 // of the script, they would cost each call of it more than an operation.
 var codes = strings.NewReplacer(
-	"HELD", strconv.Itoa(codeHeld), "HANDED_ON", strconv.Itoa(codeHandedOn), "ABSENT", strconv.Itoa(codeAbsent),
-	"TAKEN", strconv.Itoa(codeTaken), "QUARANTINED", strconv.Itoa(codeQuarantined),
+	"HELD", strconv.Itoa(codeHeld), "STORED", strconv.Itoa(codeStored), "HANDED_ON", strconv.Itoa(codeHandedOn),
+	"ABSENT", strconv.Itoa(codeAbsent), "TAKEN", strconv.Itoa(codeTaken), "QUARANTINED", strconv.Itoa(codeQuarantined),
 	"EXPIRED", strconv.Itoa(codeExpired), "FAILED", strconv.Itoa(codeFailed), "MARKER", "'"+MarkerKey+"'",
 )
 

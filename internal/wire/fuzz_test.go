@@ -94,10 +94,10 @@ func randomValue(r *rand.Rand, depth int, text string, number int64) any {
 	case 3, 4, 5:
 		return []any{text, "mine", "theirs", "", "7000", strconv.FormatInt(number, 10)}[r.IntN(6)]
 	case 6, 7, 8, 9, 10:
-		return []any{number, int64(r.IntN(8) - 5)}[r.IntN(5)/4]
+		return []any{number, int64(r.IntN(9) - 5)}[r.IntN(5)/4]
 	}
 	shapes := [][]any{
-		{int64(1), "7000", int64(1)}, {int64(-1), "theirs"}, {int64(-1), "mine"}, {int64(-2), number},
+		{int64(1), "7000"}, {int64(-1), "theirs"}, {int64(-1), "mine"}, {int64(-2), number},
 		{int64(r.IntN(6) - 3), number, number, int64(-1)}, {"theirs", number, number, text, number, number},
 		{int64(r.IntN(4) - 2), text, number}, {int64(-4), text}, {},
 	}

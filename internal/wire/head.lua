@@ -57,12 +57,3 @@ local function exchange(key, value, ttl, nx)
   end
   return old or nil
 end
-
--- rest returns the functions that not every call needs. To define them costs more than to acquire a
--- vacant key or to release a lock for which nobody waits.
-local defined
-local function rest()
-  if defined then
-    return defined
-  end
-  readTime()

@@ -71,10 +71,10 @@ local function handOn(key, queue, below, proposal)
   end
   removeWaiter(queue, token)
   local fence = '0'
-  if w.retention > 0 and proposal ~= '' then --mutant:hand-on-fence
-    local ok, stored, anew = pcall(propose, keyBeside(queue, ':fence'), proposal, w.retention, w.guard)
-    if ok and anew then --mutant:hand-on-anew
-      fence = stored
+  if fencing and w.retention > 0 and proposal ~= '' then --mutant:hand-on-fence
+    local ok, isNew = pcall(propose, keyBeside(queue, ':fence'), proposal, w.retention, w.guard)
+    if ok and isNew then --mutant:hand-on-anew
+      fence = proposal
     end
   end
   local age = string.format('%.0f', math.max(micros - w.asked, 0))

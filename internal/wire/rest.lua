@@ -1,4 +1,4 @@
-defined = {lengthen = lengthen, failed = failed, quarantine = quarantine, propose = propose,
+defined = {lengthen = lengthen, failed = failed, quarantine = quarantine,
   removeWaiter = removeWaiter, handOn = handOn, operation = operation}
 return defined
 end

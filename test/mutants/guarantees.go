@@ -34,9 +34,21 @@ var guarantees = []mutant{
 	{
 		name:  "equal-counts-as-anew",
 		rule:  "a repeated request has stored nothing anew, even if the stored fence is the proposed one",
-		edits: []edit{sub("read-anew", `(\w+) == 1 &&`, "$1 >= 0 &&")},
+		edits: []edit{sub("fast-fence", `<`, "<=")},
 		pkg:   quorumPkg, tests: []string{"TestRepeatedAcquireNeedsSecondRound"},
 		minor: true,
+	},
+	{
+		name:  "fences-compare-like-strings",
+		rule:  "a fence with more digits is higher",
+		edits: []edit{sub("fast-fence", `#\w+ == #\w+ and `, "")},
+		pkg:   redisconnPkg, tests: []string{"TestHigherFenceStays"},
+	},
+	{
+		name:  "non-fence-of-same-length-replaced",
+		rule:  "a stored value that is no fence stays, even if it looks like a lower one",
+		edits: []edit{sub("fast-fence", ` and not string\.find\(.*\)`, "")},
+		pkg:   quorumPkg, tests: []string{"TestInvalidFenceCastsNoVote"},
 	},
 	{
 		name:  "no-second-round",
@@ -88,7 +100,7 @@ var guarantees = []mutant{
 		name: "refusal-stores-fence",
 		rule: "a master that refuses an attempt stores no fence",
 		edits: []edit{after("acquire-compares",
-			"      if fencing then\n        rest().propose(KEYS[isWaiter and k + 2 or k + 1], ARGV[a + 4], ARGV[a + 5], guard)\n      end")},
+			"      if fencing then\n        propose(KEYS[isWaiter and k + 2 or k + 1], ARGV[a + 4], ARGV[a + 5], guard)\n      end")},
 		pkg: quorumPkg, tests: []string{"TestRefusedAttemptStoresNoFence"},
 		minor: true,
 	},
