@@ -118,22 +118,23 @@ func BenchmarkCycle(b *testing.B) {
 	}
 }
 
+// guarantees are the options whose cost is measured.
+var guarantees = []struct {
+	name string
+	opts quorum.Options
+}{
+	{"plain", quorum.Options{}},
+	{"fencing", quorum.Options{Fencing: true}},
+	{"guard", quorum.Options{RestartGuard: time.Minute}},
+	{"both", quorum.Options{Fencing: true, RestartGuard: time.Minute}},
+}
+
 // BenchmarkGuarantees measures the cost of fencing and of the restart guard. It runs the cycle of
 // BenchmarkCycle with neither, with each and with both.
 func BenchmarkGuarantees(b *testing.B) {
 	masters := redisproc.Start(b, 5)
-	const longest = time.Minute
-	variants := []struct {
-		name string
-		opts quorum.Options
-	}{
-		{"plain", quorum.Options{}},
-		{"fencing", quorum.Options{Fencing: true}},
-		{"guard", quorum.Options{RestartGuard: longest}},
-		{"both", quorum.Options{Fencing: true, RestartGuard: longest}},
-	}
 	managers := map[string]*quorum.Manager{}
-	for _, v := range variants {
+	for _, v := range guarantees {
 		m, err := quorum.Open(urls(masters), &v.opts)
 		if err != nil {
 			b.Fatal(err)
@@ -145,7 +146,7 @@ func BenchmarkGuarantees(b *testing.B) {
 		b.Fatal(err)
 	}
 	for _, goroutines := range []int{1, 100, 1000} {
-		for _, v := range variants {
+		for _, v := range guarantees {
 			b.Run(fmt.Sprintf("masters=5/goroutines=%d/%s", goroutines, v.name), func(b *testing.B) {
 				runCycles(b, managerLocker{managers[v.name]}, goroutines)
 			})

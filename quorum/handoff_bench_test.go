@@ -10,18 +10,33 @@ import (
 )
 
 // BenchmarkHandOff measures how long it takes from the holder's call of Release until another
-// Manager's Acquire returns, on five real masters with one waiter.
+// Manager's Acquire returns, on five real masters with one waiter, without and with the guarantees.
 func BenchmarkHandOff(b *testing.B) {
-	masters := redisproc.Start(b, 5)
-	var managers [2]*quorum.Manager
-	for i := range managers {
-		m, err := quorum.Open(urls(masters), nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer func() { _ = m.Close() }()
-		managers[i] = m
+	for _, g := range guarantees {
+		b.Run("masters=5/"+g.name, func(b *testing.B) {
+			masters := redisproc.Start(b, 5)
+			var managers [2]*quorum.Manager
+			for i := range managers {
+				m, err := quorum.Open(urls(masters), &g.opts)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer func() { _ = m.Close() }()
+				managers[i] = m
+			}
+			if g.opts.RestartGuard > 0 {
+				if err := managers[0].Bootstrap(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			handOn(b, managers)
+		})
 	}
+}
+
+// handOn hands a lock on between two Managers.
+func handOn(b *testing.B, managers [2]*quorum.Manager) {
+	b.Helper()
 	const ttl = 30 * time.Second
 	held, err := managers[0].TryAcquire(b.Context(), "handed", ttl)
 	if err != nil {

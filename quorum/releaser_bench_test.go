@@ -44,7 +44,7 @@ func BenchmarkOwedReleases(b *testing.B) {
 					b.Fatalf("%d of %d releases are owed", master.PendingReleases, b.N)
 				}
 			}
-			b.ReportMetric(float64(after-before)/float64(b.N)-8, "B/lock") // 8 for its place in locks
+			b.ReportMetric((float64(after)-float64(before))/float64(b.N)-8, "B/lock") // 8 for its place in locks
 			for _, p := range masters {
 				_ = p.Kill() // nothing more is paid, and Close need not try
 			}

@@ -399,6 +399,23 @@ func TestDeadWaiterCostsItsGrantAndASecond(t *testing.T) {
 	}
 }
 
+// However many waiters died, once the masters forget them they delay nobody.
+func TestDeadWaitersCostTheirLeaseAtMost(t *testing.T) {
+	const lease = 15 * time.Second
+	bubble(t, 3, func(b *testbed) {
+		l := b.acquire()
+		for i := range 50 {
+			b.plantWaiter(fmt.Sprint("dead-", i), int64(i), lease)
+		}
+		waiter := b.otherManagers(1, quorum.Options{})
+		defer b.closeAll(waiter)
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiter[0], results)
+		require.NoError(b, l.Release(b.Context()))
+		assert.LessOrEqual(b, took(func() { b.releaseNext(results) }), lease+grantTTL+time.Second)
+	})
+}
+
 // When a holder dies, its lock goes to the first in the queue as soon as the TTL has passed.
 func TestDeadHolderCostsItsTTL(t *testing.T) {
 	bubble(t, 5, func(b *testbed) {
