@@ -46,7 +46,7 @@ local function acquire(k, a, isWaiter)
     if not current then --mutant:acquire-undone
       redis.call('DEL', key)
     end
-    error(isNew, 0)
+    error(isNew, 0) -- here it is what propose raised
   end
   return isNew and STORED or {HELD, stored}
 end

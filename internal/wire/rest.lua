@@ -1,3 +1,4 @@
+-- This is the end of the function that lazy.lua begins.
 defined = {lengthen = lengthen, failed = failed, quarantine = quarantine,
   removeWaiter = removeWaiter, handOn = handOn, operation = operation}
 return defined
