@@ -147,13 +147,6 @@ func took(f func()) time.Duration {
 	return time.Since(start)
 }
 
-// assertNoticed asserts that the end of a lock was noticed at the given time, or a millisecond
-// later at most. A third of a TTL is no whole number, so the Manager may look just before.
-func (b *testbed) assertNoticed(want, got time.Duration) {
-	b.Helper()
-	assert.True(b, want <= got && got <= want+time.Millisecond, "at %v, not %v", got, want)
-}
-
 // isLost reports whether the lock's Lost channel is closed.
 func isLost(l *quorum.Lock) bool {
 	synctest.Wait()

@@ -121,12 +121,13 @@ func (o *Options) withDefaults() (Options, error) {
 		filled.Clock = clock.System()
 	}
 	if now := filled.Clock.Now(); now <= 0 {
-		filled.Clock = shiftedClock{filled.Clock, clock.Instant(1).Sub(now)}
+		filled.Clock = shiftedClock{filled.Clock, clock.Instant(time.Second).Sub(now)}
 	}
 	return filled, filled.check()
 }
 
-// shiftedClock makes a clock's instants positive: 0 stands for "not yet" in many places.
+// shiftedClock makes a clock's instants positive: 0 stands for "not yet" in many places. It begins
+// with a whole second, because renewals are rounded to a grid of instants.
 type shiftedClock struct {
 	clock.Clock
 	by time.Duration
