@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -76,6 +77,29 @@ type Options struct {
 	// that another replica, or the next call, can try again.
 	// Default: the period stays taken.
 	OnceGivesBack bool
+
+	// Owner is the readable part of this Manager's tokens, which have the form random@owner. It
+	// tells who holds a lock: in Inspect and List, in errors, and to anyone who reads the lock's key
+	// on a master. It is also part of the client name of Open's connections. At most 64 characters
+	// of A-Z, a-z, 0-9 and . _ : / -.
+	// Default: the host's name and the process ID, as in "web-3:4711".
+	Owner string
+
+	// LockDelay is how much longer than the TTL the masters keep a lock. A holder that is paused
+	// past its window, and acts before it looks at the lock again, is still alone for that long.
+	// A release frees the lock at once. If a holder dies, others wait for LockDelay longer. LockDelay
+	// must be in whole milliseconds. The RestartGuard must cover the TTL and the LockDelay together.
+	// Default: none.
+	LockDelay time.Duration
+
+	// Events is told what happens to the Manager's locks and masters, for logs and metrics.
+	// Default: nobody is told.
+	Events Events
+
+	// TLS configures the connections of Open to rediss:// URLs: certificate authorities, client
+	// certificates, and so on. Without a ServerName, the URL's host is verified. New ignores it.
+	// Default: the system's authorities, no client certificate.
+	TLS *tls.Config
 
 	// Clock measures the windows of validity.
 	// Default: clock.System().
