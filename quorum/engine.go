@@ -29,7 +29,7 @@ type engine struct {
 	masters []*redisconn.Master
 	lanes   *fanout.Group[wire.Call]
 
-	newToken func() string
+	newToken func(made time.Time, owner string) string
 
 	offsets    clockOffsets
 	contention contention
@@ -115,9 +115,21 @@ func (e *engine) sleep(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// newClaim makes a claim on the lock called name, with a fresh token.
+// newClaim makes a claim on the lock called name, with a fresh token that tells the current time by
+// the masters' clocks.
 func (e *engine) newClaim(name string) *claim {
-	return e.claimWith(name, e.newToken()) //mutant:fresh-token
+	return e.claimWith(name, e.newToken(e.mastersTime(), e.opts.Owner)) //mutant:fresh-token
+}
+
+// newWaitersClaim is newClaim for a waiter, who may get the lock much later. So its token tells no
+// time.
+func (e *engine) newWaitersClaim(name string) *claim {
+	return e.claimWith(name, e.newToken(time.Time{}, e.opts.Owner))
+}
+
+// mastersTime returns the current time by the masters' clocks.
+func (e *engine) mastersTime() time.Time {
+	return time.UnixMicro(e.offsets.mastersTime(e.clock.Now()))
 }
 
 // claimWith makes a claim with the given token, or with "" for a claim that only inspects.

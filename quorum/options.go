@@ -10,6 +10,7 @@ import (
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/testhook"
 	"github.com/quorumlock/redlock/internal/wire"
+	"github.com/quorumlock/redlock/token"
 )
 
 // Options configures a Manager. The zero value, like a nil *Options, means the defaults. New and
@@ -127,6 +128,7 @@ func (o *Options) withDefaults() (Options, error) {
 	if o != nil {
 		filled = *o
 	}
+	orDefault(&filled.Owner, token.DefaultOwner())
 	orDefault(&filled.Drift, clock.DefaultDrift)
 	orDefault(&filled.AttemptTimeout, defaultAttemptTimeout)
 	orDefault(&filled.MaxPendingReleases, defaultPendingReleases)
@@ -177,6 +179,9 @@ func (o *Options) check() error {
 	}
 	if err := o.Drift.Check(); err != nil {
 		bad(true, "%w", err)
+	}
+	if err := token.CheckOwner(o.Owner); err != nil {
+		bad(true, "Owner: %w", err)
 	}
 	bad(o.AttemptTimeout < time.Millisecond, "AttemptTimeout %v is under 1ms", o.AttemptTimeout)
 	bad(o.MinBackoff < 0, "MinBackoff %v is negative", o.MinBackoff)

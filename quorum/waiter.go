@@ -257,7 +257,7 @@ func (w *waiter) enqueue(ctx context.Context) error {
 	if w.entry != nil {
 		return nil
 	}
-	c := w.engine.newClaim(w.params.name)
+	c := w.engine.newWaitersClaim(w.params.name)
 	c.enqueued = true
 	c.noteTTL(max(w.params.ttl, queue.Lease))
 	grant := w.waiters.config.Grant(w.params.ttl, w.engine.opts.RestartGuard)
