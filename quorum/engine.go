@@ -36,6 +36,8 @@ type engine struct {
 	retired    retiredTokens
 	releasers  []*releaser // one per master
 	expiry     *expiryLoop
+	held       heldLocks
+	events     *dispatcher
 	timers     timerPool
 
 	calls  inFlight      // running calls of the Manager's methods
@@ -65,6 +67,7 @@ func newEngine(masters []*redisconn.Master, opts Options) *engine {
 		e.newToken = opts.hooks.Token
 	}
 	e.offsets = newClockOffsets(len(masters), opts.hooks.Wall)
+	e.events = newDispatcher(opts.Events, e.offsets.wall)
 	e.lanes = fanout.New(e.laneConfig(), func(ctx context.Context, lane int, batch []*redisconn.Op) error {
 		return masters[lane].Send(ctx, batch)
 	})
@@ -153,6 +156,7 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 	if op == vote.Release {
 		if a.HandedOn {
 			e.contention.mark(c.subject.Key, e.clock.Now())
+			e.tellHandedOn(c)
 		}
 		debt := ledger.Debt[*claim]{Lock: c, Heir: string(call.Request.Heir)}
 		e.releasers[master].settle(debt, a.Outcome, clock.Instant(call.Sent), dropped) //mutant:release-settled

@@ -393,7 +393,7 @@ func TestLocksAndInspectionsHideToken(t *testing.T) {
 		require.Equal(b, first, l.Token(), "the first token of the seed")
 		i, err := b.Inspect(b.Context(), name)
 		require.NoError(b, err)
-		require.Equal(b, first, i.Holder)
+		require.Equal(b, first, i.Token)
 		assert.Equal(b, `lock "nightly-mail" (token `+token.Abbreviate(first)+`, valid for 9.898s)`, l.String())
 		for _, value := range []any{l, i} {
 			for _, format := range []string{"%v", "%+v", "%s", "%q"} {
