@@ -53,7 +53,8 @@ func TestBreakEndsJobWithErrDenied(t *testing.T) {
 func TestBreakHandsOn(t *testing.T) {
 	bubbleWith(t, 3, quorum.Options{Fencing: true}, func(b *testbed) {
 		l := b.acquire()
-		waiter := newManager(b.T, b.Cluster, quorum.Options{Clock: b.clock, Fencing: true})
+		r := &recorder{}
+		waiter := newManager(b.T, b.Cluster, quorum.Options{Clock: b.clock, Fencing: true, Events: r.events()})
 		got := make(chan *quorum.Lock)
 		go func() {
 			l, err := waiter.Acquire(b.Context(), name, ttl)
@@ -65,6 +66,7 @@ func TestBreakHandsOn(t *testing.T) {
 		var next *quorum.Lock
 		assert.Less(b, took(func() { next = <-got }), 100*time.Millisecond)
 		assert.Greater(b, next.Fence(), l.Fence())
+		assert.True(b, one[quorum.AcquiredEvent](b, r).HandedOn)
 		require.NoError(b, waiter.Close())
 	})
 }
@@ -99,6 +101,12 @@ func TestBreakNeedsQuorum(t *testing.T) {
 
 		l = b.acquire()
 		for _, m := range b.Masters()[:3] {
+			m.Fail("READONLY You can't write against a read only replica.")
+		}
+		assertReason(b, b.Break(b.Context(), name, l.Token()), quorum.ErrNoQuorum)
+		assert.Equal(b, 3, b.mastersStoring(l.Token()))
+		for _, m := range b.Masters()[:3] {
+			m.Heal()
 			m.DelayReplies(time.Minute, quorumtest.Always)
 		}
 		assertReason(b, b.Break(b.Context(), name, l.Token()), quorum.ErrNoQuorum)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
 const delay = 4 * time.Second
@@ -130,4 +131,27 @@ func TestLockDelayNeedsTheGuard(t *testing.T) {
 	assert.ErrorContains(t, err, "LockDelay 1s leaves no TTL under the RestartGuard 1s")
 	_, err = quorum.Open([]string{"redis://127.0.0.1:1"}, &quorum.Options{LockDelay: time.Second + 1})
 	assert.ErrorContains(t, err, "LockDelay 1.000000001s is not in whole milliseconds")
+}
+
+// TestPolledGrantDoesNotCountTheDelay has a waiter that no message reaches. It learns of its grant, and
+// of how long the master will keep it, by polling.
+func TestPolledGrantDoesNotCountTheDelay(t *testing.T) {
+	bubbleWith(t, 3, quorum.Options{LockDelay: delay}, func(b *testbed) {
+		elsewhere, err := quorumtest.StartInProcess(1)
+		require.NoError(b, err)
+		waiter := b.deafManager(elsewhere.Master(0).Client(), quorum.Options{LockDelay: delay})
+		holder := b.acquire()
+		results := make(chan acquireResult, 1)
+		b.startWaiter(b.Context(), 0, waiter, results)
+		time.Sleep(time.Second)
+		require.NoError(b, holder.Release(b.Context()))
+		l := b.nextLock(results).lock
+		if validity := l.Validity(); validity < ttl/2 { // else it confirmed the lock, for its TTL
+			for _, m := range b.Masters() {
+				assert.GreaterOrEqual(b, m.TTL(name), validity+delay)
+			}
+		}
+		assert.NoError(b, waiter.Close())
+		require.NoError(b, elsewhere.Close())
+	})
 }

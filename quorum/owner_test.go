@@ -124,11 +124,12 @@ func TestInspectTellsSinceWhenWaiterHasTheLock(t *testing.T) {
 // TestDateOfEarlierTokenIsIgnored leaves the date of a waiter's hold behind.
 func TestDateOfEarlierTokenIsIgnored(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
-		for _, m := range b.Masters() {
-			m.Set("redlock:aux:since{"+name+"}", "another 1000000", time.Hour)
-		}
 		since := time.Now()
-		b.acquire()
+		l := b.acquire()
+		for _, m := range b.Masters() {
+			another := strings.Repeat("x", len(l.Token()))
+			m.Set("redlock:aux:since{"+name+"}", another+" 1000000", time.Hour)
+		}
 		time.Sleep(time.Second)
 		i, err := b.Inspect(b.Context(), name)
 		require.NoError(b, err)

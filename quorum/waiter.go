@@ -357,8 +357,9 @@ func (e *queueEntry) ask(master int, now clock.Instant) {
 	w, c := e.waiter, e.claim
 	deadline := time.Duration(now.Add(w.engine.opts.AttemptTimeout))
 	q := &question{request: c.subject.Wait(wire.Place{
-		Ticket: w.ticket, Lease: queue.Lease, Grant: e.grant + e.delay, //mutant:grant-delay
-		Question:  sinceOrigin(now), //mutant:question-named
+		Ticket: w.ticket, Lease: queue.Lease,
+		Grant:     e.grant + e.delay, //mutant:grant-delay
+		Question:  sinceOrigin(now),  //mutant:question-named
 		Retention: c.retention(), Channel: e.channels[master],
 	})}
 	q.request.SetDeadline(deadline) //mutant:wait-deadline

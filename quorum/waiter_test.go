@@ -225,13 +225,14 @@ func (d deafClient) Subscribe(ctx context.Context, channels ...string) *redis.Pu
 }
 
 // deafManager returns a Manager whose clients subscribe elsewhere.
-func (b *testbed) deafManager(elsewhere *redis.Client) *quorum.Manager {
+func (b *testbed) deafManager(elsewhere *redis.Client, opts quorum.Options) *quorum.Manager {
 	b.Helper()
 	var clients []redis.UniversalClient
 	for _, c := range b.Clients() {
 		clients = append(clients, deafClient{c.(*redis.Client), elsewhere})
 	}
-	m, err := quorum.New(clients, &quorum.Options{Clock: b.clock})
+	opts.Clock = b.clock
+	m, err := quorum.New(clients, &opts)
 	require.NoError(b, err)
 	return m
 }
@@ -247,7 +248,7 @@ func TestLostMessageCostsNoMoreThanItsGrant(t *testing.T) {
 		for fault, server := range map[string]*redis.Client{
 			"messages are lost": elsewhere.Master(0).Client(), "subscriptions fail": refused,
 		} {
-			m := b.deafManager(server)
+			m := b.deafManager(server, quorum.Options{})
 			l := b.acquire()
 			results := make(chan acquireResult, 1)
 			b.startWaiter(b.Context(), 0, m, results)

@@ -18,8 +18,8 @@ var lanes = []mutant{
 	},
 	{
 		name:  "once-gives-back",
-		rule:  "Once keeps the period, whatever fn does, unless OnceGivesBack is set",
-		edits: []edit{sub("once-gives-back", `\S+\.OnceGivesBack && \(([^\n]*)\) \{`, "$1 {")},
+		rule:  "Once keeps the period, whatever fn does, unless it is told to give it back",
+		edits: []edit{sub("once-gives-back", `\S+\.giveBack && \(([^\n]*)\) \{`, "$1 {")},
 		pkg:   quorumPkg, tests: []string{"TestOnceKeepsPeriodThoughFnFails"},
 		minor: true,
 	},

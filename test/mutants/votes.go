@@ -82,13 +82,13 @@ var votes = []mutant{
 	{
 		name:  "window-from-the-answer",
 		rule:  "elapsed counts from before the first send",
-		edits: []edit{sub("new-lock", `(\w+)\.newLock\((\w+), (\w+), (\w+), \w+\)`, "$1.newLock($2, $3, $4, $1.engine.clock.Now().Add($3.window))")},
+		edits: []edit{sub("new-lock", `(\w+)\.newLock\((\w+), (\w+), (\w+), \w+, `, "$1.newLock($2, $3, $4, $1.engine.clock.Now().Add($3.window), ")},
 		pkg:   quorumPkg, tests: []string{"TestValidityCountsFromBeforeFirstRequest", "TestClientRetryIsNotARival"},
 	},
 	{
 		name:  "extended-from-the-answer",
 		rule:  "the window of an extension also counts from before the send",
-		edits: []edit{sub("extend-apply", `apply\((\w+), (\w+)\)`, "apply($1, &extension{until: e.clock.Now().Add(window), expires: $2.expires})")},
+		edits: []edit{sub("extend-apply", `apply\((\w+), (\w+)\)`, "apply($1, &extension{until: e.clock.Now().Add(wanted.window), expires: $2.expires})")},
 		pkg:   quorumPkg, tests: []string{"TestExtensionWindowCountsFromSending"},
 		minor: true,
 	},
@@ -137,7 +137,7 @@ var votes = []mutant{
 	{
 		name:  "uncut-ttl",
 		rule:  "the window is computed from the TTL that masters use, in whole milliseconds",
-		edits: []edit{sub("ttl-window", `Window\(whole\)`, "Window(ttl)")},
+		edits: []edit{sub("ttl-window", `Window\((\w+)\.ttl\)`, "Window(ttl)")},
 		pkg:   quorumPkg, tests: []string{"TestTTLIsTruncatedToMilliseconds"},
 		minor: true,
 	},
@@ -225,7 +225,7 @@ var votes = []mutant{
 	{
 		name:  "no-hold-limit",
 		rule:  "the lock ends at its hold limit",
-		edits: []edit{sub("hold-limit", `now >= \w+\.renewal\.limit`, "now < 0")},
+		edits: []edit{sub("hold-limit", `now >= \w+\.limit`, "now < 0")},
 		pkg:   quorumPkg, tests: []string{"TestRenewalsContinueUntilHoldLimit"},
 	},
 	{
