@@ -65,6 +65,7 @@ func TestWaitAtMostBoundsTheWait(t *testing.T) {
 			assert.Equal(b, 5*time.Second, took(func() { err = acquire(b.Context(), ttl, quorum.WaitAtMost(5*time.Second)) }))
 			assertReason(b, err, quorum.ErrTaken)
 			assert.ErrorIs(b, err, quorum.ErrNotAcquired)
+			assert.ErrorIs(b, err, quorum.ErrWaitExceeded)
 			assert.NotErrorIs(b, err, context.DeadlineExceeded)
 			assert.NotErrorIs(b, err, context.Canceled)
 			assert.ErrorContains(b, err, `quorum: acquire "nightly-mail": taken by another: waited for 5s`)

@@ -38,6 +38,10 @@ var (
 	ErrNotAcquired = errors.New("quorum: lock not acquired")
 )
 
+// ErrWaitExceeded means that a call stopped waiting because of WaitAtMost. It comes with ErrTaken or
+// ErrNoQuorum, the reason of the last attempt.
+var ErrWaitExceeded = errors.New("quorum: waited long enough")
+
 // notAcquired makes an error an ErrNotAcquired. Its text stays the same.
 type notAcquired struct{ err error }
 

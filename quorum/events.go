@@ -143,10 +143,12 @@ type LostEvent struct {
 // ReleasedEvent says that a lock was released, or that its holder is done with it.
 type ReleasedEvent struct {
 	Acquisition
-	// Time is when the release ended.
+	// Time is when the release began. From then on the lock is not held.
 	Time time.Time
-	// Held is how long the lock was held, until the release began.
+	// Held is how long the lock was held.
 	Held time.Duration
+	// Took is how long the release took.
+	Took time.Duration
 	// LeftToExpire says that the masters keep the lock until its TTL is over. That is how Once ends
 	// a period.
 	LeftToExpire bool

@@ -114,7 +114,7 @@ func (l *Lock) leave() {
 	l.unlock()
 	l.engine.held.remove(l)
 	if left {
-		l.tellReleased(now.Sub(l.since), true, nil)
+		l.tellReleased(now, true, nil)
 	}
 }
 

@@ -71,7 +71,7 @@ func (l *Lock) giveUp(ctx context.Context, op string) error {
 		case errors.Is(mine.err, ErrLost):
 			l.tellLost(ErrDenied)
 		default:
-			l.tellReleased(now.Sub(l.since), false, mine.err)
+			l.tellReleased(now, false, mine.err)
 		}
 		if mine.err != nil && !errors.Is(mine.err, ErrLost) {
 			l.allowRetry(mine)

@@ -28,7 +28,7 @@ func (l *Lock) Detach() (token string, err error) {
 		return "", l.lostError("detach", over)
 	}
 	l.engine.expiry.forget(&l.watched)
-	l.tellReleased(now.Sub(l.since), true, nil)
+	l.tellReleased(now, true, nil)
 	return l.Token(), nil
 }
 

@@ -2,7 +2,6 @@ package quorum
 
 import (
 	"context"
-	"time"
 
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/token"
@@ -65,14 +64,16 @@ func (l *Lock) tellLost(why error) {
 	})
 }
 
-// tellReleased tells that the lock was released, or left to expire.
-func (l *Lock) tellReleased(held time.Duration, leftToExpire bool, err error) {
+// tellReleased tells that the lock was released, or left to expire, at the given instant.
+func (l *Lock) tellReleased(at clock.Instant, leftToExpire bool, err error) {
 	d := l.engine.events
 	if d.handlers.Released == nil {
 		return
 	}
+	took := l.engine.clock.Now().Sub(at)
 	tell(d, "Released", d.handlers.Released, ReleasedEvent{
-		Acquisition: l.claim.acquisition(), Time: d.now(), Held: held, LeftToExpire: leftToExpire, Err: err,
+		Acquisition: l.claim.acquisition(), Time: d.now().Add(-took), Held: at.Sub(l.since), Took: took,
+		LeftToExpire: leftToExpire, Err: err,
 	})
 }
 

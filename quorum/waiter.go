@@ -52,6 +52,9 @@ type waitedError struct{ atMost time.Duration }
 
 func (e *waitedError) Error() string { return fmt.Sprintf("waited for %v", e.atMost) }
 
+// Is makes it an ErrWaitExceeded.
+func (e *waitedError) Is(target error) bool { return target == ErrWaitExceeded } //nolint:errorlint // this is what errors.Is asks
+
 // acquire acquires a lock. It waits for its turn, first in the local queue of this process and then
 // in the masters' queues.
 //
