@@ -1,7 +1,9 @@
 package redlockotel_test
 
 import (
+	"context"
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -151,4 +153,66 @@ func TestErrorsOfMeterAreReturned(t *testing.T) {
 	require.NoError(t, err)
 	_, err = telemetry.ObserveStats(func() quorum.Stats { return quorum.Stats{} })
 	require.ErrorIs(t, err, errMeter)
+}
+
+// picky is a MeterProvider whose instruments drop measurements with a context that has ended, as
+// some SDKs do.
+type picky struct {
+	noop.MeterProvider
+	pickyMeter
+}
+
+func (p picky) Meter(string, ...metric.MeterOption) metric.Meter { return p.pickyMeter }
+
+type pickyMeter struct {
+	noop.Meter
+	measured map[string]int
+}
+
+func (m pickyMeter) Int64Counter(name string, _ ...metric.Int64CounterOption) (metric.Int64Counter, error) {
+	return pickyCounter{name: name, meter: m}, nil
+}
+
+func (m pickyMeter) Float64Histogram(name string, _ ...metric.Float64HistogramOption) (metric.Float64Histogram, error) {
+	return pickyHistogram{name: name, meter: m}, nil
+}
+
+type pickyCounter struct {
+	noop.Int64Counter
+	name  string
+	meter pickyMeter
+}
+
+func (c pickyCounter) Add(ctx context.Context, n int64, _ ...metric.AddOption) {
+	if ctx.Err() == nil {
+		c.meter.measured[c.name] += int(n)
+	}
+}
+
+type pickyHistogram struct {
+	noop.Float64Histogram
+	name  string
+	meter pickyMeter
+}
+
+func (h pickyHistogram) Record(ctx context.Context, _ float64, _ ...metric.RecordOption) {
+	if ctx.Err() == nil {
+		h.meter.measured[h.name]++
+	}
+}
+
+func TestMeasurementsOutliveContextOfCall(t *testing.T) {
+	provider := picky{pickyMeter: pickyMeter{measured: map[string]int{}}}
+	telemetry, err := redlockotel.New(redlockotel.Options{MeterProvider: provider})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	over := quorum.Acquisition{Name: lock.Name, Context: ctx}
+	telemetry.Events().Acquired(quorum.AcquiredEvent{Acquisition: over})
+	telemetry.Events().Renewed(quorum.RenewedEvent{Acquisition: over})
+	telemetry.Events().Lost(quorum.LostEvent{Acquisition: over})
+	maps.DeleteFunc(provider.measured, func(_ string, n int) bool { return n == 0 })
+	require.Equal(t, map[string]int{
+		"redlock.acquire.duration": 1, "redlock.renewals.succeeded": 1, "redlock.hold.duration": 1, "redlock.losses": 1,
+	}, provider.measured)
 }
