@@ -83,9 +83,11 @@ func (t *Telemetry) lost(e quorum.LostEvent) {
 	count(ctx, t.locks.losses, label, reasonKey.String(reason))
 }
 
-// released counts the end of a hold, unless the lock was lost, which the event Lost has counted.
+// released counts the end of a hold. If a release finds that the lock was lost, there is no event
+// Lost.
 func (t *Telemetry) released(e quorum.ReleasedEvent) {
 	if errors.Is(e.Err, quorum.ErrLost) {
+		t.lost(quorum.LostEvent{Acquisition: e.Acquisition, Time: e.Time, Held: e.Held, Err: e.Err})
 		return
 	}
 	label, result := t.label(e.Name), released

@@ -106,9 +106,14 @@ var cases = map[string]eventCase{
 			`redlock.hold.duration sum{redlock.outcome=left_to_expire}`: 7,
 		},
 	},
-	// The event Lost has counted the end of this hold.
-	"Released after a loss": {quorum.ReleasedEvent{Acquisition: lock, Held: 8 * time.Second, Err: quorum.ErrExpired}, nil},
-
+	"Released, but lost": {
+		quorum.ReleasedEvent{Acquisition: lock, Held: 8 * time.Second, Err: fmt.Errorf("quorum: release: %w", quorum.ErrDenied)},
+		map[string]float64{
+			`redlock.losses{redlock.reason=denied}`:                  1,
+			`redlock.hold.duration{redlock.outcome=lost_denied}`:     1,
+			`redlock.hold.duration sum{redlock.outcome=lost_denied}`: 8,
+		},
+	},
 	"HandedOn":          {quorum.HandedOnEvent{Acquisition: lock}, map[string]float64{`redlock.hand_offs.given`: 1}},
 	"Broken":            {quorum.BrokenEvent{Name: lock.Name}, map[string]float64{`redlock.breaks`: 1}},
 	"Repaired":          {quorum.RepairedEvent{Acquisition: lock, Master: master}, onMaster("repairs")},
@@ -155,9 +160,6 @@ func TestEventsAreCounted(t *testing.T) {
 			kind, tell := handler(t, telemetry.Events(), tt.event)
 			tested[kind] = true
 			tell()
-			if tt.want == nil {
-				tt.want = map[string]float64{}
-			}
 			require.Equal(t, tt.want, back.counted(t))
 		})
 	}

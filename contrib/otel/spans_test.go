@@ -108,6 +108,7 @@ func TestHoldsAreSpans(t *testing.T) {
 		{quorum.ReleasedEvent{Acquisition: lock, Time: noon, Held: time.Minute}, "released", codes.Unset},
 		{quorum.ReleasedEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrNoQuorum}, "released", codes.Unset},
 		{quorum.ReleasedEvent{Acquisition: lock, Time: noon, Held: time.Minute, LeftToExpire: true}, "left_to_expire", codes.Unset},
+		{quorum.ReleasedEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrDenied}, "lost_denied", codes.Error},
 		{quorum.LostEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrClosed}, "closed", codes.Unset},
 		{quorum.LostEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrExpired}, "lost_expired", codes.Error},
 		{quorum.LostEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrDenied}, "lost_denied", codes.Error},
@@ -124,13 +125,6 @@ func TestHoldsAreSpans(t *testing.T) {
 			name: "redlock.hold", start: noon.Add(-time.Minute), end: noon, status: tt.status, attributes: ofLock,
 		}, got)
 	}
-}
-
-// The lock was lost, so its hold has ended before.
-func TestReleaseAfterLossIsNoSpan(t *testing.T) {
-	telemetry, back := start(t, nil)
-	telemetry.Events().Released(quorum.ReleasedEvent{Acquisition: lock, Err: quorum.ErrExpired})
-	require.Empty(t, back.spans.Ended())
 }
 
 func TestTokenOfAnotherClientHasNoOwner(t *testing.T) {

@@ -65,9 +65,11 @@ func (c *Collector) lost(e quorum.LostEvent) {
 	c.locks.hold.WithLabelValues(label, holdOutcome(reason)).Observe(e.Held.Seconds())
 }
 
-// released counts the end of a hold, unless the lock was lost, which the event Lost has counted.
+// released counts the end of a hold. If a release finds that the lock was lost, there is no event
+// Lost.
 func (c *Collector) released(e quorum.ReleasedEvent) {
 	if errors.Is(e.Err, quorum.ErrLost) {
+		c.lost(quorum.LostEvent{Acquisition: e.Acquisition, Time: e.Time, Held: e.Held, Err: e.Err})
 		return
 	}
 	label, outcome := c.label(e.Name), released

@@ -98,9 +98,14 @@ var cases = map[string]eventCase{
 			`redlock_hold_seconds_sum{lock="",outcome="left_to_expire"}`:   7,
 		},
 	},
-	// The event Lost has counted the end of this hold.
-	"Released after a loss": {quorum.ReleasedEvent{Acquisition: lock, Held: 8 * time.Second, Err: quorum.ErrExpired}, nil},
-
+	"Released, but lost": {
+		quorum.ReleasedEvent{Acquisition: lock, Held: 8 * time.Second, Err: fmt.Errorf("quorum: release: %w", quorum.ErrDenied)},
+		map[string]float64{
+			`redlock_losses_total{lock="",reason="denied"}`:             1,
+			`redlock_hold_seconds_count{lock="",outcome="lost_denied"}`: 1,
+			`redlock_hold_seconds_sum{lock="",outcome="lost_denied"}`:   8,
+		},
+	},
 	"HandedOn":          {quorum.HandedOnEvent{Acquisition: lock}, map[string]float64{`redlock_hand_offs_given_total{lock=""}`: 1}},
 	"Broken":            {quorum.BrokenEvent{Name: lock.Name}, map[string]float64{`redlock_breaks_total{lock=""}`: 1}},
 	"Repaired":          {quorum.RepairedEvent{Acquisition: lock, Master: master}, onMaster("repairs")},
@@ -148,9 +153,6 @@ func TestEventsAreCounted(t *testing.T) {
 			kind, tell := handler(t, c.Events(), tt.event)
 			tested[kind] = true
 			tell()
-			if tt.want == nil {
-				tt.want = map[string]float64{}
-			}
 			require.Equal(t, tt.want, counted(t, c))
 		})
 	}
