@@ -2,7 +2,10 @@ package quorum
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	"github.com/quorumlock/redlock/clock"
 )
 
 // TryAcquire makes one attempt to acquire the lock called name for ttl. It does not wait for others
@@ -16,21 +19,24 @@ import (
 //
 // The error is ErrTaken if enough masters hold another client's token that no attempt can succeed,
 // ErrClosed after Close, and ErrNoQuorum for any other failure of the attempt. Any other error says
-// what is wrong with the parameters. If ctx ended, the error also satisfies errors.Is for ctx's
-// error. A failed attempt leaves nothing behind: whatever was granted, or may have been, is
-// released in the background. ctx governs the attempt, not the lock.
+// what is wrong with the parameters. Each of them is also an ErrNotAcquired. If ctx ended, the error
+// also satisfies errors.Is for ctx's error. A failed attempt leaves nothing behind: whatever was
+// granted, or may have been, is released in the background. ctx governs the attempt, not the lock.
 func (m *Manager) TryAcquire(ctx context.Context, name string, ttl time.Duration, opts ...AcquireOption) (*Lock, error) {
 	p, err := m.begin(ctx, name, ttl, opts)
 	if err != nil {
 		return nil, err
 	}
 	defer m.engine.exit()
-	l, _, err := m.acquirer.attempt(ctx, p)
-	return l, err
+	if p.waitAtMost > 0 {
+		return nil, acquireError(name, fmt.Errorf("TryAcquire does not wait, so WaitAtMost %v makes no sense", p.waitAtMost))
+	}
+	p.noWait = true
+	return m.acquire(ctx, p)
 }
 
 // Acquire acquires the lock called name for ttl. If the lock is taken, Acquire waits for it until
-// ctx ends. The parameters are those of TryAcquire.
+// ctx ends, or as WaitAtMost and NoWait say. The parameters are those of TryAcquire.
 //
 // Callers of one Manager are served in the order in which they called. Callers of several Managers
 // are served roughly in that order, by the masters' clocks; see "Waiting" in the package
@@ -38,22 +44,49 @@ func (m *Manager) TryAcquire(ctx context.Context, name string, ttl time.Duration
 //
 // When ctx ends, the error satisfies errors.Is both for ctx's error and for the reason the last
 // attempt failed, ErrTaken or ErrNoQuorum. After Close the error is ErrClosed, even for calls that
-// were already waiting.
+// were already waiting. Each of them is also an ErrNotAcquired.
+//
+// While masters refuse a wrong password or do not answer, Acquire keeps trying: they may recover.
+// Events.AttemptFailed and Stats say why attempts fail in the meantime.
 func (m *Manager) Acquire(ctx context.Context, name string, ttl time.Duration, opts ...AcquireOption) (*Lock, error) {
 	p, err := m.begin(ctx, name, ttl, opts)
 	if err != nil {
 		return nil, err
 	}
 	defer m.engine.exit()
-	return m.waiters.acquire(ctx, p)
+	return m.acquire(ctx, p)
 }
 
 // begin checks the parameters and calls engine.enter. The caller must call engine.exit.
 func (m *Manager) begin(ctx context.Context, name string, ttl time.Duration, opts []AcquireOption) (acquireParams, error) {
 	mustHave(ctx)
-	p, err := m.engine.opts.checkAcquire(name, ttl, opts)
-	if err == nil {
-		err = m.engine.enter()
+	p, err := m.engine.opts.checkAcquire(name, ttl, m.engine.opts.LockDelay, opts)
+	if err == nil && m.engine.enter() != nil {
+		err = errClosedNotAcquired
 	}
 	return p, err
+}
+
+// acquire acquires a lock, waiting for it as the parameters say, and tells how that ended.
+func (m *Manager) acquire(ctx context.Context, p acquireParams) (l *Lock, err error) {
+	start := m.engine.clock.Now()
+	if p.noWait {
+		l, _, err = m.acquirer.attempt(ctx, p) //mutant:no-wait
+	} else {
+		l, err = m.waiters.acquireWithin(ctx, p)
+	}
+	m.tellOutcome(ctx, p.name, start, l, err)
+	if l != nil && m.engine.events.handlers.Lost != nil {
+		m.engine.expiry.look(&l.watched, l.windowCloses()) // to tell the loss in time
+	}
+	return l, err
+}
+
+// tellOutcome tells how a call ended that began at start.
+func (m *Manager) tellOutcome(ctx context.Context, name string, start clock.Instant, l *Lock, err error) {
+	if l != nil {
+		l.tellAcquired(start)
+	} else {
+		m.engine.tellNotAcquired(ctx, name, start, err)
+	}
 }

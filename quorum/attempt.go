@@ -23,8 +23,9 @@ const maxRepeats = 2 //mutant:max-repeats
 func (a *acquirer) attempt(ctx context.Context, p acquireParams) (*Lock, string, error) {
 	for n := 0; ; n++ {
 		c := a.engine.newClaim(p.name)
-		c.noteTTL(p.ttl)
-		l, err := a.acquireWith(ctx, p, c, c.subject.Acquire(p.ttl, a.proposal(), c.retention()))
+		c.call = a.engine.events.contextOf(ctx)
+		c.noteTTL(p.keep)
+		l, err := a.acquireWith(ctx, p, c, c.subject.Acquire(p.keep, a.proposal(), c.retention()))
 		var failure *AttemptError
 		if n == maxRepeats || !errors.As(err, &failure) || !failure.blockedByRetired || ctx.Err() != nil {
 			return l, c.subject.Token, err
@@ -34,7 +35,7 @@ func (a *acquirer) attempt(ctx context.Context, p acquireParams) (*Lock, string,
 
 // confirm tries once with the token of a waiter's claim, which masters have already granted.
 func (a *acquirer) confirm(ctx context.Context, p acquireParams, c *claim) (*Lock, error) {
-	return a.acquireWith(ctx, p, c, c.subject.Confirm(p.ttl, a.proposal(), c.retention()))
+	return a.acquireWith(ctx, p, c, c.subject.Confirm(p.keep, a.proposal(), c.retention()))
 }
 
 // proposal returns the fence that an attempt proposes, or 0 without fencing.
@@ -62,7 +63,7 @@ func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, r
 	}
 	var confirmed *extension
 	if request.Confirms() {
-		confirmed = newExtension(r, nil, until, start.Add(p.ttl))
+		confirmed = newExtension(r, nil, until, start.Add(p.keep))
 	}
 	verdict, last := r.run(ctx, start, until), r //mutant:attempt-verdict
 	if verdict == vote.Won && a.engine.opts.Fencing {
@@ -70,8 +71,11 @@ func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, r
 	}
 	late := a.engine.clock.Now() >= min(until, p.ends(start))
 	if verdict == vote.Won && !late && !a.engine.closed.Load() { //mutant:attempt-won
-		l := a.newLock(c, p, start, until) //mutant:new-lock
-		l.watchRenewal()                   // from here on the expiry loop renews it
+		l := a.newLock(c, p, start, until, start.Add(p.keep)) //mutant:new-lock
+		if c.enqueued {
+			a.date(l, p)
+		}
+		l.watchRenewal() // from here on the expiry loop renews it
 		if confirmed != nil {
 			confirmed.bind(l) //mutant:late-hand-off
 		}
@@ -86,8 +90,9 @@ func (a *acquirer) fail(ctx context.Context, p acquireParams, r, last *round, st
 	failure := last.acquireFailure(ctx)
 	failure.late, failure.blockedByRetired = late, r.blockedByRetired(a.engine.clock.Now())
 	a.rollBack(ctx, r, start) //mutant:roll-back
+	a.engine.tellAttemptFailed(ctx, failure)
 	if a.engine.closed.Load() {
-		return ErrClosed
+		return errClosedNotAcquired
 	}
 	if p.seekHolder {
 		r.waitSettled(ctx, start)
@@ -153,10 +158,11 @@ func (a *acquirer) hold(p acquireParams, c *claim, until clock.Instant, fence in
 		discard(a.engine, c, wire.Anyone, now)
 		return nil
 	}
-	c.noteTTL(p.ttl)
+	c.noteTTL(p.keep)
 	c.fence.Store(fence)
-	l := a.newLock(c, p, now, until)
-	l.kept = until
+	l := a.newLock(c, p, now, until, until.Add(p.keep-p.ttl))
+	l.handedOn = true
+	c.since = a.engine.offsets.mastersTime(now)
 	if l.renewal == nil {
 		l.renewal = newRenewal(c.subject.Token, p, now)
 		l.renewal.once = true
@@ -166,16 +172,38 @@ func (a *acquirer) hold(p acquireParams, c *claim, until clock.Instant, fence in
 	return l
 }
 
+// date makes the extensions of a confirmed lock tell since when it is held, because the token of a
+// waiter does not. If there are no renewals, one extension tells it that lengthens nothing.
+func (a *acquirer) date(l *Lock, p acquireParams) {
+	now := a.engine.clock.Now()
+	l.claim.since = a.engine.offsets.mastersTime(now)
+	if l.renewal == nil {
+		p.keep, p.window = time.Millisecond, 0
+		l.renewal = newRenewal(l.claim.subject.Token, p, now)
+		l.renewal.once, l.renewal.next = true, now.Add(dateDelay) //mutant:dated-confirmation
+	}
+}
+
+// dateDelay is how long after a confirmation the masters are told since when the lock is held. A
+// hold that is shorter does not pay for it.
+const dateDelay = time.Second
+
 // fillDelay is how long after a hand-off the lock is extended to its whole TTL. A hold that is
 // shorter does not pay for it: its release drops the extension before it is sent.
 const fillDelay = 10 * time.Millisecond
 
-// newLock returns the lock that a claim has won.
-func (a *acquirer) newLock(c *claim, p acquireParams, start, until clock.Instant) *Lock {
-	l := &Lock{engine: a.engine, claim: c, until: until, kept: start.Add(p.ttl)}
+// newLock returns the lock that a claim has won. Its window closes at until, and a quorum was told to
+// keep the key until kept.
+func (a *acquirer) newLock(c *claim, p acquireParams, start, until, kept clock.Instant) *Lock {
+	l := &Lock{
+		engine: a.engine, claim: c, since: a.engine.clock.Now(), limit: p.ends(start), minHold: p.minHold,
+		until: until, kept: kept,
+	}
 	l.watched.item = l
 	if p.renew { //mutant:lock-renewal
 		l.renewal = newRenewal(c.subject.Token, p, start)
 	}
+	c.won.Store(true)
+	a.engine.held.add(l)
 	return l
 }

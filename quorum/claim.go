@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"cmp"
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,13 @@ type claim struct {
 	released atomic.Bool  // masters have been told to release the token
 	retired  atomic.Bool  // the Manager remembers that the claim failed
 	storing  atomic.Int32 // how many masters may still store a retired token
+
+	since    int64           // by the masters' clocks, in microseconds: when a waiter acquired the lock; 0 before
+	rests    atomic.Int64    // until when MinHold keeps a released lock taken, a clock.Instant
+	call     context.Context // of the call that acquires the lock, for events; nil if nobody listens
+	won      atomic.Bool     // it became a Lock
+	handedOn atomic.Bool     // the event has been told
+	owed     masterSet       // are owed a release; the event has been told
 }
 
 // compare orders claims by their tokens.
@@ -102,6 +110,32 @@ func (c *claim) mayHaveKey(master int) bool {
 
 // mayStore reports whether a master may store the token anywhere, including in its queue.
 func (c *claim) mayStore(master int) bool { return c.mayHaveKey(master) || c.queued.has(master) }
+
+// restUntil makes releases of the claim keep the lock taken until the given instant.
+func (c *claim) restUntil(at clock.Instant) { c.rests.Store(int64(at)) }
+
+// releaseRequest makes the request that releases the claim now. If MinHold is not over, the lock
+// stays taken.
+func (c *claim) releaseRequest(to wire.Heir, next int64, now clock.Instant) wire.Request {
+	if left := clock.Instant(c.rests.Load()).Sub(now); left > 0 { //mutant:release-rests
+		return c.subject.Tombstone(left, c.enqueued)
+	}
+	return c.subject.Release(to, c.enqueued, next)
+}
+
+// extendRequest makes a request that keeps the lock. One that was handed on is dated.
+func (c *claim) extendRequest(keep time.Duration) wire.Request {
+	if c.since == 0 {
+		return c.subject.Extend(keep, c.fence.Load(), c.retention())
+	}
+	return c.subject.ExtendDated(keep, c.fence.Load(), c.retention(), c.since, time.Duration(c.longest.Load()))
+}
+
+// owe records that a master is owed a release. It reports whether that is new.
+func (c *claim) owe(master int) bool {
+	one := uint64(vote.Only(master))
+	return c.owed.bits.Or(one)&one == 0
+}
 
 // retire records that the claim failed while up to that many masters may store its token. It
 // returns false if the claim was retired before.

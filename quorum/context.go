@@ -1,6 +1,10 @@
 package quorum
 
-import "context"
+import (
+	"context"
+
+	"github.com/quorumlock/redlock/clock"
+)
 
 // mustHave panics if ctx is nil. A nil context would panic anyway, but only later, after a turn was
 // taken or a call counted in.
@@ -10,41 +14,71 @@ func mustHave(ctx context.Context) {
 	}
 }
 
-// lockContext is a context that ends with a lock. Err and Value read the clock each time. So they
-// are correct at once after the process was stopped, even before the Done channel is closed.
-type lockContext struct {
-	context.Context
-	lock *Lock
+// Context returns a copy of ctx that also ends when the lock is lost or released. Then its Err is
+// context.Canceled, and context.Cause returns what Err returns. Both read the clock each time, so
+// they are correct at once after the process was stopped, even before the Done channel is closed. If
+// the lock is over already, so is the context.
+//
+// Call the CancelFunc when the work is done. Until then, or until the lock is over, the lock refers
+// to the context.
+func (l *Lock) Context(ctx context.Context) (context.Context, context.CancelFunc) {
+	mustHave(ctx)
+	derived, cancel := context.WithCancelCause(ctx)
+	c := &lockContext{Context: derived, lock: l, cancel: cancel}
+	l.add(c)
+	l.engine.expiry.look(&l.watched, l.windowCloses()) //mutant:context-look
+	return c, func() {
+		l.forget(c)
+		cancel(nil)
+	}
 }
 
-// context returns a child of parent that ends when l does, with the reason as its cause. It also
-// returns a function that cancels the child.
-func (l *Lock) context(parent context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(parent)
-	now := l.engine.clock.Now()
-	l.mu.Lock()
-	defer l.unlock()
-	l.cancel = cancel
-	_ = l.over(now) // if it is over, unlock cancels ctx
-	return lockContext{Context: ctx, lock: l}, func() { cancel(nil) }
+// lockContext is a context that ends with a lock.
+type lockContext struct {
+	context.Context
+	lock   *Lock
+	cancel context.CancelCauseFunc
 }
 
 // Err reads the clock, and returns the context's error.
-func (c lockContext) Err() error {
-	c.lock.check() //mutant:context-err
+func (c *lockContext) Err() error {
+	_ = c.lock.Err() //mutant:context-err
 	return c.Context.Err()
 }
 
 // Value reads the clock first, because context.Cause calls Value.
-func (c lockContext) Value(key any) any {
-	c.lock.check() //mutant:context-value
+func (c *lockContext) Value(key any) any {
+	_ = c.lock.Err() //mutant:context-value
 	return c.Context.Value(key)
 }
 
-// check ends the lock if its time is over.
-func (l *Lock) check() {
+// add makes c end with the lock.
+func (l *Lock) add(c *lockContext) {
 	now := l.engine.clock.Now()
 	l.mu.Lock()
+	over := l.over(now)
+	if over == nil {
+		if l.derived == nil {
+			l.derived = map[*lockContext]bool{}
+		}
+		l.derived[c] = true
+	}
+	l.unlock()
+	if over != nil {
+		c.cancel(over)
+	}
+}
+
+// forget undoes add.
+func (l *Lock) forget(c *lockContext) {
+	l.mu.Lock()
 	defer l.unlock()
-	_ = l.over(now) // ends it
+	delete(l.derived, c)
+}
+
+// windowCloses returns when the lock's window closes.
+func (l *Lock) windowCloses() clock.Instant {
+	l.mu.Lock()
+	defer l.unlock()
+	return l.closes()
 }

@@ -8,43 +8,53 @@ import (
 
 // Do acquires the lock called name, waiting for it as Acquire does. It keeps the lock alive while
 // fn runs, and then releases it. name and ttl are those of TryAcquire. ttl is how soon others can
-// have the lock if this process dies.
+// have the lock if this process dies. ctx bounds the whole; WaitAtMost and NoWait bound only the
+// wait, and MaxHold how long the lock is held.
 //
 // The context passed to fn ends when ctx ends, and when the lock is lost, before the masters let
 // the key expire. context.Cause returns the reason: ErrExpired, ErrDenied, ErrHoldLimit, ErrClosed
 // (each of which satisfies errors.Is for ErrLost), or ctx's own cause. fn must then immediately
 // stop doing anything that only the lock's holder may do.
 //
-// Do returns once fn has returned. Its error joins three errors: fn's error; the reason the lock
-// was lost, if it was, even if fn returned nil; and the error of a release that too few masters
-// confirmed. If Do cannot acquire the lock, it does not run fn and returns the error from Acquire.
-// If fn panics, Do releases the lock and the panic continues.
+// Do returns once fn has returned. If Do could not acquire the lock, fn did not run, and the error is
+// that of Acquire: an ErrNotAcquired. Otherwise
+//
+//   - if the lock was lost before fn returned, the error is an ErrLost, whatever fn returned. It says
+//     why, and satisfies errors.Is and errors.As for fn's error too. There is one exception: a
+//     context error that fn returned because of the loss does not count, unless ctx has ended.
+//   - if not, the error is fn's. If that is ctx's error, the cause of ctx's end is joined to it.
+//
+// A release that too few masters confirm is no failure of Do, because fn is done and the lock was
+// not lost. The release is repeated in the background, and Events.Released tells of it. If fn panics,
+// Do releases the lock and the panic continues.
 //
 // Do runs fn on the caller's goroutine.
-func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error) (err error) {
+func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error, opts ...AcquireOption) (err error) {
 	mustHave(ctx)
 	if fn == nil { //mutant:do-nil
 		return errNoFunction
 	}
-	p, err := m.engine.opts.checkAcquire(name, ttl, []AcquireOption{AutoRenew(m.engine.opts.MaxHold)})
+	p, err := m.begin(ctx, name, ttl, append([]AcquireOption{AutoRenew(0)}, opts...))
 	if err != nil {
-		return err
-	}
-	if err := m.engine.enter(); err != nil {
 		return err
 	}
 	defer m.engine.exit()
-	l, err := m.waiters.acquire(ctx, p)
+	l, err := m.acquire(ctx, p)
 	if err != nil {
 		return err
 	}
-	held, cancel := l.context(ctx)
+	held, cancel := l.Context(ctx)
 	defer cancel()
-	defer func() { err = errors.Join(err, l.giveUp(ctx)) }() // also while fn panics //mutant:do-gives-up
-	return withCause(ctx, fn(held, l))                       //mutant:do-runs-fn
+	defer func() { // also while fn panics
+		lost := l.giveUp(ctx, "do") //mutant:do-gives-up
+		if errors.Is(lost, ErrLost) && !errors.Is(lost, ErrDetached) {
+			err = lostWhile(ctx, lost, err)
+		}
+	}()
+	return withCause(ctx, fn(held, l)) //mutant:do-runs-fn
 }
 
-var errNoFunction = errors.New("quorum: the function to run is nil")
+var errNoFunction error = &notAcquired{errors.New("quorum: the function to run is nil")}
 
 // withCause joins the cause of ctx's end to err, if err is a context error and ctx has ended.
 func withCause(ctx context.Context, err error) error {
@@ -53,4 +63,43 @@ func withCause(ctx context.Context, err error) error {
 		return err
 	}
 	return errors.Join(err, cause)
+}
+
+// lostError is the error of a Do that lost its lock, and whose function returned an error.
+type lostError struct {
+	lost error
+	fn   error
+	ctx  error // of the caller's context; nil if it has not ended
+}
+
+// lostWhile returns the error of a Do that lost its lock while a function ran.
+func lostWhile(ctx context.Context, lost, fn error) error {
+	if fn == nil {
+		return lost
+	}
+	return &lostError{lost, fn, ctx.Err()}
+}
+
+// Error says first that the lock was lost.
+func (e *lostError) Error() string {
+	return e.lost.Error() + "; the function returned: " + e.fn.Error()
+}
+
+// Unwrap returns why the lock was lost. Is and As add the function's error.
+func (e *lostError) Unwrap() error { return e.lost }
+
+// Is does not count a context error of the function as the caller's. Callers commonly ignore
+// context.Canceled, and would ignore the loss with it.
+func (e *lostError) Is(target error) bool {
+	if isContextError(target) && e.ctx == nil { //mutant:lost-hides-canceled
+		return false
+	}
+	return errors.Is(e.fn, target)
+}
+
+// As finds the function's error.
+func (e *lostError) As(target any) bool { return errors.As(e.fn, target) }
+
+func isContextError(err error) bool {
+	return err == context.Canceled || err == context.DeadlineExceeded //nolint:errorlint // these very values
 }

@@ -29,13 +29,15 @@ type engine struct {
 	masters []*redisconn.Master
 	lanes   *fanout.Group[wire.Call]
 
-	newToken func() string
+	newToken func(made time.Time, owner string) string
 
 	offsets    clockOffsets
 	contention contention
 	retired    retiredTokens
 	releasers  []*releaser // one per master
 	expiry     *expiryLoop
+	held       heldLocks
+	events     *dispatcher
 	timers     timerPool
 
 	calls  inFlight      // running calls of the Manager's methods
@@ -65,6 +67,7 @@ func newEngine(masters []*redisconn.Master, opts Options) *engine {
 		e.newToken = opts.hooks.Token
 	}
 	e.offsets = newClockOffsets(len(masters), opts.hooks.Wall)
+	e.events = newDispatcher(opts.Events, e.offsets.wall)
 	e.lanes = fanout.New(e.laneConfig(), func(ctx context.Context, lane int, batch []*redisconn.Op) error {
 		return masters[lane].Send(ctx, batch)
 	})
@@ -115,9 +118,21 @@ func (e *engine) sleep(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-// newClaim makes a claim on the lock called name, with a fresh token.
+// newClaim makes a claim on the lock called name, with a fresh token that tells the current time by
+// the masters' clocks.
 func (e *engine) newClaim(name string) *claim {
-	return e.claimWith(name, e.newToken()) //mutant:fresh-token
+	return e.claimWith(name, e.newToken(e.mastersTime(), e.opts.Owner)) //mutant:fresh-token
+}
+
+// newWaitersClaim is newClaim for a waiter, who may get the lock much later. So its token tells no
+// time.
+func (e *engine) newWaitersClaim(name string) *claim {
+	return e.claimWith(name, e.newToken(time.Time{}, e.opts.Owner))
+}
+
+// mastersTime returns the current time by the masters' clocks.
+func (e *engine) mastersTime() time.Time {
+	return time.UnixMicro(e.offsets.mastersTime(e.clock.Now()))
 }
 
 // claimWith makes a claim with the given token, or with "" for a claim that only inspects.
@@ -141,6 +156,7 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 	if op == vote.Release {
 		if a.HandedOn {
 			e.contention.mark(c.subject.Key, e.clock.Now())
+			e.tellHandedOn(c)
 		}
 		debt := ledger.Debt[*claim]{Lock: c, Heir: string(call.Request.Heir)}
 		e.releasers[master].settle(debt, a.Outcome, clock.Instant(call.Sent), dropped) //mutant:release-settled

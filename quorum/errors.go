@@ -28,7 +28,28 @@ var (
 
 	// ErrClosed means that the Manager was closed.
 	ErrClosed = errors.New("quorum: manager closed")
+
+	// ErrNotAcquired means that a call returned without the lock, for whatever reason: TryAcquire,
+	// Acquire, Do and Once return no other error unless they had the lock. So a function given to
+	// Do or Once did not run. An error says why by its other sentinels.
+	//
+	// Do returns its function's error as it is. If the function acquires locks of its own, it should
+	// not return their errors unchanged.
+	ErrNotAcquired = errors.New("quorum: lock not acquired")
 )
+
+// notAcquired makes an error an ErrNotAcquired. Its text stays the same.
+type notAcquired struct{ err error }
+
+func (e *notAcquired) Error() string { return e.err.Error() }
+
+func (e *notAcquired) Unwrap() error { return e.err }
+
+// Is makes it an ErrNotAcquired.
+func (e *notAcquired) Is(target error) bool { return target == ErrNotAcquired } //nolint:errorlint // this is what errors.Is asks
+
+// errClosedNotAcquired is the error of a call that would have acquired a lock, after Close.
+var errClosedNotAcquired error = &notAcquired{ErrClosed}
 
 // ErrQuarantined means that the restart guard does not yet let a master vote for new locks, because
 // the master may have forgotten some; see Options.RestartGuard. An AttemptError satisfies errors.Is
@@ -68,13 +89,13 @@ type MasterResult struct {
 }
 
 // AttemptError reports why an operation failed, master by master. It satisfies errors.Is for its
-// sentinel (ErrTaken, ErrNoQuorum or ErrLost), for the error of the caller's context if that ended
-// the operation, and for the masters' errors. It does not satisfy errors.Is for any context error
+// sentinel (ErrTaken, ErrNoQuorum or ErrLost; for an acquisition also ErrNotAcquired), for the error
+// of the caller's context if that ended the operation, and for the masters' errors. It does not satisfy errors.Is for any context error
 // that is not the caller's.
 //
 // Neither its text nor its parts hold a password or a full ownership token.
 type AttemptError struct {
-	Op      string         // "acquire", "extend", "release", "inspect" or "bootstrap"
+	Op      string         // "acquire", "do", "extend", "release", "inspect", "break", "detach", "resume" or "bootstrap"
 	Name    string         // the lock's name; "" for bootstrap
 	Quorum  int            // how many masters were needed
 	Masters []MasterResult // in the order they were given to New or Open
@@ -135,6 +156,11 @@ func (e *AttemptError) Count(o Outcome) int {
 	return n
 }
 
+// Is makes the error of an acquisition an ErrNotAcquired.
+func (e *AttemptError) Is(target error) bool {
+	return target == ErrNotAcquired && (e.Op == "acquire" || e.Op == "resume") //nolint:errorlint // this is what errors.Is asks
+}
+
 // Unwrap returns the reasons and the masters' errors.
 func (e *AttemptError) Unwrap() []error {
 	errs := append([]error(nil), e.reasons...)
@@ -176,12 +202,16 @@ func (e *engine) unsentError(op, name string, ended []error) *AttemptError {
 // first.
 func noQuorum(ctx context.Context) []error { return append([]error{ErrNoQuorum}, ended(ctx)...) }
 
-// ended returns ctx's error, and its cause if that says more, or nil if ctx has not ended.
+// ended returns ctx's error, and its cause if that says more, or nil if ctx has not ended. If ctx
+// only bounds the wait, its error is not the caller's, so ended returns the cause alone.
 func ended(ctx context.Context) []error {
 	err, cause := ctx.Err(), context.Cause(ctx)
+	var waited *waitedError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(cause, &waited):
+		return []error{cause}
 	case cause == err: //nolint:errorlint // the very same value, not one that wraps it
 		return []error{err}
 	}

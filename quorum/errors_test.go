@@ -282,7 +282,7 @@ func repeatCommand(args []string) string {
 // TestErrorsHideToken has a master repeat the token in its errors, as Redis does with arguments of
 // commands that it does not know.
 func TestErrorsHideToken(t *testing.T) {
-	first := seededTokens()()
+	first := seededTokens()(time.Time{}, "")
 	answers := map[string]func(args []string) string{
 		"the whole command": repeatCommand,
 		"as Redis 4": func([]string) string {
@@ -388,12 +388,12 @@ func TestErrorsHidePassword(t *testing.T) {
 
 func TestLocksAndInspectionsHideToken(t *testing.T) {
 	bubbleWith(t, 3, *predictableOptions(), func(b *testbed) {
-		first := seededTokens()()
+		first := seededTokens()(time.Time{}, "")
 		l := b.acquire()
 		require.Equal(b, first, l.Token(), "the first token of the seed")
 		i, err := b.Inspect(b.Context(), name)
 		require.NoError(b, err)
-		require.Equal(b, first, i.Holder)
+		require.Equal(b, first, i.Token)
 		assert.Equal(b, `lock "nightly-mail" (token `+token.Abbreviate(first)+`, valid for 9.898s)`, l.String())
 		for _, value := range []any{l, i} {
 			for _, format := range []string{"%v", "%+v", "%s", "%q"} {

@@ -129,7 +129,7 @@ func ExampleManager_Inspect() {
 		log.Fatal(err)
 	}
 	fmt.Println(after.State)
-	fmt.Println("by this lock:", after.Holder == lock.Token())
+	fmt.Println("by this lock:", after.Token == lock.Token())
 	fmt.Println("for more than 30 s:", after.TTL > 30*time.Second)
 	fmt.Println("master 3 did not answer:", after.Masters[2].Err != nil)
 	// Output:

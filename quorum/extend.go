@@ -23,7 +23,7 @@ import (
 func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	mustHave(ctx)
 	e := l.engine
-	whole, window, err := e.opts.checkTTL(ttl) //mutant:extend-ttl
+	wanted, err := e.opts.checkTTL(ttl, e.opts.LockDelay) //mutant:extend-ttl
 	if err != nil {
 		return fmt.Errorf("quorum: extend %s: %w", quote(l.Name()), err)
 	}
@@ -32,16 +32,16 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	}
 	defer e.exit()
 
-	l.claim.noteTTL(whole) // before a release can think that it knows the longest //mutant:extend-asked
-	start := e.clock.Now() // before anything is sent: the window counts from here
-	until, over := l.window(start, start.Add(whole))
+	l.claim.noteTTL(wanted.keep) // before a release can think that it knows the longest //mutant:extend-asked
+	start := e.clock.Now()       // before anything is sent: the window counts from here
+	until, over := l.window(start, start.Add(wanted.keep))
 	if over != nil {
 		return l.lostError("extend", over)
 	}
 	if ctx.Err() != nil {
 		return e.unsentError("extend", l.Name(), ended(ctx))
 	}
-	x := l.extension(start, whole, window)
+	x := l.extension(start, wanted)
 	verdict := x.round.run(ctx, start, until) //mutant:extend-run
 	switch over := l.apply(verdict, x); {     //mutant:extend-apply
 	case over != nil:
@@ -88,10 +88,10 @@ func newExtension(r *round, l *Lock, until, expires clock.Instant) *extension {
 }
 
 // extension makes a round that extends the lock, counting from start.
-func (l *Lock) extension(start clock.Instant, ttl, window time.Duration) *extension {
+func (l *Lock) extension(start clock.Instant, wanted lease) *extension {
 	c := l.claim
-	r := newRound(l.engine, c, c.subject.Extend(ttl, c.fence.Load(), c.retention()))
-	return newExtension(r, l, start.Add(window), start.Add(ttl))
+	r := newRound(l.engine, c, c.extendRequest(wanted.keep))
+	return newExtension(r, l, start.Add(wanted.window), start.Add(wanted.keep))
 }
 
 // bind sets the lock that a waiter's round has won. It repairs the masters that did not grant the

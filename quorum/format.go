@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quorumlock/redlock/internal/wire"
 	"github.com/quorumlock/redlock/token"
 )
 
@@ -68,6 +69,13 @@ func (l *Lock) LogValue() slog.Value {
 // String returns the state and each master's answer, with the tokens abbreviated.
 func (i Inspection) String() string {
 	s := fmt.Sprintf("lock %s is %v", quote(i.Name), i.State)
+	if i.Token != "" {
+		s += " by " + shortToken(i.Token)
+		if !i.Since.IsZero() {
+			s += " since " + i.Since.UTC().Format(time.RFC3339)
+		}
+		s += " " + lasting(i.TTL)
+	}
 	if i.Waiting > 0 {
 		s += fmt.Sprintf(", %d waiting, the first for %v", i.Waiting, i.Waited)
 	}
@@ -80,8 +88,14 @@ func (i Inspection) String() string {
 // LogValue returns what log/slog shows: everything, with the tokens abbreviated.
 func (i Inspection) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("name", clip(i.Name)), slog.String("state", i.State.String())}
-	if i.Holder != "" {
-		attrs = append(attrs, slog.String("holder", token.Abbreviate(i.Holder)), slog.Duration("ttl", i.TTL))
+	if i.Token != "" {
+		attrs = append(attrs, slog.String("token", shortToken(i.Token)), slog.Duration("ttl", i.TTL))
+	}
+	if i.Owner != "" {
+		attrs = append(attrs, slog.String("owner", i.Owner))
+	}
+	if !i.Since.IsZero() {
+		attrs = append(attrs, slog.Time("since", i.Since))
 	}
 	attrs = append(attrs, waiting(i.Waiting, i.Waited)...)
 	// A group, not a list: slog does not call the LogValue of a list's elements.
@@ -100,10 +114,8 @@ func (m MasterInspection) String() string {
 		s += m.Err.Error()
 	case m.vacant():
 		s += "vacant"
-	case m.TTL < 0:
-		s += token.Abbreviate(m.Token) + " forever"
 	default:
-		s += fmt.Sprintf("%s for %v", token.Abbreviate(m.Token), m.TTL)
+		s += shortToken(m.Token) + " " + lasting(m.TTL)
 	}
 	if m.Quarantined > 0 {
 		s += fmt.Sprintf(", quarantined for %v", m.Quarantined)
@@ -121,7 +133,7 @@ func (m MasterInspection) LogValue() slog.Value {
 	}
 	attrs := []slog.Attr{slog.Bool("vacant", m.vacant())}
 	if !m.vacant() {
-		attrs = append(attrs, slog.String("token", token.Abbreviate(m.Token)), slog.Duration("ttl", m.TTL))
+		attrs = append(attrs, slog.String("token", shortToken(m.Token)), slog.Duration("ttl", m.TTL))
 	}
 	attrs = append(attrs, waiting(m.Waiting, m.Waited)...)
 	if m.Quarantined > 0 {
@@ -131,6 +143,22 @@ func (m MasterInspection) LogValue() slog.Value {
 		attrs = append(attrs, slog.String("evicts", m.Evicts))
 	}
 	return slog.GroupValue(attrs...)
+}
+
+// shortToken abbreviates what a master stores under a lock's key.
+func shortToken(stored string) string {
+	if released, ok := strings.CutPrefix(stored, wire.Released); ok {
+		return wire.Released + token.Abbreviate(released)
+	}
+	return token.Abbreviate(stored)
+}
+
+// lasting says how long a key with a remaining TTL lasts.
+func lasting(ttl time.Duration) string {
+	if ttl < 0 {
+		return "forever"
+	}
+	return fmt.Sprintf("for %v", ttl)
 }
 
 // waiting returns the attributes of a queue, or nil if it is empty.

@@ -171,14 +171,14 @@ func predictableOptions() *quorum.Options {
 }
 
 // seededTokens returns a function that always makes the same tokens.
-func seededTokens() func() string {
+func seededTokens() func(time.Time, string) string {
 	random, mu := rand.NewChaCha8([32]byte{42}), new(sync.Mutex)
-	return func() string {
+	return func(time.Time, string) string {
 		mu.Lock()
 		defer mu.Unlock()
 		var bits [token.Bits / 8]byte
 		_, _ = random.Read(bits[:]) // never fails
-		return token.Encode(bits)
+		return token.Encode(bits, time.Time{}, "test")
 	}
 }
 

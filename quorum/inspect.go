@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/vote"
 	"github.com/quorumlock/redlock/internal/wire"
+	"github.com/quorumlock/redlock/token"
 )
 
 // LockState is the state of a lock, according to all the masters' answers together.
@@ -47,10 +49,26 @@ func (s LockState) String() string {
 // Inspection is what the masters reported about a lock, all at about the same time. It may be out
 // of date by the time it is read.
 type Inspection struct {
-	Name   string
-	State  LockState
-	Holder string        // the token that a quorum stores; "" if none
-	TTL    time.Duration // how long a quorum will store Holder; -1 if it does not expire
+	Name  string
+	State LockState
+
+	// Token is the token that a quorum stores, all of it; "" if none. Whoever has it can release the
+	// lock, for example with Break. String and LogValue cut it short.
+	Token string
+	// Owner is the owner that Token names; see Options.Owner. It is "" if there is no Token, or if
+	// another Redlock client made it.
+	Owner string
+	// Since is since when Token's holder has the lock, by the masters' clocks, to the millisecond. It
+	// is zero if that is not known: for other clients' tokens, and for some milliseconds after a
+	// hand-off.
+	Since time.Time
+	// TTL is how long a quorum will store Token, unless it is extended; -1 if it does not expire.
+	TTL time.Duration
+	// Released says that the holder has released the lock, and that MinHold keeps it taken until
+	// TTL is over.
+	Released bool
+	// Fence is the highest fence that a master stores which stores Token, with Options.Fencing.
+	Fence int64
 
 	// Waiting is how many waiters are in the masters' queues for the lock, at most one per Manager.
 	// Waited is how long the first of them has waited. If the masters disagree, each is the highest
@@ -66,6 +84,8 @@ type MasterInspection struct {
 	Master string        // its address
 	Token  string        // the token it stores; "" if none, or if Err is set
 	TTL    time.Duration // how long it will store Token; -1 if it does not expire
+	Since  time.Time     // since when the holder of Token has the lock; zero if not known
+	Fence  int64         // the fence it stores for the name; 0 if none
 	Err    error         // why the master reported nothing; nil if it did
 
 	// Waiting is how many waiters are in this master's queue for the lock. Waited is how long the
@@ -134,7 +154,8 @@ func (r *round) inspection() (i *Inspection, answered vote.Set) {
 		if part.Err != nil || a.Report == nil {
 			return
 		}
-		part.Token, part.TTL = a.Report.Token, a.Report.TTL
+		part.Token, part.TTL, part.Fence = a.Report.Token, a.Report.TTL, a.Report.Fence
+		part.Since = since(a.Report)
 		part.Waiting, part.Waited = a.Report.Waiting, a.Report.Waited
 		part.Quarantined, part.Evicts = a.Report.Quarantine, a.Report.Evicts
 		answered |= vote.Only(master)
@@ -171,11 +192,34 @@ func (i *Inspection) conclude(y vote.System) {
 	case !undecided:
 		i.State = StateSplit
 	}
-	for holder, masters := range storing {
+	for token, masters := range storing {
 		if y.HasQuorum(masters) {
-			i.State, i.Holder, i.TTL = StateHeld, holder, quorumTTL(y, masters, ttls)
+			i.TTL = quorumTTL(y, masters, ttls)
+			i.describe(token, masters)
 		}
 	}
+}
+
+// describe fills in what is known of the token that a quorum stores.
+func (i *Inspection) describe(stored string, masters vote.Set) {
+	released, isReleased := strings.CutPrefix(stored, wire.Released)
+	i.State, i.Token, i.Owner, i.Released = StateHeld, stored, token.Owner(released), isReleased
+	for n := range masters.Each() {
+		m := i.Masters[n]
+		i.Fence = max(i.Fence, m.Fence)
+		if !m.Since.IsZero() {
+			i.Since = m.Since // the holder told all masters the same
+		}
+	}
+}
+
+// since returns since when the token that a master stores has the lock. A waiter's token does not
+// tell, but its holder has told the masters.
+func since(r *wire.Report) time.Time {
+	if r.Since != 0 {
+		return time.UnixMicro(r.Since)
+	}
+	return token.Made(strings.TrimPrefix(r.Token, wire.Released))
 }
 
 // count determines how many waiters there are, and how long the first has waited.

@@ -44,7 +44,7 @@ func TestInspectState(t *testing.T) {
 				require.NoError(b, err)
 				assert.Equal(b, name, i.Name)
 				assert.Equal(b, tt.state, i.State, "%v", i.State)
-				assert.Equal(b, tt.holder, i.Holder)
+				assert.Equal(b, tt.holder, i.Token)
 				require.Len(b, i.Masters, len(tt.tokens))
 				for n, m := range i.Masters {
 					assert.Equal(b, b.Master(n).Addr(), m.Master)
@@ -140,7 +140,7 @@ func TestInspectWaitsForHungMasterUntilAttemptTimeout(t *testing.T) {
 		assert.Equal(b, timeout, took(func() { i, err = b.Inspect(b.Context(), name) }))
 		require.NoError(b, err)
 		assert.Equal(b, quorum.StateHeld, i.State)
-		assert.Equal(b, l.Token(), i.Holder)
+		assert.Equal(b, l.Token(), i.Token)
 		assert.Error(b, i.Masters[0].Err)
 		assert.Empty(b, i.Masters[0].Token)
 		assert.Zero(b, i.Masters[0].TTL)
@@ -202,7 +202,7 @@ func TestInspectionSaturatesHugeTTL(t *testing.T) {
 			if isSetup(args) {
 				return grantAll(args)
 			}
-			return "*2\r\n:0\r\n*6\r\n$1\r\na\r\n:9223372036854775807\r\n:0\r\n$0\r\n\r\n:0\r\n:0\r\n"
+			return "*2\r\n:0\r\n*8\r\n$1\r\na\r\n:9223372036854775807\r\n:0\r\n$0\r\n\r\n:0\r\n:0\r\n$0\r\n\r\n$0\r\n\r\n"
 		})
 		client := f.client("192.0.2.1:1", nil)
 		m, err := quorum.New(append(b.Clients()[:0:0], client), &quorum.Options{Clock: b.clock})

@@ -1,7 +1,6 @@
 package quorum
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -17,22 +16,29 @@ import (
 // masters turns out not to store its token, or when its Manager is closed. It never comes back to
 // life.
 type Lock struct {
-	engine *engine
-	claim  *claim
-	gone   atomic.Bool // letGo has been called
+	engine  *engine
+	claim   *claim
+	since   clock.Instant // when it was acquired
+	limit   clock.Instant // it is not held past this; Never for no limit
+	minHold time.Duration // how long it stays taken at least
+	gone    atomic.Bool   // letGo has been called
+
+	handedOn bool // masters handed it on to a waiter
 
 	mu      sync.Mutex // guards all below up to the blank line
 	until   clock.Instant
-	kept    clock.Instant           // the latest instant until which a majority was told to keep the key
-	asked   clock.Instant           // the latest instant until which Extend asked masters to keep the key
-	ended   error                   // why the lock is over; nil while it is held
-	lost    chan struct{}           // made by the first call of Lost
-	cancel  context.CancelCauseFunc // ends the lock's context; nil if there is none; see unlock
-	release *release                // the last call of Release, if any
+	kept    clock.Instant         // the latest instant until which a majority was told to keep the key
+	asked   clock.Instant         // the latest instant until which Extend asked masters to keep the key
+	ended   error                 // why the lock is over; nil while it is held
+	lost    chan struct{}         // made by the first call of Lost
+	told    bool                  // whoever must be told that it is over has been told; see unlock
+	derived map[*lockContext]bool // the contexts that end with the lock
+	release *release              // the last call of Release, if any
 	repairs repairs
 	renewal *renewal // nil if it is not renewed
 
 	watched watched // belongs to the expiry loop
+	held    element // belongs to the held locks
 }
 
 // closedChannel is what Lost returns for a lock that is already over.
@@ -45,8 +51,8 @@ var closedChannel = func() chan struct{} {
 // Name returns the name under which the lock was acquired.
 func (l *Lock) Name() string { return l.claim.name }
 
-// Token returns the random token that the masters store while the lock is held. Anyone who knows it
-// can release the lock.
+// Token returns the token that the masters store while the lock is held, in the form random@owner;
+// see Options.Owner. Anyone who knows it can release the lock.
 func (l *Lock) Token() string { return l.claim.subject.Token }
 
 // Fence returns the lock's fencing token, or 0 without Options.Fencing. The token is higher than
@@ -76,13 +82,8 @@ func (l *Lock) Validity() time.Duration { //mutant:validity
 }
 
 // closes returns when the window closes unless it is extended: at the end of the last confirmed
-// extension, or when AutoRenew's bound is reached. The caller must hold mu.
-func (l *Lock) closes() clock.Instant {
-	if l.renewal != nil {
-		return min(l.until, l.renewal.limit) //mutant:window-limit
-	}
-	return l.until
-}
+// extension, or when the bound on the hold is reached. The caller must hold mu.
+func (l *Lock) closes() clock.Instant { return min(l.until, l.limit) } //mutant:window-limit
 
 // Lost returns a channel that is closed once the lock can no longer be relied on. That is when its
 // window closes, which is before the masters let the key expire; when an Extend learns that a
@@ -105,6 +106,16 @@ func (l *Lock) Lost() <-chan struct{} {
 	return lost
 }
 
+// Err returns why the lock is over, or nil while it is held: ErrExpired, ErrDenied, ErrHoldLimit,
+// ErrReleased, ErrDetached, or an error that is an ErrClosed if the Manager was closed. Each of them
+// is an ErrLost. Like Validity, Err reads the clock and does not ask the masters.
+func (l *Lock) Err() error {
+	now := l.engine.clock.Now()
+	l.mu.Lock()
+	defer l.unlock()
+	return l.over(now)
+}
+
 // over returns why the lock is over, or nil if it is not. It reads the clock, so it ends a lock
 // whose time is over even if nothing has noticed that yet. The caller must hold mu.
 func (l *Lock) over(now clock.Instant) error {
@@ -115,7 +126,7 @@ func (l *Lock) over(now clock.Instant) error {
 		l.finish(errManagerClosed)
 	case now >= l.until:
 		l.finish(ErrExpired)
-	case l.renewal != nil && now >= l.renewal.limit: //mutant:hold-limit
+	case now >= l.limit: //mutant:hold-limit
 		l.finish(ErrHoldLimit)
 	}
 	return l.ended
@@ -129,13 +140,23 @@ func (l *Lock) finish(why error) {
 	}
 }
 
-// unlock releases mu. If the lock is over, unlock then cancels the lock's context. It does so
-// without mu, because canceling calls the parent context, which may run the user's code.
+// unlock releases mu. If the lock is over, unlock then tells those who must know, once. It does so
+// without mu: canceling a context may run the user's code, and the others have mutexes of their own.
 func (l *Lock) unlock() {
-	ended, cancel := l.ended, l.cancel
+	ended, derived, first := l.ended, l.derived, l.ended != nil && !l.told
+	if first {
+		l.told, l.derived = true, nil
+	}
 	l.mu.Unlock()
-	if ended != nil && cancel != nil {
-		cancel(ended) // only the first call counts
+	if !first {
+		return
+	}
+	for ctx := range derived {
+		ctx.cancel(ended)
+	}
+	l.engine.held.remove(l)
+	if !isOwnEnd(ended) {
+		l.tellLost(ended)
 	}
 }
 

@@ -1,8 +1,9 @@
 package quorum
 
+import "errors"
+
 // These errors say why a lock was lost. Each also satisfies errors.Is for ErrLost. They are the
-// causes of the context that Do passes to its function, and part of the errors of Do, Extend and
-// Release.
+// causes of the lock's contexts, and part of the errors of Do, Extend and Release.
 var (
 	// ErrExpired: the window of validity closed before a quorum confirmed an extension, or while
 	// the process or the machine was asleep.
@@ -12,15 +13,22 @@ var (
 	// was taken over, or the masters forgot it.
 	ErrDenied error = &loss{text: "a majority of the masters stores another token or none"}
 
-	// ErrHoldLimit: the lock was held for as long as AutoRenew or Options.MaxHold allows.
+	// ErrHoldLimit: the lock was held for as long as AutoRenew or MaxHold allows.
 	ErrHoldLimit error = &loss{text: "held for as long as allowed"}
+
+	// ErrReleased: the lock was released. Lock.Err returns it, and it is the cause of the lock's
+	// contexts.
+	ErrReleased error = &loss{text: "released"}
+
+	// ErrDetached: the lock was given to another process; see Lock.Detach.
+	ErrDetached error = &loss{text: "detached"}
 )
 
-// errManagerClosed and errReleased end locks too.
-var (
-	errManagerClosed error = &loss{text: "manager closed", also: ErrClosed}
-	errReleased      error = &loss{text: "released"}
-)
+// errManagerClosed ends locks too.
+var errManagerClosed error = &loss{text: "manager closed", also: ErrClosed}
+
+// isOwnEnd reports whether a lock ended because its holder wanted it to.
+func isOwnEnd(why error) bool { return errors.Is(why, ErrReleased) || errors.Is(why, ErrDetached) }
 
 // loss is a way to lose a lock.
 type loss struct {

@@ -119,6 +119,7 @@ func (m *Manager) Close() error {
 	close(m.stop)
 	m.tasks.Wait()
 	m.notifier.close(ctx)
+	e.events.close(ctx) //mutant:close-delivers
 	errs = append(errs, redisconn.Close(m.owned))
 	moment, cancel := context.WithTimeout(ctx, closeMoment)
 	defer cancel()

@@ -134,11 +134,11 @@ func extendAndRelease(b *testbed, m *quorum.Manager, l *quorum.Lock) {
 	require.NoError(b, l.Extend(b.Context(), 2*ttl))
 	i, err := m.Inspect(b.Context(), name)
 	require.NoError(b, err)
-	assert.Equal(b, l.Token(), i.Holder)
+	assert.Equal(b, l.Token(), i.Token)
 	require.NoError(b, l.Release(b.Context()))
 	i, err = m.Inspect(b.Context(), name)
 	require.NoError(b, err)
-	assert.Empty(b, i.Holder)
+	assert.Empty(b, i.Token)
 }
 
 // A faulty master never counts as one that stores another token.

@@ -71,7 +71,7 @@ func (n *notifier) register(w notified) (channels []string, err error) {
 		return nil, ErrClosed
 	case n.channels == nil:
 		for i, m := range n.engine.masters {
-			channel := wire.Channel(n.engine.newToken()) //mutant:own-channel
+			channel := wire.Channel(n.engine.newToken(time.Time{}, n.engine.opts.Owner)) //mutant:own-channel
 			n.channels = append(n.channels, channel)
 			if m.Publishes() {
 				n.group.Go(func() { n.listen(n.subscriptions[i], channel) })

@@ -32,33 +32,90 @@ import (
 // example 23 hours for a nightly job. A period as long as the interval may still be running at the
 // next call.
 //
-// If fn returns an error, Once returns true and that error. The period then stays taken unless
-// Options.OnceGivesBack is set; the same holds if fn panics. fn gets ctx itself and is not stopped
-// when the period ends. Use Do for work that may take longer and must not overlap with the next
-// run. Close does not end the period.
-func (m *Manager) Once(ctx context.Context, name string, period time.Duration, fn func(context.Context) error) (ran bool, err error) {
+// If fn returns an error, Once returns true and that error. The period then stays taken unless the
+// option GiveBack is given; the same holds if fn panics. fn gets ctx itself and is not stopped when
+// the period ends. Use Do for work that may take longer and must not overlap with the next run.
+// Close does not end the period. If fn did not run, the error, if any, is an ErrNotAcquired.
+func (m *Manager) Once(ctx context.Context, name string, period time.Duration, fn func(context.Context) error, opts ...OnceOption) (ran bool, err error) {
 	mustHave(ctx)
 	if fn == nil {
 		return false, errNoFunction
 	}
-	p, err := m.begin(ctx, name, period, nil)
+	p, err := m.beginOnce(name, period, opts)
 	if err != nil {
 		return false, err
 	}
 	defer m.engine.exit()
-	l, err := m.acquirer.takePeriod(ctx, p)
+	start := m.engine.clock.Now()
+	l, err := m.acquirer.takePeriod(ctx, p.acquireParams)
+	m.tellOutcome(ctx, name, start, l, err)
 	if l == nil {
 		return false, err
 	}
+	l.silence()
 	completed := false
 	defer func() {
-		if m.engine.opts.OnceGivesBack && (err != nil || !completed) { //mutant:once-gives-back
-			err = errors.Join(err, l.giveUp(ctx))
+		if p.giveBack && (err != nil || !completed) { //mutant:once-gives-back
+			err = errors.Join(err, l.giveUp(ctx, "release"))
 		}
+		l.leave()
 	}()
 	err = fn(ctx)
 	completed = true
 	return true, err
+}
+
+// OnceOption changes one call of Once.
+type OnceOption func(*onceParams)
+
+// GiveBack makes Once release its period if its function returns an error or panics, so that another
+// replica, or the next call, can try again. If too few masters confirm that release, Once's error
+// says so too.
+func GiveBack() OnceOption {
+	return func(p *onceParams) { p.giveBack = true }
+}
+
+// onceParams holds the parameters of one call of Once.
+type onceParams struct {
+	acquireParams
+	giveBack bool
+}
+
+// beginOnce checks the parameters and calls engine.enter. The caller must call engine.exit. Nobody
+// relies on a period's window, so there is no LockDelay.
+func (m *Manager) beginOnce(name string, period time.Duration, opts []OnceOption) (p onceParams, err error) {
+	if p.acquireParams, err = m.engine.opts.checkAcquire(name, period, 0, nil); err != nil {
+		return p, err
+	}
+	for _, opt := range opts {
+		if opt != nil {
+			opt(&p)
+		}
+	}
+	if m.engine.enter() != nil {
+		return p, errClosedNotAcquired
+	}
+	return p, nil
+}
+
+// silence makes the lock's end no loss: nobody relies on a period's window.
+func (l *Lock) silence() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = true
+}
+
+// leave ends the Manager's interest in a lock that is left to expire, unless the lock is over.
+func (l *Lock) leave() {
+	l.engine.expiry.forget(&l.watched)
+	now := l.engine.clock.Now()
+	l.mu.Lock()
+	left := l.over(now) == nil
+	l.unlock()
+	l.engine.held.remove(l)
+	if left {
+		l.tellReleased(now.Sub(l.since), true, nil)
+	}
 }
 
 // maxOnceRetries bounds how long Once tries to win a period that nobody has.
@@ -117,7 +174,7 @@ func (a *acquirer) youth(ctx context.Context, p acquireParams, token string) tim
 	if i, err := inspect(ctx, a.engine, p.name); err == nil {
 		for _, master := range i.Masters {
 			if master.Token == token && master.TTL > 0 {
-				age = max(age, p.ttl-master.TTL)
+				age = max(age, p.keep-master.TTL)
 			}
 		}
 	}
@@ -127,7 +184,7 @@ func (a *acquirer) youth(ctx context.Context, p acquireParams, token string) tim
 
 func (a *acquirer) onceError(ctx context.Context, failure *AttemptError) error {
 	if a.engine.closed.Load() {
-		return ErrClosed
+		return errClosedNotAcquired
 	}
 	failure.reasons = append(failure.reasons[:1:1], ended(ctx)...)
 	failure.holder = ""

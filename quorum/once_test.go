@@ -135,16 +135,16 @@ func TestOnceKeepsPeriodThoughFnFails(t *testing.T) {
 }
 
 func TestOnceGivesBackPeriodIfFnFails(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{OnceGivesBack: true}, func(b *testbed) {
-		ran, err := b.Once(b.Context(), name, time.Hour, func(context.Context) error { return errJob })
+	bubble(t, 3, func(b *testbed) {
+		ran, err := b.Once(b.Context(), name, time.Hour, func(context.Context) error { return errJob }, quorum.GiveBack())
 		assert.True(b, ran)
 		assert.ErrorIs(b, err, errJob)
 		assert.Panics(b, func() {
-			_, _ = b.Once(b.Context(), name, time.Hour, func(context.Context) error { panic("oh no") })
+			_, _ = b.Once(b.Context(), name, time.Hour, func(context.Context) error { panic("oh no") }, quorum.GiveBack())
 		})
 		synctest.Wait()
 		assert.Equal(b, 3, b.vacantMasters())
-		ran, err = b.Once(b.Context(), name, time.Hour, noop)
+		ran, err = b.Once(b.Context(), name, time.Hour, noop, quorum.GiveBack())
 		assert.True(b, ran)
 		assert.NoError(b, err)
 		synctest.Wait()

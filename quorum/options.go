@@ -10,6 +10,7 @@ import (
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/testhook"
 	"github.com/quorumlock/redlock/internal/wire"
+	"github.com/quorumlock/redlock/token"
 )
 
 // Options configures a Manager. The zero value, like a nil *Options, means the defaults. New and
@@ -66,18 +67,6 @@ type Options struct {
 	// not detect.
 	RestartGuard time.Duration
 
-	// MaxHold bounds how long Do keeps a lock alive, so that a job that hangs does not keep its
-	// lock forever. After MaxHold, the context of Do's function ends, with ErrHoldLimit as its
-	// cause. For Acquire and TryAcquire, AutoRenew has its own maxHold. MaxHold must be at least 1
-	// ms.
-	// Default: no bound.
-	MaxHold time.Duration
-
-	// OnceGivesBack makes Once release its period if its function returns an error or panics, so
-	// that another replica, or the next call, can try again.
-	// Default: the period stays taken.
-	OnceGivesBack bool
-
 	// Owner is the readable part of this Manager's tokens, which have the form random@owner. It
 	// tells who holds a lock: in Inspect and List, in errors, and to anyone who reads the lock's key
 	// on a master. It is also part of the client name of Open's connections. At most 64 characters
@@ -86,9 +75,10 @@ type Options struct {
 	Owner string
 
 	// LockDelay is how much longer than the TTL the masters keep a lock. A holder that is paused
-	// past its window, and acts before it looks at the lock again, is still alone for that long.
-	// A release frees the lock at once. If a holder dies, others wait for LockDelay longer. LockDelay
-	// must be in whole milliseconds. The RestartGuard must cover the TTL and the LockDelay together.
+	// past its window, and acts before it looks at the lock again, is still alone for that long. A
+	// release frees the lock at once. If a holder dies or loses the lock, others wait for LockDelay
+	// longer. It must be in whole milliseconds. The RestartGuard must cover the TTL and the
+	// LockDelay together. Once does not use it.
 	// Default: none.
 	LockDelay time.Duration
 
@@ -127,6 +117,7 @@ func (o *Options) withDefaults() (Options, error) {
 	if o != nil {
 		filled = *o
 	}
+	orDefault(&filled.Owner, token.DefaultOwner())
 	orDefault(&filled.Drift, clock.DefaultDrift)
 	orDefault(&filled.AttemptTimeout, defaultAttemptTimeout)
 	orDefault(&filled.MaxPendingReleases, defaultPendingReleases)
@@ -178,68 +169,21 @@ func (o *Options) check() error {
 	if err := o.Drift.Check(); err != nil {
 		bad(true, "%w", err)
 	}
+	if err := token.CheckOwner(o.Owner); err != nil {
+		bad(true, "Owner: %w", err)
+	}
 	bad(o.AttemptTimeout < time.Millisecond, "AttemptTimeout %v is under 1ms", o.AttemptTimeout)
 	bad(o.MinBackoff < 0, "MinBackoff %v is negative", o.MinBackoff)
 	bad(o.MaxBackoff < o.MinBackoff, "MaxBackoff %v is under MinBackoff %v", o.MaxBackoff, o.MinBackoff)
 	bad(o.MaxPendingReleases < 0, "MaxPendingReleases %d is negative", o.MaxPendingReleases)
 	bad(o.CloseTimeout < 0, "CloseTimeout %v is negative", o.CloseTimeout)
-	bad(o.MaxHold < 0, "MaxHold %v is negative", o.MaxHold)
-	bad(o.MaxHold > 0 && o.MaxHold < minHoldLimit, "MaxHold %v is under %v", o.MaxHold, minHoldLimit)
+	bad(o.LockDelay < 0, "LockDelay %v is negative", o.LockDelay)
+	bad(o.LockDelay%time.Millisecond != 0, "LockDelay %v is not in whole milliseconds", o.LockDelay)
+	bad(o.RestartGuard > 0 && o.LockDelay >= o.RestartGuard, "LockDelay %v leaves no TTL under the RestartGuard %v", o.LockDelay, o.RestartGuard)
 	bad(o.RestartGuard < 0, "RestartGuard %v is negative", o.RestartGuard)
 	bad(o.RestartGuard%time.Millisecond != 0, "RestartGuard %v is not in whole milliseconds", o.RestartGuard)
 	bad(strings.HasPrefix(o.Prefix, wire.AuxPrefix), "Prefix begins with %q, which is reserved for auxiliary keys", wire.AuxPrefix)
 	return errors.Join(errs...)
-}
-
-// AcquireOption changes one acquisition.
-type AcquireOption func(*acquireParams)
-
-// acquireParams holds the parameters of one acquisition.
-type acquireParams struct {
-	name   string
-	ttl    time.Duration // whole milliseconds
-	window time.Duration // ttl − drift
-	renew  bool
-	limit  time.Duration // how long it may be renewed; 0 for no limit
-	err    error         // what is wrong with an option
-
-	seekHolder bool // find out whether a single other token has a majority
-}
-
-// ends returns when a lock requested at start is over, however often it is renewed.
-func (p *acquireParams) ends(start clock.Instant) clock.Instant {
-	if p.limit > 0 {
-		return start.Add(p.limit)
-	}
-	return clock.Never
-}
-
-// checkAcquire checks the parameters of an acquisition. It truncates the TTL to whole milliseconds,
-// the masters' unit.
-func (o *Options) checkAcquire(name string, ttl time.Duration, opts []AcquireOption) (acquireParams, error) {
-	p := acquireParams{name: name}
-	if err := o.checkName(name); err != nil {
-		return p, fmt.Errorf("quorum: acquire: %w", err)
-	}
-	var err error
-	if p.ttl, p.window, err = o.checkTTL(ttl); err != nil { //mutant:acquire-ttl
-		return p, acquireError(name, err)
-	}
-	for _, opt := range opts {
-		if opt != nil {
-			opt(&p)
-		}
-	}
-	if p.err != nil {
-		return p, acquireError(name, p.err)
-	}
-	return p, nil
-}
-
-// acquireError returns the error of an acquisition whose parameters are wrong. Nothing has been
-// sent.
-func acquireError(name string, err error) error {
-	return fmt.Errorf("quorum: acquire %s: %w", quote(name), err)
 }
 
 func (o *Options) checkName(name string) error {
@@ -252,17 +196,25 @@ func (o *Options) checkName(name string) error {
 	return nil
 }
 
-// checkTTL returns the TTL in whole milliseconds and the window it leaves.
-func (o *Options) checkTTL(ttl time.Duration) (whole, window time.Duration, err error) {
+// checkTTL returns the lease that a TTL asks for. It truncates the TTL to whole milliseconds. The
+// masters keep the lock for delay longer.
+func (o *Options) checkTTL(ttl, delay time.Duration) (lease, error) {
 	if ttl < time.Millisecond {
-		return 0, 0, fmt.Errorf("TTL %v is under 1ms", ttl)
+		return lease{}, fmt.Errorf("TTL %v is under 1ms", ttl)
 	}
-	whole = ttl.Truncate(time.Millisecond)
-	if guard := o.RestartGuard; guard > 0 && whole > guard {
-		return 0, 0, fmt.Errorf("TTL %v is over the restart guard %v: a master that forgot the lock could vote again before the lock expires", whole, guard)
+	l := lease{ttl: ttl.Truncate(time.Millisecond)}
+	l.keep = clock.Instant(l.ttl).Add(delay).Sub(0) // saturated //mutant:lock-delay
+	if guard := o.RestartGuard; guard > 0 && l.keep > guard {
+		what := fmt.Sprintf("TTL %v", l.ttl)
+		if delay > 0 {
+			what += fmt.Sprintf(" and the lock delay %v together are", delay)
+		} else {
+			what += " is"
+		}
+		return l, fmt.Errorf("%s over the restart guard %v: a master that forgot the lock could vote again before the lock expires", what, guard)
 	}
-	if window = o.Drift.Window(whole); window <= 0 { //mutant:ttl-window
-		return 0, 0, fmt.Errorf("TTL %v leaves no validity after a drift of %v", ttl, o.Drift.Of(whole))
+	if l.window = o.Drift.Window(l.ttl); l.window <= 0 { //mutant:ttl-window
+		return l, fmt.Errorf("TTL %v leaves no validity after a drift of %v", ttl, o.Drift.Of(l.ttl))
 	}
-	return whole, window, nil
+	return l, nil
 }

@@ -34,7 +34,7 @@ func TestInvalidOptionsAreRejected(t *testing.T) {
 		"MaxBackoff -1ns is under MinBackoff 16ms":      {MaxBackoff: -1},
 		"MaxBackoff 1ms is under MinBackoff 2ms":        {MinBackoff: 2 * time.Millisecond, MaxBackoff: time.Millisecond},
 		"MaxPendingReleases -1 is negative":             {MaxPendingReleases: -1},
-		"MaxHold -1ns is negative":                      {MaxHold: -1},
+		"LockDelay -1ns is negative":                    {LockDelay: -1},
 		"RestartGuard -1s is negative":                  {RestartGuard: -time.Second},
 		"RestartGuard 1.5ms is not in whole":            {RestartGuard: 1500 * time.Microsecond},
 		"CloseTimeout -1ns is negative":                 {CloseTimeout: -1},
@@ -230,7 +230,7 @@ func TestNamesMayBeAnyBytes(t *testing.T) {
 					}
 					i, err := b.Inspect(b.Context(), name)
 					require.NoError(b, err)
-					assert.Equal(b, l.Token(), i.Holder)
+					assert.Equal(b, l.Token(), i.Token)
 					_, err = b.TryAcquire(b.Context(), name, ttl)
 					assertReason(b, err, quorum.ErrTaken)
 					require.NoError(b, l.Release(b.Context()))

@@ -11,8 +11,9 @@ import (
 
 // release is one call of Release. Other calls may wait for it.
 type release struct {
-	done chan struct{} // closed when err is set
-	err  error
+	first bool          // it ended the lock
+	done  chan struct{} // closed when err is set
+	err   error
 }
 
 // Release gives up the lock. Its window closes at once, regardless of how the call ends. Then
@@ -30,7 +31,12 @@ type release struct {
 // If too few masters answer, the error is ErrNoQuorum, and calling Release again asks them again.
 // After Close it is ErrClosed, and the key is left to expire.
 //
-// Releasing a released lock again returns nil, so Release can be deferred and also called early.
+// Releasing a released lock again returns nil, so Release can be deferred and also called early. A
+// lock that was given to another process with Detach is over: Release returns ErrLost and does
+// nothing.
+//
+// If the lock was acquired with MinHold, and that time is not over yet, the masters keep it taken
+// for the rest of it.
 //
 // If ctx has already ended, Release is sent anyway and waits for the masters as usual. If ctx ends
 // while Release waits, Release returns an error that satisfies errors.Is for ctx's error, and the
@@ -41,11 +47,12 @@ func (l *Lock) Release(ctx context.Context) error {
 		return err
 	}
 	defer l.engine.exit()
-	return l.giveUp(ctx)
+	return l.giveUp(ctx, "release")
 }
 
-// giveUp is Release, except that it also works while the Manager is being closed.
-func (l *Lock) giveUp(ctx context.Context) error {
+// giveUp is Release, except that it also works while the Manager is being closed. op is the
+// operation that errors name.
+func (l *Lock) giveUp(ctx context.Context, op string) error {
 	now := l.engine.clock.Now()
 	mine, other, over := l.beginRelease(now)
 	if ctx.Err() != nil { // perhaps only just now: a context that ends with the lock
@@ -53,10 +60,15 @@ func (l *Lock) giveUp(ctx context.Context) error {
 	}
 	switch {
 	case over != nil:
-		l.letGo(over, now) //mutant:release-lets-go
-		return l.lostError("release", over)
+		if !isOwnEnd(over) { // it is another process's by now
+			l.letGo(over, now) //mutant:release-lets-go
+		}
+		return l.lostError(op, over)
 	case mine != nil:
-		mine.err = l.askRelease(ctx, now)
+		mine.err = l.askRelease(ctx, now, op)
+		if mine.first {
+			l.tellReleased(now.Sub(l.since), false, mine.err)
+		}
 		if mine.err != nil && !errors.Is(mine.err, ErrLost) {
 			l.allowRetry(mine)
 		}
@@ -68,7 +80,7 @@ func (l *Lock) giveUp(ctx context.Context) error {
 		return other.err //mutant:release-other
 	case <-ctx.Done():
 		return &AttemptError{
-			Op: "release", Name: l.Name(), Quorum: l.engine.system.Quorum(), reasons: noQuorum(ctx),
+			Op: op, Name: l.Name(), Quorum: l.engine.system.Quorum(), reasons: noQuorum(ctx),
 		}
 	}
 }
@@ -81,13 +93,14 @@ func (l *Lock) beginRelease(now clock.Instant) (mine, other *release, over error
 	if l.release != nil {
 		return nil, l.release, nil
 	}
-	if over := l.over(now); over != nil && !errors.Is(over, errReleased) { //mutant:release-over
+	if over := l.over(now); over != nil && !errors.Is(over, ErrReleased) { //mutant:release-over
 		return nil, nil, over
 	}
-	if l.ended == nil { //mutant:release-ends
-		l.finish(errReleased)
+	first := l.ended == nil
+	if first { //mutant:release-ends
+		l.finish(ErrReleased)
 	}
-	l.release = &release{done: make(chan struct{})}
+	l.release = &release{first: first, done: make(chan struct{})}
 	return l.release, nil, nil
 }
 
@@ -102,16 +115,17 @@ func (l *Lock) allowRetry(failed *release) {
 }
 
 // askRelease sends the release to the masters and waits for a majority.
-func (l *Lock) askRelease(ctx context.Context, now clock.Instant) error {
+func (l *Lock) askRelease(ctx context.Context, now clock.Instant, op string) error {
 	l.engine.expiry.forget(&l.watched)
+	l.claim.restUntil(l.since.Add(l.minHold)) //mutant:min-hold
 	r := startRelease(l.engine, l.claim, wire.Anyone, now, 0, l.nextFence(now))
 	switch r.wait(ctx, now, now.Add(l.engine.opts.AttemptTimeout)) {
 	case vote.Won, vote.Tentative:
 		return nil
 	case vote.LostToRival:
-		return r.failure("release", ErrLost, ErrDenied)
+		return r.failure(op, ErrLost, ErrDenied)
 	}
-	return r.failure("release", noQuorum(ctx)...)
+	return r.failure(op, noQuorum(ctx)...)
 }
 
 // nextFence returns the fence that the lock's release proposes for a waiter, or 0 without fencing.
@@ -137,13 +151,15 @@ func (l *Lock) letGo(over error, now clock.Instant) {
 }
 
 // letGoInTime is letGo for a lock that ended by itself. It acts when the window would have closed.
-// Until then the lock stays in the expiry loop.
+// Until then the lock stays in the expiry loop. With a LockDelay, the keys are left to expire:
+// nobody else gets the lock before, and the holder may not have noticed yet.
 func (l *Lock) letGoInTime(over error, now clock.Instant) {
 	l.mu.Lock()
 	closes := l.closes()
 	l.unlock()
 	switch {
-	case errors.Is(over, errReleased), errors.Is(over, ErrClosed):
+	case isOwnEnd(over), errors.Is(over, ErrClosed):
+	case l.engine.opts.LockDelay > 0: //mutant:delay-lets-expire
 	case now >= closes:
 		l.letGo(over, now)
 	default:

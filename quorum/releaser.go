@@ -16,6 +16,7 @@ import (
 // releaser repeats the releases that one master is owed, from its own goroutine. Its ledger decides
 // which releases those are and when each is due.
 type releaser struct {
+	engine  *engine
 	master  int
 	clock   clock.Clock
 	drift   clock.Drift
@@ -30,7 +31,7 @@ type releaser struct {
 
 func newReleaser(e *engine, master int) *releaser {
 	return &releaser{
-		master: master, clock: e.clock, drift: e.opts.Drift, lanes: e.lanes, retired: &e.retired,
+		engine: e, master: master, clock: e.clock, drift: e.opts.Drift, lanes: e.lanes, retired: &e.retired,
 		wake: newSignal(), ledger: ledger.New(e.opts.MaxPendingReleases, (*claim).compare),
 	}
 }
@@ -62,6 +63,9 @@ func (r *releaser) settle(d ledger.Debt[*claim], o vote.Outcome, sent clock.Inst
 	if entered {
 		r.wake.raise()
 	}
+	if entered && !a.Gone && c.owe(r.master) {
+		r.engine.tellOwed(c, r.master)
+	}
 }
 
 // end stops tracking claims on this master.
@@ -69,6 +73,9 @@ func (r *releaser) end(all ...ledger.Ended[*claim]) {
 	for _, ended := range all {
 		if ended.Gone && ended.Lock.noteGone() {
 			r.retired.remove(ended.Lock.subject.Token, r.clock.Now())
+		}
+		if ended.LeftToExpire {
+			r.engine.tellGivenUp(ended.Lock, r.master)
 		}
 		r.owing.done()
 	}
@@ -138,7 +145,7 @@ type payment struct {
 
 func (r *releaser) pay(d ledger.Debt[*claim]) {
 	c := d.Lock
-	p := &payment{request: c.subject.Release(wire.Heir(d.Heir), c.enqueued, 0), releaser: r, debt: d}
+	p := &payment{request: c.releaseRequest(wire.Heir(d.Heir), 0, r.clock.Now()), releaser: r, debt: d}
 	p.op = redisconn.Op{ //mutant:payment
 		Payload: wire.Call{Request: &p.request, Master: uint8(r.master)},
 		Owner:   p, Deadline: time.Duration(d.Expires()), Undo: true,

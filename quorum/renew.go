@@ -1,7 +1,6 @@
 package quorum
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
@@ -13,34 +12,22 @@ import (
 // try is repeated while the window is open. If the lock is lost in spite of that, its Lost and
 // Validity methods show it.
 //
-// maxHold bounds how long the lock can be held, counted from its acquisition. After that the lock
-// is lost with ErrHoldLimit, whatever the masters say, and the masters are told to release it. So a
-// job that hangs cannot hold its lock forever. 0 means no bound. The acquisition fails if maxHold
-// is any other value under 1 ms.
+// maxHold bounds how long the lock can be held, as MaxHold does; 0 means no bound.
 func AutoRenew(maxHold time.Duration) AcquireOption {
 	return func(p *acquireParams) {
-		switch {
-		case maxHold < 0:
-			p.err = fmt.Errorf("AutoRenew: maxHold %v is negative", maxHold)
-		case maxHold > 0 && maxHold < minHoldLimit:
-			p.err = fmt.Errorf("AutoRenew: maxHold %v is under %v", maxHold, minHoldLimit)
-		}
-		p.renew, p.limit = true, maxHold
+		p.renew = true
+		p.limitTo("AutoRenew's maxHold", maxHold)
 	}
 }
 
-// minHoldLimit is the lowest bound on a hold. With a lower one, the lock would be lost by the time
-// it is returned.
-const minHoldLimit = time.Millisecond
-
 // renewal is the plan that keeps a lock alive. The lock's mu guards it.
 type renewal struct {
-	ttl, window time.Duration
-	period      time.Duration // from one confirmed extension to the next
-	limit       clock.Instant // the lock is not held past this
-	next        clock.Instant // when to extend, or to try again
-	once        bool          // the first confirmed extension is the last; see acquirer.hold
-	last        clock.Instant // when the keys expire that the latest try asked for; 0 before the first
+	lease
+	period time.Duration // from one confirmed extension to the next
+	next   clock.Instant // when to extend, or to try again
+	once   bool          // the first confirmed extension is the last; see acquirer.hold
+	last   clock.Instant // when the keys expire that the latest try asked for; 0 before the first
+	trying *round        // the latest try, until it has succeeded; nil if nobody listens to failures
 }
 
 // renewGrid is the grid to which renewals are rounded, so that the lanes send the renewals of many
@@ -54,7 +41,7 @@ const renewGrid = 10 * time.Millisecond
 func newRenewal(token string, p acquireParams, start clock.Instant) *renewal {
 	longest := p.ttl / 3 //mutant:renewal-period
 	n := &renewal{
-		ttl: p.ttl, window: p.window, limit: p.ends(start),
+		lease:  p.lease,
 		period: longest - time.Duration(float64(longest/4)*backoff.Jitter(token)),
 	}
 	n.schedule(start.Add(-n.period * 3 / 4))
@@ -94,24 +81,44 @@ func (l *Lock) renew(now clock.Instant) {
 	}
 	n := l.renewal //mutant:renew-again
 	n.next = now.Add(n.retryPause(l.engine.opts.AttemptTimeout, l.closes().Sub(now)))
-	l.asked = max(l.asked, now.Add(n.ttl)) //mutant:renew-asked
-	x := l.extension(now, n.ttl, n.window)
+	l.asked = max(l.asked, now.Add(n.keep)) //mutant:renew-asked
+	x := l.extension(now, n.lease)
 	n.last = x.expires
+	failed := n.try(x.round, l.engine.events)
 	deadline := min(n.next, l.closes())
 	l.unlock()
 	x.round.submit(now, deadline)
+	if failed != nil {
+		l.tellRenewalFailed(failed)
+	}
 }
 
 // renewed plans the next renewal once the last try has succeeded. It recognizes that try by its
 // time: a reference to its round would keep the round in memory for as long as the lock is held.
 func (l *Lock) renewed(x *extension) {
 	l.mu.Lock()
-	defer l.unlock()
-	if n := l.renewal; n != nil && n.last == x.expires && l.ended == nil {
-		if n.once { //mutant:fill-once
-			l.renewal = nil
-			return
-		}
-		n.schedule(x.expires.Add(-n.ttl))
+	n := l.renewal
+	current := n != nil && n.last == x.expires && l.ended == nil
+	switch {
+	case !current:
+	case n.once: //mutant:fill-once
+		l.renewal = nil
+	default:
+		n.trying = nil
+		n.schedule(x.expires.Add(-n.keep))
 	}
+	l.unlock()
+	if current && !n.once {
+		l.tellRenewed()
+	}
+}
+
+// try records the latest try. It returns the try before if that did not succeed and somebody wants
+// to know.
+func (n *renewal) try(r *round, d *dispatcher) (failed *round) {
+	if d.handlers.RenewalFailed == nil {
+		return nil
+	}
+	failed, n.trying = n.trying, r
+	return failed
 }

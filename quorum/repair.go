@@ -122,6 +122,9 @@ func (l *Lock) repaired(master int, o vote.Outcome) {
 	again := l.repairs.end(master, o, now) && l.over(now) == nil
 	next := l.repairs.next
 	l.unlock()
+	if o == vote.Held {
+		l.tellRepaired(master)
+	}
 	if again {
 		l.engine.expiry.look(&l.watched, next)
 	}

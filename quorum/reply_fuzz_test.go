@@ -64,7 +64,7 @@ var replies = []func(text string, number int64, token string) reply{
 	func(text string, _ int64, _ string) reply { return reply{value: []any{text, "1"}} },
 	func(string, int64, string) reply { return reply{value: []any{nil, nil}} },
 	func(text string, number int64, _ string) reply {
-		return reply{value: []any{text, number, number, text, number, number}}
+		return reply{value: []any{text, number, number, text, number, number, text, text}}
 	},
 	func(text string, number int64, _ string) reply {
 		return reply{value: []any{number, text, number & 1, int64(1_790_000_000_000_000)}}
@@ -281,7 +281,7 @@ func FuzzReplies(f *testing.F) {
 
 func (f *fuzzed) fuzzAcquire() {
 	f.oddly(func() {
-		token := seededTokens()()
+		token := seededTokens()(time.Time{}, "")
 		l, err := f.TryAcquire(f.Context(), name, ttl)
 		result := f.result(token)
 		parts, _ := result.([]any)
@@ -342,7 +342,7 @@ func (f *fuzzed) fuzzInspect() {
 		i, err := f.Inspect(f.Context(), name)
 		result := f.result("")
 		parts, _ := result.([]any)
-		if len(parts) != 6 || fmt.Sprintf("%T %T %T %T %T %T", parts...) != "string int64 int64 string int64 int64" {
+		if len(parts) != 8 || fmt.Sprintf("%T %T %T %T %T %T %T %T", parts...) != "string int64 int64 string int64 int64 string string" {
 			assertReason(f, err, quorum.ErrNoQuorum)
 			return
 		}
@@ -351,7 +351,7 @@ func (f *fuzzed) fuzzInspect() {
 			assert.Equal(f, quorum.StateFree, i.State)
 			return
 		}
-		assert.Equal(f, parts[0], i.Holder)
+		assert.Equal(f, parts[0], i.Token)
 		assert.GreaterOrEqual(f, i.TTL, time.Duration(-1))
 		assert.GreaterOrEqual(f, i.Masters[0].Quarantined, time.Duration(0))
 		assert.GreaterOrEqual(f, i.Waited, time.Duration(0))

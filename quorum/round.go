@@ -56,7 +56,7 @@ func startRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited 
 	if !first {
 		next = 0
 	}
-	r := newRound(e, c, c.subject.Release(to, c.enqueued, next))
+	r := newRound(e, c, c.releaseRequest(to, next, now))
 	r.first = first
 	r.awaited, r.settled = awaited, make(chan struct{})
 	for _, releaser := range e.releasers {

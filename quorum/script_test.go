@@ -77,7 +77,7 @@ func granted(o operation, fencing bool) string {
 	case o.name == "wait":
 		return "*4\r\n:0\r\n:-2\r\n:0\r\n:1\r\n"
 	case o.name == "inspect", o.name == "peek":
-		return "*6\r\n$0\r\n\r\n:-2\r\n:0\r\n$0\r\n\r\n:0\r\n:0\r\n"
+		return "*8\r\n$0\r\n\r\n:-2\r\n:0\r\n$0\r\n\r\n:0\r\n:0\r\n$0\r\n\r\n$0\r\n\r\n"
 	case o.name == "bootstrap":
 		return "*3\r\n:1\r\n$0\r\n\r\n:0\r\n"
 	}

@@ -98,7 +98,7 @@ func checkNeededMaster(t *testing.T, m *quorum.Manager, get func(ctx context.Con
 	assertReason(t, err, quorum.ErrTaken)
 	i, err := m.Inspect(patiently(t), name)
 	require.NoError(t, err)
-	assert.Equal(t, l.Token(), i.Holder)
+	assert.Equal(t, l.Token(), i.Token)
 	require.NoError(t, l.Release(patiently(t)))
 	require.ErrorIs(t, get(patiently(t), name).Err(), redis.Nil)
 }
@@ -242,7 +242,7 @@ func handOver(t *testing.T, first, second *quorum.Manager, queue bool) {
 		require.Eventually(t, func() bool {
 			i, err := first.Inspect(patiently(t), name)
 			require.NoError(t, err)
-			assert.Equal(t, l.Token(), i.Holder)
+			assert.Equal(t, l.Token(), i.Token)
 			return i.Waiting > 0 || !queue
 		}, patience, time.Millisecond)
 		require.NoError(t, l.Release(patiently(t)))

@@ -38,7 +38,8 @@ type MasterStats struct {
 
 // Stats returns the state of each master, for metrics. It asks no master and does not block.
 func (m *Manager) Stats() Stats {
-	var s Stats
+	e := m.engine
+	s := Stats{Held: len(m.Held()), EventsDropped: e.events.dropped.Load(), HandlerPanics: e.events.panics.Load()}
 	for i, master := range m.engine.masters {
 		pending, left := m.engine.releasers[i].pending()
 		s.Masters = append(s.Masters, MasterStats{

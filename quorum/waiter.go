@@ -3,6 +3,7 @@ package quorum
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -34,6 +35,22 @@ func newWaiters(a *acquirer, n *notifier) *waiters {
 		},
 	}
 }
+
+// acquireWithin is acquire, bounded by WaitAtMost.
+func (s *waiters) acquireWithin(ctx context.Context, p acquireParams) (*Lock, error) {
+	if p.waitAtMost == 0 {
+		return s.acquire(ctx, p)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, p.waitAtMost, &waitedError{p.waitAtMost}) //mutant:wait-at-most
+	defer cancel()
+	return s.acquire(ctx, p)
+}
+
+// waitedError is why a call stopped waiting. Unlike the end of the caller's context, it is no
+// context error.
+type waitedError struct{ atMost time.Duration }
+
+func (e *waitedError) Error() string { return fmt.Sprintf("waited for %v", e.atMost) }
 
 // acquire acquires a lock. It waits for its turn, first in the local queue of this process and then
 // in the masters' queues.
@@ -80,6 +97,7 @@ type queueEntry struct {
 	waiter   *waiter
 	claim    *claim
 	grant    time.Duration // how long a master grants the lock for
+	delay    time.Duration // how much longer it keeps the key; see Options.LockDelay
 	channels []string      // by master; see notifier
 	state    *queue.Entry
 }
@@ -104,7 +122,7 @@ func (w *waiter) takeTurn(ctx context.Context) (*Lock, error) { //mutant:take-tu
 // last, because callers behind in the local queue may be reading it.
 func (w *waiter) waitedInVain(ctx context.Context, last *AttemptError) error {
 	if w.engine.closed.Load() {
-		return ErrClosed
+		return errClosedNotAcquired
 	}
 	if last == nil {
 		last = w.engine.unsentError("acquire", w.params.name, nil)
@@ -257,11 +275,12 @@ func (w *waiter) enqueue(ctx context.Context) error {
 	if w.entry != nil {
 		return nil
 	}
-	c := w.engine.newClaim(w.params.name)
-	c.enqueued = true
-	c.noteTTL(max(w.params.ttl, queue.Lease))
-	grant := w.waiters.config.Grant(w.params.ttl, w.engine.opts.RestartGuard)
-	e := &queueEntry{waiter: w, claim: c, grant: grant, state: queue.NewEntry(w.waiters.config, c.subject.Token, grant)}
+	c := w.engine.newWaitersClaim(w.params.name)
+	c.enqueued, c.call = true, w.engine.events.contextOf(ctx)
+	delay := w.params.keep - w.params.ttl
+	c.noteTTL(max(w.params.keep, queue.Lease))
+	grant := w.waiters.config.Grant(w.params.ttl, max(w.engine.opts.RestartGuard-delay, 0))
+	e := &queueEntry{waiter: w, claim: c, grant: grant, delay: delay, state: queue.NewEntry(w.waiters.config, c.subject.Token, grant)}
 	var err error
 	if e.channels, err = w.waiters.notifier.register(e); err != nil {
 		return err
@@ -338,7 +357,7 @@ func (e *queueEntry) ask(master int, now clock.Instant) {
 	w, c := e.waiter, e.claim
 	deadline := time.Duration(now.Add(w.engine.opts.AttemptTimeout))
 	q := &question{request: c.subject.Wait(wire.Place{
-		Ticket: w.ticket, Lease: queue.Lease, Grant: e.grant,
+		Ticket: w.ticket, Lease: queue.Lease, Grant: e.grant + e.delay, //mutant:grant-delay
 		Question:  sinceOrigin(now), //mutant:question-named
 		Retention: c.retention(), Channel: e.channels[master],
 	})}
@@ -358,8 +377,12 @@ func (e *queueEntry) Done(op *redisconn.Op, dropped error) {
 	notified := w.waiters.notifier.notifies(master)
 	w.mu.Lock()
 	asked := e.state.AskedAt(master)
+	left := a.Left
+	if a.Outcome == vote.Held {
+		left -= e.delay // no lock is held for that part //mutant:held-delay
+	}
 	e.state.Answered(master, queue.Answer{
-		Outcome: a.Outcome, Quarantined: a.Quarantined, Err: a.Err, Left: a.Left, Rank: a.Rank,
+		Outcome: a.Outcome, Quarantined: a.Quarantined, Err: a.Err, Left: left, Rank: a.Rank,
 	}, now, notified)
 	w.mu.Unlock()
 	if a.Unheard && w.engine.masters[master].CountsListeners() {

@@ -100,7 +100,7 @@ func (d *demo) reportHeld(ctx context.Context, lock *quorum.Lock, event string) 
 				stored++
 			}
 		}
-		if stored == answered || time.Now().After(deadline) && seen.Holder == lock.Token() {
+		if stored == answered || time.Now().After(deadline) && seen.Token == lock.Token() {
 			d.logAt(at, "%s: stored on %d of %d masters, valid for another %v",
 				event, stored, len(seen.Masters), lock.Validity().Round(time.Millisecond))
 			return nil

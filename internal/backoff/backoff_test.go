@@ -1,6 +1,7 @@
 package backoff_test
 
 import (
+	"encoding/base64"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -10,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quorumlock/redlock/internal/backoff"
-	"github.com/quorumlock/redlock/token"
 )
 
 const day = 24 * time.Hour
@@ -21,10 +21,10 @@ func tokens(t *testing.T, n int) []string {
 	random := rand.NewChaCha8([32]byte{42})
 	all := make([]string, n)
 	for i := range all {
-		var bits [token.Bits / 8]byte
+		var bits [16]byte
 		_, err := random.Read(bits[:])
 		require.NoError(t, err)
-		all[i] = token.Encode(bits)
+		all[i] = base64.RawURLEncoding.EncodeToString(bits[:])
 	}
 	return all
 }

@@ -68,4 +68,7 @@ type Ended[L comparable] struct {
 	Lock L
 	// Gone means that the master no longer stores the token.
 	Gone bool
+	// LeftToExpire means that the master may store the token as its key, and will not be told to
+	// release it.
+	LeftToExpire bool
 }

@@ -73,7 +73,7 @@ func (l *Ledger[L]) Settle(d Debt[L], a Answer, now clock.Instant) (
 		if d.entered {
 			l.forget(d.Lock)
 		}
-		return []Ended[L]{{d.Lock, a.Gone || expired}}, false
+		return []Ended[L]{{Lock: d.Lock, Gone: a.Gone || expired}}, false
 	case !d.entered && l.owes(d.Lock): // the debt in the ledger serves both
 		return []Ended[L]{{Lock: d.Lock}}, false
 	case l.hopeless:
@@ -139,14 +139,15 @@ func (l *Ledger[L]) enter(d Debt[L]) (ended []Ended[L]) {
 // key.
 func (l *Ledger[L]) giveUp(ended []Ended[L], debts ...Debt[L]) []Ended[L] {
 	for _, d := range debts {
-		if d.doubt == 0 && d.hasKey {
+		left := d.doubt == 0 && d.hasKey
+		if left {
 			l.leftToExpire++ //mutant:debts-dropped
 			if l.closing {
 				l.left = append(l.left, d.Lock)
 			}
 		}
 		l.forget(d.Lock)
-		ended = append(ended, Ended[L]{Lock: d.Lock})
+		ended = append(ended, Ended[L]{Lock: d.Lock, LeftToExpire: left})
 	}
 	return ended
 }
@@ -172,7 +173,7 @@ func (l *Ledger[L]) Take(now clock.Instant, silent bool) (due []Debt[L], ended [
 		d := heap.Pop(&l.debts).(*Debt[L])
 		if d.expires <= now { //mutant:debt-too-late
 			l.forget(d.Lock)
-			ended = append(ended, Ended[L]{d.Lock, true})
+			ended = append(ended, Ended[L]{Lock: d.Lock, Gone: true})
 			continue
 		}
 		l.tries++

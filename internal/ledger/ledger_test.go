@@ -372,7 +372,7 @@ func TestLimitGivesUpFirstToExpire(t *testing.T) {
 		assert.EqualValues(t, limit+1-left, l.LeftToExpire())
 		require.Len(t, ended, limit+1-left)
 		for i, e := range ended {
-			assert.Equal(t, ledger.Ended[string]{Lock: fmt.Sprintf("%03d", i)}, e)
+			assert.Equal(t, ledger.Ended[string]{Lock: fmt.Sprintf("%03d", i), LeftToExpire: true}, e)
 		}
 	}
 }
@@ -385,7 +385,7 @@ func TestLimitKeepsDueOrder(t *testing.T) {
 	l.Settle(first("later"), later, start)
 	owes(t, l, "now")
 	ended, _ := l.Settle(first("left"), soon, start)
-	require.Equal(t, endedAs("left", false), ended)
+	require.Equal(t, []ledger.Ended[string]{{Lock: "left", LeftToExpire: true}}, ended)
 	debt := takeOne(t, l, start.Add(50*time.Millisecond))
 	assert.Equal(t, "now", debt.Lock)
 }
@@ -573,7 +573,7 @@ func TestGiveUpEndsAllDebts(t *testing.T) {
 	l.Close(now)
 	left, ended := l.GiveUp()
 	assert.Len(t, left, 1)
-	assert.Equal(t, endedAs(left[0], false), ended)
+	assert.Equal(t, []ledger.Ended[string]{{Lock: left[0], LeftToExpire: true}}, ended)
 	assert.EqualValues(t, 2, l.LeftToExpire())
 	assert.Zero(t, l.Pending())
 
@@ -611,7 +611,7 @@ func TestOnlyKeysAreLeftToExpire(t *testing.T) {
 			}
 			l.Close(now)
 			left, ended := l.GiveUp()
-			assert.Equal(t, endedAs("a", false), ended)
+			assert.Equal(t, []ledger.Ended[string]{{Lock: "a", LeftToExpire: test.left}}, ended)
 			assert.Equal(t, test.left, len(left) == 1)
 			assert.Equal(t, test.left, l.LeftToExpire() == 1)
 		})

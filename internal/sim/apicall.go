@@ -48,11 +48,11 @@ type tokenSource struct {
 }
 
 // next draws a token.
-func (t tokenSource) next() string {
+func (t tokenSource) next(made time.Time, owner string) string {
 	c := t.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	token := t.token()
+	token := t.token(made, owner)
 	c.creators[token] = slices.Clone(c.openCalls)
 	for _, k := range c.openCalls {
 		k.tokens++

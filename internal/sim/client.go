@@ -55,7 +55,7 @@ func (w *world) newClient(index int) *client {
 		c.redis = append(c.redis, rc)
 	}
 	opts := quorum.Options{
-		Clock:          c.clock,
+		Clock: c.clock, Owner: fmt.Sprintf("client-%d", index),
 		AttemptTimeout: callTimeout, CloseTimeout: 3 * patience,
 		MinBackoff: 5 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
 		Fencing: w.cfg.Fencing, RestartGuard: w.cfg.Guard,

@@ -145,6 +145,54 @@ func (b *scriptCall) extend(o operation) any {
 	return int64(1)
 }
 
+// dated is dated of extend.lua.
+func (b *scriptCall) dated(o operation) any {
+	result := b.extend(o)
+	if result == any(int64(1)) {
+		n := len(o.args)
+		key := o.keys[len(o.keys)-1]
+		b.model.keys[key] = entry{value: o.args[0] + " " + o.args[n-2], expires: b.now + milliseconds(o.args[n-1])}
+	}
+	return result
+}
+
+// tombstone is tombstone.lua.
+func (b *scriptCall) tombstone(o operation) any {
+	m, key, token := b.model, o.keys[0], o.args[0]
+	if o.name == "leave" {
+		m.dequeue(o.keys[1], beside(o.keys[1], ":waiters"), token)
+	}
+	if m.keys[key].otherType {
+		return int64(-1)
+	}
+	stone := wire.Released + token
+	storedToken, there := m.get(b.now, key)
+	switch {
+	case !there, storedToken == stone:
+		return int64(0)
+	case storedToken != token:
+		return int64(-1)
+	}
+	m.keys[key] = entry{value: stone, expires: b.now + milliseconds(o.args[1])}
+	return int64(1)
+}
+
+// breakHold is break.lua, for a master that has memory.
+func (b *scriptCall) breakHold(o operation) any {
+	m, key, token, victim := b.model, o.keys[0], o.args[0], o.args[2]
+	storedToken, there := m.get(b.now, key)
+	switch {
+	case there && storedToken == token:
+		return int64(1)
+	case there && storedToken != victim:
+		return int64(-1)
+	case b.isLate(o.args[1]):
+		return int64(-3)
+	}
+	m.keys[key] = entry{value: token, expires: b.now + milliseconds(o.args[3])}
+	return int64(1)
+}
+
 // release is release.lua.
 func (b *scriptCall) release(o operation) any {
 	m, now, key, token := b.model, b.now, o.keys[0], o.args[0]

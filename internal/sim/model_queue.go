@@ -163,5 +163,22 @@ func (b *scriptCall) inspect(o operation) any {
 			waited = max(m.time(b.now)/1000-m.keys[o.keys[1]].queue[queued[0]]/1000, 0)
 		}
 	}
-	return []any{storedToken, m.pttl(b.now, key), left, "", waiting, waited}
+	since, fence := "", ""
+	if o.name == "inspect" {
+		date, isOf := strings.CutPrefix(m.text(b.now, beside(o.keys[1], ":since")), storedToken+" ")
+		if isOf && storedToken != "" {
+			since = date
+		}
+		fence = m.text(b.now, beside(o.keys[1], ":fence"))
+	}
+	return []any{storedToken, m.pttl(b.now, key), left, "", waiting, waited, since, fence}
+}
+
+// text returns the value of a key, or "" if it has none or one of another type.
+func (m *model) text(now time.Duration, key string) string {
+	if m.keys[key].otherType {
+		return ""
+	}
+	value, _ := m.get(now, key)
+	return value
 }

@@ -99,7 +99,7 @@ func (d *differential) notePermits(want, got any) {
 // without an expiry, or a list.
 func (d *differential) plant(micros int64) {
 	if d.r.IntN(2) == 0 {
-		d.plantList([]string{fmt.Sprint("lock-", d.r.IntN(3)), d.fenceKey(), markerKey}[d.r.IntN(3)])
+		d.plantList([]string{fmt.Sprint("lock-", d.r.IntN(3)), d.fenceKey(), markerKey, d.sinceKey()}[d.r.IntN(4)])
 		return
 	}
 	pick := func(of ...string) string { return of[d.r.IntN(len(of))] }
@@ -146,6 +146,10 @@ func (d *differential) fenceKey() string {
 	return fmt.Sprintf("redlock:aux:fence{lock-%d}", d.r.IntN(3))
 }
 
+func (d *differential) sinceKey() string {
+	return fmt.Sprintf("redlock:aux:since{lock-%d}", d.r.IntN(3))
+}
+
 // command draws a call of the script with a few operations. There are few names and tokens, so the
 // operations interfere.
 func (d *differential) command(micros int64) []any {
@@ -174,12 +178,12 @@ func (d *differential) command(micros int64) []any {
 func (d *differential) operation(micros int64, fencing bool) (keys, args []any) {
 	lock, token := fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
 	name := []string{"acquire", "acquire", "acquire", "confirm", "extend", "repair", "release", "release", "drop", "wait", "wait", "wait",
-		"inspect", "peek", "bootstrap"}[d.r.IntN(15)]
+		"inspect", "inspect", "peek", "bootstrap", "dated", "tombstone", "leave", "break"}[d.r.IntN(20)]
 	keys, args = []any{lock}, []any{name, token}
 	fence := strconv.FormatInt(max(micros+int64(d.r.IntN(5)-2)*50_000_000, 0), 10)
 	deadline := []any{-60_000_000, 60_000_000, ""}[d.r.IntN(3)]
 	switch name {
-	case "acquire", "confirm", "extend", "repair":
+	case "acquire", "confirm", "extend", "repair", "dated":
 		if name == "confirm" {
 			keys = append(keys, queueKey(lock))
 		}
@@ -187,6 +191,15 @@ func (d *differential) operation(micros int64, fencing bool) (keys, args []any) 
 		if fencing {
 			keys, args = append(keys, "redlock:aux:fence{"+lock+"}"), append(args, fence, "90000000")
 		}
+		if name == "dated" {
+			keys, args = append(keys, "redlock:aux:since{"+lock+"}"), append(args, fence, "80000000")
+		}
+	case "tombstone":
+		args = append(args, d.ttl())
+	case "leave":
+		keys, args = append(keys, queueKey(lock)), append(args, d.ttl())
+	case "break":
+		args = append(args, deadline, fmt.Sprint("token-", d.r.IntN(3)), d.ttl())
 	case "release":
 		keys = append(keys, queueKey(lock))
 		args = append(args, []string{"", "", d.ticket()}[d.r.IntN(3)], []string{"", fence}[d.r.IntN(2)])

@@ -28,10 +28,10 @@ func (r random) between(least, most time.Duration) time.Duration {
 }
 
 // token draws an ownership token.
-func (r random) token() string {
+func (r random) token(made time.Time, owner string) string {
 	var bits [token.Bits / 8]byte
 	for i := range bits {
 		bits[i] = byte(r.Uint32())
 	}
-	return token.Encode(bits)
+	return token.Encode(bits, made, owner)
 }

@@ -6,9 +6,9 @@ import "time"
 
 // Hooks replaces parts of a Manager. Its zero value replaces nothing.
 type Hooks struct {
-	// Token makes ownership tokens. It is called by several goroutines at once. Two processes that
-	// make the same tokens can hold the same lock at the same time.
-	Token func() string
+	// Token replaces token.New. It is called by several goroutines at once. Two processes that make
+	// the same tokens can hold the same lock at the same time.
+	Token func(made time.Time, owner string) string
 	// Wall returns this process's time of day.
 	Wall func() time.Time
 	// Quiesce is called before a master's lane looks at its queue. A simulation uses it to let

@@ -22,13 +22,15 @@ const (
 	Inspect
 	// Bootstrap declares a new master empty.
 	Bootstrap
+	// Break takes the key from another token.
+	Break
 
 	ops
 )
 
 // String returns the kind's name in lower case.
 func (o Op) String() string {
-	names := [ops]string{"acquire", "extend", "repair", "release", "wait", "inspect", "bootstrap"}
+	names := [ops]string{"acquire", "extend", "repair", "release", "wait", "inspect", "bootstrap", "break"}
 	if o < ops {
 		return names[o]
 	}

@@ -91,7 +91,7 @@ func TestNames(t *testing.T) {
 		name  func(uint8) fmt.Stringer
 	}{
 		{
-			[]string{"acquire", "extend", "repair", "release", "wait", "inspect", "bootstrap", "Op(7)"},
+			[]string{"acquire", "extend", "repair", "release", "wait", "inspect", "bootstrap", "break", "Op(8)"},
 			func(i uint8) fmt.Stringer { return vote.Op(i) },
 		},
 		{

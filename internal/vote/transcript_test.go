@@ -23,7 +23,7 @@ func TestTranscripts(t *testing.T) {
 func verdicts(cmd *transcript.Command) string {
 	var op vote.Op
 	for op.String() != cmd.Name {
-		if op++; op > vote.Bootstrap {
+		if op++; op > vote.Break {
 			cmd.Fatalf("unknown kind of request")
 		}
 	}

@@ -37,6 +37,8 @@ type Report struct {
 	Evicts     string        // the maxmemory-policy if it lets the master evict keys
 	Waiting    int
 	Waited     time.Duration
+	Since      int64 // since when the token has the key, in microseconds, if it was handed on to it; 0 if not
+	Fence      int64 // the fence that is stored; 0 for none
 }
 
 // ErrQuarantined means that the restart guard does not yet let a master vote for new locks.
@@ -102,7 +104,7 @@ func (c *Call) readValue(a *Answer) bool {
 			return true
 		case op == vote.Acquire:
 			return c.readHeld(a, result)
-		case op == vote.Extend, op == vote.Repair:
+		case op == vote.Extend, op == vote.Repair, op == vote.Break:
 			return a.readCode(result)
 		case op == vote.Release:
 			return a.readRelease(result)
@@ -265,9 +267,10 @@ func (a *Answer) readPermit(parts []any) bool {
 	return false
 }
 
-// readInspect reads inspect.lua's {token, milliseconds left, quarantine, policy, waiting, waited}.
+// readInspect reads inspect.lua's {token, milliseconds left, quarantine, policy, waiting, waited,
+// since, fence}.
 func (a *Answer) readInspect(parts []any) bool {
-	if len(parts) != 6 {
+	if len(parts) != 8 {
 		return false
 	}
 	token, ok1 := parts[0].(string)
@@ -276,12 +279,20 @@ func (a *Answer) readInspect(parts []any) bool {
 	evicts, ok4 := parts[3].(string)
 	waiting, ok5 := parts[4].(int64)
 	waited, ok6 := parts[5].(int64)
-	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 {
+	since, ok7 := parts[6].(string)
+	fence, ok8 := parts[7].(string)
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 || !ok7 || !ok8 {
 		return false
 	}
 	a.Report = &Report{
 		Quarantine: lifetime(max(quarantine, 0)), Evicts: evicts,
 		Waiting: int(waiting), Waited: lifetime(max(waited, 0)),
+	}
+	if since, err := strconv.ParseInt(since, 10, 64); err == nil { // else somebody stored something there
+		a.Report.Since = max(since, 0)
+	}
+	if fence, ok := parseFence(fence); ok {
+		a.Report.Fence = fence
 	}
 	a.Outcome = vote.Absent
 	if left != noKey {

@@ -75,6 +75,8 @@ func (c *Call) appendArgs(args []any) []any {
 		return append(args, namePeek)
 	case r.Op == vote.Inspect:
 		return append(args, r.name)
+	case c.keyOnly && (r.name == nameTombstone || r.name == nameLeave):
+		return append(append(args, nameTombstone, c), r.args...)
 	case c.keyOnly:
 		return append(args, nameDrop, c)
 	}

@@ -17,12 +17,13 @@ const (
 	codeFailed      = -4 // FAILED: an error; its text follows
 )
 
-// codes replaces the names of the codes in the script, and that of the marker's key. As variables
+// codes replaces the names of the codes in the script, and those of other constants. As variables
 // of the script, they would cost each call of it more than an operation.
 var codes = strings.NewReplacer(
 	"HELD", strconv.Itoa(codeHeld), "STORED", strconv.Itoa(codeStored), "HANDED_ON", strconv.Itoa(codeHandedOn),
 	"ABSENT", strconv.Itoa(codeAbsent), "TAKEN", strconv.Itoa(codeTaken), "QUARANTINED", strconv.Itoa(codeQuarantined),
 	"EXPIRED", strconv.Itoa(codeExpired), "FAILED", strconv.Itoa(codeFailed), "MARKER", "'"+MarkerKey+"'",
+	"RELEASED", "'"+Released+"'",
 )
 
 // noKey is PTTL's reply if there is no key.

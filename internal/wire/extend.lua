@@ -35,3 +35,18 @@ local function extend(k, a, isRepair)
   end
   return HELD
 end
+
+-- dated is extend for a lock that was handed on. It also stores since when the token has the key:
+-- the token was made when its waiter began to wait. Nothing depends on it, so it may fail.
+--
+-- KEYS    those of extend; the key of the date
+-- ARGV    those of extend; the date, for how many milliseconds it is kept
+-- Result  that of extend
+local function dated(k, a)
+  local result = extend(k, a, false)
+  if result == HELD then
+    redis.pcall('SET', KEYS[k + 1 + more], ARGV[a + 1] .. ' ' .. ARGV[a + 4 + 2 * more], 'PX',
+      ARGV[a + 5 + 2 * more])
+  end
+  return result
+end

@@ -7,7 +7,9 @@
 --          milliseconds left, -1: no expiry, -2: nobody has the key,
 --          milliseconds left of this master's quarantine, 0: none,
 --          the maxmemory-policy if keys may be evicted, otherwise '',
---          the number of waiters, milliseconds for which the first of them has waited}
+--          the number of waiters, milliseconds for which the first of them has waited,
+--          since when the token has the key, if it was handed on to it, otherwise '',
+--          the fence that is stored, '' for none}
 local function inspect(k, _, queue)
   local current, policy, out = redis.call('GET', KEYS[k]), '', 0
   if guard > 0 and queue then
@@ -27,5 +29,14 @@ local function inspect(k, _, queue)
     local ticket = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')[2]
     waited = math.max(now - math.floor(ticket / 1000), 0)
   end
-  return {current or '', redis.call('PTTL', KEYS[k]), out, policy, waiting, waited}
+  local since, fence = '', ''
+  if queue then
+    local date = redis.pcall('GET', keyBeside(queue, ':since'))
+    if type(date) == 'string' and current and string.find(date, current .. ' ', 1, true) == 1 then --mutant:date-of-token
+      since = string.sub(date, #current + 2)
+    end
+    local stored = redis.pcall('GET', keyBeside(queue, ':fence'))
+    fence = type(stored) == 'string' and stored or ''
+  end
+  return {current or '', redis.call('PTTL', KEYS[k]), out, policy, waiting, waited, since, fence}
 end

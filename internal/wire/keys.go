@@ -11,6 +11,10 @@ const MarkerKey = AuxPrefix + "marker"
 // permitKey is the key of the permit of a Bootstrap in progress.
 const permitKey = AuxPrefix + "permit"
 
+// Released is in front of a token that was released but keeps the lock taken for a while; see
+// tombstone.lua.
+const Released = "released:"
+
 // Channel returns the name of the channel that notifies the waiters with the given ID.
 func Channel(id string) string { return AuxPrefix + "channel:" + id }
 
@@ -28,4 +32,5 @@ func auxKey(kind, key string) string {
 
 func fenceKey(key string) string   { return auxKey("fence", key) }
 func queueKey(key string) string   { return auxKey("queue", key) }
+func sinceKey(key string) string   { return auxKey("since", key) }
 func recordsKey(key string) string { return auxKey("waiters", key) } // see queue.lua

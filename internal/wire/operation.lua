@@ -6,8 +6,16 @@ local function operation(name, k)
     return extend, false, 1 + more, 4 + 2 * more
   elseif name == 'repair' then
     return extend, true, 1 + more, 4 + 2 * more
+  elseif name == 'dated' then
+    return dated, nil, 2 + more, 6 + 2 * more
   elseif name == 'wait' then
     return wait, nil, 3, 9
+  elseif name == 'tombstone' then
+    return tombstone, nil, 1, 3
+  elseif name == 'leave' then
+    return tombstone, KEYS[k + 1], 2, 3
+  elseif name == 'break' then
+    return breakHold, nil, 1, 5
   elseif name == 'inspect' then
     return inspect, KEYS[k + 1], 2, 1
   elseif name == 'peek' then

@@ -49,7 +49,7 @@ func (r *Request) Confirms() bool { return r.waiter }
 // Expires reports whether the request has a deadline; see SetDeadline.
 func (r *Request) Expires() bool {
 	switch r.Op {
-	case vote.Acquire, vote.Repair, vote.Wait:
+	case vote.Acquire, vote.Repair, vote.Wait, vote.Break:
 		return true
 	}
 	return false
@@ -90,6 +90,10 @@ var (
 	nameInspect   any = "inspect"
 	namePeek      any = "peek"
 	nameBootstrap any = "bootstrap"
+	nameDated     any = "dated"
+	nameTombstone any = "tombstone"
+	nameLeave     any = "leave"
+	nameBreak     any = "break"
 )
 
 // none stands for an argument that is left out.
@@ -117,6 +121,15 @@ func (s *Subject) Extend(ttl time.Duration, fence int64, retention time.Duration
 		Subject: s, Op: vote.Extend, TTL: ttl, name: nameExtend,
 		keys: s.fenced([]any{s.keyArg}), args: s.keeping(ttl, fence, retention),
 	}
+}
+
+// ExtendDated is Extend for a lock that was handed on to the token at the given time, in
+// microseconds by the masters' clocks. The masters keep that date for as long as said.
+func (s *Subject) ExtendDated(ttl time.Duration, fence int64, retention time.Duration, since int64, keep time.Duration) Request {
+	r := s.Extend(ttl, fence, retention)
+	r.name, r.keys = nameDated, append(r.keys, sinceKey(s.Key))
+	r.args = append(r.args, strconv.FormatInt(since, 10), keep.Milliseconds())
+	return r
 }
 
 // Repair is like Extend, but also gives a vacant key to the token.
@@ -160,6 +173,27 @@ func (s *Subject) Release(to Heir, queued bool, next int64) Request {
 		r.args[1] = strconv.FormatInt(next, 10)
 	}
 	return r
+}
+
+// Tombstone releases the token like Release, but hands the key on to nobody and keeps it taken for
+// the given time, which is rounded up to whole milliseconds.
+func (s *Subject) Tombstone(left time.Duration, queued bool) Request {
+	r := Request{
+		Subject: s, Op: vote.Release, Heir: Nobody, name: nameTombstone, keys: []any{s.keyArg},
+		args: []any{(left + time.Millisecond - 1).Milliseconds()},
+	}
+	if queued {
+		r.name, r.keys = nameLeave, append(r.keys, queueKey(s.Key))
+	}
+	return r
+}
+
+// Break takes the key from the victim's token, for ttl.
+func (s *Subject) Break(victim string, ttl time.Duration) Request {
+	return Request{
+		Subject: s, Op: vote.Break, TTL: ttl, name: nameBreak, keys: []any{s.keyArg},
+		args: []any{none, victim, ttl.Milliseconds()},
+	}
 }
 
 // Place describes the place in one master's queue that a waiter asks for.

@@ -136,6 +136,14 @@ func request(s *wire.Subject, kind string) (r wire.Request, ok bool) {
 		return s.Inspect(), true
 	case "permit":
 		return s.Bootstrap("word", nil), true
+	case "extend-dated":
+		return s.ExtendDated(ttl, 7000, retention, 6000, time.Minute), true
+	case "tombstone":
+		return s.Tombstone(2500*time.Millisecond+1, false), true
+	case "tombstone-queued":
+		return s.Tombstone(2500*time.Millisecond, true), true
+	case "break":
+		return s.Break("theirs", 5*time.Second), true
 	case "declare":
 		return s.Bootstrap("", []string{"a", "b"}), true
 	}

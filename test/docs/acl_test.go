@@ -121,7 +121,7 @@ func (u *user) useLocks(ctx context.Context, opts quorum.Options) error {
 		if err := l.Extend(ctx, 2*lockTTL); err != nil {
 			return err
 		}
-		if i, err := b.Inspect(ctx, "job"); err != nil || i.Holder != l.Token() {
+		if i, err := b.Inspect(ctx, "job"); err != nil || i.Token != l.Token() {
 			return fmt.Errorf("Inspect returned %v, %w", i, err)
 		}
 		var holder errgroup.Group

@@ -398,7 +398,7 @@ func (w *chaosWorker) inspect(ctx context.Context) {
 	case err != nil && !errors.Is(err, quorum.ErrNoQuorum):
 		w.journal.violation("inspect: unexpected error %v", err)
 	case err != nil || !t.check():
-	case seen.State == quorum.StateFree, seen.Holder != "" && seen.Holder != t.lock.Token():
+	case seen.State == quorum.StateFree, seen.Token != "" && seen.Token != t.lock.Token():
 		t.recordDenied(fmt.Sprintf("inspect: %v", seen))
 	}
 	w.journal.outcome("inspect: %s", outcomeOf(err))

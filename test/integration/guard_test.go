@@ -158,7 +158,7 @@ func TestHolderRepairsKeyOnQuarantinedMaster(t *testing.T) {
 
 	seen, err := others.Inspect(t.Context(), "job")
 	require.NoError(t, err)
-	assert.Equal(t, lock.Token(), seen.Holder)
+	assert.Equal(t, lock.Token(), seen.Token)
 	for i, m := range seen.Masters {
 		require.NoError(t, m.Err)
 		assert.Equal(t, lock.Token(), m.Token)

@@ -54,7 +54,7 @@ func TestOtherRedlockClientsAreExcluded(t *testing.T) {
 	requireTTL(t, admins[:3], "job", time.Minute)
 	seen, err := locks.Inspect(ctx, "job")
 	require.NoError(t, err)
-	require.Equal(t, "theirs", seen.Holder)
+	require.Equal(t, "theirs", seen.Token)
 
 	// They release: we acquire the lock, and they cannot.
 	require.Equal(t, 3, releaseAsOther(t, admins))

@@ -128,7 +128,7 @@ func TestLockIsStoredOnEveryMaster(t *testing.T) {
 			seen, err := others.Inspect(t.Context(), "job")
 			require.NoError(t, err)
 			require.Equal(t, quorum.StateHeld, seen.State)
-			require.Equal(t, lock.Token(), seen.Holder)
+			require.Equal(t, lock.Token(), seen.Token)
 
 			require.NoError(t, lock.Release(t.Context()))
 			requireStored(t, admins, "job", "")

@@ -33,7 +33,7 @@ var releases = []mutant{
 	{
 		name:  "one-token-for-two-attempts",
 		rule:  "a token serves one attempt; the next attempt uses a fresh token",
-		edits: []edit{sub("fresh-token", `\w+\.newToken\(\)`, `"the token of "+name`)},
+		edits: []edit{sub("fresh-token", `\w+\.newToken\([^\n]*\)\)`, `"the token of "+name)`)},
 		pkg:   quorumPkg, tests: []string{"TestEachAttemptHasItsOwnToken"},
 	},
 	{

@@ -1,0 +1,146 @@
+package quorum
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/vote"
+	"github.com/quorumlock/redlock/internal/wire"
+)
+
+// Detach ends this Lock without releasing it, and returns its token. Another process that is given
+// the token can take the lock over with Manager.Resume, before its TTL is over. This process sends
+// nothing more for the lock: it neither renews nor releases it. If the lock is over already, the
+// error is ErrLost.
+//
+// After Detach, Err is ErrDetached. Give the token to one process only.
+func (l *Lock) Detach() (token string, err error) {
+	now := l.engine.clock.Now()
+	l.mu.Lock()
+	over := l.over(now)
+	if over == nil {
+		l.finish(ErrDetached)
+	}
+	l.unlock()
+	if over != nil {
+		return "", l.lostError("detach", over)
+	}
+	l.engine.expiry.forget(&l.watched)
+	l.tellReleased(now.Sub(l.since), true, nil)
+	return l.Token(), nil
+}
+
+// Resume takes over the lock called name that another process acquired and gave up with Detach. token
+// is what Detach returned. The new Lock is valid for about as long as a quorum of the masters will
+// store the token anyway. Extend it for longer.
+//
+// The window counts from before the masters were asked how long they will store the token, less the
+// drift. So it does not matter how long the token was on its way. It is not safe to resume a lock
+// that somebody else still uses, releases, breaks or resumes.
+//
+// With Options.Fencing, the lock's fence is at least what it was before, and less than that of the
+// next holder.
+//
+// The error is ErrNotHeld if no master that answers stores the token, and ErrNoQuorum if too few do.
+// Each is also an ErrNotAcquired. If ctx ended, the error also satisfies errors.Is for ctx's error.
+// After Close it is ErrClosed. An error does not release the lock.
+func (m *Manager) Resume(ctx context.Context, name, token string) (*Lock, error) {
+	mustHave(ctx)
+	e := m.engine
+	if err := e.opts.checkName(name); err != nil {
+		return nil, &notAcquired{fmt.Errorf("quorum: resume: %w", err)}
+	}
+	if e.enter() != nil {
+		return nil, errClosedNotAcquired
+	}
+	defer e.exit()
+	start := e.clock.Now()
+	l, err := m.acquirer.resume(ctx, name, token)
+	m.tellOutcome(ctx, name, start, l, err)
+	return l, err
+}
+
+// resume asks the masters for how long they store the token.
+func (a *acquirer) resume(ctx context.Context, name, token string) (*Lock, error) {
+	e := a.engine
+	if ctx.Err() != nil {
+		return nil, e.unsentError("resume", name, ended(ctx))
+	}
+	c := e.claimWith(name, token)
+	c.call = e.events.contextOf(ctx)
+	r := newRound(e, c, c.subject.Inspect())
+	r.run(ctx, e.clock.Now(), clock.Never)
+	found := r.findToken(token, e.opts)
+	until, ok := vote.Agreed(e.system, found.storing, found.terms) //mutant:resume-quorum
+	switch {
+	case e.closed.Load():
+		return nil, errClosedNotAcquired
+	case found.storing == 0 && e.system.HasQuorum(found.answered):
+		return nil, &notAcquired{fmt.Errorf("quorum: resume %s: %w", quote(name), ErrNotHeld)}
+	case !ok:
+		return nil, r.failure("resume", noQuorum(ctx)...)
+	}
+	for i := range e.masters {
+		c.record(i, vote.Granted, 0) // also those that did not answer may store it
+	}
+	c.enqueued, c.since = true, found.since
+	c.noteTTL(found.longest)
+	if e.opts.Fencing {
+		if err := a.storeFence(ctx, c, found.fence, until); err != nil {
+			return nil, err
+		}
+	}
+	return a.lockOf(c, until)
+}
+
+// storeFence makes a quorum of the masters store a resumed lock's fence. Before, this process cannot
+// know which masters have it. The extension itself lengthens nothing.
+func (a *acquirer) storeFence(ctx context.Context, c *claim, fence int64, until clock.Instant) error {
+	c.fence.Store(fence)
+	r := newRound(a.engine, c, c.subject.Extend(time.Millisecond, fence, c.retention()))
+	if r.run(ctx, a.engine.clock.Now(), until) != vote.Won { //mutant:resume-fence
+		return r.failure("resume", noQuorum(ctx)...)
+	}
+	return nil
+}
+
+// lockOf returns the lock of a resumed claim.
+func (a *acquirer) lockOf(c *claim, until clock.Instant) (*Lock, error) {
+	now := a.engine.clock.Now()
+	if now >= until { //mutant:resume-late
+		return nil, a.engine.unsentError("resume", c.name, nil)
+	}
+	return a.newLock(c, acquireParams{name: c.name}, now, until, until.Add(a.engine.opts.LockDelay)), nil
+}
+
+// found is what the masters reported about a token.
+type found struct {
+	answered, storing vote.Set
+	terms             []clock.Instant // by master: when the window of its key closes
+	longest           time.Duration   // for which a master will store it
+	since             int64           // since when it is held, if a master was told; 0 if not
+	fence             int64           // the highest that a master stores which stores the token
+}
+
+// findToken finds a token in the answers to an inspecting round. A key without an expiry is not the
+// work of this library, and does not count.
+func (r *round) findToken(token string, o Options) found {
+	f := found{terms: make([]clock.Instant, len(r.ops))}
+	r.each(func(master int, a *wire.Answer) {
+		if a.Report == nil {
+			return
+		}
+		f.answered |= vote.Only(master)
+		if a.Report.Token != token || a.Report.TTL <= 0 { //mutant:resume-token
+			return
+		}
+		f.storing |= vote.Only(master)
+		sent := clock.Instant(r.ops[master].Payload.Sent)
+		f.terms[master] = sent.Add(o.Drift.Window(a.Report.TTL - o.LockDelay)) //mutant:resume-window
+		f.longest = max(f.longest, a.Report.TTL)
+		f.since, f.fence = max(f.since, a.Report.Since), max(f.fence, a.Report.Fence)
+	})
+	return f
+}

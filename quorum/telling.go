@@ -1,0 +1,139 @@
+package quorum
+
+import (
+	"context"
+	"time"
+
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/token"
+)
+
+// acquisition identifies a claim in events.
+func (c *claim) acquisition() Acquisition {
+	ctx := c.call
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	return Acquisition{Name: c.name, Token: token.Abbreviate(c.subject.Token), Fence: c.fence.Load(), Context: ctx}
+}
+
+// tellAcquired tells that a call, which began at start, acquired the lock.
+func (l *Lock) tellAcquired(start clock.Instant) {
+	d := l.engine.events
+	if d.handlers.Acquired == nil {
+		return
+	}
+	tell(d, "Acquired", d.handlers.Acquired, AcquiredEvent{
+		Acquisition: l.claim.acquisition(), Time: d.now(), Waited: l.engine.clock.Now().Sub(start),
+		Validity: l.Validity(), HandedOn: l.handedOn,
+	})
+}
+
+// tellNotAcquired tells that a call, which began at start, returned without the lock.
+func (e *engine) tellNotAcquired(ctx context.Context, name string, start clock.Instant, err error) {
+	d := e.events
+	if d.handlers.NotAcquired == nil {
+		return
+	}
+	tell(d, "NotAcquired", d.handlers.NotAcquired, NotAcquiredEvent{
+		Name: name, Context: ctx, Time: d.now(), Waited: e.clock.Now().Sub(start), Err: err,
+	})
+}
+
+// tellAttemptFailed tells that one attempt failed. It copies the error, because the caller of the
+// attempt may add to it.
+func (e *engine) tellAttemptFailed(ctx context.Context, failure *AttemptError) {
+	d := e.events
+	if d.handlers.AttemptFailed == nil {
+		return
+	}
+	err := *failure
+	tell(d, "AttemptFailed", d.handlers.AttemptFailed, AttemptFailedEvent{
+		Name: failure.Name, Context: ctx, Time: d.now(), Err: &err,
+	})
+}
+
+// tellLost tells that the lock was lost.
+func (l *Lock) tellLost(why error) {
+	d := l.engine.events
+	if d.handlers.Lost == nil {
+		return
+	}
+	ended := min(l.engine.clock.Now(), l.windowCloses())
+	tell(d, "Lost", d.handlers.Lost, LostEvent{
+		Acquisition: l.claim.acquisition(), Time: d.now(), Held: ended.Sub(l.since), Err: why,
+	})
+}
+
+// tellReleased tells that the lock was released, or left to expire.
+func (l *Lock) tellReleased(held time.Duration, leftToExpire bool, err error) {
+	d := l.engine.events
+	if d.handlers.Released == nil {
+		return
+	}
+	tell(d, "Released", d.handlers.Released, ReleasedEvent{
+		Acquisition: l.claim.acquisition(), Time: d.now(), Held: held, LeftToExpire: leftToExpire, Err: err,
+	})
+}
+
+// tellHandedOn tells that the lock was handed on, once per lock. Claims that never became locks are
+// handed on silently.
+func (e *engine) tellHandedOn(c *claim) {
+	d := e.events
+	if d.handlers.HandedOn == nil || !c.won.Load() || c.handedOn.Swap(true) {
+		return
+	}
+	tell(d, "HandedOn", d.handlers.HandedOn, HandedOnEvent{Acquisition: c.acquisition(), Time: d.now()})
+}
+
+// tellRenewed tells that a renewal succeeded.
+func (l *Lock) tellRenewed() {
+	d := l.engine.events
+	if d.handlers.Renewed == nil {
+		return
+	}
+	tell(d, "Renewed", d.handlers.Renewed, RenewedEvent{
+		Acquisition: l.claim.acquisition(), Time: d.now(), Validity: l.Validity(),
+	})
+}
+
+// tellRenewalFailed tells that a try to renew the lock failed.
+func (l *Lock) tellRenewalFailed(r *round) {
+	d := l.engine.events
+	tell(d, "RenewalFailed", d.handlers.RenewalFailed, RenewalFailedEvent{
+		Acquisition: l.claim.acquisition(), Time: d.now(), Validity: l.Validity(), Err: r.failure("extend", ErrNoQuorum),
+	})
+}
+
+// tellRepaired tells that a master stores the lock again.
+func (l *Lock) tellRepaired(master int) {
+	d := l.engine.events
+	if d.handlers.Repaired == nil {
+		return
+	}
+	tell(d, "Repaired", d.handlers.Repaired, RepairedEvent{
+		Acquisition: l.claim.acquisition(), Time: d.now(), Master: l.engine.masters[master].Name(),
+	})
+}
+
+// tellOwed tells that a master is owed a release.
+func (e *engine) tellOwed(c *claim, master int) {
+	d := e.events
+	if d.handlers.ReleaseOwed == nil {
+		return
+	}
+	tell(d, "ReleaseOwed", d.handlers.ReleaseOwed, ReleaseOwedEvent{
+		Name: c.name, Token: token.Abbreviate(c.subject.Token), Master: e.masters[master].Name(), Time: d.now(),
+	})
+}
+
+// tellGivenUp tells that a master will not be told of a release.
+func (e *engine) tellGivenUp(c *claim, master int) {
+	d := e.events
+	if d.handlers.ReleaseGivenUp == nil {
+		return
+	}
+	tell(d, "ReleaseGivenUp", d.handlers.ReleaseGivenUp, ReleaseGivenUpEvent{
+		Name: c.name, Token: token.Abbreviate(c.subject.Token), Master: e.masters[master].Name(), Time: d.now(),
+	})
+}
