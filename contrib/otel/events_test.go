@@ -27,7 +27,7 @@ const master = "10.0.0.1:6379"
 // failures and losses are all kinds of errors that are told apart.
 var (
 	failures = []error{
-		quorum.ErrTaken, quorum.ErrNoQuorum, quorum.ErrClosed, context.Canceled, context.DeadlineExceeded, errRefused,
+		quorum.ErrTaken, quorum.ErrNoQuorum, quorum.ErrNotHeld, quorum.ErrClosed, context.Canceled, context.DeadlineExceeded, errRefused,
 	}
 	losses = []error{quorum.ErrExpired, quorum.ErrDenied, quorum.ErrHoldLimit, quorum.ErrClosed, quorum.ErrLost}
 )
@@ -187,6 +187,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		{attempt(quorum.ErrNoQuorum, context.DeadlineExceeded), "no_quorum"},
 		{attempt(quorum.ErrNoQuorum, context.Canceled), "canceled"},
 		{attempt(quorum.ErrNoQuorum, quorum.ErrQuarantined), "no_quorum"},
+		{attempt(quorum.ErrNotHeld), "not_held"},
 		{context.DeadlineExceeded, "timeout"},
 		{quorum.ErrClosed, "closed"},
 		{attempt(quorum.ErrNoQuorum, context.Canceled, quorum.ErrClosed), "closed"},

@@ -147,3 +147,15 @@ func TestOutcomesAreThoseOfPrometheus(t *testing.T) {
 	slices.Sort(theirs)
 	require.Equal(t, theirs, values(t, "README.md", "of"))
 }
+
+// TestReadmeShowsTheExample: the Go block of README.md is part of the example, which is compiled and
+// run.
+func TestReadmeShowsTheExample(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```\n").FindAllStringSubmatch(string(text), -1)
+	require.Len(t, blocks, 1)
+	source, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	require.Contains(t, strings.ReplaceAll(string(source), "\n\t", "\n"), "\n"+blocks[0][1])
+}

@@ -28,6 +28,7 @@ type class struct {
 var failures = []class{
 	{quorum.ErrClosed, "closed"},
 	{context.Canceled, "canceled"},
+	{quorum.ErrNotHeld, "not_held"},
 	{quorum.ErrNoQuorum, "no_quorum"},
 	{context.DeadlineExceeded, "timeout"},
 	{quorum.ErrTaken, "taken"},

@@ -162,3 +162,15 @@ func TestAlertRulesNameExistingSeries(t *testing.T) {
 	}
 	require.Positive(t, rules)
 }
+
+// TestReadmeShowsTheExample: the Go block of README.md is part of the example, which is compiled and
+// run.
+func TestReadmeShowsTheExample(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)```\n").FindAllStringSubmatch(string(text), -1)
+	require.Len(t, blocks, 1)
+	source, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	require.Contains(t, strings.ReplaceAll(string(source), "\n\t", "\n"), "\n"+blocks[0][1])
+}
