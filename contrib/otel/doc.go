@@ -1,5 +1,5 @@
-// Package redlockotel exports what happens to a Manager's locks and masters as OpenTelemetry metrics
-// and spans.
+// Package redlockotel exports what happens to a Manager's locks and masters as OpenTelemetry
+// metrics and spans.
 //
 //	telemetry, err := redlockotel.New(redlockotel.Options{})
 //	...
@@ -13,10 +13,10 @@
 //
 // # Spans
 //
-// Each call that acquires a lock, or tries to, becomes a span "redlock.acquire", from the call to its
-// result. Each hold becomes a span "redlock.hold", from the acquisition to the release or the loss.
-// The parent of both is the span in the context of the call that acquired the lock. It may have
-// ended earlier than the hold.
+// Each call that acquires a lock, or tries to, becomes a span "redlock.acquire", from the call to
+// its result. Each hold becomes a span "redlock.hold", from the acquisition to the release or the
+// loss. The parent of both is the span in the context of the call that acquired the lock. It may
+// have ended earlier than the hold.
 //
 // The spans are made afterward, from events, with the times at which things happened. So work done
 // under the lock is not a child of the hold's span, but its sibling. To export no spans, set
@@ -31,7 +31,7 @@
 //
 // # Counters start at zero
 //
-// Some back ends do not see an increase if a counter first appears with the value 1. So the counters
-// of a lock label are exported from its first event on, and those of a master from ObserveStats on,
-// with the value 0.
+// Some back ends do not see an increase if a counter first appears with the value 1. So the
+// counters of a lock label are exported from its first event on, and those of a master from
+// ObserveStats on, with the value 0.
 package redlockotel

@@ -20,8 +20,8 @@ type Options struct {
 	TracerProvider trace.TracerProvider
 
 	// Label returns the value of the attribute redlock.lock.name for a lock's name, or "" for no
-	// attribute. It must have few different results, and is called for every event. Concurrent calls
-	// must be safe if several Managers share the function.
+	// attribute. It must have few different results, and is called for every event. Concurrent
+	// calls must be safe if several Managers share the function.
 	// Default: "" for every name.
 	Label func(name string) string
 }

@@ -21,10 +21,10 @@ type class struct {
 	name     string
 }
 
-// failures are the values of redlock.outcome for waits, and of redlock.reason for attempts. The first
-// that applies counts: an error may satisfy several. If a context ended an attempt halfway, its
-// error is also an ErrNoQuorum. A caller who left says nothing about the masters, but a deadline
-// before which too few masters answered does.
+// failures are the values of redlock.outcome for waits, and of redlock.reason for attempts. The
+// first that applies counts: an error may satisfy several. If a context ended an attempt halfway,
+// its error is also an ErrNoQuorum. A caller who left says nothing about the masters, but a
+// deadline before which too few masters answered does.
 var failures = []class{
 	{quorum.ErrClosed, "closed"},
 	{context.Canceled, "canceled"},

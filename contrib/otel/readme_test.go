@@ -148,8 +148,8 @@ func TestOutcomesAreThoseOfPrometheus(t *testing.T) {
 	require.Equal(t, theirs, values(t, "README.md", "of"))
 }
 
-// TestReadmeShowsTheExample: the Go block of README.md is part of the example, which is compiled and
-// run.
+// TestReadmeShowsTheExample: the Go block of README.md is part of the example, which is compiled
+// and run.
 func TestReadmeShowsTheExample(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	require.NoError(t, err)

@@ -7,8 +7,8 @@
 //	...
 //	metrics.CollectStats(locks.Stats)
 //
-// Most metrics count events. The others are read from the Manager's Stats at each scrape. The README
-// lists every metric, what it tells an operator, and alert rules.
+// Most metrics count events. The others are read from the Manager's Stats at each scrape. The
+// README lists every metric, what it tells an operator, and alert rules.
 //
 // A Collector belongs to one Manager. To export the metrics of several Managers of one process,
 // give each a Collector of its own, registered with a label that tells them apart:
@@ -19,8 +19,8 @@
 //
 // Lock names are often many: one per user or order. A label value for each would overwhelm
 // Prometheus. So by default, the metrics of all locks share one series, whose label lock is "".
-// Options.Label decides otherwise: it maps a lock's name to the value of the label. It must have few
-// different results. For names such as "user:4711", the part before the colon is a good label:
+// Options.Label decides otherwise: it maps a lock's name to the value of the label. It must have
+// few different results. For names such as "user:4711", the part before the colon is a good label:
 //
 //	Label: func(name string) string {
 //		kind, _, _ := strings.Cut(name, ":")

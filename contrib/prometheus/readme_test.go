@@ -163,8 +163,8 @@ func TestAlertRulesNameExistingSeries(t *testing.T) {
 	require.Positive(t, rules)
 }
 
-// TestReadmeShowsTheExample: the Go block of README.md is part of the example, which is compiled and
-// run.
+// TestReadmeShowsTheExample: the Go block of README.md is part of the example, which is compiled
+// and run.
 func TestReadmeShowsTheExample(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	require.NoError(t, err)

@@ -10,8 +10,8 @@ import (
 // pageTime is how long a page takes.
 const pageTime = 20 * time.Millisecond
 
-// archive is what the locks protect: each user's reports. It cannot build two reports of a user at a
-// time. In a real service, it would be a directory or a bucket that all replicas share.
+// archive is what the locks protect: each user's reports. It cannot build two reports of a user at
+// a time. In a real service, it would be a directory or a bucket that all replicas share.
 type archive struct {
 	mu       sync.Mutex
 	building map[string]bool

@@ -5,8 +5,8 @@
 //	go -C examples/service run . -listen 127.0.0.1:8080
 //	go -C examples/service run . -listen 127.0.0.1:8080 -masters redis://10.0.0.1:6379,redis://10.0.0.2:6379,redis://10.0.0.3:6379
 //
-// Without -masters it runs five masters in its own process. Without -listen it demonstrates itself: it
-// sends itself requests, stops a majority of its own masters so that a lock is lost, prints the
+// Without -masters it runs five masters in its own process. Without -listen it demonstrates itself:
+// it sends itself requests, stops a majority of its own masters so that a lock is lost, prints the
 // metrics, and exits, with status 1 if anything goes wrong. With -listen it serves until it is
 // interrupted:
 //
@@ -16,13 +16,14 @@
 //
 // What the metrics tell an operator, from the first look to the last:
 //
-//   - redlock_acquire_wait_seconds with outcome="acquired" is how long requests wait for their turn.
-//     If it rises, users send requests faster than their reports are built.
+//   - redlock_acquire_wait_seconds with outcome="acquired" is how long requests wait for their
+//     turn. If it rises, users send requests faster than their reports are built.
 //   - The same with outcome="taken" counts requests that waited in vain, and with
 //     outcome="no_quorum" those for which too few masters answered. These users got an error.
-//   - redlock_hold_seconds with outcome="released" is how long reports take. Waiters wait that long.
-//   - The same with outcome="lost_expired" or "lost_denied", and redlock_losses_total, count reports
-//     that were stopped halfway. The masters, or the network to them, need attention.
+//   - redlock_hold_seconds with outcome="released" is how long reports take. Waiters wait that
+//     long.
+//   - The same with outcome="lost_expired" or "lost_denied", and redlock_losses_total, count
+//     reports that were stopped halfway. The masters, or the network to them, need attention.
 //   - redlock_renewals_failed_total rises before locks are lost. It is the alert to act on.
 //   - redlock_locks_held is how many reports are being built now.
 //   - redlock_master_answering and redlock_master_votes tell which master is the matter.
