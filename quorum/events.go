@@ -26,7 +26,8 @@ type Events struct {
 	Renewed func(RenewedEvent)
 	// RenewalFailed: a try to renew a lock failed. Another follows while the window is open.
 	RenewalFailed func(RenewalFailedEvent)
-	// Lost: a lock was lost before it was released.
+	// Lost: a lock was lost before it was released. A lock that is only left to expire is lost, too,
+	// unless it is that of Once.
 	Lost func(LostEvent)
 	// Released: a lock was released, or its holder is done with it.
 	Released func(ReleasedEvent)
@@ -149,8 +150,9 @@ type ReleasedEvent struct {
 	// LeftToExpire says that the masters keep the lock until its TTL is over. That is how Once ends
 	// a period.
 	LeftToExpire bool
-	// Err is nil if a quorum confirmed the release. Otherwise it is what Release returned. The
-	// release is repeated in the background.
+	// Err is nil if a quorum confirmed the release. Otherwise it is what Release returned, an
+	// ErrNoQuorum, and the release is repeated in the background. A release that finds that the lock
+	// had been lost is told as Lost.
 	Err error
 }
 

@@ -13,3 +13,9 @@ func (c *Contention) Contended(key string, now clock.Instant) bool { return c.co
 
 // Remembered returns how many locks are remembered.
 func (c *Contention) Remembered() int { return len(c.recent) + len(c.before) }
+
+// Remembered returns how many locks a Manager keeps in memory as held.
+func Remembered(m *Manager) int { return m.engine.held.n }
+
+// Contexts returns how many contexts a lock refers to.
+func Contexts(l *Lock) int { return len(l.derived) }

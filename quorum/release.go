@@ -66,7 +66,11 @@ func (l *Lock) giveUp(ctx context.Context, op string) error {
 		return l.lostError(op, over)
 	case mine != nil:
 		mine.err = l.askRelease(ctx, now, op)
-		if mine.first {
+		switch {
+		case !mine.first:
+		case errors.Is(mine.err, ErrLost):
+			l.tellLost(ErrDenied)
+		default:
 			l.tellReleased(now.Sub(l.since), false, mine.err)
 		}
 		if mine.err != nil && !errors.Is(mine.err, ErrLost) {
