@@ -11,7 +11,7 @@
 // interrupted:
 //
 //	POST /users/{id}/reports   builds a report, under the lock "user:{id}"; ?pages=100 makes a long one
-//	GET  /readyz               200 if a majority of the masters votes for new locks, else 503
+//	GET  /readyz               200 if a majority of the masters answers, else 503
 //	GET  /metrics              the metrics
 //
 // What the metrics tell an operator, from the first look to the last:
