@@ -58,7 +58,7 @@ func (w *world) newClient(index int) *client {
 		Clock: c.clock, Owner: fmt.Sprintf("client-%d", index),
 		AttemptTimeout: callTimeout, CloseTimeout: 3 * patience,
 		MinBackoff: 5 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
-		Fencing: w.cfg.Fencing, RestartGuard: w.cfg.Guard,
+		Fencing: w.cfg.Fencing, RestartGuard: w.cfg.Guard, LockDelay: w.cfg.Delay,
 	}
 	testhook.Set(&opts, testhook.Hooks{
 		Token: tokenSource{newRandom(w.seed, w.actor("token", index)), c}.next,
@@ -136,6 +136,11 @@ func (c *client) useLock(r random, who, name string, ttl time.Duration) {
 	if renewed {
 		opts = append(opts, quorum.AutoRenew(time.Duration(r.IntN(2))*4*ttl))
 	}
+	minHold := time.Duration(0)
+	if r.chance(c.world.cfg.MinHold) {
+		minHold = r.between(time.Millisecond, ttl)
+		opts = append(opts, quorum.MinHold(minHold))
+	}
 	k := c.startCall(name)
 	l, err := acquire(ctx, name, ttl, opts...)
 	k.end()
@@ -144,22 +149,89 @@ func (c *client) useLock(r random, who, name string, ttl time.Duration) {
 		return
 	}
 	h := c.hold(r, who, l, renewed)
+	h.rests = k.from + minHold
 	for range r.IntN(4) {
 		h.use(r.between(time.Microsecond, min(ttl, longestUse)/2))
 		if r.chance(0.5) {
 			c.extend(r, h, ttl)
 		}
 	}
-	if c.world.cfg.Tidy {
+	c.end(r, h, ttl)
+}
+
+// end ends the use of a lock in one of many ways.
+func (c *client) end(r random, h *hold, ttl time.Duration) {
+	switch {
+	case r.chance(c.world.cfg.Resume):
+		c.giveAway(r, h, ttl)
+		return
+	case r.chance(c.world.cfg.Break):
+		c.hang(r, h, ttl)
+		return
+	case c.world.cfg.Tidy:
 		c.release(r, h)
 		return
 	}
 	if r.chance(0.1) {
 		c.sleep(r, r.between(ttl, 2*ttl)) // pause until the lock has expired
 	}
-	if r.chance(0.1) && !renewed {
+	if r.chance(0.1) && !h.renewed {
 		h.letExpire()
 		return
+	}
+	c.release(r, h)
+}
+
+// giveAway detaches a lock. Another client resumes it, uses it, and releases it.
+func (c *client) giveAway(r random, h *hold, ttl time.Duration) {
+	w := c.world
+	before := h.lock.Fence()
+	h.handedOver = true
+	h.finish()
+	token, err := h.lock.Detach()
+	w.log("%s detaches %s: %v", h.who, h.lock.Name(), sentinels(err))
+	h.checkLoss(err)
+	if err != nil {
+		return
+	}
+	to := w.clients[r.IntN(w.cfg.Clients)]
+	c.sleep(r, r.between(time.Microsecond, ttl/4))
+	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, ttl))
+	defer cancel()
+	l, err := to.manager.Resume(ctx, h.lock.Name(), token)
+	w.log("%s resumes %s in client %d: %v", h.who, h.lock.Name(), to.index, sentinels(err))
+	if err != nil {
+		if !errors.Is(err, quorum.ErrNotAcquired) {
+			w.violation("%s: Resume failed with %v", h.who, err)
+		}
+		return
+	}
+	if l.Fence() < before {
+		w.violation("%s: resumed with fence %d, lower than %d before", h.who, l.Fence(), before)
+	}
+	resumed := to.hold(r, h.who+" resumed", l, false)
+	resumed.use(r.between(time.Microsecond, min(ttl, longestUse)/2))
+	if r.chance(0.5) {
+		to.extend(r, resumed, ttl)
+	}
+	to.release(r, resumed)
+}
+
+// hang stops using a lock without releasing it, even if it is renewed. Another client breaks it.
+func (c *client) hang(r random, h *hold, ttl time.Duration) {
+	w := c.world
+	h.finish()
+	operator := w.clients[r.IntN(w.cfg.Clients)]
+	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 2*ttl))
+	defer cancel()
+	err := operator.manager.Break(ctx, h.lock.Name(), h.lock.Token())
+	w.log("client %d breaks %s of %s: %v", operator.index, h.lock.Name(), h.who, sentinels(err))
+	if err == nil {
+		// What was confirmed before counts for one more window at most. After that, the holder knows.
+		c.sleep(r, c.clock.toTrueTime(2*ttl))
+		if h.lock.Err() == nil {
+			w.violation("%s: still holds %s, long after it was broken", h.who, h.lock.Name())
+		}
 	}
 	c.release(r, h)
 }
@@ -199,6 +271,9 @@ func (c *client) release(r random, h *hold) {
 	h.finish()
 	err := h.lock.Release(ctx)
 	c.world.log("%s releases %s: %v", h.who, h.lock.Name(), sentinels(err))
+	if err == nil {
+		h.recordRest()
+	}
 	h.checkLoss(err)
 	switch {
 	case err == nil && !held:
@@ -285,7 +360,7 @@ func (k *apiCall) recordPeriod(who string, period time.Duration) {
 // mustAcquire acquires a lock after all faults are over. It allows for a few attempts, and for the
 // time during which leftovers can block the lock.
 func (c *client) mustAcquire(name string) {
-	bound := 4*c.world.cfg.TTL + c.world.cfg.Guard + 10*time.Second
+	bound := 4*c.world.cfg.TTL + c.world.cfg.Delay + c.world.cfg.Guard + 10*time.Second
 	if c.world.cfg.Tidy {
 		bound = releaseRetries
 	}

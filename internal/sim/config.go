@@ -27,6 +27,12 @@ type Config struct {
 	// Patient gives clients no deadlines of their own.
 	Patient bool
 
+	// Delay is quorum.Options.LockDelay. MinHold is the probability that a holder asks for a minimum
+	// hold, Resume that it gives its lock to another client, and Break that it hangs, and that another
+	// client breaks its lock.
+	Delay                  time.Duration
+	MinHold, Resume, Break float64
+
 	Fencing    bool
 	Guard      time.Duration // quorum.Options.RestartGuard; 0 turns the guard off
 	Skew       time.Duration // maximum difference between the wall clocks of two masters
@@ -54,12 +60,16 @@ func Random(seed uint64) Config {
 		cfg.ClientSkew = time.Duration(pick(0, 0, 1, 600, 1e6)) * time.Minute
 	}
 	cfg.Abandon = float64(pick(0, 0, 0, 5)) / 100
+	if r.chance(0.2) {
+		cfg.Delay = r.between(time.Millisecond, cfg.TTL).Truncate(time.Millisecond)
+	}
 	if r.chance(0.15) {
 		// The TTL is so long that any key left unreleased blocks the lock for the whole history.
 		cfg.Tidy, cfg.TTL, cfg.ClientFaults = true, 20*time.Minute, 0
 		cfg.Late, cfg.Repeat = float64(pick(1, 5))/100, float64(pick(0, 5, 20))/100
 		return cfg
 	}
+	cfg.MinHold, cfg.Break, cfg.Resume = float64(pick(0, 0, 10))/100, float64(pick(0, 0, 10))/100, float64(pick(0, 0, 10))/100
 	if r.chance(0.3) {
 		cfg.Guard = cfg.LongestTTL()
 		// Across a master that forgot, fences stay ordered only if clocks agree better than the
@@ -69,10 +79,10 @@ func Random(seed uint64) Config {
 	return cfg
 }
 
-// LongestTTL returns the longest TTL that clients request. A restart guard must be at least this
-// long.
+// LongestTTL returns how long masters keep a lock at most that clients request, the lock delay
+// included. A restart guard must be at least this long.
 func (c Config) LongestTTL() time.Duration {
-	return (3*c.TTL + time.Millisecond).Truncate(time.Millisecond)
+	return (3*c.TTL + c.Delay + time.Millisecond).Truncate(time.Millisecond)
 }
 
 // longestFreeze is longer than any lock that clients request can last.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/wire"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
@@ -17,9 +19,12 @@ type hold struct {
 	from      time.Duration
 	until     time.Duration // the end of the window, in true time
 	confirmed time.Duration // start of the last extension that succeeded
+	rests     time.Duration // until when a minimum hold keeps the lock taken
 	renewed   bool
 	ended     bool
-	reported  bool // a missing quorum has been reported
+	// handedOver says that another hold follows with the same token and fence.
+	handedOver bool
+	reported   bool // a missing quorum has been reported
 }
 
 func (c *client) hold(r random, who string, l *quorum.Lock, renewed bool) *hold {
@@ -38,9 +43,10 @@ func (h *hold) checkWindow() {
 	w := h.client.world
 	end := w.now() + h.client.clock.toTrueTime(left)
 	h.until = max(h.until, end)
+	delayed := end + h.client.clock.toTrueTime(clock.DefaultDrift.Window(w.cfg.Delay))
 	stored := 0
 	for _, m := range w.masters {
-		if m.storedUntil(h.lock.Name(), h.lock.Token()) > end && m.fence(h.lock.Name()) >= h.lock.Fence() {
+		if m.storedUntil(h.lock.Name(), h.lock.Token()) > max(end, delayed) && m.fence(h.lock.Name()) >= h.lock.Fence() {
 			stored++
 		}
 	}
@@ -81,9 +87,29 @@ func (h *hold) finish() {
 	if to <= h.from {
 		return // the window closed before the client could use the lock
 	}
-	w.history.Add(quorumtest.Hold{
+	done := quorumtest.Hold{
 		Name: h.lock.Name(), Holder: h.who, Token: h.lock.Token(), From: h.from, To: to, Fence: h.lock.Fence(),
-	})
+	}
+	if h.handedOver {
+		done.Token, done.Fence = "", 0
+	}
+	w.history.Add(done)
+}
+
+// recordRest records the rest of a minimum hold as a hold of its own, after a release, if a quorum
+// stores that the lock is taken. Masters that stored the lock may not have answered the release.
+func (h *hold) recordRest() {
+	w, now := h.client.world, h.client.world.now()
+	left := clock.DefaultDrift.Window(h.rests - now)
+	stored := 0
+	for _, m := range w.masters {
+		if m.storedUntil(h.lock.Name(), wire.Released+h.lock.Token()) > now {
+			stored++
+		}
+	}
+	if left > 0 && stored > w.cfg.Masters/2 {
+		w.history.Add(quorumtest.Hold{Name: h.lock.Name(), Holder: h.who + " rests", From: now, To: now + left})
+	}
 }
 
 // letExpire uses the lock to the last instant and lets it expire.

@@ -193,7 +193,7 @@ func (w *world) lockName(i int) string { return fmt.Sprintf("lock-%d", i) }
 
 // checkExpired checks that all keys are gone once every TTL has passed.
 func (w *world) checkExpired() {
-	time.Sleep(3*w.cfg.TTL + time.Second) // one more second for locks handed off to dead waiters
+	time.Sleep(3*w.cfg.TTL + w.cfg.Delay + time.Second) // one more second for locks handed off to dead waiters
 	for _, m := range w.masters {
 		for i := range w.cfg.Names {
 			if m.hasKey(w.lockName(i)) {
