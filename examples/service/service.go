@@ -120,9 +120,9 @@ func writeError(w http.ResponseWriter, err error) {
 	http.Error(w, text, status)
 }
 
-// getReady says whether to send requests to this replica: whether a majority of the masters answers.
-// It asks them. Statistics would not do: they tell of the latest requests, and a replica that is not
-// ready gets none.
+// getReady says whether to send requests to this replica: whether a majority of the masters
+// answers. It asks them. Statistics would not do: they tell of the latest requests, and a replica
+// that is not ready gets none.
 func (s *service) getReady(w http.ResponseWriter, r *http.Request) {
 	if _, err := s.locks.Inspect(r.Context(), "readyz"); err != nil {
 		writeError(w, err)
