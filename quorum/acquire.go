@@ -19,9 +19,10 @@ import (
 //
 // The error is ErrTaken if enough masters hold another client's token that no attempt can succeed,
 // ErrClosed after Close, and ErrNoQuorum for any other failure of the attempt. Any other error says
-// what is wrong with the parameters. Each of them is also an ErrNotAcquired. If ctx ended, the error
-// also satisfies errors.Is for ctx's error. A failed attempt leaves nothing behind: whatever was
-// granted, or may have been, is released in the background. ctx governs the attempt, not the lock.
+// what is wrong with the parameters. Each of them is also an ErrNotAcquired. If ctx ended, the
+// error also satisfies errors.Is for ctx's error. A failed attempt leaves nothing behind: whatever
+// was granted, or may have been, is released in the background. ctx governs the attempt, not the
+// lock.
 func (m *Manager) TryAcquire(ctx context.Context, name string, ttl time.Duration, opts ...AcquireOption) (*Lock, error) {
 	p, err := m.begin(ctx, name, ttl, opts)
 	if err != nil {

@@ -18,9 +18,10 @@ func NoWait() AcquireOption {
 }
 
 // WaitAtMost bounds how long Acquire and Do wait for the lock. After that they return the reason of
-// the last attempt, ErrTaken or ErrNoQuorum, together with ErrWaitExceeded, and no context's error. The bound does not apply once
-// the lock is held. WaitAtMost(0) is NoWait. A d that is too short for a round trip leaves no time
-// for an attempt. A negative d is an error, and so is a call of TryAcquire with a positive d.
+// the last attempt, ErrTaken or ErrNoQuorum, together with ErrWaitExceeded, and no context's error.
+// The bound does not apply once the lock is held. WaitAtMost(0) is NoWait. A d that is too short
+// for a round trip leaves no time for an attempt. A negative d is an error, and so is a call of
+// TryAcquire with a positive d.
 func WaitAtMost(d time.Duration) AcquireOption {
 	return func(p *acquireParams) {
 		if d < 0 {

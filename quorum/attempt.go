@@ -192,18 +192,18 @@ const dateDelay = time.Second
 // shorter does not pay for it: its release drops the extension before it is sent.
 const fillDelay = 10 * time.Millisecond
 
-// newLock returns the lock that a claim has won. Its window closes at until, and a quorum was told to
-// keep the key until kept.
+// newLock returns the lock that a claim has won. Its window closes at until, and a quorum was told
+// to keep the key until kept.
 func (a *acquirer) newLock(c *claim, p acquireParams, start, until, kept clock.Instant) *Lock {
 	l := &Lock{
 		engine: a.engine, claim: c, since: a.engine.clock.Now(), limit: p.ends(start), minHold: p.minHold,
 		until: until, kept: kept,
 	}
-	l.watched.item = l
+	l.watched.item, l.held.item = l, l
 	if p.renew { //mutant:lock-renewal
 		l.renewal = newRenewal(c.subject.Token, p, start)
 	}
 	c.won.Store(true)
-	a.engine.held.add(l)
+	a.engine.held.add(&l.held)
 	return l
 }

@@ -18,8 +18,8 @@ import (
 var ErrNotHeld = errors.New("quorum: no master stores the token")
 
 // Break takes the lock called name from its holder, and hands it on or frees it. It is for
-// operators. token is the one that Inspect or List showed: a lock that has changed hands since is not
-// broken. Break also ends the time for which MinHold keeps a released lock taken; see
+// operators. token is the one that Inspect or List showed: a lock that has changed hands since is
+// not broken. Break also ends the time for which MinHold keeps a released lock taken; see
 // Inspection.Released.
 //
 // Break cannot stop the holder. The holder learns of it as ErrDenied when it next extends or renews
@@ -27,11 +27,11 @@ var ErrNotHeld = errors.New("quorum: no master stores the token")
 // resource checks keeps it from doing harm in the meantime; see Lock.Fence. So make sure that the
 // holder is gone or stuck before you break its lock.
 //
-// Break returns nil once a quorum of the masters has stopped storing the token at the same time, and
-// the holder cannot put it back. If no master stores it in the first place, the error is ErrNotHeld,
-// and nothing is changed. It is ErrTaken if enough masters store a third token: the lock has changed
-// hands. If too few masters answer, the error is ErrNoQuorum: the lock may or may not be broken, and
-// Break may be repeated. If ctx ended, the error also satisfies errors.Is for
+// Break returns nil once a quorum of the masters has stopped storing the token at the same time,
+// and the holder cannot put it back. If no master stores it in the first place, the error is
+// ErrNotHeld, and nothing is changed. It is ErrTaken if enough masters store a third token: the
+// lock has changed hands. If too few masters answer, the error is ErrNoQuorum: the lock may or may
+// not be broken, and Break may be repeated. If ctx ended, the error also satisfies errors.Is for
 // ctx's error. After Close it is ErrClosed.
 func (m *Manager) Break(ctx context.Context, name, token string) error {
 	mustHave(ctx)
@@ -82,9 +82,9 @@ func as(op string, err error) error {
 //
 // To delete the token on one master after the other would not do. The holder's extensions may be
 // confirmed by the masters whose turn has yet to come, and then it repairs those that were first.
-// But once a quorum stores the new token at the same time, no extension wins anymore. Those that won
-// before have repairs to make on fewer masters than a quorum: an extension's own quorum needs none,
-// and the new token keeps earlier repairs out.
+// But once a quorum stores the new token at the same time, no extension wins anymore. Those that
+// won before have repairs to make on fewer masters than a quorum: an extension's own quorum needs
+// none, and the new token keeps earlier repairs out.
 //
 // A third token may belong to an attempt that fails at once, so breakLock tries again.
 func breakLock(ctx context.Context, e *engine, name, victim string) error {

@@ -71,7 +71,8 @@ func TestBreakHandsOn(t *testing.T) {
 	})
 }
 
-// TestBreakNeedsTheVeryToken must not break a lock that has changed hands since the operator looked.
+// TestBreakNeedsTheVeryToken must not break a lock that has changed hands since the operator
+// looked.
 func TestBreakNeedsTheVeryToken(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
 		before := b.acquire()
@@ -88,8 +89,8 @@ func TestBreakNeedsTheVeryToken(t *testing.T) {
 	})
 }
 
-// TestBreakNeedsQuorum leaves too few masters. What was taken there is released again, and a repeated
-// Break succeeds.
+// TestBreakNeedsQuorum leaves too few masters. What was taken there is released again, and a
+// repeated Break succeeds.
 func TestBreakNeedsQuorum(t *testing.T) {
 	bubble(t, 5, func(b *testbed) {
 		l := b.acquire()
@@ -127,8 +128,8 @@ func TestBreakNeedsQuorum(t *testing.T) {
 	})
 }
 
-// TestBreakPrevailsOverRepairs breaks a lock whose masters have partly forgotten it, while its holder
-// extends it and repairs them all the time.
+// TestBreakPrevailsOverRepairs breaks a lock whose masters have partly forgotten it, while its
+// holder extends it and repairs them all the time.
 func TestBreakPrevailsOverRepairs(t *testing.T) {
 	for seed := range uint64(20) {
 		bubble(t, 5, func(b *testbed) {

@@ -16,8 +16,8 @@ func mustHave(ctx context.Context) {
 
 // Context returns a copy of ctx that also ends when the lock is lost or released. Then its Err is
 // context.Canceled, and context.Cause returns what Err returns. Both read the clock each time, so
-// they are correct at once after the process was stopped, even before the Done channel is closed. If
-// the lock is over already, so is the context.
+// they are correct at once after the process was stopped, even before the Done channel is closed.
+// If the lock is over already, so is the context.
 //
 // Call the CancelFunc when the work is done. Until then, or until the lock is over, the lock refers
 // to the context.
@@ -36,7 +36,7 @@ func (l *Lock) Context(ctx context.Context) (context.Context, context.CancelFunc
 // lockContext is a context that ends with a lock.
 type lockContext struct {
 	context.Context
-	lock   *Lock
+	lock   endable
 	cancel context.CancelCauseFunc
 }
 

@@ -37,8 +37,8 @@ func newDispatcher(handlers Events, wall func() time.Time) *dispatcher {
 // active reports whether anybody listens.
 func (d *dispatcher) active() bool { return d.done != nil }
 
-// contextOf returns the context that events of a call carry, or nil if nobody listens: a lock should
-// not keep what a context carries in memory for nothing.
+// contextOf returns the context that events of a call carry, or nil if nobody listens: a lock
+// should not keep what a context carries in memory for nothing.
 func (d *dispatcher) contextOf(ctx context.Context) context.Context {
 	if !d.active() {
 		return nil
@@ -49,8 +49,8 @@ func (d *dispatcher) contextOf(ctx context.Context) context.Context {
 // now returns the time of an event.
 func (d *dispatcher) now() time.Time { return d.wall() }
 
-// tell has an event delivered to a handler, which may be nil. name is the handler's field in Events.
-// tell never waits.
+// tell has an event delivered to a handler, which may be nil. name is the handler's field in
+// Events. tell never waits.
 func tell[E any](d *dispatcher, name string, handler func(E), event E) {
 	if handler == nil {
 		return

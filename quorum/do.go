@@ -16,17 +16,17 @@ import (
 // (each of which satisfies errors.Is for ErrLost), or ctx's own cause. fn must then immediately
 // stop doing anything that only the lock's holder may do.
 //
-// Do returns once fn has returned. If Do could not acquire the lock, fn did not run, and the error is
-// that of Acquire: an ErrNotAcquired. Otherwise
+// Do returns once fn has returned. If Do could not acquire the lock, fn did not run, and the error
+// is that of Acquire: an ErrNotAcquired. Otherwise
 //
-//   - if the lock was lost before fn returned, the error is an ErrLost, whatever fn returned. It says
-//     why, and satisfies errors.Is and errors.As for fn's error too. There is one exception: a
+//   - if the lock was lost before fn returned, the error is an ErrLost, whatever fn returned. It
+//     says why, and satisfies errors.Is and errors.As for fn's error too. There is one exception: a
 //     context error that fn returned because of the loss does not count, unless ctx has ended.
 //   - if not, the error is fn's. If that is ctx's error, the cause of ctx's end is joined to it.
 //
 // A release that too few masters confirm is no failure of Do, because fn is done and the lock was
-// not lost. The release is repeated in the background, and Events.Released tells of it. If fn panics,
-// Do releases the lock and the panic continues.
+// not lost. The release is repeated in the background, and Events.Released tells of it. If fn
+// panics, Do releases the lock and the panic continues.
 //
 // Do runs fn on the caller's goroutine.
 func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error, opts ...AcquireOption) (err error) {

@@ -33,13 +33,13 @@ var (
 	// Acquire, Do and Once return no other error unless they had the lock. So a function given to
 	// Do or Once did not run. An error says why by its other sentinels.
 	//
-	// Do returns its function's error as it is. If the function acquires locks of its own, it should
-	// not return their errors unchanged.
+	// Do returns its function's error as it is. If the function acquires locks of its own, it
+	// should not return their errors unchanged.
 	ErrNotAcquired = errors.New("quorum: lock not acquired")
 )
 
-// ErrWaitExceeded means that a call stopped waiting because of WaitAtMost. It comes with ErrTaken or
-// ErrNoQuorum, the reason of the last attempt.
+// ErrWaitExceeded means that a call stopped waiting because of WaitAtMost. It comes with ErrTaken
+// or ErrNoQuorum, the reason of the last attempt.
 var ErrWaitExceeded = errors.New("quorum: waited long enough")
 
 // notAcquired makes an error an ErrNotAcquired. Its text stays the same.
@@ -93,9 +93,9 @@ type MasterResult struct {
 }
 
 // AttemptError reports why an operation failed, master by master. It satisfies errors.Is for its
-// sentinel (ErrTaken, ErrNoQuorum or ErrLost; for an acquisition also ErrNotAcquired), for the error
-// of the caller's context if that ended the operation, and for the masters' errors. It does not satisfy errors.Is for any context error
-// that is not the caller's.
+// sentinel (ErrTaken, ErrNoQuorum or ErrLost; for an acquisition also ErrNotAcquired), for the
+// error of the caller's context if that ended the operation, and for the masters' errors. It does
+// not satisfy errors.Is for any context error that is not the caller's.
 //
 // Neither its text nor its parts hold a password or a full ownership token.
 type AttemptError struct {

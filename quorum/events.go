@@ -26,8 +26,8 @@ type Events struct {
 	Renewed func(RenewedEvent)
 	// RenewalFailed: a try to renew a lock failed. Another follows while the window is open.
 	RenewalFailed func(RenewalFailedEvent)
-	// Lost: a lock was lost before it was released. A lock that is only left to expire is lost, too,
-	// unless it is that of Once.
+	// Lost: a lock was lost before it was released. A lock that is only left to expire is lost,
+	// too, unless it is that of Once.
 	Lost func(LostEvent)
 	// Released: a lock was released, or its holder is done with it.
 	Released func(ReleasedEvent)
@@ -153,8 +153,8 @@ type ReleasedEvent struct {
 	// a period.
 	LeftToExpire bool
 	// Err is nil if a quorum confirmed the release. Otherwise it is what Release returned, an
-	// ErrNoQuorum, and the release is repeated in the background. A release that finds that the lock
-	// had been lost is told as Lost.
+	// ErrNoQuorum, and the release is repeated in the background. A release that finds that the
+	// lock had been lost is told as Lost.
 	Err error
 }
 

@@ -353,8 +353,8 @@ func TestBreakIsTold(t *testing.T) {
 	})
 }
 
-// TestSlowHandlerHarmsNobody has a handler that blocks. Locks work as usual, Close does not wait for
-// it, and what could not be delivered is counted and told.
+// TestSlowHandlerHarmsNobody has a handler that blocks. Locks work as usual, Close does not wait
+// for it, and what could not be delivered is counted and told.
 func TestSlowHandlerHarmsNobody(t *testing.T) {
 	var block chan struct{} // made in the bubble
 	var dropped chan quorum.EventsDroppedEvent

@@ -52,14 +52,14 @@ type Inspection struct {
 	Name  string
 	State LockState
 
-	// Token is the token that a quorum stores, all of it; "" if none. Whoever has it can release the
-	// lock, for example with Break. String and LogValue cut it short.
+	// Token is the token that a quorum stores, all of it; "" if none. Whoever has it can release
+	// the lock, for example with Break. String and LogValue cut it short.
 	Token string
 	// Owner is the owner that Token names; see Options.Owner. It is "" if there is no Token, or if
 	// another Redlock client made it.
 	Owner string
-	// Since is since when Token's holder has the lock, by the masters' clocks, to the millisecond. It
-	// is zero if that is not known: for other clients' tokens, and for some milliseconds after a
+	// Since is since when Token's holder has the lock, by the masters' clocks, to the millisecond.
+	// It is zero if that is not known: for other clients' tokens, and for some milliseconds after a
 	// hand-off.
 	Since time.Time
 	// TTL is how long a quorum will store Token, unless it is extended; -1 if it does not expire.

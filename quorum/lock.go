@@ -107,8 +107,8 @@ func (l *Lock) Lost() <-chan struct{} {
 }
 
 // Err returns why the lock is over, or nil while it is held: ErrExpired, ErrDenied, ErrHoldLimit,
-// ErrReleased, ErrDetached, or an error that is an ErrClosed if the Manager was closed. Each of them
-// is an ErrLost. Like Validity, Err reads the clock and does not ask the masters.
+// ErrReleased, ErrDetached, or an error that is an ErrClosed if the Manager was closed. Each of
+// them is an ErrLost. Like Validity, Err reads the clock and does not ask the masters.
 func (l *Lock) Err() error {
 	now := l.engine.clock.Now()
 	l.mu.Lock()
@@ -141,7 +141,8 @@ func (l *Lock) finish(why error) {
 }
 
 // unlock releases mu. If the lock is over, unlock then tells those who must know, once. It does so
-// without mu: canceling a context may run the user's code, and the others have mutexes of their own.
+// without mu: canceling a context may run the user's code, and the others have mutexes of their
+// own.
 func (l *Lock) unlock() {
 	ended, derived, first := l.ended, l.derived, l.ended != nil && !l.told
 	if first {
@@ -154,7 +155,7 @@ func (l *Lock) unlock() {
 	for ctx := range derived {
 		ctx.cancel(ended)
 	}
-	l.engine.held.remove(l)
+	l.engine.held.remove(&l.held)
 	if !isOwnEnd(ended) {
 		l.tellLost(ended)
 	}

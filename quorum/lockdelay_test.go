@@ -57,8 +57,8 @@ func TestReleaseWithLockDelayFreesAtOnce(t *testing.T) {
 	})
 }
 
-// TestLockThatEndedIsLeftForTheDelay ends a renewed lock in ways that are not the caller's. Only the
-// caller's own release, which comes later, removes what is left.
+// TestLockThatEndedIsLeftForTheDelay ends a renewed lock in ways that are not the caller's. Only
+// the caller's own release, which comes later, removes what is left.
 func TestLockThatEndedIsLeftForTheDelay(t *testing.T) {
 	for how, tt := range map[string]struct {
 		opts []quorum.AcquireOption
@@ -133,8 +133,8 @@ func TestLockDelayNeedsTheGuard(t *testing.T) {
 	assert.ErrorContains(t, err, "LockDelay 1.000000001s is not in whole milliseconds")
 }
 
-// TestPolledGrantDoesNotCountTheDelay has a waiter that no message reaches. It learns of its grant, and
-// of how long the master will keep it, by polling.
+// TestPolledGrantDoesNotCountTheDelay has a waiter that no message reaches. It learns of its grant,
+// and of how long the master will keep it, by polling.
 func TestPolledGrantDoesNotCountTheDelay(t *testing.T) {
 	bubbleWith(t, 3, quorum.Options{LockDelay: delay}, func(b *testbed) {
 		elsewhere, err := quorumtest.StartInProcess(1)

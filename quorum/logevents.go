@@ -11,13 +11,13 @@ import (
 // logger means slog.Default. The levels are
 //
 //   - Error: a lock was lost, or a handler panicked
-//   - Warn: something may soon go wrong: too few masters answer, a renewal failed, a release was not
-//     confirmed, a master stopped answering, is quarantined or has no queue
+//   - Warn: something may soon go wrong: too few masters answer, a renewal failed, a release was
+//     not confirmed, a master stopped answering, is quarantined or has no queue
 //   - Info: something went back to normal, or a release has to be repeated
 //   - Debug: the rest, including attempts at locks that others hold
 //
-// The attributes name the lock, its token (cut short, with the owner), and what the event says. They
-// contain no secret.
+// The attributes name the lock, its token (cut short, with the owner), and what the event says.
+// They contain no secret.
 func LogEvents(logger *slog.Logger) Events {
 	return Events{
 		Acquired:          logTo[AcquiredEvent](logger),

@@ -143,7 +143,8 @@ func TestMinHoldNeverReplacesAnothersToken(t *testing.T) {
 	})
 }
 
-// TestMinHoldNeedsTheGuard rejects a minimum hold that a master could forget and grant again within.
+// TestMinHoldNeedsTheGuard rejects a minimum hold that a master could forget and grant again
+// within.
 func TestMinHoldNeedsTheGuard(t *testing.T) {
 	bubbleWith(t, 3, quorum.Options{RestartGuard: time.Minute}, func(b *testbed) {
 		_, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(0), quorum.MinHold(time.Minute+1))

@@ -68,9 +68,9 @@ func (m *Manager) Once(ctx context.Context, name string, period time.Duration, f
 // OnceOption changes one call of Once.
 type OnceOption func(*onceParams)
 
-// GiveBack makes Once release its period if its function returns an error or panics, so that another
-// replica, or the next call, can try again. If too few masters confirm that release, Once's error
-// says so too.
+// GiveBack makes Once release its period if its function returns an error or panics, so that
+// another replica, or the next call, can try again. If too few masters confirm that release, Once's
+// error says so too.
 func GiveBack() OnceOption {
 	return func(p *onceParams) { p.giveBack = true }
 }
@@ -112,7 +112,7 @@ func (l *Lock) leave() {
 	l.mu.Lock()
 	left := l.over(now) == nil
 	l.unlock()
-	l.engine.held.remove(l)
+	l.engine.held.remove(&l.held)
 	if left {
 		l.tellReleased(now, true, nil)
 	}

@@ -68,9 +68,9 @@ type Options struct {
 	RestartGuard time.Duration
 
 	// Owner is the readable part of this Manager's tokens, which have the form random@owner. It
-	// tells who holds a lock: in Inspect and List, in errors, and to anyone who reads the lock's key
-	// on a master. It is also part of the client name of Open's connections. At most 64 characters
-	// of A-Z, a-z, 0-9 and . _ : / -.
+	// tells who holds a lock: in Inspect and List, in errors, and to anyone who reads the lock's
+	// key on a master. It is also part of the client name of Open's connections. At most 64
+	// characters of A-Z, a-z, 0-9 and . _ : / -.
 	// Default: the host's name and the process ID, as in "web-3:4711".
 	Owner string
 

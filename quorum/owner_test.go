@@ -79,8 +79,8 @@ func TestInspectTellsOwnerSinceAndForHowLong(t *testing.T) {
 	})
 }
 
-// TestInspectTellsSinceWhenWaiterHasTheLock has a waiter get the lock long after its token was made,
-// by a hand-off, and by a confirmation after the holder's key has expired.
+// TestInspectTellsSinceWhenWaiterHasTheLock has a waiter get the lock long after its token was
+// made, by a hand-off, and by a confirmation after the holder's key has expired.
 func TestInspectTellsSinceWhenWaiterHasTheLock(t *testing.T) {
 	for how, freed := range map[string]func(b *testbed, l *quorum.Lock){
 		"hand-off": func(b *testbed, l *quorum.Lock) { require.NoError(b, l.Release(b.Context())) },

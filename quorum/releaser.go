@@ -16,8 +16,9 @@ import (
 // releaser repeats the releases that one master is owed, from its own goroutine. Its ledger decides
 // which releases those are and when each is due.
 type releaser struct {
-	engine  *engine
 	master  int
+	name    string // the master's
+	events  *dispatcher
 	clock   clock.Clock
 	drift   clock.Drift
 	lanes   *fanout.Group[wire.Call]
@@ -31,7 +32,7 @@ type releaser struct {
 
 func newReleaser(e *engine, master int) *releaser {
 	return &releaser{
-		engine: e, master: master, clock: e.clock, drift: e.opts.Drift, lanes: e.lanes, retired: &e.retired,
+		master: master, name: e.masters[master].Name(), events: e.events, clock: e.clock, drift: e.opts.Drift, lanes: e.lanes, retired: &e.retired,
 		wake: newSignal(), ledger: ledger.New(e.opts.MaxPendingReleases, (*claim).compare),
 	}
 }
@@ -64,7 +65,7 @@ func (r *releaser) settle(d ledger.Debt[*claim], o vote.Outcome, sent clock.Inst
 		r.wake.raise()
 	}
 	if entered && !a.Gone && c.owe(r.master) {
-		r.engine.tellOwed(c, r.master)
+		r.events.owed(c, r.name)
 	}
 }
 
@@ -75,7 +76,7 @@ func (r *releaser) end(all ...ledger.Ended[*claim]) {
 			r.retired.remove(ended.Lock.subject.Token, r.clock.Now())
 		}
 		if ended.LeftToExpire {
-			r.engine.tellGivenUp(ended.Lock, r.master)
+			r.events.givenUp(ended.Lock, r.name)
 		}
 		r.owing.done()
 	}

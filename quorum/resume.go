@@ -32,9 +32,9 @@ func (l *Lock) Detach() (token string, err error) {
 	return l.Token(), nil
 }
 
-// Resume takes over the lock called name that another process acquired and gave up with Detach. token
-// is what Detach returned. The new Lock is valid for about as long as a quorum of the masters will
-// store the token anyway. Extend it for longer.
+// Resume takes over the lock called name that another process acquired and gave up with Detach.
+// token is what Detach returned. The new Lock is valid for about as long as a quorum of the masters
+// will store the token anyway. Extend it for longer.
 //
 // The window counts from before the masters were asked how long they will store the token, less the
 // drift. So it does not matter how long the token was on its way. It is not safe to resume a lock
@@ -43,9 +43,9 @@ func (l *Lock) Detach() (token string, err error) {
 // With Options.Fencing, the lock's fence is at least what it was before, and less than that of the
 // next holder.
 //
-// The error is ErrNotHeld if no master that answers stores the token, and ErrNoQuorum if too few do.
-// Each is also an ErrNotAcquired. If ctx ended, the error also satisfies errors.Is for ctx's error.
-// After Close it is ErrClosed. An error does not release the lock.
+// The error is ErrNotHeld if no master that answers stores the token, and ErrNoQuorum if too few
+// do. Each is also an ErrNotAcquired. If ctx ended, the error also satisfies errors.Is for ctx's
+// error. After Close it is ErrClosed. An error does not release the lock.
 func (m *Manager) Resume(ctx context.Context, name, token string) (*Lock, error) {
 	mustHave(ctx)
 	e := m.engine
@@ -95,8 +95,8 @@ func (a *acquirer) resume(ctx context.Context, name, token string) (*Lock, error
 	return a.lockOf(c, until)
 }
 
-// storeFence makes a quorum of the masters store a resumed lock's fence. Before, this process cannot
-// know which masters have it. The extension itself lengthens nothing.
+// storeFence makes a quorum of the masters store a resumed lock's fence. Before, this process
+// cannot know which masters have it. The extension itself lengthens nothing.
 func (a *acquirer) storeFence(ctx context.Context, c *claim, fence int64, until clock.Instant) error {
 	c.fence.Store(fence)
 	r := newRound(a.engine, c, c.subject.Extend(time.Millisecond, fence, c.retention()))

@@ -114,8 +114,8 @@ func TestResumeFailsIfTheWindowIsOver(t *testing.T) {
 	})
 }
 
-// TestResumedFenceIsOnAQuorum has the fence of a lock on too few masters: others, which only repaired
-// the key, forgot it. The next holder's fence must be higher all the same.
+// TestResumedFenceIsOnAQuorum has the fence of a lock on too few masters: others, which only
+// repaired the key, forgot it. The next holder's fence must be higher all the same.
 func TestResumedFenceIsOnAQuorum(t *testing.T) {
 	bubbleWith(t, 3, quorum.Options{Fencing: true}, func(b *testbed) {
 		l := b.acquire()

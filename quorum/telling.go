@@ -117,24 +117,22 @@ func (l *Lock) tellRepaired(master int) {
 	})
 }
 
-// tellOwed tells that a master is owed a release.
-func (e *engine) tellOwed(c *claim, master int) {
-	d := e.events
+// owed tells that a master is owed a release.
+func (d *dispatcher) owed(c *claim, master string) {
 	if d.handlers.ReleaseOwed == nil {
 		return
 	}
 	tell(d, "ReleaseOwed", d.handlers.ReleaseOwed, ReleaseOwedEvent{
-		Name: c.name, Token: token.Abbreviate(c.subject.Token), Master: e.masters[master].Name(), Time: d.now(),
+		Name: c.name, Token: token.Abbreviate(c.subject.Token), Master: master, Time: d.now(),
 	})
 }
 
-// tellGivenUp tells that a master will not be told of a release.
-func (e *engine) tellGivenUp(c *claim, master int) {
-	d := e.events
+// givenUp tells that a master will not be told of a release.
+func (d *dispatcher) givenUp(c *claim, master string) {
 	if d.handlers.ReleaseGivenUp == nil {
 		return
 	}
 	tell(d, "ReleaseGivenUp", d.handlers.ReleaseGivenUp, ReleaseGivenUpEvent{
-		Name: c.name, Token: token.Abbreviate(c.subject.Token), Master: e.masters[master].Name(), Time: d.now(),
+		Name: c.name, Token: token.Abbreviate(c.subject.Token), Master: master, Time: d.now(),
 	})
 }

@@ -227,7 +227,8 @@ func (c *client) hang(r random, h *hold, ttl time.Duration) {
 	err := operator.manager.Break(ctx, h.lock.Name(), h.lock.Token())
 	w.log("client %d breaks %s of %s: %v", operator.index, h.lock.Name(), h.who, sentinels(err))
 	if err == nil {
-		// What was confirmed before counts for one more window at most. After that, the holder knows.
+		// What was confirmed before counts for one more window at most. After that, the holder
+		// knows.
 		c.sleep(r, c.clock.toTrueTime(2*ttl))
 		if h.lock.Err() == nil {
 			w.violation("%s: still holds %s, long after it was broken", h.who, h.lock.Name())

@@ -27,9 +27,9 @@ type Config struct {
 	// Patient gives clients no deadlines of their own.
 	Patient bool
 
-	// Delay is quorum.Options.LockDelay. MinHold is the probability that a holder asks for a minimum
-	// hold, Resume that it gives its lock to another client, and Break that it hangs, and that another
-	// client breaks its lock.
+	// Delay is quorum.Options.LockDelay. MinHold is the probability that a holder asks for a
+	// minimum hold, Resume that it gives its lock to another client, and Break that it hangs, and
+	// that another client breaks its lock.
 	Delay                  time.Duration
 	MinHold, Resume, Break float64
 

@@ -1,7 +1,7 @@
 package main
 
-// oncall are the mutants of what a team on call uses: options of calls, contexts, events, locks that
-// are broken or handed to another process.
+// oncall are the mutants of what a team on call uses: options of calls, contexts, events, locks
+// that are broken or handed to another process.
 var oncall = []mutant{
 	// Options of calls.
 	{
