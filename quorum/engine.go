@@ -31,6 +31,7 @@ type engine struct {
 
 	newToken func() string
 
+	statuses   []*masterStatus // one per master
 	offsets    clockOffsets
 	contention contention
 	retired    retiredTokens
@@ -65,8 +66,14 @@ func newEngine(masters []*redisconn.Master, opts Options) *engine {
 		e.newToken = opts.hooks.Token
 	}
 	e.offsets = newClockOffsets(len(masters), opts.hooks.Wall)
+	for i := range masters {
+		e.statuses = append(e.statuses, e.newStatus(i))
+	}
 	e.lanes = fanout.New(e.laneConfig(), func(ctx context.Context, lane int, batch []*redisconn.Op) error {
-		return masters[lane].Send(ctx, batch)
+		sent := e.clock.Now()
+		err := masters[lane].Send(ctx, batch)
+		e.statuses[lane].called(sent, err)
+		return err
 	})
 	for i := range masters {
 		e.releasers = append(e.releasers, newReleaser(e, i))
@@ -79,10 +86,19 @@ func (e *engine) laneConfig() fanout.Config[wire.Call] {
 		Lanes: len(e.masters), Pipelines: maxPipelines, Batch: maxBatch, Queue: maxQueue,
 		Stall:   e.opts.AttemptTimeout,
 		Now:     func() time.Duration { return time.Duration(e.clock.Now()) },
+		Changed: func(lane int) { e.statuses[lane].tell() },
 		Quiesce: e.opts.hooks.Quiesce,
 		Order: func(a, b *wire.Call) int {
 			return cmp.Compare(a.Request.Subject.Token, b.Request.Subject.Token)
 		},
+	}
+}
+
+func (e *engine) newStatus(master int) *masterStatus {
+	return &masterStatus{
+		master: master, conn: e.masters[master], clock: e.clock, wall: e.offsets.wall,
+		silent: func() bool { return e.lanes.NotAnswering(master) }, stall: e.opts.AttemptTimeout,
+		events: noMasterEvents{},
 	}
 }
 
@@ -136,6 +152,7 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 	if call.Time != 0 {
 		e.offsets.note(master, call.Time, clock.Instant(call.Sent)) // to read the clock again would cost more than the rest
 	}
+	e.statuses[master].answered(call, a, dropped)
 	op := call.Request.Op
 	c.record(master, vote.EffectOf(op, a.Outcome, a.Late), clock.Instant(call.Closed()))
 	if op == vote.Release {

@@ -21,6 +21,7 @@ type releaser struct {
 	drift   clock.Drift
 	lanes   *fanout.Group[wire.Call]
 	retired *retiredTokens
+	status  *masterStatus
 	owing   inFlight // releases that are neither delivered nor given up
 	wake    signal   // the ledger has changed
 
@@ -31,7 +32,7 @@ type releaser struct {
 func newReleaser(e *engine, master int) *releaser {
 	return &releaser{
 		master: master, clock: e.clock, drift: e.opts.Drift, lanes: e.lanes, retired: &e.retired,
-		wake: newSignal(), ledger: ledger.New(e.opts.MaxPendingReleases, (*claim).compare),
+		status: e.statuses[master], wake: newSignal(), ledger: ledger.New(e.opts.MaxPendingReleases, (*claim).compare),
 	}
 }
 
@@ -150,6 +151,7 @@ func (r *releaser) pay(d ledger.Debt[*claim]) {
 func (p *payment) Done(op *redisconn.Op, dropped error) {
 	a := op.Payload.Read(dropped)
 	r := p.releaser
+	r.status.answered(&op.Payload, &a, dropped)
 	r.settle(p.debt, a.Outcome, clock.Instant(op.Payload.Sent), dropped)
 	r.mu.Lock()
 	r.ledger.Tried()
