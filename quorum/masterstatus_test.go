@@ -100,7 +100,7 @@ func TestStoppedMasterIsNoticedWithItsError(t *testing.T) {
 		b.warmUp(b.Manager)
 		b.Master(0).Stop()
 		time.Sleep(time.Minute) // idleness is no silence
-		for range 2 { // the first finds out that its connection is broken
+		for range 2 {           // the first finds out that its connection is broken
 			time.Sleep(time.Second)
 			b.try(b.Manager)
 		}
