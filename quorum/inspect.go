@@ -51,6 +51,8 @@ type Inspection struct {
 	State  LockState
 	Holder string        // the token that a quorum stores; "" if none
 	TTL    time.Duration // how long a quorum will store Holder; -1 if it does not expire
+	Owner  string        // whoever holds it, as far as the token tells; see Options.Owner
+	Since  time.Time     // since when it is held; zero if that is not known
 
 	// Waiting is how many waiters are in the masters' queues for the lock, at most one per Manager.
 	// Waited is how long the first of them has waited. If the masters disagree, each is the highest

@@ -28,6 +28,7 @@ type Master struct {
 	timeouts clock.Timeouts // of the calls' contexts
 	memory   memoryPool
 	apart    apart
+	asides   chan struct{} // a semaphore; see aside
 	ahead    ahead
 }
 
@@ -35,7 +36,10 @@ type Master struct {
 func Masters(clients []redis.UniversalClient, c clock.Clock, timeout time.Duration) []*Master {
 	masters := make([]*Master, len(clients))
 	for i, client := range clients {
-		masters[i] = &Master{client: client, identity: identify(client, i), clock: c, timeout: timeout}
+		masters[i] = &Master{
+			client: client, identity: identify(client, i), clock: c, timeout: timeout,
+			asides: make(chan struct{}, maxAside),
+		}
 	}
 	return masters
 }
