@@ -154,7 +154,7 @@ func TestListContinuesWithoutMaster(t *testing.T) {
 		b.Master(0).Stop()
 		found, errs := collect(b.T, b.List(b.Context()))
 		require.Len(b, errs, 1)
-		assert.ErrorContains(b, errs[0], "quorum: list: "+b.Master(0).Addr()+": write pipe")
+		assert.ErrorContains(b, errs[0], "quorum: list: "+b.Master(0).Addr()+": ")
 		assert.Len(b, found, 1)
 		assert.Equal(b, l.Token(), found[name].Holder)
 
@@ -415,4 +415,54 @@ func TestListWithRightsToSomeKeys(t *testing.T) {
 	_, errs := collect(t, restricted.List(patiently(t)))
 	require.Len(t, errs, 3)
 	assert.ErrorContains(t, errs[0], "NOPERM")
+}
+
+// startCluster starts a Cluster of real servers, which share the slots.
+func startCluster(t *testing.T, n int) (addrs []string) {
+	t.Helper()
+	var nodes []*redis.Client
+	for i := range n {
+		port := pickPort(t)
+		node := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port, MaintNotificationsConfig: quiet})
+		t.Cleanup(func() { require.NoError(t, node.Close()) })
+		args := []string{"--bind", "127.0.0.1", "--port", port, "--cluster-enabled", "yes", "--save", ""}
+		if redisproc.AtLeast(t, 7, 0) { // the cluster port of older servers is always the port + 10000
+			args = append(args, "--cluster-port", pickPort(t))
+		}
+		slots := allSlots()[i*16384/n : (i+1)*16384/n]
+		startServer(t, func() error { return node.ClusterAddSlots(t.Context(), slots...).Err() }, args...)
+		nodes, addrs = append(nodes, node), append(addrs, "127.0.0.1:"+port)
+	}
+	bus, err := nodes[0].ClusterNodes(t.Context()).Result()
+	require.NoError(t, err)
+	_, busPort, _ := strings.Cut(strings.Fields(bus)[1], "@")
+	busPort, _, _ = strings.Cut(busPort, ",")
+	for _, node := range nodes[1:] {
+		require.NoError(t, node.Do(t.Context(), "cluster", "meet", "127.0.0.1", addrs[0][len("127.0.0.1:"):], busPort).Err())
+	}
+	for _, node := range nodes {
+		require.Eventually(t, func() bool {
+			info, err := node.ClusterInfo(t.Context()).Result()
+			return err == nil && strings.Contains(info, "cluster_state:ok")
+		}, patience, 5*time.Millisecond)
+	}
+	return addrs
+}
+
+// TestListOfCluster lists what stands on every node of a Cluster.
+func TestListOfCluster(t *testing.T) {
+	t.Parallel() // it waits for servers
+	whole := redis.NewClusterClient(&redis.ClusterOptions{Addrs: startCluster(t, 2)})
+	t.Cleanup(func() { require.NoError(t, whole.Close()) })
+	m, err := quorum.New([]redis.UniversalClient{whole}, patientOptions)
+	require.NoError(t, err)
+	var want []string
+	for i := range 20 {
+		name := fmt.Sprint("lock-", 10+i)
+		want = append(want, name)
+		_, err := m.TryAcquire(patiently(t), name, time.Hour)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, want, names(t, m.List(patiently(t))))
+	require.NoError(t, m.Close())
 }
