@@ -74,8 +74,8 @@ type MasterResult struct {
 //
 // Neither its text nor its parts hold a password or a full ownership token.
 type AttemptError struct {
-	Op      string         // "acquire", "extend", "release", "inspect" or "bootstrap"
-	Name    string         // the lock's name; "" for bootstrap
+	Op      string         // "acquire", "extend", "release", "inspect", "bootstrap" or "check"
+	Name    string         // the lock's name; "" for bootstrap and check
 	Quorum  int            // how many masters were needed
 	Masters []MasterResult // in the order they were given to New or Open
 

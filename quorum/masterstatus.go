@@ -227,6 +227,14 @@ func (s *masterStatus) queueError() error {
 	return nil
 }
 
+// silence returns the latest error, if it is one of a master that did not answer, or nil.
+func (s *masterStatus) silence() error {
+	if f := s.failure.Load(); f != nil && f.noReply {
+		return f.err
+	}
+	return nil
+}
+
 // votes reports whether the master votes for new locks, as far as is known.
 func (s *masterStatus) votes(now clock.Instant) bool {
 	return !s.silent() && s.refusal.Load() == refusesNothing && now >= clock.Instant(s.quarantined.Load())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
@@ -105,7 +106,8 @@ type Options struct {
 	// Default: clock.System().
 	Clock clock.Clock
 
-	hooks *testhook.Hooks // nil for none
+	hooks     *testhook.Hooks // nil for none
+	overGuard *atomic.Int64   // the longest TTL that checkTTL refused because of RestartGuard
 }
 
 // Only this module's own tests can set the hooks.
@@ -138,6 +140,7 @@ func (o *Options) withDefaults() (Options, error) {
 		}
 	}
 	orDefault(&filled.MaxBackoff, max(defaultMaxBackoff, filled.MinBackoff))
+	filled.overGuard = new(atomic.Int64)
 	if filled.hooks == nil {
 		filled.hooks = new(testhook.Hooks)
 	}
@@ -259,6 +262,7 @@ func (o *Options) checkTTL(ttl time.Duration) (whole, window time.Duration, err 
 	}
 	whole = ttl.Truncate(time.Millisecond)
 	if guard := o.RestartGuard; guard > 0 && whole > guard {
+		raise(o.overGuard, int64(whole)) // Diagnose tells
 		return 0, 0, fmt.Errorf("TTL %v is over the restart guard %v: a master that forgot the lock could vote again before the lock expires", whole, guard)
 	}
 	if window = o.Drift.Window(whole); window <= 0 { //mutant:ttl-window
