@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,8 +29,10 @@ type Master struct {
 	timeouts clock.Timeouts // of the calls' contexts
 	memory   memoryPool
 	apart    apart
-	asides   chan struct{} // a semaphore; see aside
 	ahead    ahead
+
+	asides     chan struct{}         // a semaphore; see aside
+	deniedInfo atomic.Pointer[error] // why the master denied INFO; see Survey
 }
 
 // Masters returns the masters that clients connect to. timeout is how long a call to one may take.

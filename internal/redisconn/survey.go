@@ -36,6 +36,9 @@ type SurveyScope struct {
 
 // Survey asks the server about itself. The error says why it did not answer. Errors are not
 // redacted.
+//
+// A server records what it denies. So INFO that was denied once is asked for again only together
+// with the configuration, which a person asks for and not a program every few seconds.
 func (m *Master) Survey(ctx context.Context, scope SurveyScope) (Survey, error) {
 	s, err := aside(ctx, m, func(ctx context.Context) (Survey, error) { return m.survey(ctx, scope) })
 	if err != nil || !scope.Configuration || s.Info["aof_enabled"] != "1" {
@@ -47,8 +50,13 @@ func (m *Master) Survey(ctx context.Context, scope SurveyScope) (Survey, error) 
 
 func (m *Master) survey(ctx context.Context, scope SurveyScope) (s Survey, err error) {
 	pipe := m.client.Pipeline()
-	info, now := pipe.Info(ctx), pipe.Time(ctx)
-	marker := redis.NewStringCmd(ctx)
+	now, info, marker := pipe.Time(ctx), redis.NewStringCmd(ctx), redis.NewStringCmd(ctx)
+	denied := m.deniedInfo.Load()
+	if denied == nil || scope.Configuration {
+		info = pipe.Info(ctx)
+	} else {
+		info.SetErr(*denied)
+	}
 	if scope.Marker {
 		marker = pipe.Get(ctx, wire.MarkerKey)
 	}
@@ -57,8 +65,11 @@ func (m *Master) survey(ctx context.Context, scope SurveyScope) (s Survey, err e
 		return s, err
 	}
 	s.Received = m.clock.Now()
+	m.deniedInfo.Store(nil)
 	if s.InfoErr = info.Err(); s.InfoErr == nil {
 		s.Info = fields(info.Val())
+	} else if strings.HasPrefix(s.InfoErr.Error(), "NOPERM") {
+		m.deniedInfo.Store(&s.InfoErr) //mutant:info-denied
 	}
 	if now.Err() == nil {
 		s.Time = now.Val().UnixMicro()
