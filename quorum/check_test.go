@@ -482,6 +482,7 @@ func TestCheckWithMissingRights(t *testing.T) {
 
 // testRights checks and diagnoses one master as a user who has the given rights.
 func testRights(t *testing.T, rights []string, prefix, want string, fails bool) {
+	t.Helper()
 	masters, admins := startDurable(t, 1)
 	require.NoError(t, admins[0].Do(t.Context(), slices.Concat([]any{"acl", "setuser", "app", "on", ">" + password}, toAny(rights))...).Err())
 	m := open(t, quorum.Options{Prefix: prefix}, "redis://app:"+password+"@"+masters[0].Addr())

@@ -127,7 +127,7 @@ func (l *listing) run(parent context.Context, yield func(*Inspection, error) boo
 	}
 	ctx, cancel := context.WithCancel(parent)
 	defer l.all.Wait()
-	defer cancel() //mutant:list-ends
+	defer cancel()
 	l.start(ctx)
 	for more := true; more; {
 		var next listed
@@ -187,7 +187,7 @@ func (l *listing) scan(ctx context.Context, master int) {
 				return false
 			}
 		}
-		return l.engine.sleep(ctx, listPause) //mutant:list-pauses
+		return l.engine.sleep(ctx, listPause)
 	})
 	if err != nil && ctx.Err() == nil {
 		l.send(ctx, listed{err: fmt.Errorf("quorum: list: %s: %w", m.Name(), m.Redact(err, ""))})

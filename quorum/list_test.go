@@ -167,6 +167,13 @@ func TestListContinuesWithoutMaster(t *testing.T) {
 		require.Contains(b, found, name)
 		assert.Equal(b, quorum.StateUnknown, found[name].State)
 		assert.Equal(b, l.Token(), found[name].Masters[2].Token)
+		for i := range 500 {
+			b.Master(2).Set(fmt.Sprint("lock-", i), "a", ttl)
+		}
+		assert.Less(b, took(func() {
+			found, _ = collect(b.T, b.List(b.Context()))
+			assert.Equal(b, 501, len(found))
+		}), timeout+timeout/10, "not one time-out for each batch of locks")
 		b.resume()
 	})
 }
@@ -271,12 +278,14 @@ func TestListStopsWorkingWhenLeft(t *testing.T) {
 			b.Master(i%3).Set(fmt.Sprint("lock-", i), "a", ttl)
 		}
 		first := func() {
-			for range b.List(b.Context()) {
+			for _, err := range b.List(b.Context()) {
+				require.NoError(b, err)
 				panic("left")
 			}
 		}
 		assert.PanicsWithValue(b, "left", first)
-		for range b.List(b.Context()) {
+		for _, err := range b.List(b.Context()) {
+			require.NoError(b, err)
 			break
 		}
 		synctest.Wait()

@@ -55,7 +55,7 @@ func (m *Master) judgeAcquire(s Settings, f Facts, brandNew bool) {
 	case a.Outcome == vote.Held:
 	case a.Quarantine > 0:
 		m.judgeQuarantine(f, brandNew)
-	case a.Outcome == vote.Refused && !s.Prefix && concernsKey(a.Err):
+	case a.Outcome == vote.Refused && !s.Prefix && concernsKey(a.Err): //mutant:judge-name
 		m.note(Note, "Set Options.Prefix, and grant the user the rights to all keys that begin with it.",
 			"was not tried, because the user has no right to the name of the probe; whether it grants other names is not known (%v)", a.Err)
 	case a.Outcome == vote.Refused:
@@ -150,7 +150,7 @@ func (d *Diagnosis) compareClocks(s Settings, facts []Facts) {
 	median := offsets[(len(offsets)-1)/2]
 	for i, f := range facts {
 		apart := f.Offset - median
-		by := apart.Abs() - f.OffsetError // at least
+		by := apart.Abs() - f.OffsetError // at least //mutant:judge-offset
 		if !f.OffsetKnown || by <= maxOffset && (!s.guardsFences() || by <= s.Guard/4) {
 			continue
 		}
@@ -187,7 +187,7 @@ func (d *Diagnosis) conclude(s Settings) {
 			quarantined |= vote.Only(i)
 		}
 		if slices.ContainsFunc(m.Findings, func(f Finding) bool { return f.Severity == Breach }) {
-			d.Ready = false
+			d.Ready = false //mutant:judge-breach
 		}
 	}
 	if !s.System.HasQuorum(grants) {

@@ -8,7 +8,7 @@ import (
 
 // maxAside is how many calls to one master may be made aside of its lane at once. That includes
 // calls that were given up and are still stuck in a client of the caller's.
-const maxAside = 4
+const maxAside = 4 //mutant:max-aside
 
 // aside makes a call aside of the master's lane: one that is no part of locking. It waits for the
 // call for as long as a call may take, or until ctx ends. The call's own context ends then, but a
@@ -19,7 +19,7 @@ func aside[T any](ctx context.Context, m *Master, call func(context.Context) (T,
 	limited, cancel := context.WithTimeout(ctx, m.timeout) //mutant:aside-ends
 	defer cancel()
 	select {
-	case m.asides <- struct{}{}: //mutant:aside-bounded
+	case m.asides <- struct{}{}:
 	case <-limited.Done():
 		return none, m.gaveUp(ctx)
 	}
