@@ -3,7 +3,6 @@ package quorum
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/wire"
@@ -36,7 +35,7 @@ func (m *Manager) Bootstrap(ctx context.Context) error {
 		return err
 	}
 	defer e.exit()
-	permits, err := bootstrap(ctx, e, e.newToken(time.Time{}, e.opts.Owner), nil)
+	permits, err := bootstrap(ctx, e, e.newID(), nil)
 	if err == nil {
 		_, err = bootstrap(ctx, e, "", permits)
 	}

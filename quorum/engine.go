@@ -31,6 +31,7 @@ type engine struct {
 
 	newToken func(made time.Time, owner string) string
 
+	statuses   []*masterStatus // one per master
 	offsets    clockOffsets
 	contention contention
 	retired    retiredTokens
@@ -68,8 +69,14 @@ func newEngine(masters []*redisconn.Master, opts Options) *engine {
 	}
 	e.offsets = newClockOffsets(len(masters), opts.hooks.Wall)
 	e.events = newDispatcher(opts.Events, e.offsets.wall)
+	for i := range masters {
+		e.statuses = append(e.statuses, e.newStatus(i))
+	}
 	e.lanes = fanout.New(e.laneConfig(), func(ctx context.Context, lane int, batch []*redisconn.Op) error {
-		return masters[lane].Send(ctx, batch)
+		sent := e.clock.Now()
+		err := masters[lane].Send(ctx, batch)
+		e.statuses[lane].called(sent, err)
+		return err
 	})
 	for i := range masters {
 		e.releasers = append(e.releasers, newReleaser(e, i))
@@ -82,10 +89,19 @@ func (e *engine) laneConfig() fanout.Config[wire.Call] {
 		Lanes: len(e.masters), Pipelines: maxPipelines, Batch: maxBatch, Queue: maxQueue,
 		Stall:   e.opts.AttemptTimeout,
 		Now:     func() time.Duration { return time.Duration(e.clock.Now()) },
+		Changed: func(lane int) { e.statuses[lane].tell() },
 		Quiesce: e.opts.hooks.Quiesce,
 		Order: func(a, b *wire.Call) int {
 			return cmp.Compare(a.Request.Subject.Token, b.Request.Subject.Token)
 		},
+	}
+}
+
+func (e *engine) newStatus(master int) *masterStatus {
+	return &masterStatus{
+		master: master, conn: e.masters[master], clock: e.clock, wall: e.offsets.wall,
+		silent: func() bool { return e.lanes.NotAnswering(master) }, stall: e.opts.AttemptTimeout,
+		events: masterTeller{e.events, e.masters},
 	}
 }
 
@@ -127,8 +143,11 @@ func (e *engine) newClaim(name string) *claim {
 // newWaitersClaim is newClaim for a waiter, who may get the lock much later. So its token tells no
 // time.
 func (e *engine) newWaitersClaim(name string) *claim {
-	return e.claimWith(name, e.newToken(time.Time{}, e.opts.Owner))
+	return e.claimWith(name, e.newID())
 }
+
+// newID returns a fresh random text that names the owner.
+func (e *engine) newID() string { return e.newToken(time.Time{}, e.opts.Owner) }
 
 // mastersTime returns the current time by the masters' clocks.
 func (e *engine) mastersTime() time.Time {
@@ -151,6 +170,7 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 	if call.Time != 0 {
 		e.offsets.note(master, call.Time, clock.Instant(call.Sent)) // to read the clock again would cost more than the rest
 	}
+	e.statuses[master].answered(call, a, dropped)
 	op := call.Request.Op
 	c.record(master, vote.EffectOf(op, a.Outcome, a.Late), clock.Instant(call.Closed()))
 	if op == vote.Release {

@@ -99,8 +99,10 @@ type MasterResult struct {
 //
 // Neither its text nor its parts hold a password or a full ownership token.
 type AttemptError struct {
-	Op      string         // "acquire", "do", "extend", "release", "inspect", "break", "detach", "resume" or "bootstrap"
-	Name    string         // the lock's name; "" for bootstrap
+	// Op is "acquire", "do", "extend", "release", "inspect", "break", "detach", "resume", "check"
+	// or "bootstrap".
+	Op      string
+	Name    string         // the lock's name; "" for bootstrap and check
 	Quorum  int            // how many masters were needed
 	Masters []MasterResult // in the order they were given to New or Open
 

@@ -3,6 +3,7 @@ package quorum
 import (
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -71,7 +72,7 @@ func (n *notifier) register(w notified) (channels []string, err error) {
 		return nil, ErrClosed
 	case n.channels == nil:
 		for i, m := range n.engine.masters {
-			channel := wire.Channel(n.engine.newToken(time.Time{}, n.engine.opts.Owner)) //mutant:own-channel
+			channel := wire.Channel(n.engine.newID()) //mutant:own-channel
 			n.channels = append(n.channels, channel)
 			if m.Publishes() {
 				n.group.Go(func() { n.listen(n.subscriptions[i], channel) })
@@ -150,9 +151,19 @@ func (n *notifier) session(s *subscription, channel string) {
 	ctx, cancel := context.WithCancel(n.ctx)
 	defer cancel()
 	s.end.Store(&cancel)
-	n.engine.masters[s.master].Subscribe(ctx, channel, s)
+	err := n.engine.masters[s.master].Subscribe(ctx, channel, s)
 	s.over()
+	switch {
+	case n.ctx.Err() != nil: // the notifier is closed
+		return
+	case ctx.Err() != nil:
+		err = errUnheard
+	}
+	n.engine.statuses[s.master].unsubscribed(err)
 }
+
+// errUnheard is why unheard ended a subscription.
+var errUnheard = errors.New("the master does not know of the subscription")
 
 // close ends the subscriptions. It waits for them for closeMoment at most, or until ctx ends. A
 // subscription that is stuck in a client of the caller's ends with that client's call, and nothing
@@ -191,6 +202,7 @@ type subscription struct {
 // received at the same time.
 func (s *subscription) Subscribed() {
 	s.since.Store(int64(s.notifier.engine.clock.Now()) + 1)
+	s.notifier.engine.statuses[s.master].subscribed()
 	s.notifier.group.Go(func() { s.notifier.catchUp(s.master) }) //mutant:subscribed-catches-up
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
@@ -95,7 +96,8 @@ type Options struct {
 	// Default: clock.System().
 	Clock clock.Clock
 
-	hooks *testhook.Hooks // nil for none
+	hooks     *testhook.Hooks // nil for none
+	overGuard *atomic.Int64   // the longest TTL that checkTTL refused because of RestartGuard
 }
 
 // Only this module's own tests can set the hooks.
@@ -129,6 +131,7 @@ func (o *Options) withDefaults() (Options, error) {
 		}
 	}
 	orDefault(&filled.MaxBackoff, max(defaultMaxBackoff, filled.MinBackoff))
+	filled.overGuard = new(atomic.Int64)
 	if filled.hooks == nil {
 		filled.hooks = new(testhook.Hooks)
 	}
@@ -205,6 +208,7 @@ func (o *Options) checkTTL(ttl, delay time.Duration) (lease, error) {
 	l := lease{ttl: ttl.Truncate(time.Millisecond)}
 	l.keep = clock.Instant(l.ttl).Add(delay).Sub(0) // saturated //mutant:lock-delay
 	if guard := o.RestartGuard; guard > 0 && l.keep > guard {
+		raise(o.overGuard, int64(l.keep)) // Diagnose tells
 		what := fmt.Sprintf("TTL %v", l.ttl)
 		if delay > 0 {
 			what += fmt.Sprintf(" and the lock delay %v together are", delay)

@@ -96,6 +96,7 @@ func TestInspectTellsSinceWhenWaiterHasTheLock(t *testing.T) {
 				bubble(t, 3, func(b *testbed) {
 					holder, err := b.TryAcquire(b.Context(), name, 10*time.Minute)
 					require.NoError(b, err)
+					synctest.Wait() // all masters have granted it, and will hand it on
 					waiter := newManager(b.T, b.Cluster, quorum.Options{Clock: b.clock, Owner: "waiter"})
 					got := make(chan time.Time)
 					go func() {

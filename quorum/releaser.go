@@ -23,6 +23,7 @@ type releaser struct {
 	drift   clock.Drift
 	lanes   *fanout.Group[wire.Call]
 	retired *retiredTokens
+	status  *masterStatus
 	owing   inFlight // releases that are neither delivered nor given up
 	wake    signal   // the ledger has changed
 
@@ -32,7 +33,8 @@ type releaser struct {
 
 func newReleaser(e *engine, master int) *releaser {
 	return &releaser{
-		master: master, name: e.masters[master].Name(), events: e.events, clock: e.clock, drift: e.opts.Drift, lanes: e.lanes, retired: &e.retired,
+		master: master, name: e.masters[master].Name(), events: e.events, status: e.statuses[master],
+		clock: e.clock, drift: e.opts.Drift, lanes: e.lanes, retired: &e.retired,
 		wake: newSignal(), ledger: ledger.New(e.opts.MaxPendingReleases, (*claim).compare),
 	}
 }
@@ -158,6 +160,7 @@ func (r *releaser) pay(d ledger.Debt[*claim]) {
 func (p *payment) Done(op *redisconn.Op, dropped error) {
 	a := op.Payload.Read(dropped)
 	r := p.releaser
+	r.status.answered(&op.Payload, &a, dropped)
 	r.settle(p.debt, a.Outcome, clock.Instant(op.Payload.Sent), dropped)
 	r.mu.Lock()
 	r.ledger.Tried()

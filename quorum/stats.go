@@ -42,10 +42,9 @@ func (m *Manager) Stats() Stats {
 	s := Stats{Held: len(m.Held()), EventsDropped: e.events.dropped.Load(), HandlerPanics: e.events.panics.Load()}
 	for i, master := range m.engine.masters {
 		pending, left := m.engine.releasers[i].pending()
-		s.Masters = append(s.Masters, MasterStats{
-			Master: master.Name(), Answering: !m.engine.lanes.NotAnswering(i),
-			PendingReleases: pending, LeftToExpire: left,
-		})
+		stats := MasterStats{Master: master.Name(), PendingReleases: pending, LeftToExpire: left}
+		m.engine.statuses[i].fill(&stats)
+		s.Masters = append(s.Masters, stats)
 	}
 	return s
 }

@@ -2,8 +2,10 @@ package quorum
 
 import (
 	"context"
+	"time"
 
 	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/redisconn"
 	"github.com/quorumlock/redlock/token"
 )
 
@@ -135,4 +137,35 @@ func (d *dispatcher) givenUp(c *claim, master string) {
 	tell(d, "ReleaseGivenUp", d.handlers.ReleaseGivenUp, ReleaseGivenUpEvent{
 		Name: c.name, Token: token.Abbreviate(c.subject.Token), Master: master, Time: d.now(),
 	})
+}
+
+// masterTeller tells what happens to masters.
+type masterTeller struct {
+	events  *dispatcher
+	masters []*redisconn.Master
+}
+
+func (t masterTeller) onStopped(master int, err error) {
+	tell(t.events, "MasterStopped", t.events.handlers.MasterStopped,
+		MasterStoppedEvent{Master: t.masters[master].Name(), Time: t.events.now(), Err: err})
+}
+
+func (t masterTeller) onResumed(master int, silent time.Duration) {
+	tell(t.events, "MasterResumed", t.events.handlers.MasterResumed,
+		MasterResumedEvent{Master: t.masters[master].Name(), Time: t.events.now(), Silent: silent})
+}
+
+func (t masterTeller) onQuarantined(master int, left time.Duration) {
+	tell(t.events, "MasterQuarantined", t.events.handlers.MasterQuarantined,
+		MasterQuarantinedEvent{Master: t.masters[master].Name(), Time: t.events.now(), Left: left})
+}
+
+func (t masterTeller) onQueueFailed(master int, err error) {
+	tell(t.events, "QueueFailed", t.events.handlers.QueueFailed,
+		QueueFailedEvent{Master: t.masters[master].Name(), Time: t.events.now(), Err: err})
+}
+
+func (t masterTeller) onQueueRestored(master int) {
+	tell(t.events, "QueueRestored", t.events.handlers.QueueRestored,
+		QueueRestoredEvent{Master: t.masters[master].Name(), Time: t.events.now()})
 }

@@ -44,7 +44,7 @@ var (
 // waiting.
 type Send[P any] func(ctx context.Context, lane int, batch []*Op[P]) error
 
-// Config bounds what a Group's lanes do. All fields except Quiesce and Order must be set.
+// Config bounds what a Group's lanes do. All fields except Changed, Quiesce and Order must be set.
 type Config[P any] struct {
 	Lanes     int                  // number of masters
 	Pipelines int                  // most calls in flight in one lane
@@ -52,6 +52,12 @@ type Config[P any] struct {
 	Queue     int                  // most operations waiting in one lane
 	Stall     time.Duration        // a call in flight for this long is stuck
 	Now       func() time.Duration // the clock that deadlines refer to
+
+	// Changed, if set, is called after NotAnswering has changed for a lane, even if nobody submits
+	// anything or asks. Several goroutines may call it at the same time, for the same lane too, so
+	// only NotAnswering tells the current state. The owners of a call's operations know their
+	// results by then. The group holds no lock meanwhile. Changed must not block.
+	Changed func(lane int)
 
 	// Quiesce, if set, is called before a lane looks at its queue. Simulations use it to let
 	// everything else happen first that happens at this instant. Order then sorts the queued

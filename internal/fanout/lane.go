@@ -20,6 +20,7 @@ type lane[P any] struct {
 	calls    []time.Duration // when each call in flight was sent, oldest first
 	answered time.Duration   // when the newest answered call was sent
 	failing  bool            // the master did not answer the call that returned last
+	silent   bool            // what notAnswering returned when it was last compared; see changed
 	settling int             // goroutines that are settling a call's operations
 	rtt      time.Duration   // round trip of small batches: falls at once, rises slowly; 0 at first
 	watchdog watchdog
@@ -95,6 +96,20 @@ func (l *lane[P]) supersede(s *slot[P], dropped *Op[P]) *Op[P] {
 func (l *lane[P]) notAnswering(now time.Duration) bool {
 	stuck := len(l.calls) - l.fresh(now)
 	return l.failing || stuck > 0 && l.calls[stuck-1] > l.answered //mutant:lane-stuck
+}
+
+// changed reports whether notAnswering has changed since changed was last called.
+func (l *lane[P]) changed(now time.Duration) bool {
+	before := l.silent
+	l.silent = l.notAnswering(now)
+	return l.silent != before
+}
+
+// tell calls Config.Changed.
+func (l *lane[P]) tell() {
+	if l.cfg.Changed != nil {
+		l.cfg.Changed(l.index)
+	}
 }
 
 // fresh counts the calls in flight that are not stuck.
@@ -238,10 +253,14 @@ func (l *lane[P]) settle(batch []*Op[P], sent time.Duration, err error) {
 	l.removeCall(sent)
 	l.settling++
 	dropped := l.recordCall(err, len(batch), sent, now)
+	changed := l.changed(now)
 	l.mu.Unlock()
 	settleDropped(dropped)
 	for _, op := range batch { //mutant:lane-tells-owners
 		op.Owner.Done(op, nil)
+	}
+	if changed { //mutant:lane-tells-change
+		l.tell()
 	}
 
 	l.mu.Lock()

@@ -30,25 +30,35 @@ func (l *lane[P]) armWatchdog(d time.Duration) {
 	l.watchdog.armed = true
 }
 
-// onWatchdog wakes the lane if it may send, and arms the watchdog for the next call. The timer only
-// triggers it. Config.Now decides which calls are stuck.
+// onWatchdog handles the calls that have got stuck.
 func (l *lane[P]) onWatchdog() {
+	if l.checkStuck() { //mutant:watchdog-tells-change
+		l.tell()
+	}
+}
+
+// checkStuck wakes the lane if it may send, and arms the watchdog for the next call. It reports
+// whether the master stopped answering. The timer only triggers it. Config.Now decides which calls
+// are stuck.
+func (l *lane[P]) checkStuck() (changed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.watchdog.armed = false
 	if l.closed { //mutant:watchdog-closed
-		return
+		return false
 	}
 	now := l.cfg.Now()
+	changed = l.changed(now)
 	if l.queue.len > 0 && l.allowance(now) > 0 {
 		l.wake.Signal()
 	}
 	for _, sent := range l.calls {
 		if left := l.cfg.Stall - (now - sent); left > 0 { //mutant:watchdog-next
 			l.armWatchdog(max(left, minWatchdog))
-			return
+			break
 		}
 	}
+	return changed
 }
 
 // stopWatchdog stops the timer when the lane closes.

@@ -127,3 +127,50 @@ func TestWatchdogFiresRarely(t *testing.T) {
 		require.NoError(t, g.Close(t.Context()))
 	})
 }
+
+// Whoever watches a lane is told that its master stopped and resumed answering, although nobody
+// submits anything or asks.
+func TestChangedTellsOfHangAndRecovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, r := &master{}, &record{}
+		start := time.Now()
+		var g *group
+		type change struct {
+			at      time.Duration
+			silent  bool
+			settled int
+		}
+		var changes []change
+		g = fanout.New(fanout.Config[int]{
+			Lanes: 1, Pipelines: 2, Batch: 10, Queue: 10, Stall: stall,
+			Now: func() time.Duration { return time.Since(start) },
+			Changed: func(lane int) {
+				assert.Zero(t, lane)
+				changes = append(changes, change{time.Since(start), g.NotAnswering(0), r.count()})
+			},
+		}, m.send)
+		submit(g, r, g.NewSequence(), 0, never)
+		synctest.Wait()
+		assert.Empty(t, changes, "a master that answers is no change")
+		time.Sleep(stall)
+		release := blocking(m)
+		submit(g, r, g.NewSequence(), 1, never)
+		time.Sleep(5 * stall)
+		synctest.Wait()
+		assert.Equal(t, []change{{2 * stall, true, 1}}, changes, "once, when the call gets stuck")
+		release(nil)
+		synctest.Wait()
+		assert.Equal(t, change{6 * stall, false, 2}, changes[1], "after the owner was told")
+		submit(g, r, g.NewSequence(), 2, never)
+		synctest.Wait()
+		release(errDown)
+		synctest.Wait()
+		submit(g, r, g.NewSequence(), 3, never)
+		synctest.Wait()
+		release(errDown)
+		synctest.Wait()
+		assert.Equal(t, change{6 * stall, true, 3}, changes[2])
+		assert.Len(t, changes, 3, "the next failure is no change")
+		require.NoError(t, g.Close(t.Context()))
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -29,13 +30,19 @@ type Master struct {
 	memory   memoryPool
 	apart    apart
 	ahead    ahead
+
+	asides     chan struct{}         // a semaphore; see aside
+	deniedInfo atomic.Pointer[error] // why the master denied INFO; see Survey
 }
 
 // Masters returns the masters that clients connect to. timeout is how long a call to one may take.
 func Masters(clients []redis.UniversalClient, c clock.Clock, timeout time.Duration) []*Master {
 	masters := make([]*Master, len(clients))
 	for i, client := range clients {
-		masters[i] = &Master{client: client, identity: identify(client, i), clock: c, timeout: timeout}
+		masters[i] = &Master{
+			client: client, identity: identify(client, i), clock: c, timeout: timeout,
+			asides: make(chan struct{}, maxAside),
+		}
 	}
 	return masters
 }

@@ -23,13 +23,13 @@ type Listener interface {
 const idlePing = 10 * time.Second
 
 // Subscribe listens on a channel of the master for as long as the connection lasts. It returns
-// when the connection is lost, when the client panics, or when ctx ends.
-func (m *Master) Subscribe(ctx context.Context, channel string, l Listener) {
+// when the connection is lost, when the client panics, or when ctx ends. The error says why.
+func (m *Master) Subscribe(ctx context.Context, channel string, l Listener) error {
 	// A session that panicked has ended like any other.
-	_ = sheltered(func() error { m.subscribe(ctx, channel, l); return nil })
+	return sheltered(func() error { return m.subscribe(ctx, channel, l) })
 }
 
-func (m *Master) subscribe(ctx context.Context, channel string, l Listener) {
+func (m *Master) subscribe(ctx context.Context, channel string, l Listener) error {
 	alive, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// A PubSub cannot be closed while it connects, so its context must end the connecting.
@@ -43,8 +43,8 @@ func (m *Master) subscribe(ctx context.Context, channel string, l Listener) {
 			_ = sub.Close() // nothing can be done about an error
 		}
 	}()
-	if m.connect(ctx, sub, channel) != nil {
-		return
+	if err := m.connect(ctx, sub, channel); err != nil {
+		return err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = sheltered(sub.Close) })
 	defer stop()
@@ -57,7 +57,7 @@ func (m *Master) subscribe(ctx context.Context, channel string, l Listener) {
 			err = sub.Ping(ctx)
 		}
 		if err != nil {
-			return
+			return err
 		}
 		pinged = silent
 		switch message := message.(type) {

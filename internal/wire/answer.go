@@ -51,6 +51,16 @@ func (q *quarantined) Error() string {
 	return fmt.Sprintf("quarantined by the restart guard for another %v", q.left)
 }
 
+// QuarantineLeft returns how much longer a quarantine lasts, if err is an ErrQuarantined that an
+// answer holds, and 0 otherwise.
+func QuarantineLeft(err error) time.Duration {
+	var q *quarantined
+	if errors.As(err, &q) {
+		return q.left
+	}
+	return 0
+}
+
 // Is makes it an ErrQuarantined.
 func (q *quarantined) Is(target error) bool { return target == ErrQuarantined } //nolint:errorlint // this is what errors.Is asks
 

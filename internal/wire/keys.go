@@ -8,6 +8,10 @@ const AuxPrefix = "redlock:aux:"
 // MarkerKey is the key of the restart guard's marker on a master.
 const MarkerKey = AuxPrefix + "marker"
 
+// MarkerFirst ends a marker that was made when there was none: nobody has used the restart guard on
+// that master before.
+const MarkerFirst = " first"
+
 // permitKey is the key of the permit of a Bootstrap in progress.
 const permitKey = AuxPrefix + "permit"
 

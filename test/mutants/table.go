@@ -5,6 +5,7 @@ import "slices"
 // The packages whose tests must catch mutants.
 const (
 	clockPkg     = "clock"
+	diagnosisPkg = "internal/diagnosis"
 	fanoutPkg    = "internal/fanout"
 	ledgerPkg    = "internal/ledger"
 	queuePkg     = "internal/queue"
@@ -16,4 +17,4 @@ const (
 
 // table lists all mutants. If two lines of the library guard the same rule, a mutant breaks both,
 // because breaking one would change nothing.
-var table = slices.Concat(votes, releases, lanes, scripts, guarantees, audits, waiting, doubts, batches, oncall)
+var table = slices.Concat(votes, releases, lanes, scripts, guarantees, audits, waiting, doubts, batches, operators, oncall)

@@ -1,0 +1,117 @@
+package main
+
+// operators are the mutants of what operators see: Stats, List, Check and Diagnose.
+var operators = []mutant{
+	{
+		name:  "silence-untold",
+		rule:  "a lane tells when its master stops answering, though nobody asks",
+		edits: []edit{swap("watchdog-tells-change", "l.checkStuck()")},
+		pkg:   fanoutPkg, tests: []string{"TestChangedTellsOfHangAndRecovery"},
+	},
+	{
+		name:  "recovery-untold",
+		rule:  "a lane tells when its master answers again",
+		edits: []edit{sub("lane-tells-change", `^if (\w+) \{`, "if $1 && err != nil {")},
+		pkg:   fanoutPkg, tests: []string{"TestChangedTellsOfHangAndRecovery"},
+		minor: true,
+	},
+	{
+		name:  "errors-forgotten",
+		rule:  "Stats has the last error of a master",
+		edits: []edit{cut("status-failure")},
+		pkg:   quorumPkg, tests: []string{"TestStoppedMasterIsNoticedWithItsError", "TestRefusingMasterDoesNotVote"},
+	},
+	{
+		name:  "quarantine-unnoticed",
+		rule:  "a quarantined master does not vote",
+		edits: []edit{cut("status-quarantine")},
+		pkg:   quorumPkg, tests: []string{"TestQuarantinedMasterDoesNotVote"},
+		minor: true,
+	},
+	{
+		name:  "refused-place-unnoticed",
+		rule:  "a master that refuses waiters has no queue",
+		edits: []edit{cut("status-wait")},
+		pkg:   quorumPkg, tests: []string{"TestRefusedPlaceInQueueIsNoticed"},
+		minor: true,
+	},
+	{
+		name:  "list-yields-twice",
+		rule:  "List yields each lock once",
+		edits: []edit{sub("list-once", `^if (\w+) \{`, `if $1 && key == "" {`)},
+		pkg:   quorumPkg, tests: []string{"TestListYieldsWhatStandsOnMasters"},
+	},
+	{
+		name:  "list-yields-auxiliary-keys",
+		rule:  "List yields locks only",
+		edits: []edit{sub("list-aux", `strings\.HasPrefix\((\w+), [^)]*\)`, "strings.EqualFold($1, wire.AuxPrefix)")},
+		pkg:   quorumPkg, tests: []string{"TestListYieldsWhatStandsOnMasters"},
+		minor: true,
+	},
+	{
+		name:  "list-waits-for-hung-masters",
+		rule:  "List does not wait for a hung master with every batch of locks",
+		edits: []edit{cut("list-waits")},
+		pkg:   quorumPkg, tests: []string{"TestListContinuesWithoutMaster"},
+		minor: true,
+	},
+	{
+		name:  "list-gives-up",
+		rule:  "one page that fails does not end List",
+		edits: []edit{sub("scan-tries", `\w+ == maxPageTries`, "true")},
+		pkg:   redisconnPkg, tests: []string{"TestFailedPagesAreRepeated"},
+		minor: true,
+	},
+	{
+		name:  "calls-aside-pile-up",
+		rule:  "few calls aside of the lanes are stuck in a client",
+		edits: []edit{sub("max-aside", `= \d+`, "= 1000")},
+		pkg:   redisconnPkg, tests: []string{"TestStuckCallsAsideAreBounded"},
+	},
+	{
+		name:  "calls-aside-last",
+		rule:  "a call aside of the lanes takes no longer than any other",
+		edits: []edit{sub("aside-ends", `\w+\.timeout`, "2*m.timeout")},
+		pkg:   quorumPkg, tests: []string{"TestListBoundsStuckScans"},
+		minor: true,
+	},
+	{
+		name:  "denied-info-asked-again",
+		rule:  "Check does not fill a master's log with denials of INFO",
+		edits: []edit{cut("info-denied")},
+		pkg:   redisconnPkg, tests: []string{"TestDeniedInfoIsNotAskedForAgain"},
+		minor: true,
+	},
+	{
+		name:  "check-waits-for-minority",
+		rule:  "Check does not wait for a hung minority",
+		edits: []edit{swap("check-hurries", "_ = now")},
+		pkg:   quorumPkg, tests: []string{"TestCheckDoesNotWaitForMinority"},
+	},
+	{
+		name:  "check-keeps-its-lock",
+		rule:  "Check leaves nothing behind",
+		edits: []edit{swap("check-releases", "x.release = newRound(e, x.holder, x.holder.subject.Release(wire.Nobody, true, 0))")},
+		pkg:   quorumPkg, tests: []string{"TestCheckReleasesItsLock"},
+		minor: true,
+	},
+	{
+		name:  "check-ignores-breaches",
+		rule:  "Check fails if two masters are one server",
+		edits: []edit{cut("judge-breach")},
+		pkg:   diagnosisPkg, tests: []string{"TestSameServerTwice", "TestWritableReplica", "TestClocks"},
+	},
+	{
+		name:  "clocks-guessed",
+		rule:  "clocks are apart only if that is certain",
+		edits: []edit{sub("judge-offset", ` - \w+\.OffsetError`, "")},
+		pkg:   diagnosisPkg, tests: []string{"TestClocks"},
+		minor: true,
+	},
+	{
+		name:  "names-confused",
+		rule:  "that one name is forbidden says nothing of others",
+		edits: []edit{sub("judge-name", ` && concernsKey\([^)]*\)`, " && false")},
+		pkg:   diagnosisPkg, tests: []string{"TestForbiddenKeyIsInconclusiveWithoutPrefix"},
+	},
+}
