@@ -92,7 +92,8 @@ type Options struct {
 	TLS *tls.Config
 
 	// Clock measures the windows of validity.
-	// Default: clock.System().
+	// Default: clock.Default(), which is the machine's clock, or that of a testing/synctest bubble
+	// in which New or Open is called.
 	Clock clock.Clock
 
 	hooks *testhook.Hooks // nil for none
@@ -133,7 +134,7 @@ func (o *Options) withDefaults() (Options, error) {
 		filled.hooks = new(testhook.Hooks)
 	}
 	if filled.Clock == nil {
-		filled.Clock = clock.System()
+		filled.Clock = clock.Default() //mutant:default-clock
 	}
 	if now := filled.Clock.Now(); now <= 0 {
 		filled.Clock = shiftedClock{filled.Clock, clock.Instant(time.Second).Sub(now)}
