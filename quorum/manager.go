@@ -64,7 +64,10 @@ func Open(urls []string, opts *Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	clients, err := redisconn.Dial(urls, filled.AttemptTimeout, maxPipelines)
+	clients, err := redisconn.Dial(urls, redisconn.Settings{
+		Timeout: filled.AttemptTimeout, Connections: maxPipelines,
+		TLS: filled.TLS, ClientName: "redlock:" + filled.Owner,
+	})
 	if err != nil {
 		return nil, err
 	}
