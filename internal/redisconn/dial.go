@@ -111,7 +111,7 @@ func QuietDialer(dial Dialer) Dialer {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
-			return failedConn{err: err}, nil
+			return failedConn{err: &dialError{err}}, nil
 		}
 		discardWhenClosed(conn)
 		closeAtEnd(ctx, conn)
@@ -130,6 +130,15 @@ func discardWhenClosed(conn net.Conn) {
 		_ = tcp.SetLinger(0) // the ledger handles what is not discarded
 	}
 }
+
+// dialError is the error of a failed dial. It wraps that error once more than needed, because
+// go-redis unwraps the error with which a new connection begins. What is left must still tell that
+// nothing was sent.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string { return e.err.Error() }
+
+func (e *dialError) Unwrap() error { return e.err } //mutant:dial-error
 
 // failedConn stands for a connection that could not be made.
 type failedConn struct{ err error }

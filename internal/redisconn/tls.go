@@ -3,8 +3,10 @@ package redisconn
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/url"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -48,6 +50,34 @@ func dialer(o *redis.Options) Dialer {
 			_ = conn.Close()
 			return nil, &net.OpError{Op: "dial", Net: network, Addr: conn.RemoteAddr(), Err: err}
 		}
-		return secured, nil
+		return secureConn{secured}, nil
 	}
+}
+
+// secureConn is a TLS connection whose writes fail for the master's reason. In TLS 1.3, a master
+// checks the client's certificate once the client's handshake is over. It sends an alert that says
+// what is wrong, and closes the connection. A write that comes too late fails without a reason, but
+// the alert is there to read.
+type secureConn struct{ *tls.Conn }
+
+// Write writes b.
+func (c secureConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err == nil || isTimeout(err) {
+		return n, err
+	}
+	_ = c.SetReadDeadline(time.Now().Add(alertMoment))
+	if _, alert := c.Read(make([]byte, 1)); isAlert(alert) { //mutant:tls-alert
+		err = alert
+	}
+	return n, err
+}
+
+// alertMoment is long enough to read what has arrived.
+const alertMoment = 10 * time.Millisecond
+
+// isAlert reports whether err is a reason that the other side gave.
+func isAlert(err error) bool {
+	var remote *net.OpError
+	return errors.As(err, &remote) && remote.Op == "remote error"
 }
