@@ -63,8 +63,8 @@ func Default() Clock {
 }
 
 // System returns the clock of this machine. On Linux it is CLOCK_BOOTTIME, which keeps counting
-// while the machine sleeps. Elsewhere it is Go's monotonic clock. A testing/synctest bubble does not
-// change it on Linux: there, it hardly advances while virtual time flies.
+// while the machine sleeps. Elsewhere it is Go's monotonic clock. A testing/synctest bubble does
+// not change it on Linux: there, it hardly advances while virtual time flies.
 func System() Clock { return system{} }
 
 // Runtime returns Go's monotonic clock. On Linux it stops while the machine sleeps, so use it only

@@ -111,9 +111,9 @@ func TestRefusedNameDoesNotMatter(t *testing.T) {
 		}
 		return grantAll(args)
 	})
-	m := open(t, quorum.Options{}, "redis://"+f.listen(t, "tcp"))
+	m := open(t, quorum.Options{Owner: "web-3"}, "redis://"+f.listen(t, "tcp"))
 	l, err := m.TryAcquire(patiently(t), name, ttl)
 	require.NoError(t, err)
 	require.NoError(t, l.Release(patiently(t)))
-	assert.Contains(t, setupCommands(f.received()), "client setname redlock:")
+	assert.Contains(t, setupCommands(f.received()), "client setname redlock:web-3")
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Locker is what most programs need of a Manager. Code that takes a Locker instead of a *Manager can
-// be tested without masters: package quorumtest has a Fake.
+// Locker is what most programs need of a Manager. Code that takes a Locker instead of a *Manager
+// can be tested without masters: package quorumtest has a Fake.
 type Locker interface {
 	// TryAcquire makes one attempt to acquire a lock; see Manager.TryAcquire.
 	TryAcquire(ctx context.Context, name string, ttl time.Duration, opts ...AcquireOption) (*Lock, error)

@@ -247,14 +247,14 @@ func TestOpenRejectsSettingsOutOfRange(t *testing.T) {
 }
 
 // TestOpenedClientsSendPipelinesWithoutRetries guards against a trap of go-redis: with a negative
-// number of retries it silently does not send pipelines. A hundred callers make the Manager use
+// number of retries it silently does not send pipelines. A thousand callers make the Manager use
 // pipelines.
 func TestOpenedClientsSendPipelinesWithoutRetries(t *testing.T) {
 	for _, retries := range []string{"-1", "-9"} {
 		f := newFakeServer(t, nil)
 		m := open(t, quorum.Options{}, "redis://"+f.listen(t, "tcp")+"?max_retries="+retries)
 		var group errgroup.Group
-		for i := range 100 {
+		for i := range 1000 {
 			group.Go(func() error {
 				l, err := m.TryAcquire(patiently(t), fmt.Sprintf("lock-%d", i), ttl)
 				if err != nil {
@@ -304,8 +304,8 @@ func TestOpenRejectsInvalidMasters(t *testing.T) {
 	}
 }
 
-// FuzzOpen checks that errors never depend on a secret, wherever it is in the URL: they are the same
-// for another one of the same kind.
+// FuzzOpen checks that errors never depend on a secret, wherever it is in the URL: they are the
+// same for another one of the same kind.
 func FuzzOpen(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"redis://:", "@h:6379/0"}, {"redis://me:", "@[::1"}, {"rediss://", ":x@h"}, {"unix://u:", "@/s?db=1"},

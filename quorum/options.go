@@ -87,8 +87,10 @@ type Options struct {
 	Events Events
 
 	// TLS configures the connections of Open to rediss:// URLs: certificate authorities, client
-	// certificates, and so on. Without a ServerName, the URL's host is verified. New ignores it.
-	// Default: the system's authorities, no client certificate.
+	// certificates, and so on. Open copies it. Without a ServerName, each URL's host is verified. A
+	// URL's skip_verify takes precedence over InsecureSkipVerify. If no URL begins with rediss://,
+	// TLS is an error. New ignores it.
+	// Default: the system's authorities, no client certificate, TLS 1.2 or later.
 	TLS *tls.Config
 
 	// Clock measures the windows of validity.

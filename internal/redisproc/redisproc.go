@@ -48,8 +48,8 @@ type Proc struct {
 // Option changes how a master is started.
 type Option func(*Proc)
 
-// TLS makes the master's port one for TLS, with the server's certificate. Clients need a certificate
-// of the same authority.
+// TLS makes the master's port one for TLS, with the server's certificate. Clients need a
+// certificate of the same authority.
 func TLS(c *Certificates) Option { return func(p *Proc) { p.tls = c } }
 
 // Start starts n independent masters and waits until they answer. It kills them when the test ends.

@@ -32,8 +32,8 @@
 // # Testing code that uses locks
 //
 // Code that uses locks needs no masters in its tests. Let it take a [quorum.Locker] instead of a
-// *quorum.Manager, and give it a [Fake]. A Fake makes another replica hold a lock, takes a lock away
-// from the code under test, and ends the quorum.
+// *quorum.Manager, and give it a [Fake]. A Fake makes another replica hold a lock, takes a lock
+// away from the code under test, and ends the quorum.
 //
 // # Virtual time
 //
@@ -51,8 +51,8 @@
 //
 // [StartInProcess] starts such masters without a Manager. A Manager that is made inside the bubble
 // uses the bubble's clock by default, whatever its clients; see clock.Default. Start and close
-// everything inside. Before a bubble ends, close the Manager and the cluster, and then sleep for two
-// seconds: go-redis' goroutines do not end at once. Open and Fake do all that by themselves.
+// everything inside. Before a bubble ends, close the Manager and the cluster, and then sleep for
+// two seconds: go-redis' goroutines do not end at once. Open and Fake do all that by themselves.
 //
 // AdvanceClock and SetClockRate affect only the master, never a Manager.
 //

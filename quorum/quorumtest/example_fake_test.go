@@ -30,8 +30,8 @@ func sendMail(ctx context.Context, locks quorum.Locker, batches ...func()) error
 	return err
 }
 
-// A test of code that uses locks says what happens to them. In a test with a testing.TB, NewFake does
-// without the error and without Close.
+// A test of code that uses locks says what happens to them. In a test with a testing.TB, NewFake
+// does without the error and without Close.
 func ExampleFake() {
 	fake, err := quorumtest.StartFake(nil)
 	if err != nil {

@@ -21,8 +21,8 @@ import (
 // callers wait for each other, and errors are those of production. For tests of how the locks
 // themselves behave when masters fail, use Open.
 //
-// A Fake is safe for concurrent use, and works inside a testing/synctest bubble if it was made there.
-// Its methods panic if they are used wrongly, as their comments say.
+// A Fake is safe for concurrent use, and works inside a testing/synctest bubble if it was made
+// there. Its methods panic if they are used wrongly, as their comments say.
 type Fake struct {
 	*quorum.Manager // used by the code under test
 
@@ -35,8 +35,8 @@ type Fake struct {
 var _ quorum.Locker = (*Fake)(nil)
 
 // NewFake returns a Fake that is closed when the test is over. If anything fails, NewFake fails the
-// test. opts are those of the code under test; nil means the defaults. In a testing/synctest bubble,
-// t must be the bubble's own.
+// test. opts are those of the code under test; nil means the defaults. In a testing/synctest
+// bubble, t must be the bubble's own.
 func NewFake(t TB, opts *quorum.Options) *Fake {
 	t.Helper()
 	f, err := StartFake(opts)
@@ -51,7 +51,8 @@ func NewFake(t TB, opts *quorum.Options) *Fake {
 	return f
 }
 
-// StartFake is NewFake for code without a testing.TB, such as an Example. The caller must call Close.
+// StartFake is NewFake for code without a testing.TB, such as an Example. The caller must call
+// Close.
 func StartFake(opts *quorum.Options) (*Fake, error) {
 	var o quorum.Options
 	if opts != nil {
@@ -117,9 +118,9 @@ func (f *Fake) Free(name string) {
 }
 
 // Lose makes the code under test lose the lock called name. When Lose returns, the lock's Lost
-// channel is closed, and its contexts have ended with quorum.ErrDenied as their cause. The lock goes
-// to the next waiter, or is free. Lose panics if the code under test does not hold the lock, or after
-// Down.
+// channel is closed, and its contexts have ended with quorum.ErrDenied as their cause. The lock
+// goes to the next waiter, or is free. Lose panics if the code under test does not hold the lock,
+// or after Down.
 func (f *Fake) Lose(name string) {
 	l := held(f.Manager, name)
 	if l == nil {

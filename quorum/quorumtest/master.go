@@ -56,8 +56,8 @@ func newMaster(index int, sockets bool) (*Master, error) {
 // listen returns the address of a new master, and its listener if it uses sockets.
 func listen(index int, sockets bool) (string, net.Listener, error) {
 	if !sockets {
-		// go-redis would look up a name, so this is an IP. Nothing can listen on port 0. The network
-		// itself has the first address.
+		// go-redis would look up a name, so this is an IP. Nothing can listen on port 0. The
+		// network itself has the first address.
 		last := index + 1
 		return fmt.Sprintf("127.0.%d.%d:0", last>>8&0xff, last&0xff), nil, nil
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// TB is the part of testing.TB that this package uses. It is a type of its own so that programs that
-// use this package, such as demos, do not contain package testing.
+// TB is the part of testing.TB that this package uses. It is a type of its own so that programs
+// that use this package, such as demos, do not contain package testing.
 type TB interface {
 	Helper()
 	Cleanup(func())
@@ -25,8 +25,8 @@ type TB interface {
 // ends two virtual seconds late, because go-redis' goroutines take so long to end. With
 // Options.RestartGuard, Open calls Bootstrap.
 //
-// The test may close the Manager itself. The error of the Manager's Close is ignored, because it may
-// be due to masters that the test has stopped.
+// The test may close the Manager itself. The error of the Manager's Close is ignored, because it
+// may be due to masters that the test has stopped.
 func Open(t TB, n int, opts *quorum.Options) (*quorum.Manager, *Cluster) {
 	t.Helper()
 	locks, cluster, err := open(n, opts)

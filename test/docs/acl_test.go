@@ -32,26 +32,26 @@ type use struct {
 // Extend it when a feature needs another right.
 var uses = map[string][]use{
 	"plain": {
-		{"acquire, extend, inspect, release, wait", usePlainly},
-		{"a client that Open did not make", useUnconfiguredClient},
+		{"acquire, extend, inspect, release, wait", (*user).usePlainly},
+		{"a client that Open did not make", (*user).useUnconfiguredClient},
 	},
 	"queue": {
-		{"acquire, extend, inspect, release, wait", usePlainly},
-		{"hand off", handOffPlainly},
-		{"keep an idle subscription", ping},
+		{"acquire, extend, inspect, release, wait", (*user).usePlainly},
+		{"hand off", (*user).handOffPlainly},
+		{"keep an idle subscription", (*user).ping},
 	},
 	"full": {
-		{"bootstrap", bootstrap},
-		{"acquire, extend, inspect, release, wait", usePlainly},
-		{"… with guarantees", useGuaranteed},
-		{"hand off", handOffPlainly},
-		{"… with guarantees", handOffGuaranteed},
-		{"keep an idle subscription", ping},
+		{"bootstrap", (*user).bootstrap},
+		{"acquire, extend, inspect, release, wait", (*user).usePlainly},
+		{"… with guarantees", (*user).useGuaranteed},
+		{"hand off", (*user).handOffPlainly},
+		{"… with guarantees", (*user).handOffGuaranteed},
+		{"keep an idle subscription", (*user).ping},
 	},
 	"operator": {
-		{"inspect and break a lock", breakFree},
-		{"break a lock for which others wait", breakForWaiter},
-		{"scan keys", scan},
+		{"inspect and break a lock", (*user).breakFree},
+		{"break a lock for which others wait", (*user).breakForWaiter},
+		{"scan keys", (*user).scan},
 	},
 }
 
@@ -166,9 +166,9 @@ const lockTTL = 10 * time.Second
 // guaranteed are the options with which locks survive paused holders and forgetful masters.
 var guaranteed = quorum.Options{Fencing: true, RestartGuard: time.Minute}
 
-func usePlainly(u *user, ctx context.Context) error { return u.useLocks(ctx, quorum.Options{}) }
+func (u *user) usePlainly(ctx context.Context) error { return u.useLocks(ctx, quorum.Options{}) }
 
-func useGuaranteed(u *user, ctx context.Context) error { return u.useLocks(ctx, guaranteed) }
+func (u *user) useGuaranteed(ctx context.Context) error { return u.useLocks(ctx, guaranteed) }
 
 // useLocks acquires, extends and releases a lock, by SET and by scripts, and waits for it.
 func (u *user) useLocks(ctx context.Context, opts quorum.Options) error {
@@ -198,7 +198,7 @@ func (u *user) useLocks(ctx context.Context, opts quorum.Options) error {
 
 // useUnconfiguredClient acquires and releases a lock with a client that was not configured for
 // locking.
-func useUnconfiguredClient(u *user, ctx context.Context) error {
+func (u *user) useUnconfiguredClient(ctx context.Context) error {
 	client := redis.NewClient(u.opts)
 	m, err := quorum.New([]redis.UniversalClient{client}, &quorum.Options{Prefix: u.prefix})
 	if err != nil {
@@ -211,9 +211,9 @@ func useUnconfiguredClient(u *user, ctx context.Context) error {
 	return errors.Join(err, m.Close(), client.Close())
 }
 
-func handOffPlainly(u *user, ctx context.Context) error { return u.handOff(ctx, quorum.Options{}) }
+func (u *user) handOffPlainly(ctx context.Context) error { return u.handOff(ctx, quorum.Options{}) }
 
-func handOffGuaranteed(u *user, ctx context.Context) error { return u.handOff(ctx, guaranteed) }
+func (u *user) handOffGuaranteed(ctx context.Context) error { return u.handOff(ctx, guaranteed) }
 
 // handOff hands a lock off to a waiter in the queue, which a message notifies.
 func (u *user) handOff(ctx context.Context, opts quorum.Options) error {
@@ -277,7 +277,7 @@ func (u *user) awaitWaiter(ctx context.Context, m *quorum.Manager) error {
 }
 
 // ping pings the server on a subscription, as an idle subscription does.
-func ping(u *user, ctx context.Context) error {
+func (u *user) ping(ctx context.Context) error {
 	client := redis.NewClient(u.opts)
 	sub := client.Subscribe(ctx, "redlock:aux:channel:test")
 	_, err := sub.Receive(ctx)
@@ -290,12 +290,12 @@ func ping(u *user, ctx context.Context) error {
 	return errors.Join(err, sub.Close(), client.Close())
 }
 
-func bootstrap(u *user, ctx context.Context) error {
+func (u *user) bootstrap(ctx context.Context) error {
 	return u.withManagers(guaranteed, [2]string{u.url, u.url}, func(m, _ *quorum.Manager) error { return m.Bootstrap(ctx) })
 }
 
 // breakFree inspects and breaks a lock that nobody waits for.
-func breakFree(u *user, ctx context.Context) error {
+func (u *user) breakFree(ctx context.Context) error {
 	return u.withManagers(quorum.Options{}, [2]string{u.url, u.adminURL}, func(operator, replica *quorum.Manager) error {
 		l, err := replica.TryAcquire(ctx, "job", lockTTL)
 		if err != nil {
@@ -318,9 +318,9 @@ func breakFree(u *user, ctx context.Context) error {
 	})
 }
 
-// breakForWaiter inspects and breaks a lock that another replica waits for, with all guarantees. The
-// operator sees the queue.
-func breakForWaiter(u *user, ctx context.Context) error {
+// breakForWaiter inspects and breaks a lock that another replica waits for, with all guarantees.
+// The operator sees the queue.
+func (u *user) breakForWaiter(ctx context.Context) error {
 	replicas := [2]string{u.adminURL, u.adminURL}
 	return u.withManagers(guaranteed, replicas, func(holder, waiter *quorum.Manager) error {
 		if err := holder.Bootstrap(ctx); err != nil {
@@ -346,7 +346,7 @@ func breakForWaiter(u *user, ctx context.Context) error {
 }
 
 // scan lists the keys of locks.
-func scan(u *user, ctx context.Context) error {
+func (u *user) scan(ctx context.Context) error {
 	client := redis.NewClient(u.opts)
 	err := client.Scan(ctx, 0, u.prefix+"*", 100).Err()
 	return errors.Join(err, client.Close())
