@@ -224,6 +224,11 @@
 // client of your own may also send CLIENT SETNAME and CLIENT SETINFO. go-redis carries on if the
 // latter is refused, but the ACL log records it.
 //
+// # Testing
+//
+// Package quorumtest has masters that run inside a test and fail on demand, and a Fake for tests of
+// code that takes a Locker.
+//
 // # Other clients
 //
 // A lock's key is its name with Options.Prefix in front, and its value is the token. This package
