@@ -5,7 +5,11 @@
 // lock that trusted it would be held for an hour too long.
 package clock
 
-import "time"
+import (
+	"time"
+
+	"github.com/quorumlock/redlock/internal/bubble"
+)
 
 // Instant is a reading of a Clock, in nanoseconds since an arbitrary origin. Instants of different
 // clocks or different processes cannot be compared.
@@ -48,8 +52,19 @@ type Clock interface {
 	Now() Instant
 }
 
+// Default returns the clock to use if there is no reason for another: Runtime's inside a
+// testing/synctest bubble, System's everywhere else. Which of them it is depends on where Default
+// is called, and does not change later.
+func Default() Clock {
+	if bubble.Inside() {
+		return Runtime()
+	}
+	return System()
+}
+
 // System returns the clock of this machine. On Linux it is CLOCK_BOOTTIME, which keeps counting
-// while the machine sleeps. Elsewhere it is Go's monotonic clock.
+// while the machine sleeps. Elsewhere it is Go's monotonic clock. A testing/synctest bubble does
+// not change it on Linux: there, it hardly advances while virtual time flies.
 func System() Clock { return system{} }
 
 // Runtime returns Go's monotonic clock. On Linux it stops while the machine sleeps, so use it only

@@ -40,6 +40,19 @@ func TestRuntimeClockFollowsTheBubble(t *testing.T) {
 	})
 }
 
+// The default is the clock that keys expire by: the machine's, or a bubble's.
+func TestDefaultClock(t *testing.T) {
+	assert.Equal(t, clock.System(), clock.Default())
+	synctest.Test(t, func(t *testing.T) {
+		c := clock.Default()
+		assert.NotEqual(t, clock.System(), c)
+		start := c.Now()
+		time.Sleep(time.Hour)
+		assert.Equal(t, time.Hour, c.Now().Sub(start))
+	})
+	assert.Equal(t, clock.System(), clock.Default())
+}
+
 func TestInstantArithmeticSaturates(t *testing.T) {
 	const longest = time.Duration(math.MaxInt64)
 	assert.Equal(t, clock.Never, clock.Instant(5).Add(longest))

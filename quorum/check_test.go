@@ -89,7 +89,7 @@ func TestCheckReleasesItsLock(t *testing.T) {
 		for _, m := range b.Masters() {
 			keys := m.Keys()
 			require.Len(b, keys, 1)
-			assert.Regexp(b, "^redlock:aux:fence{app:redlock-check-.{30}@[\w:.-]+}$", keys[0])
+			assert.Regexp(b, "^redlock:aux:fence{app:redlock-check-.{30}@[a-zA-Z0-9:._-]+}$", keys[0])
 			assert.LessOrEqual(b, m.TTL(keys[0]), 5*time.Second)
 		}
 		assert.Zero(b, b.Stats().Masters[0].PendingReleases)

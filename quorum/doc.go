@@ -200,21 +200,34 @@
 //
 // # Access rights
 //
-// On masters with access control lists, a user with these rights can acquire, extend, release and
-// inspect locks. It waits by polling:
+// On masters with access control lists, each of these lines lists all the rights that a user needs,
+// and no other. The first user can acquire, extend, release and inspect locks. It waits by polling:
 //
-//	ACL SETUSER locks reset on >password ~app:* +set +get +del +pttl +pexpire +time +eval +evalsha +select +client|setname
+//	ACL SETUSER plain reset on >password ~app:* +set +get +del +pttl +pexpire +time +eval +evalsha +select
 //
-// A user with these rights can do everything: also wait in queues and be notified, use fencing and
-// the restart guard, and bootstrap:
+// This user also waits in queues, so that locks are handed on to it:
 //
-//	ACL SETUSER locks reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +pexpire +time +eval +evalsha +select +client|setname +exists +info +zadd +zrem +zrange +zrank +zcard +hset +hget +hdel +publish +subscribe +ping +pubsub|numsub
+//	ACL SETUSER queue reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +pexpire +time +eval +evalsha +select +exists +zadd +zrem +zrange +zrank +zcard +hset +hget +hdel +publish +subscribe +ping +pubsub|numsub
+//
+// This user can do everything, also use fencing and the restart guard, and bootstrap:
+//
+//	ACL SETUSER full reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +pexpire +time +eval +evalsha +select +exists +zadd +zrem +zrange +zrank +zcard +hset +hget +hdel +publish +subscribe +ping +pubsub|numsub +info
+//
+// This user is for operators and their tools. It can inspect, list and break locks, but not acquire
+// them:
+//
+//	ACL SETUSER operator reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +time +eval +evalsha +select +exists +zrem +zrange +zcard +hget +hdel +publish +scan +info
 //
 // Here app: is Options.Prefix. Without a prefix, list the locks' names instead, or write ~*. Redis
 // 6.0 has no rights to channels: leave out resetchannels and the word that begins with &. A client
-// made by Open needs select only if its URL has a database number, and client|setname only if its
-// URL has a client_name. A client of your own may also send CLIENT SETINFO. go-redis carries on if
-// that is refused, but the ACL log records it.
+// made by Open needs select only if its URL has a database number, and no right to set its name. A
+// client of your own may also send CLIENT SETNAME and CLIENT SETINFO. go-redis carries on if the
+// latter is refused, but the ACL log records it.
+//
+// # Testing
+//
+// Package quorumtest has masters that run inside a test and fail on demand, and a Fake for tests of
+// code that takes a Locker.
 //
 // # Other clients
 //

@@ -131,13 +131,13 @@ func ExampleManager_Inspect() {
 	fmt.Println(after.State)
 	fmt.Println("by this lock:", after.Token == lock.Token())
 	fmt.Println("for more than 30 s:", after.TTL > 30*time.Second)
-	fmt.Println("master 3 did not answer:", after.Masters[2].Err != nil)
+	fmt.Println("master 2 did not answer:", after.Masters[2].Err != nil)
 	// Output:
 	// free
 	// held
 	// by this lock: true
 	// for more than 30 s: true
-	// master 3 did not answer: true
+	// master 2 did not answer: true
 }
 
 // An attempt fails for one of two reasons. ErrTaken means that another client has the lock or
@@ -211,14 +211,14 @@ func ExampleAttemptError() {
 	fmt.Printf("needed %d of %d masters\n", failure.Quorum, len(failure.Masters))
 	for i, m := range failure.Masters {
 		if m.Outcome == quorum.Refused {
-			fmt.Printf("master %d: %v\n", i+1, m.Err)
+			fmt.Printf("master %d: %v\n", i, m.Err)
 		}
 	}
 	// Output:
 	// needed 3 of 5 masters
+	// master 0: OOM command not allowed when used memory > 'maxmemory'.
 	// master 1: OOM command not allowed when used memory > 'maxmemory'.
 	// master 2: OOM command not allowed when used memory > 'maxmemory'.
-	// master 3: OOM command not allowed when used memory > 'maxmemory'.
 }
 
 // New takes any go-redis clients: plain ones with TLS settings, a dialer, hooks or a pool of your

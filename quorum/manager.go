@@ -51,20 +51,27 @@ func New(masters []redis.UniversalClient, opts *Options) (*Manager, error) {
 
 // Open returns a Manager of locks on the masters at the given URLs. Its clients are its own: they
 // are configured for locking, and Close closes them. A URL has the form that go-redis' ParseURL
-// accepts: redis://user:password@host:port/db, rediss:// for TLS, or
+// accepts: redis://user:password@host:port/db, rediss:// for TLS (see Options.TLS), or
 // unix://user:password@/path?db=n. Settings in its query, such as ?read_timeout=300ms, take
 // precedence over Open's own. Timeouts there must be positive. max_retries must be at most 10; a
 // negative value means no retries.
 //
+// On the masters, the connections are named redlock:owner after Options.Owner, as CLIENT LIST
+// shows, unless the URL has a client_name.
+//
 // Open makes no connection. It fails if there are no URLs, if a URL does not parse or has a setting
-// out of range, if two URLs lead to the same address, or if opts is invalid. The error identifies a
-// URL by its number and says what is wrong with it, but shows no part of it.
+// out of range, if two URLs lead to the same address, or if opts is invalid. The error says what is
+// wrong with each URL. It identifies a URL by its index in urls, and shows no part of it except for
+// the name of a setting.
 func Open(urls []string, opts *Options) (*Manager, error) {
 	filled, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	clients, err := redisconn.Dial(urls, filled.AttemptTimeout, maxPipelines)
+	clients, err := redisconn.Dial(urls, redisconn.Settings{
+		Timeout: filled.AttemptTimeout, Connections: maxPipelines,
+		TLS: filled.TLS, ClientName: "redlock:" + filled.Owner,
+	})
 	if err != nil {
 		return nil, err
 	}

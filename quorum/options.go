@@ -88,12 +88,15 @@ type Options struct {
 	Events Events
 
 	// TLS configures the connections of Open to rediss:// URLs: certificate authorities, client
-	// certificates, and so on. Without a ServerName, the URL's host is verified. New ignores it.
-	// Default: the system's authorities, no client certificate.
+	// certificates, and so on. Open copies it. Without a ServerName, each URL's host is verified. A
+	// URL's skip_verify takes precedence over InsecureSkipVerify. If no URL begins with rediss://,
+	// TLS is an error. New ignores it.
+	// Default: the system's authorities, no client certificate, TLS 1.2 or later.
 	TLS *tls.Config
 
 	// Clock measures the windows of validity.
-	// Default: clock.System().
+	// Default: clock.Default(), which is the machine's clock, or that of a testing/synctest bubble
+	// in which New or Open is called.
 	Clock clock.Clock
 
 	hooks     *testhook.Hooks // nil for none
@@ -136,7 +139,7 @@ func (o *Options) withDefaults() (Options, error) {
 		filled.hooks = new(testhook.Hooks)
 	}
 	if filled.Clock == nil {
-		filled.Clock = clock.System()
+		filled.Clock = clock.Default() //mutant:default-clock
 	}
 	if now := filled.Clock.Now(); now <= 0 {
 		filled.Clock = shiftedClock{filled.Clock, clock.Instant(time.Second).Sub(now)}

@@ -2,6 +2,7 @@ package redisconn
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -11,21 +12,41 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Dial returns clients for the masters at the given URLs, configured for locking. timeout applies
-// where a URL sets no timeout. connections is how many calls to one master may be in flight at
-// once. Dial makes no connection.
-func Dial(urls []string, timeout time.Duration, connections int) ([]redis.UniversalClient, error) {
-	clients := make([]redis.UniversalClient, 0, len(urls))
-	for i, url := range urls {
-		o, err := redis.ParseURL(url)
-		if err != nil {
-			// The parser's error repeats the URL, password and all.
-			return nil, errors.Join(fmt.Errorf("quorum: the URL of master %d does not parse", i), Close(clients))
+// Settings says how Dial makes clients. What a URL says takes precedence.
+type Settings struct {
+	Timeout     time.Duration // of a dial, a read and a write
+	Connections int           // how many calls to one master may be in flight at once
+	TLS         *tls.Config   // for rediss:// URLs; may be nil
+	ClientName  string        // the connections' name on the masters
+}
+
+// Dial returns clients for the masters at the given URLs, configured for locking. The error says
+// what is wrong with each URL, and shows no part of it. Dial makes no connection.
+func Dial(urls []string, s Settings) ([]redis.UniversalClient, error) {
+	var all []*redis.Options
+	var errs []error
+	secured := false
+	for i, raw := range urls {
+		o, query, problem := parseURL(raw)
+		if problem != "" {
+			errs = append(errs, fmt.Errorf("quorum: the URL of master %d %s", i, problem))
+			continue
 		}
-		if what := outOfRange(o); what != "" {
-			return nil, errors.Join(fmt.Errorf("quorum: the URL of master %d has a %s out of range", i, what), Close(clients))
+		if o.TLSConfig != nil {
+			secured = true
+			o.TLSConfig = secure(s.TLS, o.TLSConfig, query)
 		}
-		clients = append(clients, redis.NewClient(tune(o, timeout, connections)))
+		all = append(all, tune(o, s))
+	}
+	if s.TLS != nil && !secured && len(all) > 0 && len(errs) == 0 {
+		errs = append(errs, errors.New("quorum: options: TLS is set, but no URL begins with rediss://"))
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	clients := make([]redis.UniversalClient, len(all))
+	for i, o := range all {
+		clients[i] = redis.NewClient(o)
 	}
 	return clients, nil
 }
@@ -39,73 +60,36 @@ func Close(clients []redis.UniversalClient) error {
 	return errors.Join(errs...)
 }
 
-const (
-	// maxConnections is more than any pool needs. go-redis panics if the size of a pool is negative
-	// or huge, and fills a semaphore of that size at once.
-	maxConnections = 1 << 16
-	// maxRetries is how often a call may be repeated. There is no pause between tries, so more
-	// tries would only keep a core busy while a master is down.
-	maxRetries = 10
-	// maxSetting is longer than anyone would want to wait, and far from overflowing.
-	maxSetting = 365 * 24 * time.Hour
-)
-
-// outOfRange returns the name of a setting of o that is out of range, or "" if there is none.
-// ParseURL turns a negative or zero duration into -1, which means none in go-redis.
-func outOfRange(o *redis.Options) string {
-	for _, n := range []int{o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns, o.MaxConcurrentDials} {
-		if n < 0 || n > maxConnections {
-			return "pool size"
-		}
-	}
-	if o.MaxRetries > maxRetries { //mutant:url-retries
-		return "number of retries"
-	}
-	// Without a timeout a dial fails at once, and so does a call that has to wait for a connection.
-	// A subscription's handshake with a master that hangs never ends.
-	for _, d := range []time.Duration{o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout} {
-		if d < 0 || d > maxSetting {
-			return "timeout"
-		}
-	}
-	for _, d := range []time.Duration{o.MinRetryBackoff, o.MaxRetryBackoff} {
-		if d < -1 || d > maxSetting {
-			return "retry backoff"
-		}
-	}
-	for _, d := range []time.Duration{o.ConnMaxIdleTime, o.ConnMaxLifetime, o.ConnMaxLifetimeJitter} {
-		if d < -1 || d > maxSetting {
-			return "lifetime of connections"
-		}
-	}
-	return ""
-}
-
 // tune configures a client for locking. Settings in its URL take precedence.
-func tune(o *redis.Options, timeout time.Duration, connections int) *redis.Options {
+func tune(o *redis.Options, s Settings) *redis.Options {
 	// A call must end when its lane's context ends. Otherwise a call to a hung master would last
 	// five seconds and be repeated three times.
 	o.ContextTimeoutEnabled = true
-	orDefault(&o.DialTimeout, timeout)
-	orDefault(&o.ReadTimeout, timeout)
-	orDefault(&o.WriteTimeout, timeout)
+	orDefault(&o.DialTimeout, s.Timeout)
+	orDefault(&o.ReadTimeout, s.Timeout)
+	orDefault(&o.WriteTimeout, s.Timeout)
 	// One immediate retry, for a pooled connection that the master has closed.
 	orDefault(&o.MaxRetries, 1)
 	o.MaxRetries = max(o.MaxRetries, -1) // below that go-redis does not send a pipeline at all //mutant:dial-one-try
 	orDefault(&o.MinRetryBackoff, -1)
 	orDefault(&o.MaxRetryBackoff, -1)
 	o.DialerRetries = 1
-	o.Dialer = QuietDialer(redis.NewDialer(o))
+	o.Dialer = QuietDialer(dialer(o))
 	// One kind of connection serves single commands and pipelines alike.
-	orDefault(&o.PoolSize, connections)
+	orDefault(&o.PoolSize, s.Connections)
 	if o.MaxActiveConns > 0 { // beyond it go-redis fails a call; beyond the pool's size the call waits
 		o.PoolSize = min(o.PoolSize, o.MaxActiveConns)
 	}
 	o.PipelinePoolSize = -1
 	// Turn off everything that locks do not need, on each new connection and, like RESP3's push
 	// messages, before a reply.
-	orDefault(&o.Protocol, 2)
+	orDefault(&o.Protocol, minProtocol)
 	o.DisableIdentity = true
+	orDefault(&o.ClientName, s.ClientName)
+	if o.ClientName != "" {
+		o.OnConnect = introduce(o.ClientName, o.Protocol)
+		o.ClientName = ""
+	}
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return o
 }
@@ -127,7 +111,7 @@ func QuietDialer(dial Dialer) Dialer {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
-			return failedConn{err: err}, nil
+			return failedConn{err: &dialError{err}}, nil
 		}
 		discardWhenClosed(conn)
 		closeAtEnd(ctx, conn)
@@ -146,6 +130,15 @@ func discardWhenClosed(conn net.Conn) {
 		_ = tcp.SetLinger(0) // the ledger handles what is not discarded
 	}
 }
+
+// dialError is the error of a failed dial. It wraps that error once more than needed, because
+// go-redis unwraps the error with which a new connection begins. What is left must still tell that
+// nothing was sent.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string { return e.err.Error() }
+
+func (e *dialError) Unwrap() error { return e.err } //mutant:dial-error
 
 // failedConn stands for a connection that could not be made.
 type failedConn struct{ err error }

@@ -5,4 +5,5 @@ var (
 	ReplyOf   = reply
 	Returned  = returned
 	Canonical = canonical
+	DialerOf  = dialer
 )

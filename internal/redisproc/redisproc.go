@@ -39,24 +39,32 @@ type Proc struct {
 	bin  string // the redis-server program
 	dir  string // the working directory, where Restart saves the keys
 	port int
+	tls  *Certificates // nil if the port is for plain TCP
 
 	mu  sync.Mutex // guards run
 	run *run
 }
+
+// Option changes how a master is started.
+type Option func(*Proc)
+
+// TLS makes the master's port one for TLS, with the server's certificate. Clients need a
+// certificate of the same authority.
+func TLS(c *Certificates) Option { return func(p *Proc) { p.tls = c } }
 
 // Start starts n independent masters and waits until they answer. It kills them when the test ends.
 // On Linux they also die if the test process crashes.
 //
 // Without redis-server on PATH, Start skips the test. With REQUIRE_REDIS=1 it fails the test
 // instead.
-func Start(tb testing.TB, n int) []*Proc {
+func Start(tb testing.TB, n int, opts ...Option) []*Proc {
 	tb.Helper()
 	lookUp(tb)
 	procs := make([]*Proc, n)
 	for i := range procs {
-		p, err := Launch(tb.TempDir())
+		p, err := Launch(tb.TempDir(), opts...)
 		if err != nil {
-			tb.Fatalf("start master %d of %d: %v", i+1, n, err)
+			tb.Fatalf("start master %d of %d: %v", i, n, err)
 		}
 		tb.Cleanup(func() { _ = p.Kill() }) // an error means that it is already gone
 		procs[i] = p
@@ -109,12 +117,15 @@ func parseVersion(text string) ([]int, error) {
 // Launch starts one master with dir as its working directory and waits until it answers. It is for
 // programs that are not tests. The caller must kill the master. Without redis-server on PATH, the
 // error wraps exec.ErrNotFound.
-func Launch(dir string) (*Proc, error) {
+func Launch(dir string, opts ...Option) (*Proc, error) {
 	bin, err := exec.LookPath(program)
 	if err != nil {
 		return nil, fmt.Errorf("redisproc: %w", err)
 	}
 	p := &Proc{bin: bin, dir: dir}
+	for _, opt := range opts {
+		opt(p)
+	}
 	if err := p.startAnywhere(); err != nil {
 		return nil, err
 	}
@@ -124,8 +135,13 @@ func Launch(dir string) (*Proc, error) {
 // Addr returns the master's host:port.
 func (p *Proc) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }
 
-// URL returns the master's address as a redis:// URL.
-func (p *Proc) URL() string { return "redis://" + p.Addr() }
+// URL returns the master's address as a redis:// URL, or as a rediss:// URL if it serves TLS.
+func (p *Proc) URL() string {
+	if p.tls != nil {
+		return "rediss://" + p.Addr()
+	}
+	return "redis://" + p.Addr()
+}
 
 // Signal sends sig to the process. SIGSTOP makes the master hang: the kernel still accepts
 // connections and data, as it does for a stuck process. SIGCONT resumes it.
@@ -210,15 +226,15 @@ func (p *Proc) startAnywhere() error {
 }
 
 func (p *Proc) start() error {
-	r := launch(exec.Command(p.bin,
+	args := append(p.portArgs(),
 		"--bind", "127.0.0.1",
-		"--port", strconv.Itoa(p.port),
 		"--dir", p.dir,
 		"--save", "",
 		"--appendonly", "no",
 		"--loglevel", "warning",
 		"--daemonize", "no",
-	))
+	)
+	r := launch(exec.Command(p.bin, args...))
 	p.set(r)
 	if err := p.ready(r); err != nil {
 		if r.cmd.Process != nil {
@@ -229,6 +245,18 @@ func (p *Proc) start() error {
 		return fmt.Errorf("redisproc: start %s: %w: %s", p.Addr(), err, strings.TrimSpace(r.output.String()))
 	}
 	return nil
+}
+
+// portArgs returns the arguments that open the port.
+func (p *Proc) portArgs() []string {
+	port := strconv.Itoa(p.port)
+	if p.tls == nil {
+		return []string{"--port", port}
+	}
+	return []string{
+		"--port", "0", "--tls-port", port, "--tls-auth-clients", "yes", "--tls-ca-cert-file", p.tls.file("ca.crt"),
+		"--tls-cert-file", p.tls.file("server.crt"), "--tls-key-file", p.tls.file("server.key"),
+	}
 }
 
 // ready waits until this very process answers. Another process may have taken the port in the last
@@ -273,12 +301,16 @@ func (p *Proc) dialable(ctx context.Context, r *run) error {
 }
 
 func (p *Proc) client() *redis.Client {
-	return redis.NewClient(&redis.Options{
+	opts := &redis.Options{
 		Addr:                  p.Addr(),
 		ContextTimeoutEnabled: true,
 		MaxRetries:            -1,
 		DialerRetries:         1,
-	})
+	}
+	if p.tls != nil {
+		opts.TLSConfig = p.tls.Config()
+	}
+	return redis.NewClient(opts)
 }
 
 func (p *Proc) current() *run {

@@ -4,6 +4,8 @@ package redisproc_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"os"
@@ -106,4 +108,31 @@ func TestStoppedMasterHangsUntilContinued(t *testing.T) {
 	require.NoError(t, c.Ping(t.Context()).Err())
 
 	require.NoError(t, p.Signal(syscall.SIGSTOP)) // the cleanup must cope with a stopped process
+}
+
+func TestTLSNeedsCertificatesOfOneAuthority(t *testing.T) {
+	certificates := redisproc.NewCertificates(t)
+	p := redisproc.Start(t, 1, redisproc.TLS(certificates))[0]
+	ping := func(config *tls.Config) error {
+		opts, err := redis.ParseURL(p.URL())
+		require.NoError(t, err)
+		config.ServerName = opts.TLSConfig.ServerName
+		opts.TLSConfig, opts.MaxRetries, opts.DialerRetries = config, -1, 1
+		c := redis.NewClient(opts)
+		defer c.Close()
+		return c.Ping(t.Context()).Err()
+	}
+	require.NoError(t, ping(certificates.Config()))
+	require.NoError(t, p.Restart(false))
+	require.NoError(t, ping(certificates.Config()))
+
+	anonymous := certificates.Config()
+	anonymous.Certificates = nil
+	require.Error(t, ping(anonymous))
+
+	stranger := redisproc.NewCertificates(t).Config()
+	var unknown x509.UnknownAuthorityError
+	require.ErrorAs(t, ping(stranger), &unknown)
+	stranger.RootCAs = certificates.Config().RootCAs
+	require.Error(t, ping(stranger))
 }

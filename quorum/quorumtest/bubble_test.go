@@ -8,29 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quorumlock/redlock/clock"
-
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
-
-// TestLockEndsBeforeKeysExpireInBubble runs the example of the package documentation, with
-// assertions.
-func TestLockEndsBeforeKeysExpireInBubble(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		cluster, err := quorumtest.StartInProcess(5)
-		require.NoError(t, err)
-		defer cluster.Close()
-		locks, err := quorum.New(cluster.Clients(), &quorum.Options{Clock: clock.Runtime()})
-		require.NoError(t, err)
-		defer locks.Close()
-
-		lock, err := locks.TryAcquire(t.Context(), "nightly-mail", time.Hour)
-		require.NoError(t, err)
-		synctest.Wait() // let the other masters, which TryAcquire does not wait for, store the key
-		requireLockEndsFirst(t, cluster, lock)
-		require.ErrorIs(t, lock.Extend(t.Context(), time.Hour), quorum.ErrLost)
-	})
-}
 
 // requireLockEndsFirst requires that the lock ends while all masters still have its key, and that
 // the key expires soon afterward.
@@ -48,14 +28,26 @@ func requireLockEndsFirst(t *testing.T, cluster *quorumtest.Cluster, lock *quoru
 	}
 }
 
-// The machine's clock, which a Manager uses by default, stands still in a bubble. So the lock
-// outlives its keys. This is why the documentation requires clock.Runtime.
-func TestMachineClockStandsStillInBubble(t *testing.T) {
+// TestDefaultClockIsTheBubbles: who leaves out Options.Clock gets locks that end before their keys
+// expire, with other clients too.
+func TestDefaultClockIsTheBubbles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cluster := startInProcess(t, 3)
 		locks, err := quorum.New(cluster.Clients(), nil)
 		require.NoError(t, err)
 		defer locks.Close()
+		lock, err := locks.TryAcquire(t.Context(), "nightly-mail", time.Hour)
+		require.NoError(t, err)
+		synctest.Wait() // let the other masters, which TryAcquire does not wait for, store the key
+		requireLockEndsFirst(t, cluster, lock)
+		require.ErrorIs(t, lock.Extend(t.Context(), time.Hour), quorum.ErrLost)
+	})
+}
+
+// The machine's clock stands still in a bubble, so a Manager that uses it must be told to.
+func TestMachineClockStandsStillInBubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		locks, cluster := quorumtest.Open(t, 3, &quorum.Options{Clock: clock.System()})
 		lock, err := locks.TryAcquire(t.Context(), "nightly-mail", time.Hour)
 		require.NoError(t, err)
 		time.Sleep(time.Hour)

@@ -29,8 +29,8 @@ func Start(n int) (*Cluster, error) {
 // and Dial, over in-memory pipes.
 //
 // Such masters work inside a testing/synctest bubble, where their keys expire by the bubble's
-// clock. Start and close the cluster inside the bubble, and set Options.Clock of the Manager; see
-// "Virtual time" in the package documentation. StartInProcess returns an error if n < 1.
+// clock. Start and close the cluster inside the bubble; see "Virtual time" in the package
+// documentation. Open does so, and makes a Manager. StartInProcess returns an error if n < 1.
 func StartInProcess(n int) (*Cluster, error) {
 	return start(n, false)
 }
@@ -42,7 +42,7 @@ func start(n int, sockets bool) (*Cluster, error) {
 	c := &Cluster{}
 	c.close = sync.OnceValue(c.closeMasters)
 	for i := range n {
-		m, err := newMaster(i+1, sockets)
+		m, err := newMaster(i, sockets)
 		if err != nil {
 			return nil, errors.Join(err, c.Close())
 		}

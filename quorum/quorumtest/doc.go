@@ -18,33 +18,30 @@
 // any goroutine. For assertions, Get, TTL, Keys and Commands look into a master directly, whatever
 // its faults.
 //
-//	func TestAcquireWithOneMasterDown(t *testing.T) {
-//		cluster, err := quorumtest.Start(3)
-//		if err != nil {
-//			t.Fatal(err)
-//		}
-//		defer cluster.Close()
+// [Open] gives a test a cluster and a Manager of locks on it, and closes both at its end:
 //
-//		locks, err := quorum.New(cluster.Clients(), nil)
-//		...
+//	func TestAcquireWithOneMasterDown(t *testing.T) {
+//		locks, cluster := quorumtest.Open(t, 3, nil)
 //		cluster.Master(0).Stop()
 //		lock, err := locks.TryAcquire(t.Context(), "nightly-mail", time.Minute)
 //		...
 //	}
 //
+// Masters count from 0, here as in package quorum.
+//
+// # Testing code that uses locks
+//
+// Code that uses locks needs no masters in its tests. Let it take a [quorum.Locker] instead of a
+// *quorum.Manager, and give it a [Fake]. A Fake makes another replica hold a lock, takes a lock
+// away from the code under test, and ends the quorum.
+//
 // # Virtual time
 //
-// The masters of [StartInProcess] use no sockets, so they work inside a testing/synctest bubble.
-// There, keys expire by the bubble's clock. The Manager must use the same clock, clock.Runtime:
+// Open and Fake work inside a testing/synctest bubble. There, masters and Manager both use the
+// bubble's clock, so the test need not wait for anything:
 //
 //	synctest.Test(t, func(t *testing.T) {
-//		cluster, err := quorumtest.StartInProcess(5)
-//		...
-//		defer cluster.Close()
-//		locks, err := quorum.New(cluster.Clients(), &quorum.Options{Clock: clock.Runtime()})
-//		...
-//		defer locks.Close()
-//
+//		locks, cluster := quorumtest.Open(t, 5, nil)
 //		lock, err := locks.TryAcquire(t.Context(), "nightly-mail", time.Hour)
 //		...
 //		time.Sleep(time.Hour)    // returns at once
@@ -52,8 +49,11 @@
 //		cluster.Master(0).Keys() // is empty
 //	})
 //
-// Without this option a Manager uses the machine's clock, which hardly advances in a bubble. Its
-// locks then stay valid after their keys have expired, so a test of a lost lock tests nothing.
+// [StartInProcess] starts such masters without a Manager. A Manager that is made inside the bubble
+// uses the bubble's clock by default, whatever its clients; see clock.Default. Start and close
+// everything inside. Before a bubble ends, close the Manager and the cluster, and then sleep for
+// two seconds: go-redis' goroutines do not end at once. Open and Fake do all that by themselves.
+//
 // AdvanceClock and SetClockRate affect only the master, never a Manager.
 //
 // # Differences from a real server

@@ -35,10 +35,10 @@ type Master struct {
 	serving   sync.WaitGroup // the goroutines of the connections
 }
 
-func newMaster(number int, sockets bool) (*Master, error) {
-	addr, l, err := listen(number, sockets)
+func newMaster(index int, sockets bool) (*Master, error) {
+	addr, l, err := listen(index, sockets)
 	if err != nil {
-		return nil, fmt.Errorf("quorumtest: master %d: %w", number, err)
+		return nil, fmt.Errorf("quorumtest: master %d: %w", index, err)
 	}
 	m := &Master{
 		addr:     addr,
@@ -54,10 +54,12 @@ func newMaster(number int, sockets bool) (*Master, error) {
 }
 
 // listen returns the address of a new master, and its listener if it uses sockets.
-func listen(number int, sockets bool) (string, net.Listener, error) {
+func listen(index int, sockets bool) (string, net.Listener, error) {
 	if !sockets {
-		// go-redis would look up a name, so this is an IP. Nothing can listen on port 0.
-		return fmt.Sprintf("127.0.%d.%d:0", number>>8&0xff, number&0xff), nil, nil
+		// go-redis would look up a name, so this is an IP. Nothing can listen on port 0. The
+		// network itself has the first address.
+		last := index + 1
+		return fmt.Sprintf("127.0.%d.%d:0", last>>8&0xff, last&0xff), nil, nil
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

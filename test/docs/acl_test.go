@@ -21,23 +21,67 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// rights are the words after the user name in a documented ACL SETUSER line.
+// use is something that a user does. It returns an error if that is impossible.
+type use struct {
+	what string
+	do   func(*user, context.Context) error
+}
+
+// uses lists what each documented user does. All of it must work with the documented rights, and
+// without any one of them something must fail, or the library must work around a denied command.
+// Extend it when a feature needs another right.
+var uses = map[string][]use{
+	"plain": {
+		{"acquire, extend, inspect, release, wait", (*user).usePlainly},
+		{"a client that Open did not make", (*user).useUnconfiguredClient},
+	},
+	"queue": {
+		{"acquire, extend, inspect, release, wait", (*user).usePlainly},
+		{"hand off", (*user).handOffPlainly},
+		{"keep an idle subscription", (*user).ping},
+	},
+	"full": {
+		{"bootstrap", (*user).bootstrap},
+		{"acquire, extend, inspect, release, wait", (*user).usePlainly},
+		{"… with guarantees", (*user).useGuaranteed},
+		{"hand off", (*user).handOffPlainly},
+		{"… with guarantees", (*user).handOffGuaranteed},
+		{"keep an idle subscription", (*user).ping},
+	},
+	"operator": {
+		{"inspect and break a lock", (*user).breakFree},
+		{"break a lock for which others wait", (*user).breakForWaiter},
+		{"scan keys", (*user).scan},
+	},
+}
+
+// worksAround says that a user's library always works around denied commands: it lacks rights that
+// waiting in a queue needs, and polls.
+var worksAround = map[string]bool{"plain": true}
+
+// optional are rights whose absence has no other effect than a denied command.
+var optional = []string{"+pubsub|numsub"}
+
+// rights are the words after the user's name in a documented ACL SETUSER line.
 type rights []string
 
 var (
-	setUser  = regexp.MustCompile(`(?m)^(?://)?\s*ACL SETUSER locks (.*)$`)
+	setUser  = regexp.MustCompile(`(?m)^(?://)?\s*ACL SETUSER (\S+) (.*)$`)
 	password = regexp.MustCompile(`^>(.*)$`)
 )
 
-// documentedRights returns the rights in a file, which must contain the given number of lines.
-func documentedRights(t *testing.T, file string, lines int) (found []rights) {
+// documentedRights returns the rights of each user in a file.
+func documentedRights(t *testing.T, file string) map[string]rights {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, file))
 	require.NoError(t, err)
+	found := map[string]rights{}
 	for _, line := range setUser.FindAllStringSubmatch(string(text), -1) {
-		found = append(found, strings.Fields(line[1]))
+		require.NotContains(t, found, line[1], "%s has two lines for a user", file)
+		require.Contains(t, uses, line[1], "%s has a user of which no test knows what it does", file)
+		found[line[1]] = strings.Fields(line[2])
 	}
-	require.Len(t, found, lines, "ACL SETUSER lines in %s", file)
+	require.Len(t, found, len(uses), "users in %s", file)
 	return found
 }
 
@@ -58,19 +102,20 @@ func (r rights) prefix(t *testing.T) string {
 type user struct {
 	prefix, url string
 	opts        *redis.Options
+	adminURL    string // of a user with all rights
 	admin       *redis.Client
 }
 
-func newUser(t *testing.T, r rights) *user {
+func newUser(t *testing.T, name string, r rights) *user {
 	t.Helper()
 	m := redisproc.Start(t, 1)[0]
-	u := &user{prefix: r.prefix(t), admin: redis.NewClient(&redis.Options{Addr: m.Addr()})}
+	u := &user{prefix: r.prefix(t), adminURL: m.URL() + "/1", admin: redis.NewClient(&redis.Options{Addr: m.Addr()})}
 	t.Cleanup(func() { require.NoError(t, u.admin.Close()) })
-	args := []any{"acl", "setuser", "locks"}
+	args := []any{"acl", "setuser", name}
 	for _, word := range r {
 		if secret := password.FindStringSubmatch(word); secret != nil {
-			u.url = "redis://locks:" + secret[1] + "@" + m.Addr() + "/1?client_name=app"
-			u.opts = &redis.Options{Addr: m.Addr(), Username: "locks", Password: secret[1]}
+			u.url = "redis://" + name + ":" + secret[1] + "@" + m.Addr() + "/1"
+			u.opts = &redis.Options{Addr: m.Addr(), Username: name, Password: secret[1]}
 		}
 		if (word == "resetchannels" || word[0] == '&') && !redisproc.AtLeast(t, 6, 2) {
 			continue // as the documentation says
@@ -91,12 +136,22 @@ func (u *user) denied(ctx context.Context) (denied []string, err error) {
 	return denied, err
 }
 
-// withManagers calls use with two Managers of the user.
-func (u *user) withManagers(opts quorum.Options, use func(a, b *quorum.Manager) error) (err error) {
+// useAll does everything that a user does.
+func (u *user) useAll(ctx context.Context, all []use) error {
+	for _, use := range all {
+		if err := use.do(u, ctx); err != nil {
+			return fmt.Errorf("%s: %w", use.what, err)
+		}
+	}
+	return nil
+}
+
+// withManagers calls use with two Managers, one for each URL.
+func (u *user) withManagers(opts quorum.Options, urls [2]string, use func(a, b *quorum.Manager) error) (err error) {
 	opts.Prefix = u.prefix
 	var both [2]*quorum.Manager
-	for i := range both {
-		m, err := quorum.Open([]string{u.url}, &opts)
+	for i, url := range urls {
+		m, err := quorum.Open([]string{url}, &opts)
 		if err != nil {
 			return err
 		}
@@ -108,9 +163,16 @@ func (u *user) withManagers(opts quorum.Options, use func(a, b *quorum.Manager) 
 
 const lockTTL = 10 * time.Second
 
+// guaranteed are the options with which locks survive paused holders and forgetful masters.
+var guaranteed = quorum.Options{Fencing: true, RestartGuard: time.Minute}
+
+func (u *user) usePlainly(ctx context.Context) error { return u.useLocks(ctx, quorum.Options{}) }
+
+func (u *user) useGuaranteed(ctx context.Context) error { return u.useLocks(ctx, guaranteed) }
+
 // useLocks acquires, extends and releases a lock, by SET and by scripts, and waits for it.
 func (u *user) useLocks(ctx context.Context, opts quorum.Options) error {
-	return u.withManagers(opts, func(a, b *quorum.Manager) error {
+	return u.withManagers(opts, [2]string{u.url, u.url}, func(a, b *quorum.Manager) error {
 		l, err := a.TryAcquire(ctx, "job", lockTTL)
 		if err != nil {
 			return err
@@ -149,35 +211,48 @@ func (u *user) useUnconfiguredClient(ctx context.Context) error {
 	return errors.Join(err, m.Close(), client.Close())
 }
 
+func (u *user) handOffPlainly(ctx context.Context) error { return u.handOff(ctx, quorum.Options{}) }
+
+func (u *user) handOffGuaranteed(ctx context.Context) error { return u.handOff(ctx, guaranteed) }
+
 // handOff hands a lock off to a waiter in the queue, which a message notifies.
 func (u *user) handOff(ctx context.Context, opts quorum.Options) error {
-	return u.withManagers(opts, func(a, b *quorum.Manager) error {
+	return u.withManagers(opts, [2]string{u.url, u.url}, func(a, b *quorum.Manager) error {
 		l, err := a.TryAcquire(ctx, "queued", lockTTL)
 		if err != nil {
 			return err
 		}
-		messages := u.admin.PSubscribe(ctx, "redlock:aux:*")
-		defer func() { _ = messages.Close() }() // no more messages are expected
-		if _, err := messages.Receive(ctx); err != nil {
+		next, err := u.handsOn(ctx, b, func() error { return l.Release(ctx) })
+		if err != nil {
 			return err
-		}
-		var next *quorum.Lock
-		var waiter errgroup.Group
-		waiter.Go(func() (err error) {
-			next, err = b.Acquire(ctx, "queued", lockTTL)
-			return err
-		})
-		if err := errors.Join(u.awaitWaiter(ctx, a), l.Release(ctx), waiter.Wait()); err != nil {
-			return err
-		}
-		if _, err := messages.ReceiveMessage(ctx); err != nil {
-			return fmt.Errorf("no message was published: %w", err)
 		}
 		if next.Fence() < l.Fence() || opts.Fencing && next.Fence() == l.Fence() {
 			return fmt.Errorf("fence %d follows fence %d", next.Fence(), l.Fence())
 		}
 		return next.Release(ctx)
 	})
+}
+
+// handsOn makes a Manager wait for the lock called queued, which end ends. It returns the waiter's
+// lock, if a message was published for it.
+func (u *user) handsOn(ctx context.Context, m *quorum.Manager, end func() error) (next *quorum.Lock, err error) {
+	messages := u.admin.PSubscribe(ctx, "redlock:aux:*")
+	defer func() { _ = messages.Close() }() // no more messages are expected
+	if _, err := messages.Receive(ctx); err != nil {
+		return nil, err
+	}
+	var waiter errgroup.Group
+	waiter.Go(func() (err error) {
+		next, err = m.Acquire(ctx, "queued", lockTTL)
+		return err
+	})
+	if err := errors.Join(u.awaitWaiter(ctx, m), end(), waiter.Wait()); err != nil {
+		return nil, err
+	}
+	if _, err := messages.ReceiveMessage(ctx); err != nil {
+		return nil, fmt.Errorf("no message was published: %w", err)
+	}
+	return next, nil
 }
 
 // awaitWaiter waits until the waiter is in the queue and subscribed.
@@ -215,47 +290,86 @@ func (u *user) ping(ctx context.Context) error {
 	return errors.Join(err, sub.Close(), client.Close())
 }
 
-// usePlainLocks does everything that the rights for plain locks allow.
-func (u *user) usePlainLocks(ctx context.Context) error {
-	if err := u.useLocks(ctx, quorum.Options{}); err != nil {
-		return err
-	}
-	return u.useUnconfiguredClient(ctx)
+func (u *user) bootstrap(ctx context.Context) error {
+	return u.withManagers(guaranteed, [2]string{u.url, u.url}, func(m, _ *quorum.Manager) error { return m.Bootstrap(ctx) })
 }
 
-// useEverything uses every feature.
-func (u *user) useEverything(ctx context.Context) error {
-	guarded := quorum.Options{Fencing: true, RestartGuard: time.Minute}
-	bootstrap := func(m, _ *quorum.Manager) error { return m.Bootstrap(ctx) }
-	for _, use := range []func() error{
-		func() error { return u.withManagers(guarded, bootstrap) },
-		func() error { return u.usePlainLocks(ctx) },
-		func() error { return u.useLocks(ctx, guarded) },
-		func() error { return u.handOff(ctx, quorum.Options{}) },
-		func() error { return u.handOff(ctx, guarded) },
-		func() error { return u.ping(ctx) },
-	} {
-		if err := use(); err != nil {
+// breakFree inspects and breaks a lock that nobody waits for.
+func (u *user) breakFree(ctx context.Context) error {
+	return u.withManagers(quorum.Options{}, [2]string{u.url, u.adminURL}, func(operator, replica *quorum.Manager) error {
+		l, err := replica.TryAcquire(ctx, "job", lockTTL)
+		if err != nil {
 			return err
 		}
-	}
-	return nil
+		if err := u.admin.ScriptFlush(ctx).Err(); err != nil { // the operator may be the first to need the script
+			return err
+		}
+		i, err := operator.Inspect(ctx, "job")
+		if err != nil || i.Token != l.Token() || i.TTL <= 0 {
+			return fmt.Errorf("Inspect returned %v, %w", i, err)
+		}
+		if err := operator.Break(ctx, "job", i.Token); err != nil {
+			return err
+		}
+		if i, err = operator.Inspect(ctx, "job"); err != nil || i.State != quorum.StateFree {
+			return fmt.Errorf("Inspect returned %v, %w", i, err)
+		}
+		return nil
+	})
+}
+
+// breakForWaiter inspects and breaks a lock that another replica waits for, with all guarantees.
+// The operator sees the queue.
+func (u *user) breakForWaiter(ctx context.Context) error {
+	replicas := [2]string{u.adminURL, u.adminURL}
+	return u.withManagers(guaranteed, replicas, func(holder, waiter *quorum.Manager) error {
+		if err := holder.Bootstrap(ctx); err != nil {
+			return err
+		}
+		l, err := holder.TryAcquire(ctx, "queued", lockTTL)
+		if err != nil {
+			return err
+		}
+		next, err := u.handsOn(ctx, waiter, func() error {
+			return u.withManagers(guaranteed, [2]string{u.url, u.adminURL}, func(operator, _ *quorum.Manager) error {
+				if i, err := operator.Inspect(ctx, "queued"); err != nil || i.Waiting != 1 {
+					return fmt.Errorf("Inspect returned %v, %w", i, err)
+				}
+				return operator.Break(ctx, "queued", l.Token())
+			})
+		})
+		if err != nil {
+			return err
+		}
+		return next.Release(ctx)
+	})
+}
+
+// scan lists the keys of locks.
+func (u *user) scan(ctx context.Context) error {
+	client := redis.NewClient(u.opts)
+	err := client.Scan(ctx, 0, u.prefix+"*", 100).Err()
+	return errors.Join(err, client.Close())
 }
 
 // TestDocumentedRightsAreSufficient copies the documented lines, and uses everything that they are
 // documented for.
 func TestDocumentedRightsAreSufficient(t *testing.T) {
-	lines := documentedRights(t, "quorum/doc.go", 2)
-	assert.Subset(t, lines, documentedRights(t, "README.md", 1), "the README has a line that quorum/doc.go does not have")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	require.NoError(t, newUser(t, lines[0]).usePlainLocks(ctx))
-
-	all := newUser(t, lines[1])
-	require.NoError(t, all.useEverything(ctx))
-	denied, err := all.denied(ctx)
-	require.NoError(t, err)
-	require.Empty(t, significant(denied), "denied commands that the library worked around")
+	documented := documentedRights(t, "quorum/doc.go")
+	assert.Equal(t, documented, documentedRights(t, "README.md"))
+	for name, r := range documented {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			u := newUser(t, name, r)
+			require.NoError(t, u.useAll(ctx, uses[name]))
+			denied, err := u.denied(ctx)
+			require.NoError(t, err)
+			if !worksAround[name] {
+				require.Empty(t, significant(denied), "denied commands that the library worked around")
+			}
+		})
+	}
 }
 
 // significant leaves out denied commands without consequences: clients that Open did not create
@@ -264,28 +378,24 @@ func significant(denied []string) []string {
 	return slices.DeleteFunc(denied, func(d string) bool { return strings.HasPrefix(d, "toplevel client|") || d == "toplevel client" })
 }
 
-// optional are rights whose absence has no other effect than a denied command.
-var optional = []string{"+pubsub|numsub"}
-
 // TestDocumentedRightsAreNecessary removes each right in turn. Then something must fail, or the
 // library must work around a denied command.
 func TestDocumentedRightsAreNecessary(t *testing.T) {
-	lines := documentedRights(t, "quorum/doc.go", 2)
-	for i, use := range []func(*user, context.Context) error{(*user).usePlainLocks, (*user).useEverything} {
+	for name, r := range documentedRights(t, "quorum/doc.go") {
 		var group errgroup.Group
 		group.SetLimit(8) // most cases wait for a timeout
-		for _, word := range lines[i] {
-			if !needsCheck(t, lines[i], word) {
+		for _, word := range r {
+			if !needsCheck(t, r, word) {
 				continue
 			}
-			u := newUser(t, lines[i].without(word))
+			u := newUser(t, name, r.without(word))
 			group.Go(func() error {
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 				defer cancel()
-				err := use(u, ctx)
+				err := u.useAll(ctx, uses[name])
 				denied, logErr := u.denied(t.Context())
-				workaround := i == 1 && len(significant(denied)) > 0 // with the rights for plain locks, the library always works around some
-				assert.True(t, err != nil || workaround, "line %d contains %s, which nothing needs", i, word)
+				workaround := !worksAround[name] && len(significant(denied)) > 0
+				assert.True(t, err != nil || workaround, "user %s has the right %s, which nothing needs", name, word)
 				return logErr
 			})
 		}

@@ -89,7 +89,7 @@ func (f *fleet) start(ctx context.Context, opts []MasterOption) error {
 	var g errgroup.Group
 	for i := range f.masters {
 		g.Go(func() (err error) {
-			f.masters[i], err = f.startMaster(ctx, i+1, config)
+			f.masters[i], err = f.startMaster(ctx, i, config)
 			return err
 		})
 	}
@@ -97,7 +97,7 @@ func (f *fleet) start(ctx context.Context, opts []MasterOption) error {
 }
 
 // startMaster starts a master. If another process takes the port first, it tries another port.
-func (f *fleet) startMaster(ctx context.Context, number int, config masterConfig) (*Master, error) {
+func (f *fleet) startMaster(ctx context.Context, index int, config masterConfig) (*Master, error) {
 	const tries = 5
 	var errs []error
 	for range tries {
@@ -105,7 +105,7 @@ func (f *fleet) startMaster(ctx context.Context, number int, config masterConfig
 		if err != nil {
 			return nil, err
 		}
-		m := &Master{name: fmt.Sprintf("%s-%d-%d", f.name, number, port), port: port, pool: f.pool, network: f.network}
+		m := &Master{name: fmt.Sprintf("%s-%d-%d", f.name, index, port), port: port, pool: f.pool, network: f.network}
 		if err = m.create(config); err == nil {
 			return m, m.ready(ctx)
 		}

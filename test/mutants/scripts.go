@@ -132,7 +132,7 @@ var scripts = []mutant{
 	{
 		name:  "endless-retries",
 		rule:  "the settings in a URL are bounded, so that a master that is down does not keep a core busy",
-		edits: []edit{sub("url-retries", `> (\w+) \{`, "< -$1 {")},
+		edits: []edit{sub("url-retries", `maxRetries\}`, "math.MaxInt64}")},
 		pkg:   quorumPkg, tests: []string{"TestOpenRejectsSettingsOutOfRange"},
 		minor: true,
 	},

@@ -4,17 +4,18 @@ import "slices"
 
 // The packages whose tests must catch mutants.
 const (
-	clockPkg     = "clock"
-	diagnosisPkg = "internal/diagnosis"
-	fanoutPkg    = "internal/fanout"
-	ledgerPkg    = "internal/ledger"
-	queuePkg     = "internal/queue"
-	quorumPkg    = "quorum"
-	redisconnPkg = "internal/redisconn"
-	simPkg       = "internal/sim"
-	wirePkg      = "internal/wire"
+	clockPkg      = "clock"
+	diagnosisPkg  = "internal/diagnosis"
+	fanoutPkg     = "internal/fanout"
+	ledgerPkg     = "internal/ledger"
+	queuePkg      = "internal/queue"
+	quorumPkg     = "quorum"
+	quorumtestPkg = "quorum/quorumtest"
+	redisconnPkg  = "internal/redisconn"
+	simPkg        = "internal/sim"
+	wirePkg       = "internal/wire"
 )
 
 // table lists all mutants. If two lines of the library guard the same rule, a mutant breaks both,
 // because breaking one would change nothing.
-var table = slices.Concat(votes, releases, lanes, scripts, guarantees, audits, waiting, doubts, batches, operators, oncall)
+var table = slices.Concat(votes, releases, lanes, scripts, guarantees, audits, waiting, doubts, batches, operators, oncall, opening)

@@ -1,0 +1,4 @@
+package bubble
+
+// InsideBy is Inside by another kernel's clock.
+var InsideBy = inside
