@@ -216,7 +216,7 @@
 // This user is for operators and their tools. It can inspect, list and break locks, but not acquire
 // them:
 //
-//	ACL SETUSER operator reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +time +eval +evalsha +select +exists +zrem +zrange +zcard +hget +hdel +publish +scan +info
+//	ACL SETUSER operator reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +time +eval +evalsha +select +exists +zrem +zrange +zcard +hget +hdel +publish +scan +strlen +info
 //
 // Here app: is Options.Prefix. Without a prefix, list the locks' names instead, or write ~*. Redis
 // 6.0 has no rights to channels: leave out resetchannels and the word that begins with &. A client

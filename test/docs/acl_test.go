@@ -47,11 +47,12 @@ var uses = map[string][]use{
 		{"hand off", (*user).handOffPlainly},
 		{"… with guarantees", (*user).handOffGuaranteed},
 		{"keep an idle subscription", (*user).ping},
+		{"check", (*user).check},
 	},
 	"operator": {
 		{"inspect and break a lock", (*user).breakFree},
 		{"break a lock for which others wait", (*user).breakForWaiter},
-		{"scan keys", (*user).scan},
+		{"list locks", (*user).list},
 	},
 }
 
@@ -60,7 +61,7 @@ var uses = map[string][]use{
 var worksAround = map[string]bool{"plain": true}
 
 // optional are rights whose absence has no other effect than a denied command.
-var optional = []string{"+pubsub|numsub"}
+var optional = []string{"+pubsub|numsub", "+strlen"}
 
 // rights are the words after the user's name in a documented ACL SETUSER line.
 type rights []string
@@ -345,11 +346,30 @@ func (u *user) breakForWaiter(ctx context.Context) error {
 	})
 }
 
-// scan lists the keys of locks.
-func (u *user) scan(ctx context.Context) error {
-	client := redis.NewClient(u.opts)
-	err := client.Scan(ctx, 0, u.prefix+"*", 100).Err()
-	return errors.Join(err, client.Close())
+// list lists the locks of others.
+func (u *user) list(ctx context.Context) error {
+	return u.withManagers(quorum.Options{}, [2]string{u.url, u.adminURL}, func(operator, replica *quorum.Manager) error {
+		l, err := replica.TryAcquire(ctx, "listed", lockTTL)
+		if err != nil {
+			return err
+		}
+		found := ""
+		for i, err := range operator.List(ctx, quorum.NamePrefix("list")) {
+			if err != nil {
+				return err
+			}
+			found += i.Token
+		}
+		if found != l.Token() {
+			return fmt.Errorf("List found %q", found)
+		}
+		return l.Release(ctx)
+	})
+}
+
+// check tries whether the master grants locks, as a readiness probe does.
+func (u *user) check(ctx context.Context) error {
+	return u.withManagers(guaranteed, [2]string{u.url, u.url}, func(m, _ *quorum.Manager) error { return m.Check(ctx) })
 }
 
 // TestDocumentedRightsAreSufficient copies the documented lines, and uses everything that they are
