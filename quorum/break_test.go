@@ -41,10 +41,12 @@ func TestBreakEndsJobWithErrDenied(t *testing.T) {
 		require.NoError(b, err)
 		require.NoError(b, operator.Break(b.Context(), name, i.Token))
 		synctest.Wait()
-		assert.Equal(b, 5, b.vacantMasters())
+		assert.Less(b, b.mastersStoring(i.Token), 3, "a renewal that was under way may repair a minority")
 		assert.LessOrEqual(b, took(func() { err = <-done }), ttl/3)
 		assertReason(b, err, quorum.ErrLost)
 		assert.ErrorIs(b, err, quorum.ErrDenied)
+		time.Sleep(ttl)
+		assert.Equal(b, 5, b.vacantMasters())
 		assert.ErrorIs(b, operator.Break(b.Context(), name, i.Token), quorum.ErrNotHeld)
 	})
 }
@@ -105,7 +107,7 @@ func TestBreakNeedsQuorum(t *testing.T) {
 			m.Fail("READONLY You can't write against a read only replica.")
 		}
 		assertReason(b, b.Break(b.Context(), name, l.Token()), quorum.ErrNoQuorum)
-		assert.Equal(b, 3, b.mastersStoring(l.Token()))
+		assert.GreaterOrEqual(b, b.mastersStoring(l.Token()), 3)
 		for _, m := range b.Masters()[:3] {
 			m.Heal()
 			m.DelayReplies(time.Minute, quorumtest.Always)

@@ -45,7 +45,8 @@
 // At any moment, at most one Lock of a name is inside its window, across all processes, if
 //
 //   - no master forgets a key that it granted until the key's time is up,
-//   - no master's clock gains more on a holder's clock than the drift allows, or jumps ahead, and
+//   - no master's clock gains more on a holder's clock than the drift allows, or jumps ahead,
+//   - nobody breaks its lock, or deletes its keys by hand, and
 //   - all clients of the name use the same set of masters and the same Options.Prefix; see
 //     "Changing the masters".
 //
@@ -145,6 +146,40 @@
 // poll with growing pauses if they lack the rights to subscribe to channels or to use auxiliary
 // keys, or if a proxy prevents it. The queues' keys expire by themselves.
 //
+// # On call
+//
+// A lock's token has the form random@owner, so that the lock's key tells who holds it, on any
+// master: redis-cli GET name. Inspect tells it for all masters together, and since when; List does
+// so for all locks; Held returns this Manager's own. Options.Owner defaults to the host's name and
+// the process ID.
+//
+// Break takes a lock from a holder that is stuck, by the token that the operator looked at. It
+// cannot reach the holder: the holder learns of it when it next renews the lock, and until then
+// relies on its window. Two holders may believe in their locks for that long, and only a fence that
+// the resource checks tells them apart. So stop the holder first if you can.
+//
+// Options.Events tells what happens, for logs (LogEvents), metrics and traces (the modules
+// contrib/prometheus and contrib/otel). Check tries whether the masters can grant locks, for
+// start-up and readiness probes, and Diagnose says all that is wrong or may go wrong, and what to
+// do. Stats is a snapshot of what the Manager knows of each master.
+//
+// # Holding for less, or for more
+//
+// Three options change for how long a lock is taken. MaxHold bounds a hold, so that a job that
+// hangs loses its lock. MinHold keeps a lock taken after an early release, for short jobs that are
+// started on many replicas whose clocks differ: the masters then store the token with "released:"
+// in front. It rests on the masters that answered the release; a master that stored the lock but
+// could not be told lets it expire with its TTL. LockDelay makes masters keep a lock for longer
+// than its window, so that a holder that was paused a little past its window is still alone. A
+// release frees the lock at once. If a holder dies, or loses its lock, others wait for the delay
+// longer. With a RestartGuard, it must cover the TTL and the LockDelay together, and MinHold.
+//
+// A lock can be handed to another process: Detach ends a Lock without a release, and Resume takes
+// over the token that it returned. The new window counts from before the masters were asked for how
+// long they will store the token, so it does not matter how long the token was on its way. The old
+// process sends nothing for the token anymore; what it sent before, an extension or a repair, can
+// only lengthen what the masters store.
+//
 // # Choosing a TTL
 //
 // The TTL is how long everyone waits if a holder dies, and how long a holder has before it must
@@ -214,7 +249,7 @@
 //	ACL SETUSER full reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +pexpire +time +eval +evalsha +select +exists +zadd +zrem +zrange +zrank +zcard +hset +hget +hdel +publish +subscribe +ping +pubsub|numsub +info
 //
 // This user is for operators and their tools. It can inspect, list and break locks, but not acquire
-// them:
+// them. Check and Diagnose try what the Manager's own user can do:
 //
 //	ACL SETUSER operator reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +time +eval +evalsha +select +exists +zrem +zrange +zcard +hget +hdel +publish +scan +strlen +info
 //

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -406,7 +407,7 @@ func TestPanickingHandlerHarmsNobody(t *testing.T) {
 // TestHandlersMayCallTheManager calls everything from handlers, Close included.
 func TestHandlersMayCallTheManager(t *testing.T) {
 	var b *testbed
-	closed := false
+	var closed atomic.Bool
 	opts := quorum.Options{Events: quorum.Events{
 		Acquired: func(quorum.AcquiredEvent) {
 			assert.Len(b, b.Held(), 1)
@@ -419,7 +420,7 @@ func TestHandlersMayCallTheManager(t *testing.T) {
 		},
 		Released: func(quorum.ReleasedEvent) {
 			assert.NoError(b, b.Manager.Close())
-			closed = true
+			closed.Store(true)
 		},
 	}}
 	bubbleWith(t, 3, opts, func(bed *testbed) {
@@ -427,7 +428,7 @@ func TestHandlersMayCallTheManager(t *testing.T) {
 		l := b.acquire()
 		<-l.Lost()
 		time.Sleep(time.Second)
-		assert.True(b, closed)
+		assert.True(b, closed.Load())
 	})
 }
 

@@ -77,7 +77,9 @@ func TestLockThatEndedIsLeftForTheDelay(t *testing.T) {
 			bubbleWith(t, 3, quorum.Options{LockDelay: delay}, func(b *testbed) {
 				l, err := b.TryAcquire(b.Context(), name, ttl, tt.opts...)
 				require.NoError(b, err)
-				<-func() <-chan struct{} { tt.end(b, l); return l.Lost() }()
+				synctest.Wait()
+				tt.end(b, l)
+				<-l.Lost()
 				synctest.Wait()
 				assert.Equal(b, 3, b.mastersStoring(l.Token()), "the holder may not have noticed yet")
 				time.Sleep(delay / 2)

@@ -187,8 +187,8 @@ var releases = []mutant{
 		name: "panic-keeps-the-lock",
 		rule: "Do releases the lock even if fn panics",
 		edits: []edit{
-			cut("do-gives-up"),
-			sub("do-runs-fn", "return (.*)", "err = $1\n\treturn errors.Join(err, l.giveUp(ctx))"),
+			sub("do-gives-up", `l\.giveUp\([^\n]*\)`, "error(nil)"),
+			sub("do-runs-fn", "return (.*)", "err = $1\n\t_ = l.giveUp(ctx, \"do\")\n\treturn err"),
 		},
 		pkg: quorumPkg, tests: []string{"TestDoReleasesWhenFnPanics"},
 	},
