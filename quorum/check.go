@@ -75,7 +75,7 @@ type CheckError struct {
 
 func newCheckError(ctx context.Context, d *Diagnosis) *CheckError {
 	e := &CheckError{Diagnosis: d}
-	if d.Granting() >= d.Quorum {
+	if d.quorate {
 		return e
 	}
 	e.reasons = noQuorum(ctx)

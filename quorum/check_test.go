@@ -497,11 +497,26 @@ func testRights(t *testing.T, rights []string, prefix, want string, fails bool) 
 	} else {
 		require.NoError(t, m.Check(patiently(t)))
 	}
+	for _, f := range firstFindings(t, m) {
+		if f.Severity == quorum.SeverityNote { // that one name is forbidden is no news about the master
+			assert.True(t, statusOf(m).Votes)
+			assert.True(t, statusOf(m).Queue)
+			assert.NoError(t, statusOf(m).LastError)
+		}
+	}
 	keys, err := admins[0].Keys(t.Context(), "*").Result()
 	require.NoError(t, err)
 	for _, key := range keys {
 		assert.NotEqual(t, time.Duration(-1), admins[0].PTTL(t.Context(), key).Val(), "what cannot be released expires")
 	}
+}
+
+// firstFindings returns the findings about the first master.
+func firstFindings(t *testing.T, m *quorum.Manager) []quorum.Finding {
+	t.Helper()
+	d, err := m.Diagnose(patiently(t))
+	require.NoError(t, err)
+	return d.Masters[0].Findings
 }
 
 // TestWrongPasswordIsVisible has a Manager whose masters reject its password, or miss one. Within a

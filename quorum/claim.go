@@ -28,6 +28,7 @@ type claim struct {
 	fence    atomic.Int64 // the lock's fence; 0 until it is known, and without fencing
 
 	enqueued bool         // the claim is a waiter's, for the masters' queues
+	probe    bool         // the claim is Check's: nobody wants the lock
 	released atomic.Bool  // masters have been told to release the token
 	retired  atomic.Bool  // the Manager remembers that the claim failed
 	storing  atomic.Int32 // how many masters may still store a retired token

@@ -44,7 +44,7 @@ type Diagnosis struct {
 	Findings []Finding         // about no master in particular
 	Quorum   int               // how many masters must grant a lock
 
-	ready, quarantined bool
+	quorate, ready, quarantined bool
 }
 
 // MasterDiagnosis is what was found out about one master.
@@ -61,7 +61,8 @@ type MasterDiagnosis struct {
 // newDiagnosis converts the findings about masters.
 func newDiagnosis(e *engine, d diagnosis.Diagnosis) *Diagnosis {
 	all := &Diagnosis{
-		Quorum: e.system.Quorum(), Findings: convertFindings(d.Findings), ready: d.Ready, quarantined: d.Quarantined,
+		Quorum: e.system.Quorum(), Findings: convertFindings(d.Findings),
+		quorate: d.Quorate, ready: d.Ready, quarantined: d.Quarantined,
 	}
 	for i, m := range d.Masters {
 		all.Masters = append(all.Masters, MasterDiagnosis{

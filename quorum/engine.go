@@ -170,7 +170,9 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 	if call.Time != 0 {
 		e.offsets.note(master, call.Time, clock.Instant(call.Sent)) // to read the clock again would cost more than the rest
 	}
-	e.statuses[master].answered(call, a, dropped)
+	if !c.probe || e.opts.Prefix != "" || !wire.ForbidsKey(a.Err) { // the names in use may be allowed //mutant:probed-name
+		e.statuses[master].answered(call, a, dropped)
+	}
 	op := call.Request.Op
 	c.record(master, vote.EffectOf(op, a.Outcome, a.Late), clock.Instant(call.Closed()))
 	if op == vote.Release {

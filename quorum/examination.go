@@ -68,6 +68,7 @@ func newExamination(e *engine, deep bool) *examination {
 	x.holder, x.waiter = e.newClaim(name), e.newClaim(name)
 	for _, c := range []*claim{x.holder, x.waiter} {
 		c.noteTTL(probeTTL)
+		c.probe = true
 		c.enqueued = true // so that the release takes all rights that releases can take
 	}
 	return x
@@ -206,7 +207,10 @@ func (x *examination) answers(r *round) []diagnosis.Answer {
 		case errors.Is(err, errNoAnswerYet), errors.Is(err, errNotAwaited):
 			err = nil
 		}
-		answers[i] = diagnosis.Answer{Outcome: vote.Outcome(result.Outcome), Err: err, Quarantine: wire.QuarantineLeft(err)}
+		answers[i] = diagnosis.Answer{
+			Outcome: vote.Outcome(result.Outcome), Err: err,
+			Quarantine: wire.QuarantineLeft(err), ForKey: wire.ForbidsKey(err),
+		}
 	}
 	return answers
 }

@@ -51,4 +51,6 @@ type Answer struct {
 	// Quarantine is for how much longer the restart guard keeps the master from granting; 0 if that
 	// is not why it refused.
 	Quarantine time.Duration
+	// ForKey says that the master refused because the user has no right to a key.
+	ForKey bool
 }

@@ -11,6 +11,8 @@ import (
 type Diagnosis struct {
 	Masters  []Master
 	Findings []Finding // about none of them in particular
+	// Quorate says that the masters that can grant locks are a quorum.
+	Quorate bool
 	// Ready says that a quorum can grant locks now, and there is no Breach.
 	Ready bool
 	// Quarantined says that a quorum could grant locks if the restart guard let it.
@@ -55,7 +57,7 @@ func (m *Master) judgeAcquire(s Settings, f Facts, brandNew bool) {
 	case a.Outcome == vote.Held:
 	case a.Quarantine > 0:
 		m.judgeQuarantine(f, brandNew)
-	case a.Outcome == vote.Refused && !s.Prefix && concernsKey(a.Err): //mutant:judge-name
+	case a.Outcome == vote.Refused && a.ForKey && !s.Prefix: //mutant:judge-name
 		m.note(Note, "Set Options.Prefix, and grant the user the rights to all keys that begin with it.",
 			"was not tried, because the user has no right to the name of the probe; whether it grants other names is not known (%v)", a.Err)
 	case a.Outcome == vote.Refused:
@@ -178,7 +180,7 @@ func (m *Master) noteClock(s Settings, by time.Duration, direction string) {
 // conclude says what follows from all findings together.
 func (d *Diagnosis) conclude(s Settings) {
 	var grants, quarantined vote.Set
-	d.Ready = true
+	breached := false
 	for i, m := range d.Masters {
 		if m.Grants {
 			grants |= vote.Only(i)
@@ -187,11 +189,10 @@ func (d *Diagnosis) conclude(s Settings) {
 			quarantined |= vote.Only(i)
 		}
 		if slices.ContainsFunc(m.Findings, func(f Finding) bool { return f.Severity == Breach }) {
-			d.Ready = false //mutant:judge-breach
+			breached = true //mutant:judge-breach
 		}
 	}
-	if !s.System.HasQuorum(grants) {
-		d.Ready = false
-		d.Quarantined = s.System.HasQuorum(grants | quarantined)
-	}
+	d.Quorate = s.System.HasQuorum(grants)
+	d.Ready = d.Quorate && !breached
+	d.Quarantined = !d.Quorate && s.System.HasQuorum(grants|quarantined)
 }

@@ -37,10 +37,3 @@ func explain(err error) refusal {
 	}
 	return refusal{problem: "refuses", remedy: "See its log for the reason."}
 }
-
-// concernsKey reports whether a master refused an operation because of its key. It allows others,
-// then.
-func concernsKey(err error) bool {
-	text := err.Error()
-	return strings.HasPrefix(text, "NOPERM") && strings.Contains(text, "access") && strings.Contains(text, "key")
-}

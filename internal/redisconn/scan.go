@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
 const (
@@ -151,7 +153,7 @@ func isReply(err error) bool {
 // command, that is not known. A key that the user may not read is none of its locks.
 func expires(left *redis.DurationCmd) bool {
 	if left.Err() != nil {
-		return !forbidsKey(left.Err())
+		return !wire.ForbidsKey(left.Err())
 	}
 	return left.Val() >= 0
 }
@@ -160,13 +162,7 @@ func expires(left *redis.DurationCmd) bool {
 // type since the scan.
 func mayBeToken(size *redis.IntCmd) bool {
 	if err := size.Err(); err != nil {
-		return !forbidsKey(err) && !strings.HasPrefix(err.Error(), "WRONGTYPE")
+		return !wire.ForbidsKey(err) && !strings.HasPrefix(err.Error(), "WRONGTYPE")
 	}
 	return size.Val() <= maxToken
-}
-
-// forbidsKey reports whether a master refused a command because of its key.
-func forbidsKey(err error) bool {
-	text := err.Error()
-	return strings.HasPrefix(text, "NOPERM") && strings.Contains(text, "access") && strings.Contains(text, "key")
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"strings"
 	"time"
 
 	"github.com/quorumlock/redlock/internal/vote"
@@ -118,6 +119,16 @@ func (r *Reply) Unknown() bool { return r.ofWhole() && r.hasPrefix("NOSCRIPT") }
 // one call are in different slots, or the slot is being moved.
 func (r *Reply) Refusal() bool {
 	return r.ofWhole() && (r.hasPrefix("NOPERM") || r.hasPrefix("CROSSSLOT") || r.hasPrefix("TRYAGAIN"))
+}
+
+// ForbidsKey reports whether err is a master's refusal because the user has no right to a key of the
+// command. It says nothing about other keys.
+func ForbidsKey(err error) bool {
+	if err == nil {
+		return false
+	}
+	text := err.Error()
+	return strings.HasPrefix(text, "NOPERM") && strings.Contains(text, "access") && strings.Contains(text, "key")
 }
 
 // ofWhole reports whether the reply is an error that the master replied to the whole command. An

@@ -89,6 +89,13 @@ var operators = []mutant{
 		pkg:   quorumPkg, tests: []string{"TestCheckDoesNotWaitForMinority"},
 	},
 	{
+		name:  "probe-tells-of-other-names",
+		rule:  "that Check's own name is forbidden says nothing of the names in use",
+		edits: []edit{sub("probed-name", `!\w+\.probe`, "true")},
+		pkg:   quorumPkg, tests: []string{"TestCheckWithMissingRights"},
+		minor: true,
+	},
+	{
 		name:  "check-keeps-its-lock",
 		rule:  "Check leaves nothing behind",
 		edits: []edit{swap("check-releases", "x.release = newRound(e, x.holder, x.holder.subject.Release(wire.Nobody, true, 0))")},
@@ -111,7 +118,7 @@ var operators = []mutant{
 	{
 		name:  "names-confused",
 		rule:  "that one name is forbidden says nothing of others",
-		edits: []edit{sub("judge-name", ` && concernsKey\([^)]*\)`, " && false")},
+		edits: []edit{sub("judge-name", `&& \w+\.ForKey`, "&& false")},
 		pkg:   diagnosisPkg, tests: []string{"TestForbiddenKeyIsInconclusiveWithoutPrefix"},
 	},
 }
