@@ -3,6 +3,8 @@ package quorum_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/redisproc"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
@@ -301,6 +304,45 @@ func TestRefusedPlaceInQueueIsNoticed(t *testing.T) {
 		wait(name, 10*time.Second)
 		assert.True(b, statusOf(b.Manager).Queue, "the same name's queue works")
 	})
+}
+
+// TestMissingRightsToQueueAreNoticed has a user wait who lacks rights, and then gets them.
+func TestMissingRightsToQueueAreNoticed(t *testing.T) {
+	for what, rights := range map[string][]string{
+		"channels":       {"allkeys", "+@all", "resetchannels"},
+		"auxiliary keys": {"~" + name, "allchannels", "+@all"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel() // it waits for a server
+			p := redisproc.Start(t, 1)[0]
+			admin := adminOf(t, p)
+			allow := func(rights ...string) {
+				args := slices.Concat([]any{"acl", "setuser", "app", "on", ">" + password}, toAny(rightsForServer(t, rights)))
+				require.NoError(t, admin.Do(t.Context(), args...).Err())
+			}
+			allow(rights...)
+			require.NoError(t, admin.Set(t.Context(), name, "another", time.Hour).Err())
+			m := open(t, quorum.Options{}, "redis://app:"+password+"@"+p.Addr())
+			log := quorum.LogMasterEvents(m)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				_, _ = m.Acquire(ctx, name, ttl)
+			}()
+			awaitEvent := func(event string, queue bool) {
+				require.Eventually(t, func() bool {
+					return slices.ContainsFunc(log.Take(), func(e string) bool { return strings.HasPrefix(e, event) })
+				}, patience, time.Millisecond)
+				assert.Equal(t, queue, statusOf(m).Queue)
+			}
+			awaitEvent("0 queue failed: NOPERM", false)
+			allow("allkeys", "allchannels")
+			awaitEvent("0 queue restored", true)
+			cancel()
+			<-done
+		})
+	}
 }
 
 // With a Ring, waiters always poll. That is no event.
