@@ -37,9 +37,9 @@ func (m *Manager) Check(ctx context.Context) error {
 
 // Diagnose finds out all that is wrong with the masters, or may go wrong: what Check looks for, and
 // risks, such as masters that evict keys, that forget them when they crash, or that do not notify
-// waiters. It does what Check does. Besides, it asks for CONFIG GET appendfsync, and publishes a
-// message to itself on a channel with a random name. It waits for all masters, for
-// Options.AttemptTimeout at most.
+// waiters. It does what Check does. Besides, without Options.RestartGuard it asks for CONFIG GET
+// appendfsync, and it publishes a message to itself on a channel with a random name. It waits for
+// all masters, for Options.AttemptTimeout at most.
 //
 // What a master does not let the user find out is a SeverityNote, never an error. The error is not
 // nil only if ctx had ended before, which it then satisfies errors.Is for, or if the Manager was

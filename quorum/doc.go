@@ -264,6 +264,15 @@
 // Package quorumtest has masters that run inside a test and fail on demand, and a Fake for tests of
 // code that takes a Locker.
 //
+// # Looking after the masters
+//
+// Check tries whether the masters can grant locks now. Call it when a program starts, and in its
+// readiness probe: a minority that is down does not make it fail. Its error says what is wrong with
+// each master, and what to do about it. Diagnose also tells of risks, such as masters that forget.
+// Stats says what the Manager has noticed about each master by itself: whether it answers, votes
+// and notifies waiters, and its last error. List yields the locks that stand on the masters, and
+// Inspect tells all about one of them.
+//
 // # Other clients
 //
 // A lock's key is its name with Options.Prefix in front, and its value is the token. This package

@@ -123,7 +123,9 @@ func (x *examination) survey(ctx context.Context, master int) {
 	m := x.engine.masters[master]
 	s := surveyed{over: true}
 	if m.Single() {
-		s.Survey, s.err = m.Survey(ctx, redisconn.SurveyScope{Marker: x.engine.opts.RestartGuard > 0, Configuration: x.deep})
+		s.Survey, s.err = m.Survey(ctx, redisconn.SurveyScope{
+			Marker: x.engine.opts.RestartGuard > 0, Deep: x.deep, Configuration: x.deep && x.engine.opts.RestartGuard == 0,
+		})
 	}
 	if x.deep && s.err == nil && m.Publishes() {
 		s.messagesErr = m.TryMessages(ctx, wire.Channel(x.engine.newID()))

@@ -32,13 +32,14 @@ func (m *Master) Single() bool { return m.identity.kind == plain }
 type SurveyScope struct {
 	Marker        bool
 	Configuration bool
+	Deep          bool // a person asks, and not a program every few seconds
 }
 
 // Survey asks the server about itself. The error says why it did not answer. Errors are not
 // redacted.
 //
-// A server records what it denies. So INFO that was denied once is asked for again only together
-// with the configuration, which a person asks for and not a program every few seconds.
+// A server records what it denies. So INFO that was denied once is asked for again in a Deep survey
+// only.
 func (m *Master) Survey(ctx context.Context, scope SurveyScope) (Survey, error) {
 	s, err := aside(ctx, m, func(ctx context.Context) (Survey, error) { return m.survey(ctx, scope) })
 	if err != nil || !scope.Configuration || s.Info["aof_enabled"] != "1" {
@@ -52,7 +53,7 @@ func (m *Master) survey(ctx context.Context, scope SurveyScope) (s Survey, err e
 	pipe := m.client.Pipeline()
 	now, info, marker := pipe.Time(ctx), redis.NewStringCmd(ctx), redis.NewStringCmd(ctx)
 	denied := m.deniedInfo.Load()
-	if denied == nil || scope.Configuration {
+	if denied == nil || scope.Deep {
 		info = pipe.Info(ctx)
 	} else {
 		info.SetErr(*denied)

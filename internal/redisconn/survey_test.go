@@ -55,15 +55,15 @@ func TestDeniedInfoIsNotAskedForAgain(t *testing.T) {
 		return strings.Join(texts, " ")
 	}
 	for i, want := range []string{"info", "", "", "info"} {
-		survey, err := s.Survey(t.Context(), redisconn.SurveyScope{Configuration: i == 3})
+		survey, err := s.Survey(t.Context(), redisconn.SurveyScope{Deep: i == 3})
 		require.NoError(t, err)
 		require.ErrorContains(t, survey.InfoErr, "NOPERM", "it is still told")
 		assert.NotZero(t, survey.Time)
 		assert.Equal(t, want, denials())
 	}
 	s.do("ACL", "SETUSER", "user", "+info")
-	for _, configuration := range []bool{true, false} {
-		survey, err := s.Survey(t.Context(), redisconn.SurveyScope{Configuration: configuration})
+	for _, deep := range []bool{true, false} {
+		survey, err := s.Survey(t.Context(), redisconn.SurveyScope{Deep: deep})
 		require.NoError(t, err)
 		assert.NoError(t, survey.InfoErr)
 		assert.NotEmpty(t, survey.Info)
