@@ -43,7 +43,7 @@ func aside[T any](ctx context.Context, m *Master, call func(context.Context) (T,
 			<-limited.Done() // the client's own timeout was a moment earlier
 			return none, m.gaveUp(ctx)
 		}
-		return r.value, r.err
+		return r.value, m.unauthenticated.explainError(r.err)
 	case <-limited.Done():
 		return none, m.gaveUp(ctx)
 	}

@@ -33,6 +33,8 @@ type Master struct {
 
 	asides     chan struct{}         // a semaphore; see aside
 	deniedInfo atomic.Pointer[error] // why the master denied INFO; see Survey
+
+	unauthenticated unauthenticated
 }
 
 // Masters returns the masters that clients connect to. timeout is how long a call to one may take.
@@ -124,7 +126,7 @@ func (m *Master) send(ctx context.Context, memory *memory, batches []batch) {
 	if !returned(err) { //mutant:pipeline-not-returned
 		memory.reusable = false
 		for i := range batches {
-			batches[i].settle(failure(err))
+			batches[i].settle(m.unauthenticated.explain(failure(err)))
 		}
 		return
 	}
@@ -133,7 +135,7 @@ func (m *Master) send(ctx context.Context, memory *memory, batches []batch) {
 		if replyErr == nil && value == nil {
 			replyErr = err
 		}
-		r := reply(value, replyErr)
+		r := m.unauthenticated.explain(reply(value, replyErr))
 		memory.reusable = memory.reusable && r.Answered() //mutant:pipeline-answered
 		if micros := batches[i].settle(r); micros != 0 {
 			m.ahead.store(micros, sent, m.clock.Now())

@@ -83,6 +83,13 @@ var operators = []mutant{
 		minor: true,
 	},
 	{
+		name:  "missing-password-hidden",
+		rule:  "a missing password is told, though the client reports closed connections only",
+		edits: []edit{sub("no-auth-closed", `!\w+\.demanded\.Load\(\)`, "true")},
+		pkg:   redisconnPkg, tests: []string{"TestClosedConnectionIsExplained"},
+		minor: true,
+	},
+	{
 		name:  "check-waits-for-minority",
 		rule:  "Check does not wait for a hung minority",
 		edits: []edit{swap("check-hurries", "_ = now")},
