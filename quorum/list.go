@@ -56,8 +56,8 @@ func (i *Inspection) old(age time.Duration, now time.Time) bool {
 // List looks through every master, page by page, and yields while it does. A lock that stands all
 // the while is yielded. One that is acquired or released meanwhile may be. It keeps the names that
 // it has yielded, no more, and is gentle to the masters: it pauses between pages, and has at most
-// 64 inspections in flight. Beyond what Inspect needs, it takes the rights to SCAN, PTTL and STRLEN,
-// and Redis 6.0 or later.
+// 64 inspections in flight. Beyond what Inspect needs, it takes the rights to SCAN, PTTL and
+// STRLEN, and Redis 6.0 or later.
 //
 // An error is yielded with a nil Inspection. If a master cannot be looked through, the error names
 // it, and List continues with the others; so locks that stand on no other master may be missing.

@@ -121,8 +121,8 @@ func (r *Reply) Refusal() bool {
 	return r.ofWhole() && (r.hasPrefix("NOPERM") || r.hasPrefix("CROSSSLOT") || r.hasPrefix("TRYAGAIN"))
 }
 
-// ForbidsKey reports whether err is a master's refusal because the user has no right to a key of the
-// command. It says nothing about other keys.
+// ForbidsKey reports whether err is a master's refusal because the user has no right to a key of
+// the command. It says nothing about other keys.
 func ForbidsKey(err error) bool {
 	if err == nil {
 		return false
