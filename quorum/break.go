@@ -7,9 +7,7 @@ import (
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
-	"github.com/quorumlock/redlock/internal/backoff"
 	"github.com/quorumlock/redlock/internal/vote"
-	"github.com/quorumlock/redlock/internal/wire"
 	"github.com/quorumlock/redlock/token"
 )
 
@@ -27,46 +25,63 @@ var ErrNotHeld = errors.New("quorum: no master stores the token")
 // resource checks keeps it from doing harm in the meantime; see Lock.Fence. So make sure that the
 // holder is gone or stuck before you break its lock.
 //
-// Break returns nil once a quorum of the masters has stopped storing the token at the same time,
-// and the holder cannot put it back. If no master stores it in the first place, the error is
-// ErrNotHeld, and nothing is changed. It is ErrTaken if enough masters store a third token: the
-// lock has changed hands. If too few masters answer, the error is ErrNoQuorum: the lock may or may
-// not be broken, and Break may be repeated. If ctx ended, the error also satisfies errors.Is for
-// ctx's error. After Close it is ErrClosed.
+// Break returns nil once a quorum of the masters does not store the token, and never will again: no
+// extension that the holder sends after that can succeed. A lock that may be younger than
+// Options.AttemptTimeout is broken after that time, because the requests that acquired it may still
+// be on their way.
+//
+// If no master stores the token in the first place, the error is ErrNotHeld, and nothing is
+// changed. If too few masters answer, the error is ErrNoQuorum: the lock may or may not be broken,
+// and Break may be repeated. If ctx ended, the error also satisfies errors.Is for ctx's error. After
+// Close it is ErrClosed.
 func (m *Manager) Break(ctx context.Context, name, token string) error {
 	mustHave(ctx)
-	if err := m.engine.opts.checkName(name); err != nil {
+	e := m.engine
+	if err := e.opts.checkName(name); err != nil {
 		return fmt.Errorf("quorum: break: %w", err)
 	}
-	if err := m.engine.enter(); err != nil {
+	if err := e.enter(); err != nil {
 		return err
 	}
-	defer m.engine.exit()
-	if err := mustBeStored(ctx, m.engine, name, token); err != nil {
+	defer e.exit()
+	kept, err := settled(ctx, e, name, token)
+	if err != nil {
 		return err
 	}
-	if err := breakLock(ctx, m.engine, name, token); err != nil {
+	if err := breakLock(ctx, e, name, token, kept); err != nil {
 		return err
 	}
-	m.engine.tellBroken(ctx, name, token)
+	e.tellBroken(ctx, name, token)
 	return nil
 }
 
-// breakTTL is how long the masters store the token of a Break that dies halfway.
-const breakTTL = 5 * time.Second
-
-// mustBeStored returns an error unless a master stores the token.
-func mustBeStored(ctx context.Context, e *engine, name, token string) error {
+// settled finds out whether any master stores the token, and for how long at most. It returns once
+// the requests that acquired the lock are over.
+func settled(ctx context.Context, e *engine, name, token string) (kept time.Duration, err error) {
 	found, err := inspect(ctx, e, name)
 	if err != nil {
-		return as("break", err)
+		return 0, as("break", err)
 	}
+	since, stored := time.Time{}, false
 	for _, m := range found.Masters {
-		if m.Token == token && token != "" {
-			return nil
+		if m.Token != token || token == "" {
+			continue
+		}
+		if stored, kept = true, max(kept, m.TTL); m.Since.After(since) {
+			since = m.Since
 		}
 	}
-	return fmt.Errorf("quorum: break %s: %w", quote(name), ErrNotHeld)
+	if !stored {
+		return 0, fmt.Errorf("quorum: break %s: %w", quote(name), ErrNotHeld)
+	}
+	young := e.opts.AttemptTimeout
+	if !since.IsZero() {
+		young -= max(e.mastersTime().Sub(since), 0)
+	}
+	if young > 0 && !e.sleep(ctx, young) { //mutant:break-settled
+		return 0, e.unsentError("break", name, ended(ctx))
+	}
+	return kept, nil
 }
 
 // as names another operation in an AttemptError.
@@ -78,50 +93,28 @@ func as(op string, err error) error {
 	return err
 }
 
-// breakLock replaces the victim's token by one of its own, on every master, and then releases that.
+// breakLock releases the token on every master, and bars it there.
 //
-// To delete the token on one master after the other would not do. The holder's extensions may be
-// confirmed by the masters whose turn has yet to come, and then it repairs those that were first.
-// But once a quorum stores the new token at the same time, no extension wins anymore. Those that
-// won before have repairs to make on fewer masters than a quorum: an extension's own quorum needs
-// none, and the new token keeps earlier repairs out.
+// To release it would not do. The holder may have repairs to make, of masters that had forgotten its
+// lock, and it repeats them as long as its window is open. With the masters that Break has not
+// reached, they could be a quorum again. So each master that answers stores that the token was
+// broken, and then gives no vacant key to it anymore. Nothing else can give it the key: the token is
+// in no queue there, and the requests that acquired the lock are over. An extension that is sent
+// after Break has returned needs a quorum of the other masters, and they contain none.
 //
-// A third token may belong to an attempt that fails at once, so breakLock tries again.
-func breakLock(ctx context.Context, e *engine, name, victim string) error {
-	start := e.clock.Now()
-	c := e.newClaim(name)
-	c.noteTTL(breakTTL)
-	r, verdict := takeFrom(ctx, e, c, victim, start.Add(breakTTL/2))
+// The bar outlasts the holder's window, because the masters would have let the key expire by then
+// if nobody had extended it.
+func breakLock(ctx context.Context, e *engine, name, token string, kept time.Duration) error {
+	c := e.claimWith(name, token)
 	now := e.clock.Now()
-	if verdict != vote.Won {
-		failure := r.failure("break", noQuorum(ctx)...)
-		failure.classify(e.system)
-		discard(e, c, wire.Nobody, now)
-		if e.closed.Load() {
-			return ErrClosed
-		}
-		return e.redactVictim(failure, victim)
+	r := newRound(e, c, c.subject.Break(e.proposeNext(now), vote.Retention(kept)))
+	if r.run(ctx, now, now.Add(e.opts.AttemptTimeout)) == vote.Won { //mutant:break-verdict
+		return nil
 	}
-	taken := r.with(vote.Held)
-	e.retire(c, now)
-	released := startRelease(e, c, wire.Anyone, now, taken, e.proposeNext(now)) //mutant:break-hands-on
-	released.waitSettled(ctx, start)
-	return nil
-}
-
-// takeFrom makes rounds that give the claim the victim's keys, until one wins or fails for good. It
-// returns the last one and its verdict. All rounds are over by the given time, while every master
-// still stores what the first one stored.
-func takeFrom(ctx context.Context, e *engine, c *claim, victim string, until clock.Instant) (*round, vote.Verdict) {
-	for n := 0; ; n++ {
-		r := newRound(e, c, c.subject.Break(victim, breakTTL))
-		verdict := r.run(ctx, e.clock.Now(), until) //mutant:break-verdict
-		pause := backoff.Pause(e.opts.MinBackoff, e.opts.MaxBackoff, n, c.subject.Token)
-		again := e.clock.Now().Add(pause) < until && (verdict == vote.LostToRival || verdict == vote.Doomed)
-		if !again || !e.sleep(ctx, pause) {
-			return r, verdict
-		}
+	if e.closed.Load() {
+		return ErrClosed
 	}
+	return r.failure("break", noQuorum(ctx)...)
 }
 
 // proposeNext returns the fence that a release proposes for the next holder, or 0 without fencing.
@@ -130,15 +123,6 @@ func (e *engine) proposeNext(now clock.Instant) int64 {
 		return 0
 	}
 	return vote.Propose(e.offsets.mastersTime(now))
-}
-
-// redactVictim makes sure that no master's error repeats the victim's token. The token of the round
-// itself has been redacted.
-func (e *engine) redactVictim(failure *AttemptError, victim string) *AttemptError {
-	for i, m := range failure.Masters {
-		failure.Masters[i].Err = e.masters[i].Redact(m.Err, victim)
-	}
-	return failure
 }
 
 // tellBroken tells that a lock was broken.

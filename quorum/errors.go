@@ -135,20 +135,32 @@ func (e *AttemptError) Error() string {
 	return b.String()
 }
 
-// summary lists how often each outcome occurred, and each master's error.
+// summary lists how often each outcome occurred, and each master's error. It only counts the
+// masters that nobody waited for: they may be perfectly healthy.
 func (e *AttemptError) summary() string {
-	var parts []string
+	var parts, errs []string
+	notAwaited := 0
+	for _, m := range e.Masters {
+		switch {
+		case errors.Is(m.Err, errNotAwaited):
+			notAwaited++
+		case m.Err != nil:
+			errs = append(errs, fmt.Sprintf("%s: %v", m.Master, m.Err))
+		}
+	}
 	for o := range Outcome(vote.Outcomes) {
-		if n := e.Count(o); n > 0 {
+		n := e.Count(o)
+		if o == Unknown {
+			n -= notAwaited
+		}
+		if n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %v", n, o))
 		}
 	}
-	for _, m := range e.Masters {
-		if m.Err != nil {
-			parts = append(parts, fmt.Sprintf("%s: %v", m.Master, m.Err))
-		}
+	if notAwaited > 0 {
+		parts = append(parts, fmt.Sprintf("%d %v", notAwaited, errNotAwaited))
 	}
-	return strings.Join(parts, "; ")
+	return strings.Join(append(parts, errs...), "; ")
 }
 
 // Count returns how many masters had the outcome o.

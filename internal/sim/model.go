@@ -133,6 +133,8 @@ func (b *scriptCall) extend(o operation) any {
 		return int64(0)
 	case !there && b.isLate(o.args[1]):
 		return int64(-3)
+	case !there && m.text(now, barOf(key, token)) == "1":
+		return int64(-1)
 	}
 	if b.fencing {
 		if _, _, bad := b.storeFence(o.keys[1], number(o.args[3]), milliseconds(o.args[4])); bad != nil {
@@ -179,24 +181,17 @@ func (b *scriptCall) tombstone(o operation) any {
 
 // breakHold is break.lua, for a master that has memory.
 func (b *scriptCall) breakHold(o operation) any {
-	m, key, token, victim := b.model, o.keys[0], o.args[0], o.args[2]
-	storedToken, there := m.get(b.now, key)
-	switch {
-	case there && storedToken == token:
-		return int64(1)
-	case there && storedToken != victim:
-		return int64(-1)
-	case b.isLate(o.args[1]):
-		return int64(-3)
-	}
-	m.keys[key] = entry{value: token, expires: b.now + milliseconds(o.args[3])}
-	return int64(1)
+	b.model.keys[o.keys[2]] = entry{value: "1", expires: b.now + milliseconds(o.args[3])}
+	return b.release(o)
 }
+
+// barOf is barOf of common.lua, for keys without a }.
+func barOf(key, token string) string { return "redlock:aux:broken{" + key + "}:" + token }
 
 // release is release.lua.
 func (b *scriptCall) release(o operation) any {
 	m, now, key, token := b.model, b.now, o.keys[0], o.args[0]
-	waiting := o.name == "release" && m.exists(now, o.keys[1])
+	waiting := o.name != "drop" && m.exists(now, o.keys[1])
 	if waiting {
 		b.readTime()
 		m.dequeue(o.keys[1], beside(o.keys[1], ":waiters"), token)

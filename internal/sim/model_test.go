@@ -198,11 +198,12 @@ func (d *differential) operation(micros int64, fencing bool) (keys, args []any) 
 		args = append(args, d.ttl())
 	case "leave":
 		keys, args = append(keys, queueKey(lock)), append(args, d.ttl())
-	case "break":
-		args = append(args, deadline, fmt.Sprint("token-", d.r.IntN(3)), d.ttl())
-	case "release":
+	case "release", "break":
 		keys = append(keys, queueKey(lock))
 		args = append(args, []string{"", "", d.ticket()}[d.r.IntN(3)], []string{"", fence}[d.r.IntN(2)])
+		if name == "break" {
+			keys, args = append(keys, barOf(lock, token)), append(args, "70000000")
+		}
 	case "wait":
 		keys = append(keys, queueKey(lock), "redlock:aux:waiters{"+lock+"}")
 		args = append(args, deadline, []string{"", d.ticket(), d.ticket()}[d.r.IntN(3)], []string{"1000000", "2000000"}[d.r.IntN(2)], "3000000",

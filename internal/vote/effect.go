@@ -21,7 +21,7 @@ const (
 // Answers to a release have no effects. Package ledger tracks what follows from them.
 func EffectOf(op Op, o Outcome, late bool) (e Effect) {
 	switch op {
-	case Acquire, Repair, Break:
+	case Acquire, Repair:
 		if o == Held {
 			e |= Granted
 		}

@@ -22,7 +22,7 @@ const (
 	Inspect
 	// Bootstrap declares a new master empty.
 	Bootstrap
-	// Break takes the key from another token.
+	// Break releases another client's token, and bars it from the key.
 	Break
 
 	ops

@@ -89,8 +89,7 @@ func (t *Tally) Usurped() Set { return t.usurped }
 //     it stores the token. With fewer denials, nobody else can hold the lock.
 //   - Release: masters that do not store the token are votes. See release.
 //   - Wait: every report is a vote.
-//   - Break: masters that store the new token are votes, and those that could only delete the
-//     victim's. A third token is not: when it goes, the victim's may come back.
+//   - Break: every master that answers is a vote. It does not store the token, and never will again.
 //   - Inspect, Bootstrap: the verdict is Undecided until every master has answered.
 func (t *Tally) Verdict(y System, op Op) Verdict {
 	pending := y.All() &^ t.settled //mutant:pending
@@ -98,13 +97,11 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 	switch op {
 	case Acquire:
 		return judge(y, t.by[Held], pending, t.by[Taken], y.Blocks) //mutant:acquire-verdict
-	case Break:
-		return judge(y, t.by[Held]|t.by[Absent], pending, t.by[Taken], y.Blocks) //mutant:break-votes
 	case Extend, Repair:
 		return judge(y, t.by[Held], pending, gone, y.HasQuorum) //mutant:extend-verdict
 	case Release:
 		return t.release(y, gone, pending)
-	case Wait:
+	case Wait, Break:
 		return judge(y, t.by[Held]|gone, pending, 0, never)
 	}
 	if pending != 0 {

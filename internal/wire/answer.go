@@ -114,9 +114,9 @@ func (c *Call) readValue(a *Answer) bool {
 			return true
 		case op == vote.Acquire:
 			return c.readHeld(a, result)
-		case op == vote.Extend, op == vote.Repair, op == vote.Break:
+		case op == vote.Extend, op == vote.Repair:
 			return a.readCode(result)
-		case op == vote.Release:
+		case op == vote.Release, op == vote.Break:
 			return a.readRelease(result)
 		}
 	case []any:

@@ -139,4 +139,4 @@ func (r *Reply) ofWhole() bool {
 
 // Grants reports whether the call's operation may store something new. A master that has run out of
 // memory refuses such operations as long as the same script has not written anything.
-func (c *Call) Grants() bool { return c.Request.Op == vote.Acquire || c.Request.Op == vote.Break }
+func (c *Call) Grants() bool { return c.Request.Op == vote.Acquire }

@@ -1,28 +1,15 @@
--- breakHold takes the key from a victim's token. It also takes a vacant key, so that the victim
--- cannot put its token back while others have yet to be taken. Whoever breaks a lock does not hold
--- it, so the restart guard does not apply.
+-- breakHold releases another client's token, and bars it from the key: a holder that has not heard
+-- of it yet must not repair its lock.
 --
--- If there is no memory to store the token, the victim's is deleted all the same.
+-- The token is barred first. If there is no memory for that, there is none for a repair either.
 --
--- KEYS    the lock's key
--- ARGV    the name, the token, the deadline, the victim's token, the TTL in milliseconds
--- Result  HELD the token has the key, ABSENT nobody has it, TAKEN a third token has it, EXPIRED
-local function breakHold(k, a)
-  local key, token = KEYS[k], ARGV[a + 1]
-  local current = redis.call('GET', key)
-  if current == token then
-    return HELD
-  elseif current and current ~= ARGV[a + 3] then --mutant:break-compares
-    return TAKEN
-  elseif isLate(ARGV[a + 2]) then --mutant:late-break
-    return EXPIRED
+-- KEYS    those of release; the bar
+-- ARGV    those of release, with the other client's token; for how many milliseconds it is barred
+-- Result  that of release
+local function breakHold(k, a, queue)
+  local barred = redis.pcall('SET', KEYS[k + 2], '1', 'PX', ARGV[a + 4])
+  if not barred.ok and not string.find(barred.err, 'OOM', 1, true) then
+    error(barred)
   end
-  local stored = redis.pcall('SET', key, token, 'PX', ARGV[a + 4])
-  if stored.ok then
-    return HELD
-  elseif not string.find(stored.err, 'OOM', 1, true) then
-    error(stored)
-  end
-  redis.call('DEL', key)
-  return ABSENT
+  return release(k, a, queue)
 end

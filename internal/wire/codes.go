@@ -23,7 +23,7 @@ var codes = strings.NewReplacer(
 	"HELD", strconv.Itoa(codeHeld), "STORED", strconv.Itoa(codeStored), "HANDED_ON", strconv.Itoa(codeHandedOn),
 	"ABSENT", strconv.Itoa(codeAbsent), "TAKEN", strconv.Itoa(codeTaken), "QUARANTINED", strconv.Itoa(codeQuarantined),
 	"EXPIRED", strconv.Itoa(codeExpired), "FAILED", strconv.Itoa(codeFailed), "MARKER", "'"+MarkerKey+"'",
-	"RELEASED", "'"+Released+"'",
+	"RELEASED", "'"+Released+"'", "BROKEN", "'"+AuxPrefix+"broken'",
 )
 
 // noKey is PTTL's reply if there is no key.

@@ -5,6 +5,15 @@ local function lengthen(key, ttl)
   end
 end
 
+-- barOf returns the key that bars a token from a lock's key. It is in the lock's Cluster slot, as all
+-- auxiliary keys are.
+local function barOf(key, token)
+  if string.find(key, '}', 1, true) then
+    return BROKEN .. ':' .. key .. ':' .. token
+  end
+  return BROKEN .. '{' .. key .. '}:' .. token
+end
+
 -- isGeneral reports whether an error says that this server is no master now. It must be the reply
 -- itself, because the client has to see it: it then looks for the master elsewhere. Nothing was
 -- written before such an error, for no write was allowed.

@@ -5,7 +5,8 @@
 -- expiry gets the TTL.
 --
 -- A repair also gives a vacant key to the token. It is for a holder that a majority has just
--- confirmed, on a master that forgot the key. So the restart guard does not apply.
+-- confirmed, on a master that forgot the key. So the restart guard does not apply. It gives nothing
+-- to a token that was broken; see break.lua.
 --
 -- With fencing, every master that keeps the lock also stores its fence, because the masters that
 -- keep the lock may not be the ones that granted it.
@@ -24,6 +25,8 @@ local function extend(k, a, isRepair)
     return ABSENT
   elseif not current and isLate(ARGV[a + 2]) then --mutant:late-repair
     return EXPIRED
+  elseif not current and redis.pcall('GET', barOf(key, token)) == '1' then --mutant:barred-repair
+    return TAKEN
   end
   if fencing then --mutant:extend-fence
     storeFence(KEYS[k + 1], ARGV[a + 4], ARGV[a + 5]) --mutant:carried-fence

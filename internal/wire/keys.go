@@ -36,5 +36,7 @@ func auxKey(kind, key string) string {
 
 func fenceKey(key string) string   { return auxKey("fence", key) }
 func queueKey(key string) string   { return auxKey("queue", key) }
+func brokenKey(key, token string) string { return auxKey("broken", key) + ":" + token } // see barOf in common.lua
+
 func sinceKey(key string) string   { return auxKey("since", key) }
 func recordsKey(key string) string { return auxKey("waiters", key) } // see queue.lua

@@ -15,7 +15,7 @@ local function operation(name, k)
   elseif name == 'leave' then
     return tombstone, KEYS[k + 1], 2, 3
   elseif name == 'break' then
-    return breakHold, nil, 1, 5
+    return breakHold, KEYS[k + 1], 3, 5
   elseif name == 'inspect' then
     return inspect, KEYS[k + 1], 2, 1
   elseif name == 'peek' then

@@ -13,7 +13,7 @@
 --         any; the fence that the client proposes for the waiter, '' for none
 -- Result  HELD the token had the key, HANDED_ON it had the key and a waiter has it now,
 --         ABSENT nobody has the key, TAKEN something else is stored there
-local function release(k, a, queue)
+function release(k, a, queue)
   local key, token = KEYS[k], ARGV[a + 1]
   local current = redis.pcall('GET', key)
   local waiting = queue and redis.pcall('EXISTS', queue) == 1

@@ -49,7 +49,7 @@ func (r *Request) Confirms() bool { return r.waiter }
 // Expires reports whether the request has a deadline; see SetDeadline.
 func (r *Request) Expires() bool {
 	switch r.Op {
-	case vote.Acquire, vote.Repair, vote.Wait, vote.Break:
+	case vote.Acquire, vote.Repair, vote.Wait:
 		return true
 	}
 	return false
@@ -188,12 +188,14 @@ func (s *Subject) Tombstone(left time.Duration, queued bool) Request {
 	return r
 }
 
-// Break takes the key from the victim's token, for ttl.
-func (s *Subject) Break(victim string, ttl time.Duration) Request {
-	return Request{
-		Subject: s, Op: vote.Break, TTL: ttl, name: nameBreak, keys: []any{s.keyArg},
-		args: []any{none, victim, ttl.Milliseconds()},
-	}
+// Break releases the token, which is another client's, and bars it from the key for the given time.
+// next is the fence that a waiter may get with the key, 0 for none.
+func (s *Subject) Break(next int64, barred time.Duration) Request {
+	r := s.Release(Anyone, true, next) //mutant:break-hands-on
+	r.Op, r.name = vote.Break, nameBreak
+	r.keys = append(r.keys, brokenKey(s.Key, s.Token))
+	r.args = append(r.args, barred.Milliseconds())
+	return r
 }
 
 // Place describes the place in one master's queue that a waiter asks for.

@@ -143,7 +143,7 @@ func request(s *wire.Subject, kind string) (r wire.Request, ok bool) {
 	case "tombstone-queued":
 		return s.Tombstone(2500*time.Millisecond, true), true
 	case "break":
-		return s.Break("theirs", 5*time.Second), true
+		return s.Break(8000, 24*time.Hour), true
 	case "declare":
 		return s.Bootstrap("", []string{"a", "b"}), true
 	}

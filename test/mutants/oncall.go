@@ -118,35 +118,29 @@ var oncall = []mutant{
 
 	// Break.
 	{
-		name:  "break-of-any-token",
-		rule:  "Break takes the key only from the token it was given",
-		edits: []edit{sub("break-compares", `current ~= ARGV\[a \+ 3\]`, "false")},
-		pkg:   quorumPkg, tests: []string{"TestBreakOfMinorityLeavesTheHolder"},
-	},
-	{
-		name:  "late-break",
-		rule:  "a request to break that comes too late takes no vacant key",
-		edits: []edit{sub("late-break", `isLate\(.*\]\)`, "false")},
-		pkg:   simPkg, tests: []string{"TestModelMatchesRedis"},
-		minor: true,
-	},
-	{
-		name:  "break-counts-third-tokens",
-		rule:  "a third token is no proof that the victim's is gone",
-		edits: []edit{sub("break-votes", `t\.by\[Held\]\|t\.by\[Absent\]`, "t.by[Held]|t.by[Absent]|t.by[Taken]")},
-		pkg:   quorumPkg, tests: []string{"TestBreakOfMinorityLeavesTheHolder"},
+		name:  "break-undone-by-repairs",
+		rule:  "a holder whose lock was broken does not repair it",
+		edits: []edit{sub("barred-repair", `redis\.pcall\(.*\) == '1'`, "false")},
+		pkg:   quorumPkg, tests: []string{"TestBreakIsNotUndoneByRepairs"},
 	},
 	{
 		name:  "break-without-quorum",
 		rule:  "Break succeeds only when a quorum has stopped storing the token",
-		edits: []edit{sub("break-verdict", `verdict := r\.run\(([^\n]*)\)$`, "r.run($1)\n\t\tverdict := vote.Won")},
+		edits: []edit{sub("break-verdict", `== vote\.Won`, "!= vote.Undecided || true")},
 		pkg:   quorumPkg, tests: []string{"TestBreakNeedsQuorum"},
 	},
 	{
 		name:  "break-hands-on-to-nobody",
 		rule:  "a broken lock goes to the next waiter",
-		edits: []edit{sub("break-hands-on", `wire\.Anyone`, "wire.Nobody")},
+		edits: []edit{sub("break-hands-on", `Anyone`, "LowerThan(1)")},
 		pkg:   quorumPkg, tests: []string{"TestBreakHandsOn"},
+		minor: true,
+	},
+	{
+		name:  "break-of-young-lock",
+		rule:  "a lock is broken once the requests that acquired it are over",
+		edits: []edit{sub("break-settled", `young > 0`, "false")},
+		pkg:   quorumPkg, tests: []string{"TestBreakWaitsForRequestsThatAcquired"},
 		minor: true,
 	},
 
