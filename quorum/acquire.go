@@ -77,17 +77,17 @@ func (m *Manager) acquire(ctx context.Context, p acquireParams) (l *Lock, err er
 		l, err = m.waiters.acquireWithin(ctx, p)
 	}
 	m.tellOutcome(ctx, p.name, start, l, err)
-	if l != nil && m.engine.events.handlers.Lost != nil {
-		m.engine.expiry.look(&l.watched, l.windowCloses()) // to tell the loss in time
-	}
 	return l, err
 }
 
 // tellOutcome tells how a call ended that began at start.
 func (m *Manager) tellOutcome(ctx context.Context, name string, start clock.Instant, l *Lock, err error) {
-	if l != nil {
-		l.tellAcquired(start)
-	} else {
+	if l == nil {
 		m.engine.tellNotAcquired(ctx, name, start, err)
+		return
+	}
+	l.tellAcquired(start)
+	if m.engine.events.handlers.Lost != nil {
+		m.engine.expiry.look(&l.watched, l.windowCloses()) // to tell a loss in time //mutant:lost-told
 	}
 }

@@ -84,6 +84,7 @@ type acquireParams struct {
 	err        error         // what is wrong with the options
 
 	seekHolder bool // find out whether a single other token has a majority
+	silent     bool // the end of the lock is no loss: nobody relies on the window of Once's period
 }
 
 // bad records that an option is wrong.

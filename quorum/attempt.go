@@ -197,7 +197,7 @@ const fillDelay = 10 * time.Millisecond
 func (a *acquirer) newLock(c *claim, p acquireParams, start, until, kept clock.Instant) *Lock {
 	l := &Lock{
 		engine: a.engine, claim: c, since: a.engine.clock.Now(), limit: p.ends(start), minHold: p.minHold,
-		until: until, kept: kept,
+		until: until, kept: kept, told: p.silent,
 	}
 	l.watched.item, l.held.item = l, l
 	if p.renew { //mutant:lock-renewal

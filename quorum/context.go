@@ -42,14 +42,22 @@ type lockContext struct {
 
 // Err reads the clock, and returns the context's error.
 func (c *lockContext) Err() error {
-	_ = c.lock.Err() //mutant:context-err
+	c.check() //mutant:context-err
 	return c.Context.Err()
 }
 
 // Value reads the clock first, because context.Cause calls Value.
 func (c *lockContext) Value(key any) any {
-	_ = c.lock.Err() //mutant:context-value
+	c.check() //mutant:context-value
 	return c.Context.Value(key)
+}
+
+// check ends the context if the lock is over. The goroutine that ended the lock may have been
+// stopped before it came to that.
+func (c *lockContext) check() {
+	if why := c.lock.Err(); why != nil {
+		c.cancel(why)
+	}
 }
 
 // add makes c end with the lock.

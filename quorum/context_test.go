@@ -58,7 +58,7 @@ func TestContextEndsWithTheLock(t *testing.T) {
 		}, quorum.ErrDenied},
 		"closed": {func(b *testbed, _ *quorum.Lock) { require.NoError(b, b.Manager.Close()) }, quorum.ErrClosed},
 		"detached": {func(b *testbed, l *quorum.Lock) {
-			_, err := l.Detach()
+			_, err := l.Detach(b.Context(), ttl)
 			require.NoError(b, err)
 		}, quorum.ErrDetached},
 	} {

@@ -63,9 +63,22 @@ func tell[E any](d *dispatcher, name string, handler func(E), event E) {
 	}
 }
 
-// run delivers events until close is called, and then those that are left.
+// run delivers events until close is called, and then those that are left. A handler that ends its
+// goroutine, as a test's FailNow does, does not end the events.
 func (d *dispatcher) run() {
-	defer close(d.done)
+	over := false
+	defer func() {
+		if over {
+			close(d.done)
+		} else {
+			go d.run()
+		}
+	}()
+	d.deliverAll()
+	over = true
+}
+
+func (d *dispatcher) deliverAll() {
 	for {
 		select {
 		case deliver := <-d.queue:
@@ -93,7 +106,7 @@ func (d *dispatcher) reportDropped() {
 	}
 }
 
-// deliver calls a handler. A panic is reported, except one of HandlerPanicked, which is only
+// deliver calls a handler. A panic, or the end of the goroutine, is reported, except one of HandlerPanicked, which is only
 // counted.
 func (d *dispatcher) deliver(name string, call func()) {
 	completed := false

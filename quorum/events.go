@@ -12,7 +12,7 @@ import (
 // happened. It holds no mutex, so a handler may call any method of the Manager, except that Close
 // does not wait long for it. A slow handler delays the events behind it and nothing else: beyond a
 // thousand undelivered events, further ones are dropped and counted; see EventsDropped. A handler
-// that panics loses that event and nothing else; see HandlerPanicked.
+// that panics, or calls runtime.Goexit, loses that event and nothing else; see HandlerPanicked.
 //
 // LogEvents returns Events that log, and TeeEvents combines several.
 type Events struct {
@@ -272,6 +272,6 @@ type HandlerPanickedEvent struct {
 	Time time.Time
 	// Event is the name of the handler's field in Events.
 	Event string
-	// Value is what the handler panicked with.
+	// Value is what the handler panicked with; nil if it ended its goroutine.
 	Value any
 }

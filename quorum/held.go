@@ -15,12 +15,14 @@ func (m *Manager) Held() []*Lock {
 }
 
 // heldLocks is a list of the locks that a Manager holds. A lock is removed when it is found to be
-// over. Nobody may ever look at a lock that is left to expire, so now and then add looks at all.
+// over. Nobody may ever look at a lock that is left to expire, so each time a lock is added, two
+// others are looked at, one after another through the whole list. So it never has many more locks
+// than are held.
 type heldLocks struct {
 	mu          sync.Mutex // guards all below and every element
 	first, last *element
+	look        *element // the next one to look at
 	n           int
-	limit       int // the number of locks at which to look for those that are over
 }
 
 // element is a lock's place in the list.
@@ -36,24 +38,27 @@ type endable interface {
 	Err() error
 }
 
-// fewHeld is a number of locks too small to be worth looking through.
-const fewHeld = 1024
-
-// add adds a lock. If the list has grown a lot, add looks which locks are over.
+// add adds a lock, and looks at two others.
 func (h *heldLocks) add(e *element) {
-	if !h.push(e) {
-		return
+	for _, item := range h.push(e) {
+		if item != nil {
+			_ = item.Err()
+		}
 	}
-	for _, item := range h.all() {
-		_ = item.Err()
-	}
-	h.grow()
 }
 
-// push appends a lock, and reports whether it is time to look for locks that are over.
-func (h *heldLocks) push(e *element) (look bool) {
+// push appends a lock. It returns the locks to look at.
+func (h *heldLocks) push(e *element) (items [2]endable) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for i := range items {
+		if h.look == nil {
+			h.look = h.first
+		}
+		if h.look != nil {
+			items[i], h.look = h.look.item, h.look.next //mutant:held-look
+		}
+	}
 	e.prev, e.listed = h.last, true
 	if h.last == nil {
 		h.first = e
@@ -62,14 +67,7 @@ func (h *heldLocks) push(e *element) (look bool) {
 	}
 	h.last = e
 	h.n++
-	return h.n > max(h.limit, fewHeld)
-}
-
-// grow sets the limit, after a look, to twice the number of locks left.
-func (h *heldLocks) grow() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.limit = 2 * h.n
+	return items
 }
 
 // remove removes a lock, if it is in the list.
@@ -78,6 +76,9 @@ func (h *heldLocks) remove(e *element) {
 	defer h.mu.Unlock()
 	if !e.listed {
 		return
+	}
+	if h.look == e {
+		h.look = e.next
 	}
 	if h.n--; e.prev == nil {
 		h.first = e.next

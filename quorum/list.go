@@ -65,6 +65,8 @@ func (i *Inspection) old(age time.Duration, now time.Time) bool {
 // satisfies errors.Is for ctx's error. If the Manager is closed, it is ErrClosed. If an option is
 // wrong, nothing is sent, and the only error says so. Leaving the loop ends the work.
 //
+// Close waits for a loop over List, so do not call it in the loop.
+//
 // List panics if ctx is nil. The iterator may be used several times, also at the same time: each
 // use looks through the masters anew.
 func (m *Manager) List(ctx context.Context, opts ...ListOption) iter.Seq2[*Inspection, error] {

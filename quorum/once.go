@@ -52,7 +52,6 @@ func (m *Manager) Once(ctx context.Context, name string, period time.Duration, f
 	if l == nil {
 		return false, err
 	}
-	l.silence()
 	completed := false
 	defer func() {
 		if p.giveBack && (err != nil || !completed) { //mutant:once-gives-back
@@ -87,6 +86,7 @@ func (m *Manager) beginOnce(name string, period time.Duration, opts []OnceOption
 	if p.acquireParams, err = m.engine.opts.checkAcquire(name, period, 0, nil); err != nil {
 		return p, err
 	}
+	p.silent = true
 	for _, opt := range opts {
 		if opt != nil {
 			opt(&p)
@@ -98,22 +98,13 @@ func (m *Manager) beginOnce(name string, period time.Duration, opts []OnceOption
 	return p, nil
 }
 
-// silence makes the lock's end no loss: nobody relies on a period's window.
-func (l *Lock) silence() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.told = true
-}
-
-// leave ends the Manager's interest in a lock that is left to expire, unless the lock is over.
+// leave ends the Manager's interest in a lock that is left to expire, unless it was released.
 func (l *Lock) leave() {
 	l.engine.expiry.forget(&l.watched)
 	now := l.engine.clock.Now()
-	l.mu.Lock()
-	left := l.over(now) == nil
-	l.unlock()
+	over := l.Err()
 	l.engine.held.remove(&l.held)
-	if left {
+	if !errors.Is(over, ErrReleased) { //mutant:leave-tells
 		l.tellReleased(now, true, nil)
 	}
 }

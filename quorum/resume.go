@@ -3,6 +3,7 @@ package quorum
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
@@ -10,13 +11,17 @@ import (
 	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// Detach ends this Lock without releasing it, and returns its token. Another process that is given
-// the token can take the lock over with Manager.Resume, before its TTL is over. This process sends
-// nothing more for the lock: it neither renews nor releases it. If the lock is over already, the
-// error is ErrLost.
+// Detach extends the lock to ttl, ends this Lock without releasing it, and returns its token.
+// Another process that is given the token can take the lock over with Manager.Resume while ttl
+// lasts. This process sends nothing more for the lock: it neither renews nor releases it. Give the
+// token to one process only. A minimum hold is not handed on.
 //
-// After Detach, Err is ErrDetached. Give the token to one process only.
-func (l *Lock) Detach() (token string, err error) {
+// ttl is as in Extend, ctx governs the extension, and the errors are those of Extend. After an error
+// other than ErrLost, the lock is still held here. After Detach, Err is ErrDetached.
+func (l *Lock) Detach(ctx context.Context, ttl time.Duration) (token string, err error) {
+	if err := l.Extend(ctx, ttl); err != nil { //mutant:detach-extends
+		return "", err
+	}
 	now := l.engine.clock.Now()
 	l.mu.Lock()
 	over := l.over(now)
@@ -98,6 +103,9 @@ func (a *acquirer) resume(ctx context.Context, name, token string) (*Lock, error
 // storeFence makes a quorum of the masters store a resumed lock's fence. Before, this process
 // cannot know which masters have it. The extension itself lengthens nothing.
 func (a *acquirer) storeFence(ctx context.Context, c *claim, fence int64, until clock.Instant) error {
+	if fence == 0 { // the masters forgot it
+		fence = a.proposal()
+	}
 	c.fence.Store(fence)
 	r := newRound(a.engine, c, c.subject.Extend(time.Millisecond, fence, c.retention()))
 	if r.run(ctx, a.engine.clock.Now(), until) != vote.Won { //mutant:resume-fence
@@ -133,7 +141,8 @@ func (r *round) findToken(token string, o Options) found {
 			return
 		}
 		f.answered |= vote.Only(master)
-		if a.Report.Token != token || a.Report.TTL <= 0 { //mutant:resume-token
+		released := strings.HasPrefix(token, wire.Released)
+		if a.Report.Token != token || a.Report.TTL <= 0 || released { //mutant:resume-token
 			return
 		}
 		f.storing |= vote.Only(master)

@@ -24,7 +24,7 @@ func TestDetachedLockIsResumed(t *testing.T) {
 			bubbleWith(t, 5, opts, func(b *testbed) {
 				l := b.acquire()
 				time.Sleep(time.Second)
-				handed, err := l.Detach()
+				handed, err := l.Detach(b.Context(), ttl)
 				require.NoError(b, err)
 				assert.Equal(b, l.Token(), handed)
 				assert.ErrorIs(b, l.Err(), quorum.ErrDetached)
@@ -39,7 +39,7 @@ func TestDetachedLockIsResumed(t *testing.T) {
 				require.NoError(b, err)
 				assert.Equal(b, handed, r.Token())
 				assert.Equal(b, l.Fence(), r.Fence())
-				left := ttl - 2*time.Second
+				left := ttl - time.Second
 				assert.InDelta(b, clock.DefaultDrift.Window(left), r.Validity(), float64(2*time.Millisecond))
 				require.NoError(b, r.Extend(b.Context(), ttl))
 				assert.Equal(b, []*quorum.Lock{r}, second.Held())
@@ -119,7 +119,7 @@ func TestResumeFailsIfTheWindowIsOver(t *testing.T) {
 func TestResumedFenceIsOnAQuorum(t *testing.T) {
 	bubbleWith(t, 3, quorum.Options{Fencing: true}, func(b *testbed) {
 		l := b.acquire()
-		token, err := l.Detach()
+		token, err := l.Detach(b.Context(), ttl)
 		require.NoError(b, err)
 		for _, m := range b.Masters()[:2] {
 			m.Del("redlock:aux:fence{" + name + "}")
@@ -141,9 +141,9 @@ func TestDetachEndsRenewals(t *testing.T) {
 		l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(0))
 		require.NoError(b, err)
 		synctest.Wait()
-		_, err = l.Detach()
+		_, err = l.Detach(b.Context(), ttl)
 		require.NoError(b, err)
-		_, err = l.Detach()
+		_, err = l.Detach(b.Context(), ttl)
 		assertReason(b, err, quorum.ErrLost)
 		before := b.Master(0).Commands()
 		time.Sleep(ttl + 1)
@@ -156,7 +156,7 @@ func TestDetachEndsRenewals(t *testing.T) {
 func TestDoWithDetachedLockIsNoLoss(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
 		assert.NoError(b, b.Do(b.Context(), name, ttl, func(_ context.Context, l *quorum.Lock) error {
-			_, err := l.Detach()
+			_, err := l.Detach(b.Context(), ttl)
 			return err
 		}))
 		synctest.Wait()

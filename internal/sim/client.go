@@ -188,10 +188,13 @@ func (c *client) giveAway(r random, h *hold, ttl time.Duration) {
 	before := h.lock.Fence()
 	h.handedOver = true
 	h.finish()
-	token, err := h.lock.Detach()
+	giving, cancelGiving := context.WithTimeout(context.Background(), r.between(time.Millisecond, ttl))
+	defer cancelGiving()
+	token, err := h.lock.Detach(giving, ttl)
 	w.log("%s detaches %s: %v", h.who, h.lock.Name(), sentinels(err))
 	h.checkLoss(err)
 	if err != nil {
+		c.release(r, h)
 		return
 	}
 	to := w.clients[r.IntN(w.cfg.Clients)]
