@@ -32,8 +32,8 @@ var ErrNotHeld = errors.New("quorum: no master stores the token")
 //
 // If no master stores the token in the first place, the error is ErrNotHeld, and nothing is
 // changed. If too few masters answer, the error is ErrNoQuorum: the lock may or may not be broken,
-// and Break may be repeated. If ctx ended, the error also satisfies errors.Is for ctx's error. After
-// Close it is ErrClosed.
+// and Break may be repeated. If ctx ended, the error also satisfies errors.Is for ctx's error.
+// After Close it is ErrClosed.
 func (m *Manager) Break(ctx context.Context, name, token string) error {
 	mustHave(ctx)
 	e := m.engine
@@ -95,11 +95,11 @@ func as(op string, err error) error {
 
 // breakLock releases the token on every master, and bars it there.
 //
-// To release it would not do. The holder may have repairs to make, of masters that had forgotten its
-// lock, and it repeats them as long as its window is open. With the masters that Break has not
+// To release it would not do. The holder may have repairs to make, of masters that had forgotten
+// its lock, and it repeats them as long as its window is open. With the masters that Break has not
 // reached, they could be a quorum again. So each master that answers stores that the token was
-// broken, and then gives no vacant key to it anymore. Nothing else can give it the key: the token is
-// in no queue there, and the requests that acquired the lock are over. An extension that is sent
+// broken, and then gives no vacant key to it anymore. Nothing else can give it the key: the token
+// is in no queue there, and the requests that acquired the lock are over. An extension that is sent
 // after Break has returned needs a quorum of the other masters, and they contain none.
 //
 // The bar outlasts the holder's window, because the masters would have let the key expire by then

@@ -162,8 +162,8 @@ func TestBreakPrevailsOverRepairs(t *testing.T) {
 	}
 }
 
-// TestBreakIsNotUndoneByRepairs has an operator who reaches only three masters of five, and a holder
-// that has yet to repair one of these three. With the other two, that would be a quorum.
+// TestBreakIsNotUndoneByRepairs has an operator who reaches only three masters of five, and a
+// holder that has yet to repair one of these three. With the other two, that would be a quorum.
 func TestBreakIsNotUndoneByRepairs(t *testing.T) {
 	for _, between := range []bool{false, true} {
 		bubbleWith(t, 5, quorum.Options{Fencing: true}, func(b *testbed) {

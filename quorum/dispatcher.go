@@ -106,8 +106,8 @@ func (d *dispatcher) reportDropped() {
 	}
 }
 
-// deliver calls a handler. A panic, or the end of the goroutine, is reported, except one of HandlerPanicked, which is only
-// counted.
+// deliver calls a handler. A panic, or the end of the goroutine, is reported, except one of
+// HandlerPanicked, which is only counted.
 func (d *dispatcher) deliver(name string, call func()) {
 	completed := false
 	defer func() {

@@ -170,11 +170,11 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 	if call.Time != 0 {
 		e.offsets.note(master, call.Time, clock.Instant(call.Sent)) // to read the clock again would cost more than the rest
 	}
-	if !c.probe || e.opts.Prefix != "" || !wire.ForbidsKey(a.Err) { // the names in use may be allowed //mutant:probed-name
-		e.statuses[master].answered(call, a, dropped)
-	}
 	op := call.Request.Op
-	c.record(master, vote.EffectOf(op, a.Outcome, a.Late), clock.Instant(call.Closed()))
+	if !e.deniesProbe(c, a) {
+		e.statuses[master].answered(call, a, dropped)
+		c.record(master, vote.EffectOf(op, a.Outcome, a.Late), clock.Instant(call.Closed()))
+	}
 	if op == vote.Release {
 		if a.HandedOn {
 			e.contention.mark(c.subject.Key, e.clock.Now())
@@ -183,6 +183,12 @@ func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error)
 		debt := ledger.Debt[*claim]{Lock: c, Heir: string(call.Request.Heir)}
 		e.releasers[master].settle(debt, a.Outcome, clock.Instant(call.Sent), dropped) //mutant:release-settled
 	}
+}
+
+// deniesProbe reports whether a master refused Check's own name. The names in use may be allowed,
+// so that says nothing about the master, and nothing of the probe is there.
+func (e *engine) deniesProbe(c *claim, a *wire.Answer) bool {
+	return c.probe && e.opts.Prefix == "" && wire.ForbidsKey(a.Err) //mutant:probed-name
 }
 
 // retire makes the Manager remember the token of a failed claim as its own, for as long as masters

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -268,7 +269,61 @@ func TestOncesPeriodIsToldAsLeftToExpire(t *testing.T) {
 			return nil
 		})
 		require.NoError(b, err)
-		assert.Empty(b, only[quorum.LostEvent](r), "a period that ends is no loss")
+		for _, e := range r.take() {
+			switch e := e.(type) {
+			case quorum.LostEvent:
+				assert.Fail(b, "a period that ends is no loss")
+			case quorum.ReleasedEvent:
+				assert.True(b, e.LeftToExpire)
+				assert.Equal(b, time.Minute, e.Held)
+			}
+		}
+	})
+}
+
+// TestEachAcquisitionHasOneEnd covers calls of Once that end in unusual ways.
+func TestEachAcquisitionHasOneEnd(t *testing.T) {
+	for what, fn := range map[string]func(b *testbed) error{
+		"outlives its period": func(*testbed) error { time.Sleep(ttl + 1); return nil },
+		"fails late":          func(*testbed) error { time.Sleep(ttl + 1); return errJob },
+		"closed":              func(b *testbed) error { go func() { _ = b.Manager.Close() }(); time.Sleep(time.Second); return nil },
+		"fails":               func(*testbed) error { return errJob },
+	} {
+		for _, opts := range [][]quorum.OnceOption{nil, {quorum.GiveBack()}} {
+			t.Run(what, func(t *testing.T) {
+				observed(t, 3, quorum.Options{}, func(b *testbed, r *recorder) {
+					_, _ = b.Once(b.Context(), name, ttl, func(context.Context) error { return fn(b) }, opts...)
+					assert.Len(b, only[quorum.ReleasedEvent](r), 1)
+				})
+			})
+		}
+	}
+}
+
+// TestResumedLockIsToldLost resumes a lock that nobody looks at again.
+func TestResumedLockIsToldLost(t *testing.T) {
+	observed(t, 3, quorum.Options{}, func(b *testbed, r *recorder) {
+		token, err := b.acquire().Detach(b.Context(), ttl)
+		require.NoError(b, err)
+		_, err = b.Resume(b.Context(), name, token)
+		require.NoError(b, err)
+		time.Sleep(ttl)
+		assert.ErrorIs(b, one[quorum.LostEvent](b, r).Err, quorum.ErrExpired)
+	})
+}
+
+// TestHandlerThatEndsItsGoroutineHarmsNobody does what a test's FailNow does.
+func TestHandlerThatEndsItsGoroutineHarmsNobody(t *testing.T) {
+	r := &recorder{}
+	events := r.events()
+	events.Acquired = func(quorum.AcquiredEvent) { runtime.Goexit() }
+	bubbleWith(t, 3, quorum.Options{Events: events}, func(b *testbed) {
+		require.NoError(b, b.acquire().Release(b.Context()))
+		all := r.take()
+		require.Len(b, all, 2)
+		assert.Equal(b, "Acquired", all[0].(quorum.HandlerPanickedEvent).Event)
+		require.NoError(b, b.acquire().Release(b.Context()))
+		assert.Len(b, only[quorum.ReleasedEvent](r), 1)
 	})
 }
 

@@ -16,8 +16,8 @@ import (
 // lasts. This process sends nothing more for the lock: it neither renews nor releases it. Give the
 // token to one process only. A minimum hold is not handed on.
 //
-// ttl is as in Extend, ctx governs the extension, and the errors are those of Extend. After an error
-// other than ErrLost, the lock is still held here. After Detach, Err is ErrDetached.
+// ttl is as in Extend, ctx governs the extension, and the errors are those of Extend. After an
+// error other than ErrLost, the lock is still held here. After Detach, Err is ErrDetached.
 func (l *Lock) Detach(ctx context.Context, ttl time.Duration) (token string, err error) {
 	if err := l.Extend(ctx, ttl); err != nil { //mutant:detach-extends
 		return "", err
@@ -87,9 +87,7 @@ func (a *acquirer) resume(ctx context.Context, name, token string) (*Lock, error
 	case !ok:
 		return nil, r.failure("resume", noQuorum(ctx)...)
 	}
-	for i := range e.masters {
-		c.record(i, vote.Granted, 0) // also those that did not answer may store it
-	}
+	c.recordResumed(found.storing, e.system.All())
 	c.enqueued, c.since = true, found.since
 	c.noteTTL(found.longest)
 	if e.opts.Fencing {
@@ -98,6 +96,18 @@ func (a *acquirer) resume(ctx context.Context, name, token string) (*Lock, error
 		}
 	}
 	return a.lockOf(c, until)
+}
+
+// recordResumed records that any of all masters may store the token. Requests of the process that
+// detached the lock may still be on their way to those that do not.
+func (c *claim) recordResumed(storing, all vote.Set) {
+	for i := range all.Each() {
+		effect := vote.Granted
+		if !storing.Has(i) {
+			effect |= vote.Doubtful //mutant:resume-doubt
+		}
+		c.record(i, effect, 0)
+	}
 }
 
 // storeFence makes a quorum of the masters store a resumed lock's fence. Before, this process

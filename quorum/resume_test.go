@@ -163,3 +163,52 @@ func TestDoWithDetachedLockIsNoLoss(t *testing.T) {
 		assert.Zero(b, b.vacantMasters(), "it is another process's now")
 	})
 }
+
+// TestDetachRightAfterHandOff detaches a lock that the masters keep for a second or two only, so
+// far.
+func TestDetachRightAfterHandOff(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		waiter := b.otherManagers(1, quorum.Options{})
+		defer b.closeAll(waiter)
+		l := b.handOff(b.Manager, waiter[0], func() {})
+		token, err := l.Detach(b.Context(), time.Minute)
+		require.NoError(b, err)
+		time.Sleep(50 * time.Second)
+		_, err = b.Resume(b.Context(), name, token)
+		assert.NoError(b, err)
+	})
+}
+
+// TestResumedLockIsReleasedAfterLateAcquire delays the first process's request to one master until
+// after the second has released the lock.
+func TestResumedLockIsReleasedAfterLateAcquire(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		b.warmUp(b.Manager)
+		second := b.otherManagers(1, quorum.Options{AttemptTimeout: 100 * time.Millisecond})
+		defer b.closeAll(second)
+		b.Master(2).DelayRequests(700*time.Millisecond, 1)
+		l, err := b.TryAcquire(b.Context(), name, time.Hour)
+		require.NoError(b, err)
+		token, err := l.Detach(b.Context(), time.Hour)
+		require.NoError(b, err)
+		r, err := second[0].Resume(b.Context(), name, token)
+		require.NoError(b, err)
+		require.NoError(b, r.Release(b.Context()))
+		time.Sleep(10 * time.Second)
+		assert.Equal(b, 3, b.vacantMasters())
+	})
+}
+
+// TestReleasedLockIsNotResumed keeps MinHold.
+func TestReleasedLockIsNotResumed(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		l, err := b.TryAcquire(b.Context(), name, ttl, quorum.MinHold(ttl))
+		require.NoError(b, err)
+		require.NoError(b, l.Release(b.Context()))
+		synctest.Wait()
+		i, err := b.Inspect(b.Context(), name)
+		require.NoError(b, err)
+		_, err = b.Resume(b.Context(), name, i.Token)
+		assert.ErrorIs(b, err, quorum.ErrNotHeld)
+	})
+}

@@ -89,7 +89,8 @@ func (t *Tally) Usurped() Set { return t.usurped }
 //     it stores the token. With fewer denials, nobody else can hold the lock.
 //   - Release: masters that do not store the token are votes. See release.
 //   - Wait: every report is a vote.
-//   - Break: every master that answers is a vote. It does not store the token, and never will again.
+//   - Break: every master that answers is a vote. It does not store the token, and never will
+//     again.
 //   - Inspect, Bootstrap: the verdict is Undecided until every master has answered.
 func (t *Tally) Verdict(y System, op Op) Verdict {
 	pending := y.All() &^ t.settled //mutant:pending

@@ -5,8 +5,8 @@ local function lengthen(key, ttl)
   end
 end
 
--- barOf returns the key that bars a token from a lock's key. It is in the lock's Cluster slot, as all
--- auxiliary keys are.
+-- barOf returns the key that bars a token from a lock's key. It is in the lock's Cluster slot, as
+-- all auxiliary keys are.
 local function barOf(key, token)
   if string.find(key, '}', 1, true) then
     return BROKEN .. ':' .. key .. ':' .. token

@@ -184,7 +184,42 @@ var oncall = []mutant{
 		pkg:   quorumPkg, tests: []string{"TestResumedFenceIsOnAQuorum"},
 	},
 
+	{
+		name:  "resumed-without-doubt",
+		rule:  "the release of a resumed lock is repeated where the first process's requests may still arrive",
+		edits: []edit{cut("resume-doubt")},
+		pkg:   quorumPkg, tests: []string{"TestResumedLockIsReleasedAfterLateAcquire"},
+		minor: true,
+	},
+	{
+		name:  "detach-leaves-a-grant",
+		rule:  "a lock is detached for the TTL that is asked for, even right after a hand-off",
+		edits: []edit{cut("detach-extends")},
+		pkg:   quorumPkg, tests: []string{"TestDetachRightAfterHandOff"},
+		minor: true,
+	},
+
 	// Events.
+	{
+		name:  "loss-nobody-looks-at",
+		rule:  "the loss of a lock is told even if nobody looks at the lock",
+		edits: []edit{cut("lost-told")},
+		pkg:   quorumPkg, tests: []string{"TestLossIsToldWithItsReason", "TestResumedLockIsToldLost"},
+	},
+	{
+		name:  "period-without-end",
+		rule:  "the end of Once's period is told even if the function outlives it",
+		edits: []edit{sub("leave-tells", `!errors\.Is\(over, ErrReleased\)`, "over == nil")},
+		pkg:   quorumPkg, tests: []string{"TestOncesPeriodIsToldAsLeftToExpire"},
+		minor: true,
+	},
+	{
+		name:  "expired-locks-pile-up",
+		rule:  "locks that are left to expire are forgotten",
+		edits: []edit{sub("held-look", `h\.look\.item, `, "nil, ")},
+		pkg:   quorumPkg, tests: []string{"TestLocksLeftToExpireAreForgotten"},
+		minor: true,
+	},
 	{
 		name:  "slow-handler-blocks",
 		rule:  "whoever tells an event does not wait for its handler",
