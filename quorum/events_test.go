@@ -68,16 +68,16 @@ func one[E any](b *testbed, r *recorder) E {
 }
 
 // observed runs a test whose Manager's events are recorded.
-func observed(t *testing.T, n int, opts quorum.Options, test func(b *testbed, r *recorder)) {
+func observed(t *testing.T, opts quorum.Options, test func(b *testbed, r *recorder)) {
 	t.Helper()
 	r := &recorder{}
 	opts.Events = r.events()
-	bubbleWith(t, n, opts, func(b *testbed) { test(b, r) })
+	bubbleWith(t, 3, opts, func(b *testbed) { test(b, r) })
 }
 
 // TestEventsOfOneHold follows a lock from its acquisition to its release.
 func TestEventsOfOneHold(t *testing.T) {
-	observed(t, 3, quorum.Options{Fencing: true, Owner: "web-3:4711"}, func(b *testbed, r *recorder) {
+	observed(t, quorum.Options{Fencing: true, Owner: "web-3:4711"}, func(b *testbed, r *recorder) {
 		type key struct{}
 		ctx := context.WithValue(b.Context(), key{}, "trace")
 		b.occupyFor(2, 3*time.Second)
@@ -126,7 +126,7 @@ func TestEventsOfOneHold(t *testing.T) {
 
 // TestEventsOfHandOff looks from both sides.
 func TestEventsOfHandOff(t *testing.T) {
-	observed(t, 3, quorum.Options{}, func(b *testbed, r *recorder) {
+	observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
 		l := b.acquire()
 		theirs := &recorder{}
 		waiter := newManager(b.T, b.Cluster, quorum.Options{Clock: b.clock, Events: theirs.events()})
@@ -175,7 +175,7 @@ func TestLossIsToldWithItsReason(t *testing.T) {
 		}, quorum.ErrClosed, time.Second},
 	} {
 		t.Run(how, func(t *testing.T) {
-			observed(t, 3, quorum.Options{}, func(b *testbed, r *recorder) {
+			observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
 				l, err := b.TryAcquire(b.Context(), name, ttl, tt.opts...)
 				require.NoError(b, err)
 				synctest.Wait()
@@ -203,7 +203,7 @@ func TestLossIsToldWithItsReason(t *testing.T) {
 
 // TestCallsThatDoNotAcquireAreTold covers the ways to fail.
 func TestCallsThatDoNotAcquireAreTold(t *testing.T) {
-	observed(t, 3, quorum.Options{}, func(b *testbed, r *recorder) {
+	observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
 		b.occupy(2)
 		_, err := b.TryAcquire(b.Context(), name, ttl)
 		require.Error(b, err)
@@ -232,7 +232,7 @@ func TestCallsThatDoNotAcquireAreTold(t *testing.T) {
 // TestFailingAttemptsOfWaiterAreTold waits for masters that refuse everything: events are the only
 // sign of life.
 func TestFailingAttemptsOfWaiterAreTold(t *testing.T) {
-	observed(t, 3, quorum.Options{}, func(b *testbed, r *recorder) {
+	observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
 		for _, m := range b.Masters() {
 			m.Fail("WRONGPASS invalid username-password pair or user is disabled.")
 		}
@@ -248,7 +248,7 @@ func TestFailingAttemptsOfWaiterAreTold(t *testing.T) {
 }
 
 func TestOncesPeriodIsToldAsLeftToExpire(t *testing.T) {
-	observed(t, 3, quorum.Options{}, func(b *testbed, r *recorder) {
+	observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
 		_, err := b.Once(b.Context(), name, time.Minute, func(context.Context) error {
 			time.Sleep(2 * time.Second)
 			return nil
@@ -291,7 +291,7 @@ func TestEachAcquisitionHasOneEnd(t *testing.T) {
 	} {
 		for _, opts := range [][]quorum.OnceOption{nil, {quorum.GiveBack()}} {
 			t.Run(what, func(t *testing.T) {
-				observed(t, 3, quorum.Options{}, func(b *testbed, r *recorder) {
+				observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
 					_, _ = b.Once(b.Context(), name, ttl, func(context.Context) error { return fn(b) }, opts...)
 					assert.Len(b, only[quorum.ReleasedEvent](r), 1)
 				})
@@ -302,7 +302,7 @@ func TestEachAcquisitionHasOneEnd(t *testing.T) {
 
 // TestResumedLockIsToldLost resumes a lock that nobody looks at again.
 func TestResumedLockIsToldLost(t *testing.T) {
-	observed(t, 3, quorum.Options{}, func(b *testbed, r *recorder) {
+	observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
 		token, err := b.acquire().Detach(b.Context(), ttl)
 		require.NoError(b, err)
 		_, err = b.Resume(b.Context(), name, token)
@@ -329,7 +329,7 @@ func TestHandlerThatEndsItsGoroutineHarmsNobody(t *testing.T) {
 
 // TestFailingRenewalIsTold has too few masters answer for a while.
 func TestFailingRenewalIsTold(t *testing.T) {
-	observed(t, 3, quorum.Options{}, func(b *testbed, r *recorder) {
+	observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
 		l, err := b.TryAcquire(b.Context(), name, ttl, quorum.AutoRenew(0))
 		require.NoError(b, err)
 		synctest.Wait()
@@ -354,7 +354,7 @@ func TestFailingRenewalIsTold(t *testing.T) {
 }
 
 func TestRepairIsTold(t *testing.T) {
-	observed(t, 3, quorum.Options{}, func(b *testbed, r *recorder) {
+	observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
 		l := b.acquire()
 		b.Master(1).FlushAll()
 		require.NoError(b, l.Extend(b.Context(), ttl))
@@ -366,7 +366,7 @@ func TestRepairIsTold(t *testing.T) {
 
 // TestOwedReleasesAreTold has a master miss a release, and then never be told of it.
 func TestOwedReleasesAreTold(t *testing.T) {
-	observed(t, 3, quorum.Options{MaxPendingReleases: 1}, func(b *testbed, r *recorder) {
+	observed(t, quorum.Options{MaxPendingReleases: 1}, func(b *testbed, r *recorder) {
 		first, second := b.acquireNamed("first"), b.acquireNamed("second")
 		b.Master(0).Fail("LOADING Redis is loading the dataset in memory")
 		require.NoError(b, first.Release(b.Context()))
@@ -384,7 +384,7 @@ func TestOwedReleasesAreTold(t *testing.T) {
 
 // TestUnconfirmedReleaseOfDoIsAnEvent is no failure of Do: fn succeeded inside its window.
 func TestUnconfirmedReleaseOfDoIsAnEvent(t *testing.T) {
-	observed(t, 3, quorum.Options{}, func(b *testbed, r *recorder) {
+	observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
 		assert.NoError(b, b.Do(b.Context(), name, ttl, func(context.Context, *quorum.Lock) error {
 			b.hang(2)
 			return nil
@@ -398,7 +398,7 @@ func TestUnconfirmedReleaseOfDoIsAnEvent(t *testing.T) {
 }
 
 func TestBreakIsTold(t *testing.T) {
-	observed(t, 3, quorum.Options{Owner: "operator"}, func(b *testbed, r *recorder) {
+	observed(t, quorum.Options{Owner: "operator"}, func(b *testbed, r *recorder) {
 		l := b.acquire()
 		require.NoError(b, b.Break(b.Context(), name, l.Token()))
 		broken := one[quorum.BrokenEvent](b, r)
@@ -501,7 +501,7 @@ func TestEveryHandlerHasItsOwnEventType(t *testing.T) {
 
 // TestEventsAreDeliveredInOrder acquires and releases many locks.
 func TestEventsAreDeliveredInOrder(t *testing.T) {
-	observed(t, 3, quorum.Options{}, func(b *testbed, r *recorder) {
+	observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
 		for i := range 100 {
 			require.NoError(b, b.acquireNamed(fmt.Sprint(i)).Release(b.Context()))
 		}
@@ -516,7 +516,7 @@ func TestEventsAreDeliveredInOrder(t *testing.T) {
 
 // TestCloseDeliversItsEvents ends a lock by closing the Manager.
 func TestCloseDeliversItsEvents(t *testing.T) {
-	observed(t, 3, quorum.Options{}, func(b *testbed, r *recorder) {
+	observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
 		b.acquire()
 		require.NoError(b, b.Manager.Close())
 		r.mu.Lock()

@@ -145,6 +145,7 @@ func TestDetachEndsRenewals(t *testing.T) {
 		require.NoError(b, err)
 		_, err = l.Detach(b.Context(), ttl)
 		assertReason(b, err, quorum.ErrLost)
+		synctest.Wait()
 		before := b.Master(0).Commands()
 		time.Sleep(ttl + 1)
 		assert.Equal(b, before, b.Master(0).Commands())

@@ -34,8 +34,8 @@ func auxKey(kind, key string) string {
 	return AuxPrefix + kind + "{" + key + "}"
 }
 
-func fenceKey(key string) string   { return auxKey("fence", key) }
-func queueKey(key string) string   { return auxKey("queue", key) }
+func fenceKey(key string) string         { return auxKey("fence", key) }
+func queueKey(key string) string         { return auxKey("queue", key) }
 func brokenKey(key, token string) string { return auxKey("broken", key) + ":" + token } // see barOf in common.lua
 
 func sinceKey(key string) string   { return auxKey("since", key) }

@@ -210,7 +210,7 @@ var oncall = []mutant{
 		name:  "period-without-end",
 		rule:  "the end of Once's period is told even if the function outlives it",
 		edits: []edit{sub("leave-tells", `!errors\.Is\(over, ErrReleased\)`, "over == nil")},
-		pkg:   quorumPkg, tests: []string{"TestOncesPeriodIsToldAsLeftToExpire"},
+		pkg:   quorumPkg, tests: []string{"TestEachAcquisitionHasOneEnd"},
 		minor: true,
 	},
 	{
