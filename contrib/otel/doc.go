@@ -14,9 +14,9 @@
 // # Spans
 //
 // Each call that acquires a lock, or tries to, becomes a span "redlock.acquire", from the call to
-// its result. Each hold becomes a span "redlock.hold", from the acquisition to the release or the
-// loss. The parent of both is the span in the context of the call that acquired the lock. It may
-// have ended earlier than the hold.
+// its result. Each hold becomes a span "redlock.hold", from the acquisition to the loss or to the
+// beginning of the release. The parent of both is the span in the context of the call that acquired
+// the lock. It may have ended earlier than the hold.
 //
 // The spans are made afterward, from events, with the times at which things happened. So work done
 // under the lock is not a child of the hold's span, but its sibling. To export no spans, set

@@ -2,7 +2,6 @@ package redlockotel
 
 import (
 	"context"
-	"errors"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -83,20 +82,21 @@ func (t *Telemetry) lost(e quorum.LostEvent) {
 	count(ctx, t.locks.losses, label, reasonKey.String(reason))
 }
 
-// released counts the end of a hold. If a release finds that the lock was lost, there is no event
-// Lost.
+// released counts the end of a hold, and of the release, which begins then. A lock that is left to
+// expire needs no release.
 func (t *Telemetry) released(e quorum.ReleasedEvent) {
-	if errors.Is(e.Err, quorum.ErrLost) {
-		t.lost(quorum.LostEvent{Acquisition: e.Acquisition, Time: e.Time, Held: e.Held, Err: e.Err})
-		return
-	}
 	label, result := t.label(e.Name), released
+	attrs := append(describe(label, e.Acquisition), answers(e.Err)...)
 	if e.LeftToExpire {
 		result = leftToExpire
+	} else {
+		attrs = append(attrs, releaseKey.Float64(e.Took.Seconds()))
 	}
-	attrs := append(describe(label, e.Acquisition), answers(e.Err)...)
 	ctx := t.record(e.Context, holdSpan, e.Time, e.Held, result, attrs)
 	t.locks.hold.Record(ctx, e.Held.Seconds(), outcome(label, result))
+	if !e.LeftToExpire {
+		t.locks.release.Record(ctx, e.Took.Seconds(), metric.WithAttributes(attributes(label)...))
+	}
 	if e.Err != nil {
 		count(ctx, t.locks.releasesUnconfirmed, label)
 	}

@@ -27,7 +27,8 @@ const master = "10.0.0.1:6379"
 // failures and losses are all kinds of errors that are told apart.
 var (
 	failures = []error{
-		quorum.ErrTaken, quorum.ErrNoQuorum, quorum.ErrNotHeld, quorum.ErrClosed, context.Canceled, context.DeadlineExceeded, errRefused,
+		quorum.ErrTaken, quorum.ErrWaitExceeded, quorum.ErrNoQuorum, quorum.ErrNotHeld, quorum.ErrClosed,
+		context.Canceled, context.DeadlineExceeded, errRefused,
 	}
 	losses = []error{quorum.ErrExpired, quorum.ErrDenied, quorum.ErrHoldLimit, quorum.ErrClosed, quorum.ErrLost}
 )
@@ -85,15 +86,19 @@ var cases = map[string]eventCase{
 		},
 	},
 	"Released": {
-		quorum.ReleasedEvent{Acquisition: lock, Held: 6 * time.Second},
+		quorum.ReleasedEvent{Acquisition: lock, Held: 6 * time.Second, Took: 2 * time.Second},
 		map[string]float64{
+			`redlock.release.duration`:                            1,
+			`redlock.release.duration sum`:                        2,
 			`redlock.hold.duration{redlock.outcome=released}`:     1,
 			`redlock.hold.duration sum{redlock.outcome=released}`: 6,
 		},
 	},
 	"Released, unconfirmed": {
-		quorum.ReleasedEvent{Acquisition: lock, Held: 6 * time.Second, Err: quorum.ErrNoQuorum},
+		quorum.ReleasedEvent{Acquisition: lock, Held: 6 * time.Second, Took: time.Second, Err: quorum.ErrNoQuorum},
 		map[string]float64{
+			`redlock.release.duration`:                            1,
+			`redlock.release.duration sum`:                        1,
 			`redlock.hold.duration{redlock.outcome=released}`:     1,
 			`redlock.hold.duration sum{redlock.outcome=released}`: 6,
 			`redlock.releases.unconfirmed`:                        1,
@@ -104,14 +109,6 @@ var cases = map[string]eventCase{
 		map[string]float64{
 			`redlock.hold.duration{redlock.outcome=left_to_expire}`:     1,
 			`redlock.hold.duration sum{redlock.outcome=left_to_expire}`: 7,
-		},
-	},
-	"Released, but lost": {
-		quorum.ReleasedEvent{Acquisition: lock, Held: 8 * time.Second, Err: fmt.Errorf("quorum: release: %w", quorum.ErrDenied)},
-		map[string]float64{
-			`redlock.losses{redlock.reason=denied}`:                  1,
-			`redlock.hold.duration{redlock.outcome=lost_denied}`:     1,
-			`redlock.hold.duration sum{redlock.outcome=lost_denied}`: 8,
 		},
 	},
 	"HandedOn":          {quorum.HandedOnEvent{Acquisition: lock}, map[string]float64{`redlock.hand_offs.given`: 1}},
@@ -181,6 +178,8 @@ func TestErrorsAreClassified(t *testing.T) {
 		want string
 	}{
 		{attempt(quorum.ErrTaken), "taken"},
+		{attempt(quorum.ErrTaken, quorum.ErrWaitExceeded), "wait_exceeded"},
+		{attempt(quorum.ErrNoQuorum, quorum.ErrWaitExceeded), "no_quorum"},
 		{attempt(quorum.ErrTaken, context.DeadlineExceeded), "timeout"},
 		{attempt(quorum.ErrTaken, context.Canceled), "canceled"},
 		{attempt(quorum.ErrNoQuorum, errRefused), "no_quorum"},

@@ -15,7 +15,7 @@ var (
 
 // lockMetrics are the metrics with the attribute redlock.lock.name.
 type lockMetrics struct {
-	wait, hold                      metric.Float64Histogram
+	wait, hold, release             metric.Float64Histogram
 	attemptsFailed, losses          metric.Int64Counter // by reason
 	renewals, renewalsFailed        metric.Int64Counter
 	releasesUnconfirmed, breaks     metric.Int64Counter
@@ -30,6 +30,8 @@ func newLockMetrics(i *instruments) *lockMetrics {
 			"How long calls that acquire a lock took, by outcome.", waitBuckets),
 		hold: i.histogram("redlock.hold.duration",
 			"How long locks were held, by the way in which that ended.", holdBuckets),
+		release: i.histogram("redlock.release.duration",
+			"How long releases took, after the hold.", waitBuckets),
 		attemptsFailed: i.counter("redlock.attempts.failed", "{attempt}",
 			"Attempts to acquire a lock that failed. A waiting call makes several."),
 		losses: i.counter("redlock.losses", "{lock}",

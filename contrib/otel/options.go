@@ -56,6 +56,7 @@ const (
 	ownerKey    = attribute.Key("redlock.owner")
 	fenceKey    = attribute.Key("redlock.fence")
 	handedOnKey = attribute.Key("redlock.handed_on")
+	releaseKey  = attribute.Key("redlock.release.duration")
 	quorumKey   = attribute.Key("redlock.quorum")
 	answersKey  = attribute.Key("redlock.masters")
 )

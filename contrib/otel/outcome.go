@@ -22,14 +22,15 @@ type class struct {
 }
 
 // failures are the values of redlock.outcome for waits, and of redlock.reason for attempts. The
-// first that applies counts: an error may satisfy several. If a context ended an attempt halfway,
-// its error is also an ErrNoQuorum. A caller who left says nothing about the masters, but a
-// deadline before which too few masters answered does.
+// first that applies counts: an error may satisfy several. If a context or WaitAtMost ended an
+// attempt halfway, its error is also an ErrNoQuorum. A caller who left says nothing about the
+// masters, but a deadline before which too few masters answered does.
 var failures = []class{
 	{quorum.ErrClosed, "closed"},
 	{context.Canceled, "canceled"},
 	{quorum.ErrNotHeld, "not_held"},
 	{quorum.ErrNoQuorum, "no_quorum"},
+	{quorum.ErrWaitExceeded, "wait_exceeded"},
 	{context.DeadlineExceeded, "timeout"},
 	{quorum.ErrTaken, "taken"},
 	{nil, "error"},

@@ -22,7 +22,7 @@ const (
 
 // failed are the outcomes that make a span an error. The others are part of normal operation.
 var failed = map[string]bool{
-	"timeout": true, "no_quorum": true, "error": true,
+	"wait_exceeded": true, "timeout": true, "no_quorum": true, "error": true,
 	"lost_expired": true, "lost_denied": true, "lost_hold_limit": true, "lost_other": true,
 }
 

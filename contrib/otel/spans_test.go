@@ -71,6 +71,7 @@ func TestFailuresToAcquireAreSpans(t *testing.T) {
 		{nil, "taken", codes.Unset},
 		{context.Canceled, "canceled", codes.Unset},
 		{quorum.ErrClosed, "closed", codes.Unset},
+		{quorum.ErrWaitExceeded, "wait_exceeded", codes.Error},
 		{context.DeadlineExceeded, "timeout", codes.Error},
 		{quorum.ErrNoQuorum, "no_quorum", codes.Error},
 		{errRefused, "error", codes.Error},
@@ -101,19 +102,19 @@ func TestHoldsAreSpans(t *testing.T) {
 		"redlock.lock.name": "user", "redlock.token": lock.Token, "redlock.owner": "web-3:4711", "redlock.fence": "12",
 	}
 	for _, tt := range []struct {
-		event  any
-		want   string
-		status codes.Code
+		event   any
+		want    string
+		status  codes.Code
+		release string // how long it took
 	}{
-		{quorum.ReleasedEvent{Acquisition: lock, Time: noon, Held: time.Minute}, "released", codes.Unset},
-		{quorum.ReleasedEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrNoQuorum}, "released", codes.Unset},
-		{quorum.ReleasedEvent{Acquisition: lock, Time: noon, Held: time.Minute, LeftToExpire: true}, "left_to_expire", codes.Unset},
-		{quorum.ReleasedEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrDenied}, "lost_denied", codes.Error},
-		{quorum.LostEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrClosed}, "closed", codes.Unset},
-		{quorum.LostEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrExpired}, "lost_expired", codes.Error},
-		{quorum.LostEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrDenied}, "lost_denied", codes.Error},
-		{quorum.LostEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrHoldLimit}, "lost_hold_limit", codes.Error},
-		{quorum.LostEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrLost}, "lost_other", codes.Error},
+		{quorum.ReleasedEvent{Acquisition: lock, Time: noon, Held: time.Minute, Took: 1500 * time.Millisecond}, "released", codes.Unset, "1.5"},
+		{quorum.ReleasedEvent{Acquisition: lock, Time: noon, Held: time.Minute, Took: time.Second, Err: quorum.ErrNoQuorum}, "released", codes.Unset, "1"},
+		{quorum.ReleasedEvent{Acquisition: lock, Time: noon, Held: time.Minute, LeftToExpire: true}, "left_to_expire", codes.Unset, ""},
+		{quorum.LostEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrClosed}, "closed", codes.Unset, ""},
+		{quorum.LostEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrExpired}, "lost_expired", codes.Error, ""},
+		{quorum.LostEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrDenied}, "lost_denied", codes.Error, ""},
+		{quorum.LostEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrHoldLimit}, "lost_hold_limit", codes.Error, ""},
+		{quorum.LostEvent{Acquisition: lock, Time: noon, Held: time.Minute, Err: quorum.ErrLost}, "lost_other", codes.Error, ""},
 	} {
 		telemetry, back := start(t, kind)
 		_, tell := handler(t, telemetry.Events(), tt.event)
@@ -121,6 +122,8 @@ func TestHoldsAreSpans(t *testing.T) {
 		got, _ := back.only(t)
 		require.Equal(t, tt.want, got.attributes["redlock.outcome"])
 		delete(got.attributes, "redlock.outcome")
+		require.Equal(t, tt.release, got.attributes["redlock.release.duration"])
+		delete(got.attributes, "redlock.release.duration")
 		require.Equal(t, span{
 			name: "redlock.hold", start: noon.Add(-time.Minute), end: noon, status: tt.status, attributes: ofLock,
 		}, got)

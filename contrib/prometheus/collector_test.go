@@ -129,7 +129,7 @@ func TestBucketsAreOptions(t *testing.T) {
 			buckets[family.GetName()] = len(h.GetBucket())
 		}
 	}
-	require.Equal(t, map[string]int{"redlock_acquire_wait_seconds": 2, "redlock_hold_seconds": 3}, buckets)
+	require.Equal(t, map[string]int{"redlock_acquire_wait_seconds": 2, "redlock_hold_seconds": 3, "redlock_release_seconds": 2}, buckets)
 }
 
 // The client library would panic too, but in the handler of the first event.

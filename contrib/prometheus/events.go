@@ -1,8 +1,6 @@
 package redlockprom
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/quorumlock/redlock/quorum"
@@ -65,18 +63,16 @@ func (c *Collector) lost(e quorum.LostEvent) {
 	c.locks.hold.WithLabelValues(label, holdOutcome(reason)).Observe(e.Held.Seconds())
 }
 
-// released counts the end of a hold. If a release finds that the lock was lost, there is no event
-// Lost.
+// released counts the end of a hold, and of the release, which begins then. A lock that is left to
+// expire needs no release.
 func (c *Collector) released(e quorum.ReleasedEvent) {
-	if errors.Is(e.Err, quorum.ErrLost) {
-		c.lost(quorum.LostEvent{Acquisition: e.Acquisition, Time: e.Time, Held: e.Held, Err: e.Err})
+	label := c.label(e.Name)
+	if e.LeftToExpire {
+		c.locks.hold.WithLabelValues(label, leftToExpire).Observe(e.Held.Seconds())
 		return
 	}
-	label, outcome := c.label(e.Name), released
-	if e.LeftToExpire {
-		outcome = leftToExpire
-	}
-	c.locks.hold.WithLabelValues(label, outcome).Observe(e.Held.Seconds())
+	c.locks.hold.WithLabelValues(label, released).Observe(e.Held.Seconds())
+	c.locks.release.WithLabelValues(label).Observe(e.Took.Seconds())
 	if e.Err != nil {
 		count(c.locks.releasesUnconfirmed, label)
 	}

@@ -77,15 +77,19 @@ var cases = map[string]eventCase{
 		},
 	},
 	"Released": {
-		quorum.ReleasedEvent{Acquisition: lock, Held: 6 * time.Second},
+		quorum.ReleasedEvent{Acquisition: lock, Held: 6 * time.Second, Took: 2 * time.Second},
 		map[string]float64{
+			`redlock_release_seconds_count{lock=""}`:                 1,
+			`redlock_release_seconds_sum{lock=""}`:                   2,
 			`redlock_hold_seconds_count{lock="",outcome="released"}`: 1,
 			`redlock_hold_seconds_sum{lock="",outcome="released"}`:   6,
 		},
 	},
 	"Released, unconfirmed": {
-		quorum.ReleasedEvent{Acquisition: lock, Held: 6 * time.Second, Err: quorum.ErrNoQuorum},
+		quorum.ReleasedEvent{Acquisition: lock, Held: 6 * time.Second, Took: time.Second, Err: quorum.ErrNoQuorum},
 		map[string]float64{
+			`redlock_release_seconds_count{lock=""}`:                 1,
+			`redlock_release_seconds_sum{lock=""}`:                   1,
 			`redlock_hold_seconds_count{lock="",outcome="released"}`: 1,
 			`redlock_hold_seconds_sum{lock="",outcome="released"}`:   6,
 			`redlock_releases_unconfirmed_total{lock=""}`:            1,
@@ -96,14 +100,6 @@ var cases = map[string]eventCase{
 		map[string]float64{
 			`redlock_hold_seconds_count{lock="",outcome="left_to_expire"}`: 1,
 			`redlock_hold_seconds_sum{lock="",outcome="left_to_expire"}`:   7,
-		},
-	},
-	"Released, but lost": {
-		quorum.ReleasedEvent{Acquisition: lock, Held: 8 * time.Second, Err: fmt.Errorf("quorum: release: %w", quorum.ErrDenied)},
-		map[string]float64{
-			`redlock_losses_total{lock="",reason="denied"}`:             1,
-			`redlock_hold_seconds_count{lock="",outcome="lost_denied"}`: 1,
-			`redlock_hold_seconds_sum{lock="",outcome="lost_denied"}`:   8,
 		},
 	},
 	"HandedOn":          {quorum.HandedOnEvent{Acquisition: lock}, map[string]float64{`redlock_hand_offs_given_total{lock=""}`: 1}},
@@ -173,6 +169,8 @@ func TestErrorsAreClassified(t *testing.T) {
 		want string
 	}{
 		{attempt(quorum.ErrTaken), "taken"},
+		{attempt(quorum.ErrTaken, quorum.ErrWaitExceeded), "wait_exceeded"},
+		{attempt(quorum.ErrNoQuorum, quorum.ErrWaitExceeded), "no_quorum"},
 		{attempt(quorum.ErrTaken, context.DeadlineExceeded), "timeout"},
 		{attempt(quorum.ErrTaken, context.Canceled), "canceled"},
 		{attempt(quorum.ErrNoQuorum, errRefused), "no_quorum"},
@@ -251,7 +249,8 @@ func kind(name string) string {
 // failures and losses are all kinds of errors that are told apart.
 var (
 	failures = []error{
-		quorum.ErrTaken, quorum.ErrNoQuorum, quorum.ErrNotHeld, quorum.ErrClosed, context.Canceled, context.DeadlineExceeded, errRefused,
+		quorum.ErrTaken, quorum.ErrWaitExceeded, quorum.ErrNoQuorum, quorum.ErrNotHeld, quorum.ErrClosed,
+		context.Canceled, context.DeadlineExceeded, errRefused,
 	}
 	losses = []error{quorum.ErrExpired, quorum.ErrDenied, quorum.ErrHoldLimit, quorum.ErrClosed, quorum.ErrLost}
 )

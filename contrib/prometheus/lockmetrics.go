@@ -8,7 +8,7 @@ import (
 
 // lockMetrics are the metrics with the label lock.
 type lockMetrics struct {
-	wait, hold                      *prometheus.HistogramVec
+	wait, hold, release             *prometheus.HistogramVec
 	attemptsFailed, losses          *prometheus.CounterVec // by reason
 	renewals, renewalsFailed        *prometheus.CounterVec
 	releasesUnconfirmed, breaks     *prometheus.CounterVec
@@ -23,6 +23,8 @@ func newLockMetrics(set *metricSet, opts Options) *lockMetrics {
 			"How long calls that acquire a lock took, by outcome.", opts.WaitBuckets, "lock", "outcome"),
 		hold: set.histogram("redlock_hold_seconds",
 			"How long locks were held, by the way in which that ended.", opts.HoldBuckets, "lock", "outcome"),
+		release: set.histogram("redlock_release_seconds",
+			"How long releases took, after the hold.", opts.WaitBuckets, "lock"),
 		attemptsFailed: set.counter("redlock_attempts_failed_total",
 			"Attempts to acquire a lock that failed. A waiting call makes several.", "lock", "reason"),
 		losses: set.counter("redlock_losses_total",

@@ -14,7 +14,8 @@ type Options struct {
 	Label func(name string) string
 
 	// WaitBuckets and HoldBuckets are the upper bounds, in seconds, of the histograms' buckets.
-	// They must be in increasing order.
+	// They must be in increasing order. WaitBuckets are also those of releases, for which callers
+	// wait, too.
 	// Default: DefaultWaitBuckets and DefaultHoldBuckets.
 	WaitBuckets, HoldBuckets []float64
 }
