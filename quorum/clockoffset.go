@@ -44,7 +44,8 @@ func (o *clockOffsets) known() (masters vote.Set) {
 // the known clocks. If those are not a majority, this process's own clock is used as well; see
 // vote.MedianOffset.
 func (o *clockOffsets) mastersTime(now clock.Instant) int64 {
-	known := make([]int64, 0, len(o.micros)+1)
+	var room [16]int64 // enough for most, without an allocation
+	known := room[:0]
 	for i := range o.micros {
 		if offset := o.micros[i].Load(); offset != 0 {
 			known = append(known, offset)

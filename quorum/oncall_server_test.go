@@ -338,7 +338,7 @@ func TestLockIsResumedOnServers(t *testing.T) {
 	l, err := giver.TryAcquire(patiently(t), name, time.Minute, quorum.AutoRenew(0))
 	require.NoError(t, err)
 	s.awaitStored(t, l.Token())
-	token, err := l.Detach()
+	token, err := l.Detach(patiently(t), ttl)
 	require.NoError(t, err)
 	assert.True(t, first[quorum.ReleasedEvent](t, events).LeftToExpire)
 	require.NoError(t, giver.Close())

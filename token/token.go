@@ -47,9 +47,9 @@ func Encode(random [Bits / 8]byte, made time.Time, owner string) string {
 		binary.BigEndian.PutUint64(raw[randomBytes:], uint64(made.UnixMilli())<<16)
 	}
 	copy(raw[:], random[:])
-	text := make([]byte, randomLen, randomLen+1+len(owner))
-	base64.RawURLEncoding.Encode(text, raw[:randomBytes+timeBytes])
-	return string(append(append(text, '@'), owner...))
+	var text [128]byte // longer than any token, so that only the string is allocated
+	base64.RawURLEncoding.Encode(text[:], raw[:randomBytes+timeBytes])
+	return string(append(append(text[:randomLen], '@'), owner...))
 }
 
 // Owner returns the owner that a token names. It returns "" for text of any other form, such as the
