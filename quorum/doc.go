@@ -116,6 +116,14 @@
 //     has kept the lock alive since (TestExtendAndRepairCarryFence). The second holder's fence is
 //     above every fence that its majority had stored (TestFenceIsAboveAllStoredByItsMajority), and
 //     a majority stores it before it is used (TestAcquireFailsIfFenceIsNotStored).
+//  7. A lock that another process detached is resumed only while a majority stores its token
+//     (TestResumeNeedsTheTokenOnAQuorum), and its window ends before their keys do
+//     (TestResumedWindowIsCoveredByMasters). The process that detached it sends nothing more
+//     (TestDetachEndsRenewals). With fencing, a majority stores the fence again before it is used
+//     (TestResumedFenceIsOnAQuorum).
+//  8. When a lock is broken, its holder may rely on its window once more, and no longer: the masters
+//     that released its token give it nothing anymore, and the others are no majority
+//     (TestBreakIsNotUndoneByRepairs).
 //
 // Work that outlasts the window is no longer protected by the lock. Do and AutoRenew extend the
 // lock in time, and report when they cannot.
