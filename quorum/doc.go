@@ -121,8 +121,8 @@
 //     (TestResumedWindowIsCoveredByMasters). The process that detached it sends nothing more
 //     (TestDetachEndsRenewals). With fencing, a majority stores the fence again before it is used
 //     (TestResumedFenceIsOnAQuorum).
-//  8. When a lock is broken, its holder may rely on its window once more, and no longer: the masters
-//     that released its token give it nothing anymore, and the others are no majority
+//  8. When a lock is broken, its holder may rely on its window once more, and no longer: the
+//     masters that released its token give it nothing anymore, and the others are no majority
 //     (TestBreakIsNotUndoneByRepairs).
 //
 // Work that outlasts the window is no longer protected by the lock. Do and AutoRenew extend the
