@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/quorumlock/redlock/clock"
 )
 
 // TryAcquire makes one attempt to acquire the lock called name for ttl. It does not wait for others
@@ -68,26 +66,16 @@ func (m *Manager) begin(ctx context.Context, name string, ttl time.Duration, opt
 	return p, err
 }
 
-// acquire acquires a lock, waiting for it as the parameters say, and tells how that ended.
+// acquire acquires a lock, waiting for it as the parameters say.
 func (m *Manager) acquire(ctx context.Context, p acquireParams) (l *Lock, err error) {
-	start := m.engine.clock.Now()
+	p.began = m.engine.clock.Now()
 	if p.noWait {
 		l, _, err = m.acquirer.attempt(ctx, p) //mutant:no-wait
 	} else {
 		l, err = m.waiters.acquireWithin(ctx, p)
 	}
-	m.tellOutcome(ctx, p.name, start, l, err)
-	return l, err
-}
-
-// tellOutcome tells how a call ended that began at start.
-func (m *Manager) tellOutcome(ctx context.Context, name string, start clock.Instant, l *Lock, err error) {
 	if l == nil {
-		m.engine.tellNotAcquired(ctx, name, start, err)
-		return
+		m.engine.tellNotAcquired(ctx, p, err)
 	}
-	l.tellAcquired(start)
-	if m.engine.events.handlers.Lost != nil {
-		m.engine.expiry.look(&l.watched, l.windowCloses()) // to tell a loss in time //mutant:lost-told
-	}
+	return l, err
 }

@@ -83,8 +83,9 @@ type acquireParams struct {
 	waitAtMost time.Duration // 0 for no bound
 	err        error         // what is wrong with the options
 
-	seekHolder bool // find out whether a single other token has a majority
-	silent     bool // the end of the lock is no loss: nobody relies on the window of Once's period
+	began      clock.Instant // when the call began
+	seekHolder bool          // find out whether a single other token has a majority
+	silent     bool          // the end of the lock is no loss: nobody relies on the window of Once's period
 }
 
 // bad records that an option is wrong.

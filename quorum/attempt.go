@@ -25,7 +25,7 @@ func (a *acquirer) attempt(ctx context.Context, p acquireParams) (*Lock, string,
 		c := a.engine.newClaim(p.name)
 		c.call = a.engine.events.contextOf(ctx)
 		c.noteTTL(p.keep)
-		l, err := a.acquireWith(ctx, p, c, c.subject.Acquire(p.keep, a.proposal(), c.retention()))
+		l, err := a.acquireWith(ctx, p, c, c.subject.Acquire(p.keep, a.engine.proposal(), c.retention()))
 		var failure *AttemptError
 		if n == maxRepeats || !errors.As(err, &failure) || !failure.blockedByRetired || ctx.Err() != nil {
 			return l, c.subject.Token, err
@@ -35,15 +35,7 @@ func (a *acquirer) attempt(ctx context.Context, p acquireParams) (*Lock, string,
 
 // confirm tries once with the token of a waiter's claim, which masters have already granted.
 func (a *acquirer) confirm(ctx context.Context, p acquireParams, c *claim) (*Lock, error) {
-	return a.acquireWith(ctx, p, c, c.subject.Confirm(p.keep, a.proposal(), c.retention()))
-}
-
-// proposal returns the fence that an attempt proposes, or 0 without fencing.
-func (a *acquirer) proposal() int64 {
-	if !a.engine.opts.Fencing {
-		return 0
-	}
-	return vote.Propose(a.engine.offsets.mastersTime(a.engine.clock.Now()))
+	return a.acquireWith(ctx, p, c, c.subject.Confirm(p.keep, a.engine.proposal(), c.retention()))
 }
 
 // acquireWith tries once, with a claim that was not given up yet. If the attempt fails, acquireWith
@@ -75,7 +67,7 @@ func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, r
 		if c.enqueued {
 			a.date(l, p)
 		}
-		l.watchRenewal() // from here on the expiry loop renews it
+		a.publish(l, p)
 		if confirmed != nil {
 			confirmed.bind(l) //mutant:late-hand-off
 		}
@@ -168,7 +160,7 @@ func (a *acquirer) hold(p acquireParams, c *claim, until clock.Instant, fence in
 		l.renewal.once = true
 	}
 	l.renewal.next = now.Add(fillDelay) //mutant:hold-fill
-	l.watchRenewal()
+	a.publish(l, p)
 	return l
 }
 
@@ -192,18 +184,36 @@ const dateDelay = time.Second
 // shorter does not pay for it: its release drops the extension before it is sent.
 const fillDelay = 10 * time.Millisecond
 
+// publish makes a complete lock known: to events, to Held, and to the expiry loop, which renews it
+// and notices its end.
+func (a *acquirer) publish(l *Lock, p acquireParams) {
+	e := a.engine
+	l.claim.won.Store(true)
+	next := clock.Never
+	if l.renewal != nil {
+		next = l.renewal.next
+	}
+	if e.events.handlers.Lost != nil && !p.silent {
+		next = min(next, l.closes()) // to tell a loss in time //mutant:lost-told
+	}
+	l.tellAcquired(p.began)
+	e.held.add(&l.held)
+	if next != clock.Never {
+		e.expiry.look(&l.watched, next)
+	}
+}
+
 // newLock returns the lock that a claim has won. Its window closes at until, and a quorum was told
 // to keep the key until kept.
 func (a *acquirer) newLock(c *claim, p acquireParams, start, until, kept clock.Instant) *Lock {
 	l := &Lock{
-		engine: a.engine, claim: c, since: a.engine.clock.Now(), limit: p.ends(start), minHold: p.minHold,
+		engine: a.engine, claim: c, since: a.engine.clock.Now(), limit: p.ends(start),
 		until: until, kept: kept, told: p.silent,
 	}
 	l.watched.item, l.held.item = l, l
 	if p.renew { //mutant:lock-renewal
 		l.renewal = newRenewal(c.subject.Token, p, start)
 	}
-	c.won.Store(true)
-	a.engine.held.add(&l.held)
+	c.restUntil(l.since.Add(p.minHold)) //mutant:min-hold
 	return l
 }

@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/vote"
 	"github.com/quorumlock/redlock/token"
 )
 
-// ErrNotHeld means that no master stores the token that was given to Break or Resume. Its lock was
-// released or has expired, or the token is another's.
-var ErrNotHeld = errors.New("quorum: no master stores the token")
+// ErrNotHeld means that no master that answered stores the token that was given to Break or Resume.
+// Its lock was released or has expired, or the token is another's.
+var ErrNotHeld = errors.New("quorum: no master that answered stores the token")
 
 // Break takes the lock called name from its holder, and hands it on or frees it. It is for
 // operators. token is the one that Inspect or List showed: a lock that has changed hands since is
@@ -28,12 +27,13 @@ var ErrNotHeld = errors.New("quorum: no master stores the token")
 // Break returns nil once a quorum of the masters does not store the token, and never will again: no
 // extension that the holder sends after that can succeed. A lock that may be younger than
 // Options.AttemptTimeout is broken after that time, because the requests that acquired it may still
-// be on their way.
+// be on their way. So that option should be no shorter than the holders'. With access control
+// lists, the holder needs a right to the keys redlock:aux:broken*; see "Access rights".
 //
-// If no master stores the token in the first place, the error is ErrNotHeld, and nothing is
-// changed. If too few masters answer, the error is ErrNoQuorum: the lock may or may not be broken,
-// and Break may be repeated. If ctx ended, the error also satisfies errors.Is for ctx's error.
-// After Close it is ErrClosed.
+// If no master that answers stores the token in the first place, the error is ErrNotHeld, and
+// nothing is changed. If too few masters answer, the error is ErrNoQuorum: the lock may or may not
+// be broken, and Break may be repeated. If ctx ended, the error also satisfies errors.Is for ctx's
+// error. After Close it is ErrClosed.
 func (m *Manager) Break(ctx context.Context, name, token string) error {
 	mustHave(ctx)
 	e := m.engine
@@ -78,10 +78,13 @@ func settled(ctx context.Context, e *engine, name, token string) (kept time.Dura
 	if !since.IsZero() {
 		young -= max(e.mastersTime().Sub(since), 0)
 	}
-	if young > 0 && !e.sleep(ctx, young) { //mutant:break-settled
-		return 0, e.unsentError("break", name, ended(ctx))
+	switch {
+	case young <= 0, e.sleep(ctx, young): //mutant:break-settled
+		return kept, nil
+	case e.closed.Load():
+		return 0, ErrClosed
 	}
-	return kept, nil
+	return 0, e.unsentError("break", name, ended(ctx))
 }
 
 // as names another operation in an AttemptError.
@@ -107,7 +110,7 @@ func as(op string, err error) error {
 func breakLock(ctx context.Context, e *engine, name, token string, kept time.Duration) error {
 	c := e.claimWith(name, token)
 	now := e.clock.Now()
-	r := newRound(e, c, c.subject.Break(e.proposeNext(now), vote.Retention(kept)))
+	r := newRound(e, c, c.subject.Break(e.proposal(), vote.Retention(kept)))
 	if r.run(ctx, now, now.Add(e.opts.AttemptTimeout)) == vote.Won { //mutant:break-verdict
 		return nil
 	}
@@ -115,14 +118,6 @@ func breakLock(ctx context.Context, e *engine, name, token string, kept time.Dur
 		return ErrClosed
 	}
 	return r.failure("break", noQuorum(ctx)...)
-}
-
-// proposeNext returns the fence that a release proposes for the next holder, or 0 without fencing.
-func (e *engine) proposeNext(now clock.Instant) int64 {
-	if !e.opts.Fencing {
-		return 0
-	}
-	return vote.Propose(e.offsets.mastersTime(now))
 }
 
 // tellBroken tells that a lock was broken.

@@ -57,6 +57,12 @@ func tell[E any](d *dispatcher, name string, handler func(E), event E) {
 	}
 	deliver := func() { d.deliver(name, func() { handler(event) }) }
 	select {
+	case <-d.stop: // after Close
+		d.dropped.Add(1)
+		return
+	default:
+	}
+	select {
 	case d.queue <- deliver: //mutant:tell
 	default:
 		d.dropped.Add(1)

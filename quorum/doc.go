@@ -244,9 +244,10 @@
 // # Access rights
 //
 // On masters with access control lists, each of these lines lists all the rights that a user needs,
-// and no other. The first user can acquire, extend, release and inspect locks. It waits by polling:
+// and no other. The first user can acquire, extend, release and inspect locks. It waits by polling.
+// Without the right to redlock:aux:broken*, its Manager could put back a lock that was broken:
 //
-//	ACL SETUSER plain reset on >password ~app:* +set +get +del +pttl +pexpire +time +eval +evalsha +select
+//	ACL SETUSER plain reset on >password ~app:* ~redlock:aux:broken* +set +get +del +pttl +pexpire +time +eval +evalsha +select
 //
 // This user also waits in queues, so that locks are handed on to it:
 //
@@ -256,8 +257,8 @@
 //
 //	ACL SETUSER full reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +pexpire +time +eval +evalsha +select +exists +zadd +zrem +zrange +zrank +zcard +hset +hget +hdel +publish +subscribe +ping +pubsub|numsub +info
 //
-// This user is for operators and their tools. It can inspect, list and break locks, but not acquire
-// them. Check and Diagnose try what the Manager's own user can do:
+// This user is for operators and their tools. It can inspect, list and break locks. Check and
+// Diagnose try what the Manager's own user can do:
 //
 //	ACL SETUSER operator reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +time +eval +evalsha +select +exists +zrem +zrange +zcard +hget +hdel +publish +scan +strlen +info
 //

@@ -149,6 +149,14 @@ func (e *engine) newWaitersClaim(name string) *claim {
 // newID returns a fresh random text that names the owner.
 func (e *engine) newID() string { return e.newToken(time.Time{}, e.opts.Owner) }
 
+// proposal returns the fence that a request proposes, or 0 without fencing.
+func (e *engine) proposal() int64 {
+	if !e.opts.Fencing {
+		return 0
+	}
+	return vote.Propose(e.offsets.mastersTime(e.clock.Now()))
+}
+
 // mastersTime returns the current time by the masters' clocks.
 func (e *engine) mastersTime() time.Time {
 	return time.UnixMicro(e.offsets.mastersTime(e.clock.Now()))

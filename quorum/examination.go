@@ -91,10 +91,7 @@ func (x *examination) run(ctx context.Context) {
 // probe sends the probe's requests.
 func (x *examination) probe() {
 	e, now := x.engine, x.engine.clock.Now()
-	var fence int64
-	if e.opts.Fencing {
-		fence = vote.Propose(e.offsets.mastersTime(now))
-	}
+	fence := e.proposal()
 	place := wire.Place{
 		Ticket: max(e.offsets.mastersTime(now), 1), Lease: probeTTL, Grant: time.Millisecond,
 		Question: sinceOrigin(now), Retention: probeTTL,

@@ -54,10 +54,10 @@ func (i *Inspection) old(age time.Duration, now time.Time) bool {
 // a token. In a database that holds other data too, these may be other keys.
 //
 // List looks through every master, page by page, and yields while it does. A lock that stands all
-// the while is yielded. One that is acquired or released meanwhile may be. It keeps the names that
-// it has yielded, no more, and is gentle to the masters: it pauses between pages, and has at most
-// 64 inspections in flight. Beyond what Inspect needs, it takes the rights to SCAN, PTTL and
-// STRLEN, and Redis 6.0 or later.
+// the while is yielded. One that is acquired or released meanwhile may be. It keeps the names of
+// the keys that it has found, no more, and is gentle to the masters: it pauses between pages, and
+// has at most 64 inspections in flight. Beyond what Inspect needs, it takes the rights to SCAN,
+// PTTL and STRLEN, and Redis 6.0 or later.
 //
 // An error is yielded with a nil Inspection. If a master cannot be looked through, the error names
 // it, and List continues with the others; so locks that stand on no other master may be missing.
@@ -229,7 +229,7 @@ func (l *listing) found(ctx context.Context, key string) bool {
 func (l *listing) inspect(ctx context.Context) {
 	for name := range l.names {
 		i := l.ask(ctx, name)
-		if i.stands() && i.old(l.params.minAge, l.engine.offsets.wall()) {
+		if i.stands() && i.old(l.params.minAge, l.engine.mastersTime()) {
 			l.send(ctx, listed{inspection: i})
 		}
 	}

@@ -16,12 +16,11 @@ import (
 // masters turns out not to store its token, or when its Manager is closed. It never comes back to
 // life.
 type Lock struct {
-	engine  *engine
-	claim   *claim
-	since   clock.Instant // when it was acquired
-	limit   clock.Instant // it is not held past this; Never for no limit
-	minHold time.Duration // how long it stays taken at least
-	gone    atomic.Bool   // letGo has been called
+	engine *engine
+	claim  *claim
+	since  clock.Instant // when it was acquired
+	limit  clock.Instant // it is not held past this; Never for no limit
+	gone   atomic.Bool   // letGo has been called
 
 	handedOn bool // masters handed it on to a waiter
 

@@ -126,12 +126,13 @@ func (m *Manager) Close() error {
 	close(m.stop)
 	m.tasks.Wait()
 	m.notifier.close(ctx)
-	e.events.close(ctx) //mutant:close-delivers
 	errs = append(errs, redisconn.Close(m.owned))
 	moment, cancel := context.WithTimeout(ctx, closeMoment)
 	defer cancel()
 	_ = e.lanes.Close(moment) // a call that is stuck in a client ends when the client gives up
-	return errors.Join(append(errs, m.leftToExpire())...)
+	errs = append(errs, m.leftToExpire())
+	e.events.close(ctx) //mutant:close-delivers
+	return errors.Join(errs...)
 }
 
 const (

@@ -69,7 +69,7 @@ func (n *notifier) register(w notified) (channels []string, err error) {
 	defer n.mu.Unlock()
 	switch {
 	case n.closed:
-		return nil, ErrClosed
+		return nil, errClosedNotAcquired
 	case n.channels == nil:
 		for i, m := range n.engine.masters {
 			channel := wire.Channel(n.engine.newID()) //mutant:own-channel

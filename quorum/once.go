@@ -46,10 +46,10 @@ func (m *Manager) Once(ctx context.Context, name string, period time.Duration, f
 		return false, err
 	}
 	defer m.engine.exit()
-	start := m.engine.clock.Now()
+	p.began = m.engine.clock.Now()
 	l, err := m.acquirer.takePeriod(ctx, p.acquireParams)
-	m.tellOutcome(ctx, name, start, l, err)
 	if l == nil {
+		m.engine.tellNotAcquired(ctx, p.acquireParams, err)
 		return false, err
 	}
 	completed := false

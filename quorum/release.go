@@ -121,8 +121,7 @@ func (l *Lock) allowRetry(failed *release) {
 // askRelease sends the release to the masters and waits for a majority.
 func (l *Lock) askRelease(ctx context.Context, now clock.Instant, op string) error {
 	l.engine.expiry.forget(&l.watched)
-	l.claim.restUntil(l.since.Add(l.minHold)) //mutant:min-hold
-	r := startRelease(l.engine, l.claim, wire.Anyone, now, 0, l.nextFence(now))
+	r := startRelease(l.engine, l.claim, wire.Anyone, now, 0, l.nextFence())
 	switch r.wait(ctx, now, now.Add(l.engine.opts.AttemptTimeout)) {
 	case vote.Won, vote.Tentative:
 		return nil
@@ -133,11 +132,11 @@ func (l *Lock) askRelease(ctx context.Context, now clock.Instant, op string) err
 }
 
 // nextFence returns the fence that the lock's release proposes for a waiter, or 0 without fencing.
-func (l *Lock) nextFence(now clock.Instant) int64 {
+func (l *Lock) nextFence() int64 {
 	if !l.engine.opts.Fencing {
 		return 0
 	}
-	return max(vote.Propose(l.engine.offsets.mastersTime(now)), min(l.Fence()+1, vote.MaxFence)) //mutant:next-fence
+	return max(l.engine.proposal(), min(l.Fence()+1, vote.MaxFence)) //mutant:next-fence
 }
 
 // letGo removes what masters still store of a lock that is over, in the background. It acts only

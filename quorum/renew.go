@@ -65,13 +65,6 @@ func (n *renewal) retryPause(attempt, left time.Duration) time.Duration {
 	return min(pause, max(left/3, fillDelay)) //mutant:fill-retry
 }
 
-// watchRenewal starts the lock's renewals, if it has any.
-func (l *Lock) watchRenewal() {
-	if n := l.renewal; n != nil {
-		l.engine.expiry.look(&l.watched, n.next)
-	}
-}
-
 // renew makes one try to extend the lock. The caller must not hold mu.
 func (l *Lock) renew(now clock.Instant) {
 	l.mu.Lock()

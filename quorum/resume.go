@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -61,19 +62,21 @@ func (m *Manager) Resume(ctx context.Context, name, token string) (*Lock, error)
 		return nil, errClosedNotAcquired
 	}
 	defer e.exit()
-	start := e.clock.Now()
-	l, err := m.acquirer.resume(ctx, name, token)
-	m.tellOutcome(ctx, name, start, l, err)
+	p := acquireParams{name: name, began: e.clock.Now()}
+	l, err := m.acquirer.resume(ctx, p, token)
+	if l == nil {
+		e.tellNotAcquired(ctx, p, err)
+	}
 	return l, err
 }
 
 // resume asks the masters for how long they store the token.
-func (a *acquirer) resume(ctx context.Context, name, token string) (*Lock, error) {
+func (a *acquirer) resume(ctx context.Context, p acquireParams, token string) (*Lock, error) {
 	e := a.engine
 	if ctx.Err() != nil {
-		return nil, e.unsentError("resume", name, ended(ctx))
+		return nil, e.unsentError("resume", p.name, ended(ctx))
 	}
-	c := e.claimWith(name, token)
+	c := e.claimWith(p.name, token)
 	c.call = e.events.contextOf(ctx)
 	r := newRound(e, c, c.subject.Inspect())
 	r.run(ctx, e.clock.Now(), clock.Never)
@@ -83,20 +86,34 @@ func (a *acquirer) resume(ctx context.Context, name, token string) (*Lock, error
 	case e.closed.Load():
 		return nil, errClosedNotAcquired
 	case found.storing == 0 && e.system.HasQuorum(found.answered):
-		return nil, &notAcquired{fmt.Errorf("quorum: resume %s: %w", quote(name), ErrNotHeld)}
+		return nil, &notAcquired{fmt.Errorf("quorum: resume %s: %w", quote(p.name), ErrNotHeld)}
 	case !ok:
 		return nil, r.failure("resume", noQuorum(ctx)...)
 	}
 	c.recordResumed(found.storing, e.system.All())
 	c.enqueued, c.since = true, found.since
 	c.noteTTL(found.longest)
+	last := r
 	if e.opts.Fencing {
-		if err := a.storeFence(ctx, c, found.fence, until); err != nil {
-			return nil, err
-		}
+		last = a.storeFence(ctx, c, found.fence, until)
+		ok = last.current() == vote.Won //mutant:resume-fence
 	}
-	return a.lockOf(c, until)
+	switch now := e.clock.Now(); {
+	case e.closed.Load():
+		return nil, errClosedNotAcquired
+	case !ok:
+		return nil, last.failure("resume", noQuorum(ctx)...)
+	case now >= until: //mutant:resume-late
+		return nil, last.failure("resume", ErrNoQuorum, errWindowOver)
+	default:
+		l := a.newLock(c, p, now, until, until.Add(e.opts.LockDelay))
+		a.publish(l, p)
+		return l, nil
+	}
 }
+
+// errWindowOver is why a lock is not resumed although a quorum stores its token.
+var errWindowOver = errors.New("its window of validity is over")
 
 // recordResumed records that any of all masters may store the token. Requests of the process that
 // detached the lock may still be on their way to those that do not.
@@ -112,25 +129,14 @@ func (c *claim) recordResumed(storing, all vote.Set) {
 
 // storeFence makes a quorum of the masters store a resumed lock's fence. Before, this process
 // cannot know which masters have it. The extension itself lengthens nothing.
-func (a *acquirer) storeFence(ctx context.Context, c *claim, fence int64, until clock.Instant) error {
+func (a *acquirer) storeFence(ctx context.Context, c *claim, fence int64, until clock.Instant) *round {
 	if fence == 0 { // the masters forgot it
-		fence = a.proposal()
+		fence = a.engine.proposal()
 	}
 	c.fence.Store(fence)
 	r := newRound(a.engine, c, c.subject.Extend(time.Millisecond, fence, c.retention()))
-	if r.run(ctx, a.engine.clock.Now(), until) != vote.Won { //mutant:resume-fence
-		return r.failure("resume", noQuorum(ctx)...)
-	}
-	return nil
-}
-
-// lockOf returns the lock of a resumed claim.
-func (a *acquirer) lockOf(c *claim, until clock.Instant) (*Lock, error) {
-	now := a.engine.clock.Now()
-	if now >= until { //mutant:resume-late
-		return nil, a.engine.unsentError("resume", c.name, nil)
-	}
-	return a.newLock(c, acquireParams{name: c.name}, now, until, until.Add(a.engine.opts.LockDelay)), nil
+	r.run(ctx, a.engine.clock.Now(), until)
+	return r
 }
 
 // found is what the masters reported about a token.

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
@@ -30,27 +31,36 @@ func (l *Lock) tellAcquired(start clock.Instant) {
 	})
 }
 
-// tellNotAcquired tells that a call, which began at start, returned without the lock.
-func (e *engine) tellNotAcquired(ctx context.Context, name string, start clock.Instant, err error) {
+// tellNotAcquired tells that a call returned without the lock.
+func (e *engine) tellNotAcquired(ctx context.Context, p acquireParams, err error) {
 	d := e.events
 	if d.handlers.NotAcquired == nil {
 		return
 	}
 	tell(d, "NotAcquired", d.handlers.NotAcquired, NotAcquiredEvent{
-		Name: name, Context: ctx, Time: d.now(), Waited: e.clock.Now().Sub(start), Err: err,
+		Name: p.name, Context: ctx, Time: d.now(), Waited: e.clock.Now().Sub(p.began), Err: copied(err),
 	})
 }
 
-// tellAttemptFailed tells that one attempt failed. It copies the error, because the caller of the
-// attempt may add to it.
+// copied returns an error that shares nothing with the caller's, which the caller may change.
+func copied(err error) error {
+	failure, ok := err.(*AttemptError) //nolint:errorlint // the error itself is copied, not what wraps it
+	if !ok {
+		return err
+	}
+	c := *failure
+	c.Masters = slices.Clone(failure.Masters)
+	return &c
+}
+
+// tellAttemptFailed tells that one attempt failed.
 func (e *engine) tellAttemptFailed(ctx context.Context, failure *AttemptError) {
 	d := e.events
 	if d.handlers.AttemptFailed == nil {
 		return
 	}
-	err := *failure
 	tell(d, "AttemptFailed", d.handlers.AttemptFailed, AttemptFailedEvent{
-		Name: failure.Name, Context: ctx, Time: d.now(), Err: &err,
+		Name: failure.Name, Context: ctx, Time: d.now(), Err: copied(failure),
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quorumlock/redlock/internal/redisproc"
+	"github.com/quorumlock/redlock/internal/wire"
 	"github.com/quorumlock/redlock/quorum"
 )
 
@@ -34,6 +35,7 @@ var uses = map[string][]use{
 	"plain": {
 		{"acquire, extend, inspect, release, wait", (*user).usePlainly},
 		{"a client that Open did not make", (*user).useUnconfiguredClient},
+		{"leave a broken lock broken", (*user).staysBroken},
 	},
 	"queue": {
 		{"acquire, extend, inspect, release, wait", (*user).usePlainly},
@@ -343,6 +345,26 @@ func (u *user) breakForWaiter(ctx context.Context) error {
 			return err
 		}
 		return next.Release(ctx)
+	})
+}
+
+// staysBroken has an operator break a lock of the user, and the user's Manager repair it.
+func (u *user) staysBroken(ctx context.Context) error {
+	quick := quorum.Options{AttemptTimeout: 50 * time.Millisecond} // for which Break waits
+	return u.withManagers(quick, [2]string{u.url, u.adminURL}, func(holder, operator *quorum.Manager) error {
+		l, err := holder.TryAcquire(ctx, "broken", lockTTL)
+		if err != nil {
+			return err
+		}
+		if err := operator.Break(ctx, "broken", l.Token()); err != nil {
+			return err
+		}
+		client := redis.NewClient(u.opts)
+		reply, err := client.Eval(ctx, wire.Script, []string{u.prefix + "broken"}, 0, 0, "", "repair", l.Token(), "", 1000).Slice()
+		if err == nil && !slices.Equal(reply[1:], []any{int64(-1)}) {
+			err = fmt.Errorf("the reply to a repair was %v", reply)
+		}
+		return errors.Join(err, client.Close())
 	})
 }
 

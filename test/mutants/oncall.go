@@ -48,7 +48,7 @@ var oncall = []mutant{
 	{
 		name:  "minimum-hold-from-the-release",
 		rule:  "a minimum hold counts from the acquisition",
-		edits: []edit{sub("min-hold", `l\.since`, "now")},
+		edits: []edit{sub("release-rests", `Sub\(now\); left > 0`, "Sub(now) + time.Second; left > 0")},
 		pkg:   quorumPkg, tests: []string{"TestMinHoldKeepsReleasedLockTaken", "TestMinHoldIsOverAfterIt"},
 		minor: true,
 	},
@@ -139,7 +139,7 @@ var oncall = []mutant{
 	{
 		name:  "break-of-young-lock",
 		rule:  "a lock is broken once the requests that acquired it are over",
-		edits: []edit{sub("break-settled", `young > 0`, "false")},
+		edits: []edit{sub("break-settled", `young <= 0`, "true")},
 		pkg:   quorumPkg, tests: []string{"TestBreakWaitsForRequestsThatAcquired"},
 		minor: true,
 	},
@@ -180,7 +180,7 @@ var oncall = []mutant{
 	{
 		name:  "resumed-fence-on-a-minority",
 		rule:  "a resumed lock's fence is stored on a quorum before it is used",
-		edits: []edit{sub("resume-fence", `r\.run\(.*\) != vote\.Won`, "false")},
+		edits: []edit{sub("resume-fence", `last\.current\(\) == vote\.Won`, "true")},
 		pkg:   quorumPkg, tests: []string{"TestResumedFenceIsOnAQuorum"},
 	},
 
