@@ -415,7 +415,7 @@ func TestErrorDoesNotBlameUnawaitedMasters(t *testing.T) {
 		b.Master(0).Resume()
 		b.Master(2).Hang()
 		_, err := b.TryAcquire(b.Context(), name, ttl)
-		late := b.Master(2).Addr()
+
 		require.EqualError(b, err, `quorum: acquire "nightly-mail": taken by another `+
 			`(quorum 2 of 3 masters: 2 taken; 1 not waited for)`)
 		b.resume()

@@ -2,6 +2,7 @@ package quorum_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"syscall"
@@ -63,6 +64,13 @@ func (s *servers) awaitStored(t *testing.T, value string) {
 	}, patience, time.Millisecond, "all servers store %q", value)
 }
 
+// openOperator returns a Manager that breaks locks which are a second old, and its events.
+func (s *servers) openOperator(t *testing.T, opts quorum.Options) (*quorum.Manager, *recorder) {
+	t.Helper()
+	opts.AttemptTimeout = time.Second // Break lets a younger lock's requests end
+	return s.open(t, "operator", opts)
+}
+
 // setAll sets a setting of all servers.
 func (s *servers) setAll(t *testing.T, setting, value string) {
 	t.Helper()
@@ -77,9 +85,8 @@ const tolerance = 100 * time.Millisecond
 // waiting is a caller that waits for the lock.
 type waiting struct{ got chan *quorum.Lock }
 
-// startWaiting lets m wait for the lock, and returns when it has been in the queues for a while. By
-// then, the waiter's token is that old.
-func startWaiting(t *testing.T, m *quorum.Manager, ttl time.Duration) waiting {
+// startAcquiring lets m acquire the lock.
+func startAcquiring(t *testing.T, m *quorum.Manager, ttl time.Duration) waiting {
 	t.Helper()
 	w := waiting{make(chan *quorum.Lock, 1)}
 	ctx := patiently(t)
@@ -88,11 +95,39 @@ func startWaiting(t *testing.T, m *quorum.Manager, ttl time.Duration) waiting {
 		assert.NoError(t, err)
 		w.got <- l
 	}()
+	return w
+}
+
+// startWaiting lets m wait for the lock, and returns when it has been in the queues for a while. By
+// then, the waiter's token is that old. All servers must store the holder's token before, or the
+// waiter's first attempt may get in its way.
+func startWaiting(t *testing.T, m *quorum.Manager, ttl time.Duration) waiting {
+	t.Helper()
+	w := startAcquiring(t, m, ttl)
 	require.Eventually(t, func() bool {
 		i, err := m.Inspect(patiently(t), name)
 		return err == nil && i.Waiting == 1 && i.Waited >= 3*tolerance || len(w.got) > 0
 	}, patience, 5*time.Millisecond, "it waits in the queues")
 	return w
+}
+
+// lock returns the lock that the caller has got. It waits for it.
+func (w waiting) lock(t *testing.T) *quorum.Lock {
+	t.Helper()
+	l := <-w.got
+	require.NotNil(t, l)
+	return l
+}
+
+// awaitLost waits until the lock is lost, and requires the reason.
+func awaitLost(t *testing.T, l *quorum.Lock, why error) {
+	t.Helper()
+	select {
+	case <-l.Lost():
+		require.ErrorIs(t, l.Err(), why)
+	case <-patiently(t).Done():
+		require.Fail(t, "the lock is still held")
+	}
 }
 
 // first waits for an event of a type, and returns the first one.
@@ -153,14 +188,14 @@ func TestServerTellsHolderAndSinceWhen(t *testing.T) {
 	waiter := startWaiting(t, two, time.Second)
 	released := time.Now()
 	require.NoError(t, l.Release(patiently(t)))
-	l = <-waiter.got
+	l = waiter.lock(t)
 	requireHolder(l, "web-2/cron:1", released, time.Now())
 	assert.True(t, first[quorum.AcquiredEvent](t, events).HandedOn)
 
 	waiter = startWaiting(t, three, time.Minute) // until two's TTL is over
-	<-l.Lost()
+	awaitLost(t, l, quorum.ErrExpired)
 	over := time.Now()
-	requireHolder(<-waiter.got, "operator.alice", over, time.Now())
+	requireHolder(waiter.lock(t), "operator.alice", over, time.Now())
 }
 
 // TestServerKeepsMinHold looks at what a release leaves on the servers, and breaks it.
@@ -168,7 +203,7 @@ func TestServerKeepsMinHold(t *testing.T) {
 	t.Parallel() // it waits for servers
 	s := startServers(t)
 	holder, _ := s.open(t, "web-1", quorum.Options{})
-	other, _ := s.open(t, "web-2", quorum.Options{})
+	other, _ := s.openOperator(t, quorum.Options{})
 	l, err := holder.TryAcquire(patiently(t), name, 2*time.Minute, quorum.MinHold(time.Minute))
 	require.NoError(t, err)
 	s.awaitStored(t, l.Token())
@@ -198,10 +233,10 @@ func TestServerHandsOnAfterMinHold(t *testing.T) {
 	start := time.Now()
 	l, err := holder.TryAcquire(patiently(t), name, time.Minute, quorum.MinHold(rest))
 	require.NoError(t, err)
-	waiter := startWaiting(t, other, time.Minute)
 	s.awaitStored(t, l.Token())
+	waiter := startWaiting(t, other, time.Minute)
 	require.NoError(t, l.Release(patiently(t)))
-	next := <-waiter.got
+	next := waiter.lock(t)
 	assert.GreaterOrEqual(t, time.Since(start), rest)
 	s.awaitStored(t, next.Token())
 }
@@ -216,9 +251,7 @@ func TestServerKeepsLockForDelay(t *testing.T) {
 	other, _ := s.open(t, "web-2", opts)
 	l, err := holder.TryAcquire(patiently(t), name, 200*time.Millisecond)
 	require.NoError(t, err)
-	<-l.Lost()
-	require.ErrorIs(t, l.Err(), quorum.ErrExpired)
-	s.awaitStored(t, l.Token())
+	awaitLost(t, l, quorum.ErrExpired)
 	_, err = other.TryAcquire(patiently(t), name, time.Minute)
 	assertReason(t, err, quorum.ErrTaken)
 	assertReason(t, l.Release(patiently(t)), quorum.ErrLost)
@@ -226,9 +259,10 @@ func TestServerKeepsLockForDelay(t *testing.T) {
 
 	l, err = holder.TryAcquire(patiently(t), name, time.Minute)
 	require.NoError(t, err)
+	s.awaitStored(t, l.Token())
 	waiter := startWaiting(t, other, time.Minute)
 	require.NoError(t, l.Release(patiently(t)))
-	next := <-waiter.got
+	next := waiter.lock(t)
 	for _, admin := range s.admins { // at once, before the waiter asks for its whole TTL
 		if admin.Get(t.Context(), name).Val() == next.Token() {
 			assert.Greater(t, admin.PTTL(t.Context(), name).Val(), opts.LockDelay)
@@ -244,15 +278,14 @@ func TestServerBreaksLockOfRenewingHolder(t *testing.T) {
 	t.Parallel() // it waits for servers
 	s := startServers(t)
 	holder, events := s.open(t, "web-1", quorum.Options{})
-	operator, theirs := s.open(t, "operator", quorum.Options{})
-	const age = 50 * time.Millisecond
-	for range 5 {
+	operator, theirs := s.openOperator(t, quorum.Options{})
+	for range 2 {
 		l, err := holder.TryAcquire(patiently(t), name, 600*time.Millisecond, quorum.AutoRenew(0))
 		require.NoError(t, err)
-		ctx, cancel := l.Context(t.Context())
+		ctx, cancel := l.Context(patiently(t))
 		var found []string
 		require.Eventually(t, func() bool {
-			for i, err := range operator.List(patiently(t), quorum.MinAge(age)) {
+			for i, err := range operator.List(patiently(t), quorum.MinAge(500*time.Millisecond)) {
 				require.NoError(t, err)
 				assert.Equal(t, "web-1", i.Owner)
 				found = append(found, i.Token)
@@ -260,6 +293,7 @@ func TestServerBreaksLockOfRenewingHolder(t *testing.T) {
 			return len(found) > 0
 		}, patience, time.Millisecond, "the lock gets old")
 		require.Equal(t, []string{l.Token()}, found)
+		require.NoError(t, s.admins[0].Del(t.Context(), name).Err()) // the holder repairs it
 		require.NoError(t, operator.Break(patiently(t), name, found[0]))
 		<-ctx.Done()
 		require.ErrorIs(t, context.Cause(ctx), quorum.ErrDenied)
@@ -272,6 +306,30 @@ func TestServerBreaksLockOfRenewingHolder(t *testing.T) {
 	assert.True(t, strings.HasSuffix(first[quorum.BrokenEvent](t, theirs).Token, "…@web-1"))
 }
 
+// TestServerDoesNotRepairBrokenLock breaks a lock on one server only. The holder keeps it on the
+// others, and tries to repair it there, in vain.
+func TestServerDoesNotRepairBrokenLock(t *testing.T) {
+	t.Parallel() // it waits for servers
+	s := startServers(t)
+	holder, _ := s.open(t, "web-1", quorum.Options{})
+	l, err := holder.TryAcquire(patiently(t), name, time.Minute)
+	require.NoError(t, err)
+	s.awaitStored(t, l.Token())
+	operator := open(t, quorum.Options{AttemptTimeout: time.Second}, s.urls[0])
+	require.NoError(t, operator.Break(patiently(t), name, l.Token()))
+	require.NoError(t, s.admins[0].ConfigResetStat(t.Context()).Err())
+	require.NoError(t, l.Extend(patiently(t), time.Minute))
+	require.Eventually(t, func() bool {
+		info, err := s.admins[0].InfoMap(t.Context(), "commandstats").Result()
+		require.NoError(t, err)
+		calls := 0
+		_, _ = fmt.Sscanf(info["Commandstats"]["cmdstat_evalsha"], "calls=%d,", &calls) // absent at first
+		return calls >= 5
+	}, patience, time.Millisecond, "the extension, and repairs")
+	assert.Equal(t, []string{"", l.Token(), l.Token()}, s.stored(t))
+	require.NoError(t, l.Release(patiently(t)))
+}
+
 // TestServerHandsBrokenLockOn has a waiter: it gets the lock that is broken, with a higher fence.
 func TestServerHandsBrokenLockOn(t *testing.T) {
 	t.Parallel() // it waits for servers
@@ -279,19 +337,19 @@ func TestServerHandsBrokenLockOn(t *testing.T) {
 	opts := quorum.Options{Fencing: true}
 	holder, _ := s.open(t, "web-1", opts)
 	other, events := s.open(t, "web-2", opts)
-	operator, _ := s.open(t, "operator", opts)
+	operator, _ := s.openOperator(t, opts)
 	l, err := holder.TryAcquire(patiently(t), name, time.Second, quorum.AutoRenew(0))
 	require.NoError(t, err)
+	s.awaitStored(t, l.Token())
 	waiter := startWaiting(t, other, time.Minute)
 	i, err := operator.Inspect(patiently(t), name)
 	require.NoError(t, err)
 	assert.Equal(t, l.Fence(), i.Fence)
 	require.NoError(t, operator.Break(patiently(t), name, i.Token))
-	next := <-waiter.got
+	next := waiter.lock(t)
 	assert.Greater(t, next.Fence(), l.Fence())
 	assert.True(t, first[quorum.AcquiredEvent](t, events).HandedOn)
-	<-l.Lost()
-	require.ErrorIs(t, l.Err(), quorum.ErrDenied)
+	awaitLost(t, l, quorum.ErrDenied)
 	s.awaitStored(t, next.Token())
 }
 
@@ -302,20 +360,20 @@ func TestFullServersCanBeReleased(t *testing.T) {
 	s := startServers(t)
 	holder, _ := s.open(t, "web-1", quorum.Options{})
 	other, _ := s.open(t, "web-2", quorum.Options{})
+	operator, _ := s.openOperator(t, quorum.Options{})
 	l, err := holder.TryAcquire(patiently(t), name, time.Second, quorum.AutoRenew(0))
 	require.NoError(t, err)
-	waiter := startWaiting(t, other, time.Minute)
 	s.awaitStored(t, l.Token())
+	waiter := startWaiting(t, other, time.Minute)
 	s.setAll(t, "maxmemory", "1")
 	_, err = other.TryAcquire(patiently(t), "another", time.Minute)
 	assertReason(t, err, quorum.ErrNoQuorum)
 	require.ErrorContains(t, err, "OOM")
-	require.NoError(t, other.Break(patiently(t), name, l.Token()))
-	<-l.Lost()
-	require.ErrorIs(t, l.Err(), quorum.ErrDenied)
-	s.awaitStored(t, "")
+	require.NoError(t, operator.Break(patiently(t), name, l.Token()))
+	awaitLost(t, l, quorum.ErrDenied)
+	require.Eventually(t, func() bool { return !slices.Contains(s.stored(t), l.Token()) }, patience, time.Millisecond)
 	s.setAll(t, "maxmemory", "0")
-	next := <-waiter.got
+	next := waiter.lock(t)
 	require.NoError(t, next.Release(patiently(t)))
 	s.awaitStored(t, "")
 
@@ -338,7 +396,7 @@ func TestLockIsResumedOnServers(t *testing.T) {
 	l, err := giver.TryAcquire(patiently(t), name, time.Minute, quorum.AutoRenew(0))
 	require.NoError(t, err)
 	s.awaitStored(t, l.Token())
-	token, err := l.Detach(patiently(t), ttl)
+	token, err := l.Detach(patiently(t), time.Minute)
 	require.NoError(t, err)
 	assert.True(t, first[quorum.ReleasedEvent](t, events).LeftToExpire)
 	require.NoError(t, giver.Close())
@@ -385,13 +443,12 @@ func TestSuspendedServerIsToldOf(t *testing.T) {
 	require.NoError(t, s.procs[0].Signal(syscall.SIGCONT))
 	require.Eventually(t, func() bool {
 		i, err := m.Inspect(patiently(t), name)
-		return err == nil && i.Masters[0].Err == nil
-	}, patience, time.Millisecond, "it answers")
+		status := m.Stats().Masters[0]
+		return err == nil && i.Masters[0].Err == nil && status.Answering && status.Votes
+	}, patience, time.Millisecond, "it answers and votes")
 	resumed := first[quorum.MasterResumedEvent](t, events)
 	assert.Equal(t, s.procs[0].Addr(), resumed.Master)
 	assert.Positive(t, resumed.Silent)
-	assert.True(t, m.Stats().Masters[0].Answering)
-	require.Eventually(t, func() bool { return m.Stats().Masters[0].Votes }, patience, time.Millisecond)
 	assert.Empty(t, recorded[quorum.LostEvent](events))
 	require.NoError(t, l.Release(patiently(t)))
 }
@@ -438,13 +495,7 @@ func testMissingRight(t *testing.T, s *servers, take, give string) {
 	}
 	r := &recorder{}
 	m := open(t, quorum.Options{Events: r.events()}, theirs...)
-	got := make(chan *quorum.Lock, 1)
-	ctx := patiently(t)
-	go func() {
-		next, err := m.Acquire(ctx, name, time.Minute)
-		assert.NoError(t, err)
-		got <- next
-	}()
+	waiter := startAcquiring(t, m, time.Minute)
 	failed := first[quorum.QueueFailedEvent](t, r)
 	assert.Equal(t, s.procs[0].Addr(), failed.Master)
 	assert.Regexp(t, "NOPERM|can't run this command", failed.Err.Error())
@@ -454,5 +505,5 @@ func testMissingRight(t *testing.T, s *servers, take, give string) {
 	assert.Equal(t, s.procs[0].Addr(), first[quorum.QueueRestoredEvent](t, r).Master)
 	assert.True(t, m.Stats().Masters[0].Queue)
 	require.NoError(t, l.Release(patiently(t)))
-	require.NoError(t, (<-got).Release(patiently(t)))
+	require.NoError(t, waiter.lock(t).Release(patiently(t)))
 }
