@@ -34,7 +34,8 @@ func WaitAtMost(d time.Duration) AcquireOption {
 // MaxHold bounds how long the lock can be held, counted from its acquisition, however often it is
 // renewed or extended. After that the lock is lost with ErrHoldLimit, whatever the masters say, and
 // unless there is a LockDelay, the masters are told to release it. So a job that hangs cannot hold
-// its lock forever. 0 means no bound. Any other value under 1 ms is an error.
+// its lock forever. 0 means no bound. Any other value under 1 ms is an error, and so
+// is another bound by AutoRenew.
 func MaxHold(d time.Duration) AcquireOption {
 	return func(p *acquireParams) { p.limitTo("MaxHold", d) }
 }

@@ -13,8 +13,9 @@ import (
 //
 // The context passed to fn ends when ctx ends, and when the lock is lost, before the masters let
 // the key expire. context.Cause returns the reason: ErrExpired, ErrDenied, ErrHoldLimit, ErrClosed
-// (each of which satisfies errors.Is for ErrLost), or ctx's own cause. fn must then immediately
-// stop doing anything that only the lock's holder may do.
+// (each of which satisfies errors.Is for ErrLost), ErrReleased or ErrDetached if fn itself ended
+// the lock, or ctx's own cause. fn must then immediately stop doing anything that only the lock's
+// holder may do.
 //
 // Do returns once fn has returned. If Do could not acquire the lock, fn did not run, and the error
 // is that of Acquire: an ErrNotAcquired. Otherwise

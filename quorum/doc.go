@@ -167,9 +167,13 @@
 // the resource checks tells them apart. So stop the holder first if you can.
 //
 // Options.Events tells what happens, for logs (LogEvents), metrics and traces (the modules
-// contrib/prometheus and contrib/otel). Check tries whether the masters can grant locks, for
-// start-up and readiness probes, and Diagnose says all that is wrong or may go wrong, and what to
-// do. Stats is a snapshot of what the Manager knows of each master.
+// contrib/prometheus and contrib/otel).
+//
+// Check tries whether the masters can grant locks now. Call it when a program starts, and in its
+// readiness probe: a minority that is down does not make it fail. Its error says what is wrong with
+// each master, and what to do about it. Diagnose also tells of risks, such as masters that forget.
+// Stats says what the Manager has noticed about each master by itself: whether it answers, votes
+// and notifies waiters, and its last error.
 //
 // # Holding for less, or for more
 //
@@ -272,15 +276,6 @@
 //
 // Package quorumtest has masters that run inside a test and fail on demand, and a Fake for tests of
 // code that takes a Locker.
-//
-// # Looking after the masters
-//
-// Check tries whether the masters can grant locks now. Call it when a program starts, and in its
-// readiness probe: a minority that is down does not make it fail. Its error says what is wrong with
-// each master, and what to do about it. Diagnose also tells of risks, such as masters that forget.
-// Stats says what the Manager has noticed about each master by itself: whether it answers, votes
-// and notifies waiters, and its last error. List yields the locks that stand on the masters, and
-// Inspect tells all about one of them.
 //
 // # Other clients
 //

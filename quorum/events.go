@@ -20,7 +20,8 @@ type Events struct {
 	Acquired func(AcquiredEvent)
 	// AttemptFailed: an attempt to acquire a lock failed. A call that waits makes another one.
 	AttemptFailed func(AttemptFailedEvent)
-	// NotAcquired: a call returned without the lock.
+	// NotAcquired: a call returned without the lock. Calls with wrong parameters, and those after
+	// Close, are not told.
 	NotAcquired func(NotAcquiredEvent)
 	// Renewed: a lock's automatic renewal succeeded.
 	Renewed func(RenewedEvent)

@@ -526,3 +526,53 @@ func TestCloseDeliversItsEvents(t *testing.T) {
 		assert.ErrorIs(b, lost.Err, quorum.ErrClosed)
 	})
 }
+
+// TestReleasesGivenUpByCloseAreTold closes a Manager whose releases do not reach a master.
+func TestReleasesGivenUpByCloseAreTold(t *testing.T) {
+	observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
+		l := b.acquire()
+		b.Master(0).Fail("LOADING Redis is loading the dataset in memory")
+		require.NoError(b, l.Release(b.Context()))
+		require.NoError(b, b.Manager.Close())
+		given := only[quorum.ReleaseGivenUpEvent](r)
+		require.Len(b, given, 1)
+		assert.Equal(b, b.Master(0).Addr(), given[0].Master)
+	})
+}
+
+// TestHandlerKeepsItsOwnError changes the error that a call returned. Run with -race.
+func TestHandlerKeepsItsOwnError(t *testing.T) {
+	observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
+		b.occupy(2)
+		_, err := b.TryAcquire(b.Context(), name, ttl)
+		requireAttemptError(b, err).Masters[0].Master = "changed"
+		for _, e := range r.take() {
+			if e, ok := e.(quorum.NotAcquiredEvent); ok {
+				assert.NotContains(b, e.String(), "changed")
+				assert.NotEqual(b, "changed", requireAttemptError(b, e.Err).Masters[0].Master)
+			}
+		}
+	})
+}
+
+// TestAcquiredIsToldBeforeLost has locks that are lost right after their acquisition.
+func TestAcquiredIsToldBeforeLost(t *testing.T) {
+	observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
+		for range 50 {
+			_, err := b.TryAcquire(b.Context(), name, ttl, quorum.MaxHold(time.Millisecond))
+			require.NoError(b, err)
+			time.Sleep(time.Second)
+		}
+		acquired := 0
+		for _, e := range r.take() {
+			switch e.(type) {
+			case quorum.AcquiredEvent:
+				acquired++
+			case quorum.LostEvent:
+				acquired--
+			}
+			assert.GreaterOrEqual(b, acquired, 0)
+		}
+		assert.Zero(b, acquired)
+	})
+}

@@ -169,3 +169,20 @@ func TestGiveBackOfWaiterKeepsNoMinHold(t *testing.T) {
 		}
 	})
 }
+
+// TestMinHoldSurvivesClose closes the Manager while a job runs, as a deployment does.
+func TestMinHoldSurvivesClose(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		err := b.Do(b.Context(), name, ttl, func(ctx context.Context, _ *quorum.Lock) error {
+			synctest.Wait()
+			go func() { _ = b.Manager.Close() }()
+			<-ctx.Done()
+			return nil
+		}, quorum.MinHold(time.Minute))
+		assert.ErrorIs(b, err, quorum.ErrClosed)
+		time.Sleep(time.Second)
+		for _, token := range b.storedTokens() {
+			assert.True(b, strings.HasPrefix(token, "released:"), token)
+		}
+	})
+}

@@ -211,3 +211,29 @@ func TestLocksLeftToExpireAreForgotten(t *testing.T) {
 		assert.Less(b, quorum.Remembered(b.Manager), 250, "a hundred are held at a time")
 	})
 }
+
+// TestHeldLocksAreComplete extends locks that Held returns, as soon as they are there. Run with
+// -race.
+func TestHeldLocksAreComplete(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		ctx, cancel := context.WithCancel(b.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for ctx.Err() == nil {
+				for _, l := range b.Held() {
+					_ = l.Extend(ctx, ttl)
+				}
+				time.Sleep(time.Microsecond)
+			}
+		}()
+		for range 200 {
+			require.NoError(b, b.Do(b.Context(), name, ttl, func(context.Context, *quorum.Lock) error {
+				time.Sleep(20 * time.Microsecond)
+				return nil
+			}))
+		}
+		cancel()
+		<-done
+	})
+}
