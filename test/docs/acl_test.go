@@ -359,7 +359,9 @@ func (u *user) staysBroken(ctx context.Context) error {
 		if err := operator.Break(ctx, "broken", l.Token()); err != nil {
 			return err
 		}
-		client := redis.NewClient(u.opts)
+		opts := *u.opts
+		opts.DB = 1 // as in the URLs
+		client := redis.NewClient(&opts)
 		reply, err := client.Eval(ctx, wire.Script, []string{u.prefix + "broken"}, 0, 0, "", "repair", l.Token(), "", 1000).Slice()
 		if err == nil && !slices.Equal(reply[1:], []any{int64(-1)}) {
 			err = fmt.Errorf("the reply to a repair was %v", reply)
