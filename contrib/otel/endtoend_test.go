@@ -201,7 +201,7 @@ func TestDetachedLockIsLeftToExpire(t *testing.T) {
 		lock, err := o.TryAcquire(t.Context(), "user:1", time.Minute)
 		require.NoError(t, err)
 		time.Sleep(2 * time.Second)
-		token, err := lock.Detach()
+		token, err := lock.Detach(t.Context(), time.Minute)
 		require.NoError(t, err)
 		o.requireSpan(t, "redlock.hold", acquired, acquired.Add(2*time.Second), "left_to_expire")
 		_, attributes := o.last(t, "redlock.hold")

@@ -250,7 +250,7 @@ func TestLockThatIsGivenToAnotherProcess(t *testing.T) {
 		lock, err := a.TryAcquire(t.Context(), "user:1", time.Minute)
 		require.NoError(t, err)
 		time.Sleep(2 * time.Second)
-		token, err := lock.Detach()
+		token, err := lock.Detach(t.Context(), time.Minute)
 		require.NoError(t, err)
 		resumed, err := b.Resume(t.Context(), "user:1", token)
 		require.NoError(t, err)
