@@ -56,7 +56,8 @@ func (o *operator) findStuck(ctx context.Context, names string) (*quorum.Inspect
 }
 
 // read reads the lock's key on one master. That needs no tool of this library: after the @ stands
-// the owner. The part before is the secret that Break takes, so keep it out of logs.
+// the owner. The part before is a secret: who has all of it can break the lock. This is shown here
+// because it is what an operator sees.
 func (o *operator) read(ctx context.Context, name string) error {
 	var errs []error
 	for _, url := range o.urls {
