@@ -65,6 +65,7 @@ func StartFake(opts *quorum.Options) (*Fake, error) {
 	// Without the restart guard, which would bound how long the rival can hold a lock.
 	rival, err := quorum.New(cluster.Clients(), &quorum.Options{
 		Prefix: o.Prefix, Fencing: o.Fencing, Drift: o.Drift, Clock: o.Clock, Owner: "another",
+		AttemptTimeout: 250 * time.Millisecond, // for which Lose may have to wait
 	})
 	if err != nil {
 		_, _ = locks.Close(), cluster.Close() // the first error says what is wrong
@@ -119,7 +120,8 @@ func (f *Fake) Free(name string) {
 
 // Lose makes the code under test lose the lock called name. When Lose returns, the lock's Lost
 // channel is closed, and its contexts have ended with quorum.ErrDenied as their cause. The lock
-// goes to the next waiter, or is free. Lose panics if the code under test does not hold the lock,
+// goes to the next waiter, or is free. A lock is lost a quarter of a second after its acquisition
+// at the earliest, for which Lose waits. Lose panics if the code under test does not hold the lock,
 // or after Down.
 func (f *Fake) Lose(name string) {
 	l := held(f.Manager, name)
