@@ -7,64 +7,49 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// step is the longest that a step of the demonstration may take.
-const step = 30 * time.Second
-
-// demo is a run of the demonstration.
+// demo is a run of the demonstration, with two replicas.
 type demo struct {
 	out     *log.Logger
 	start   time.Time
 	runID   string // part of the users' names, new for each run
-	address string
-	client  *http.Client
+	a, b    *replica
 	cluster *quorumtest.Cluster // nil if the masters are real
 }
 
-// runDemo serves, and sends the service requests. It stops masters of cluster, which is nil if the
-// masters are real.
+// runDemo lets two replicas serve, and sends them requests. It stops masters of cluster, which is
+// nil if the masters are real.
 func runDemo(ctx context.Context, out io.Writer, urls []string, cluster *quorumtest.Cluster) error {
-	s, err := newService(urls, showing)
-	if err != nil {
-		return err
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return errors.Join(err, s.close())
-	}
-	run, stop := context.WithCancel(ctx)
-	served := make(chan error, 1)
-	go func() { served <- s.serve(run, l) }()
-
-	d := &demo{
-		out: log.New(out, "", 0), start: time.Now(), runID: rand.Text()[:8], address: "http://" + l.Addr().String(),
-		client: &http.Client{Transport: &http.Transport{}}, cluster: cluster,
-	}
+	d := &demo{out: log.New(out, "", 0), start: time.Now(), runID: rand.Text()[:8], cluster: cluster}
 	masters := "embedded masters"
 	if cluster == nil {
 		masters = "real masters, none of which is stopped"
 	}
-	d.out.Printf("A service builds reports, one at a time per user, with locks on %d %s.\n\n", len(urls), masters)
-	err = d.run(ctx)
-	d.client.CloseIdleConnections()
-	stop()
-	if err := errors.Join(err, <-served); err != nil {
+	d.out.Printf("Two replicas build reports, one at a time per user, with locks on %d %s.\n\n", len(urls), masters)
+	if err := d.serve(ctx, urls); err != nil {
 		return err
 	}
 	d.out.Print("\nEverything worked as promised.")
 	return nil
 }
 
-func (d *demo) run(ctx context.Context) error {
+// serve starts the replicas, runs the demonstration, and stops them.
+func (d *demo) serve(ctx context.Context, urls []string) (err error) {
+	common := newArchive()
+	if d.a, err = startReplica(ctx, urls, "web-1:8080", common, d.log); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.a.close()) }()
+	if d.b, err = startReplica(ctx, urls, "web-2:8080", common, d.log); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.b.close()) }()
 	if err := d.contend(ctx); err != nil {
 		return err
 	}
@@ -76,39 +61,44 @@ func (d *demo) run(ctx context.Context) error {
 	return d.report(ctx)
 }
 
-// contend sends several requests at once. Those for the same user wait for each other.
+// contend sends several requests at once. Those for the same user wait for each other, on whichever
+// replica they are.
 func (d *demo) contend(ctx context.Context) error {
-	if err := d.expect(ctx, "GET", "/readyz", http.StatusOK); err != nil {
-		return err
+	for _, r := range []*replica{d.a, d.b} {
+		if err := r.expect(ctx, "GET", "/readyz", http.StatusOK); err != nil {
+			return err
+		}
 	}
 	var all sync.WaitGroup
-	users := []string{"alice", "alice", "alice", "bob"}
-	errs := make([]error, len(users))
-	for i, user := range users {
-		all.Go(func() { errs[i] = d.expect(ctx, "POST", d.reports(user), http.StatusCreated) })
+	requests := []struct {
+		to   *replica
+		user string
+	}{{d.a, "alice"}, {d.b, "alice"}, {d.a, "alice"}, {d.b, "bob"}}
+	errs := make([]error, len(requests))
+	for i, r := range requests {
+		all.Go(func() { errs[i] = r.to.expect(ctx, "POST", d.user(r.user)+"/reports", http.StatusCreated) })
 	}
 	all.Wait()
 	d.log("three requests for alice and one for bob, all at once: alice's reports are built one after the other")
 	return errors.Join(errs...)
 }
 
-// lose stops a majority of the masters while a report is built. The service cannot renew its lock,
-// and stops the report before another replica could begin with one.
+// lose stops a majority of the masters while a report is built. The replica cannot renew its lock,
+// and stops the report before another one could begin with one.
 func (d *demo) lose(ctx context.Context) error {
-	carol := d.sending(ctx, d.reports("carol")+"?pages=1000", http.StatusServiceUnavailable)
-	if err := d.await(ctx, "redlock_locks_held 1"); err != nil {
+	carol := d.a.sending(ctx, d.user("carol")+"/reports?pages=1000", http.StatusServiceUnavailable)
+	if err := d.refuse(ctx); err != nil {
 		return err
 	}
-	d.log("a long report for carol is being built")
 	for i := range 3 {
 		d.cluster.Master(i).Stop()
 	}
 	d.log("three of the five masters are stopped")
-	dave := d.sending(ctx, d.reports("dave"), http.StatusServiceUnavailable)
-	if err := d.expect(ctx, "GET", "/readyz", http.StatusServiceUnavailable); err != nil {
+	dave := d.b.sending(ctx, d.user("dave")+"/reports", http.StatusServiceUnavailable)
+	if err := d.b.expect(ctx, "GET", "/readyz", http.StatusServiceUnavailable); err != nil {
 		return err
 	}
-	d.log("the service is not ready")
+	d.log("the replicas are not ready")
 	if err := errors.Join(<-carol, <-dave); err != nil {
 		return err
 	}
@@ -118,18 +108,52 @@ func (d *demo) lose(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := d.expect(ctx, "POST", d.reports("carol"), http.StatusCreated); err != nil {
+	if err := d.b.expect(ctx, "POST", d.user("carol")+"/reports", http.StatusCreated); err != nil {
 		return err
 	}
 	d.log("the masters are back, and a report for carol is built")
-	return d.expect(ctx, "GET", "/readyz", http.StatusOK)
+	return d.b.expect(ctx, "GET", "/readyz", http.StatusOK)
 }
 
-// sending sends a request for a report, and expects a status.
-func (d *demo) sending(ctx context.Context, path string, status int) <-chan error {
-	done := make(chan error, 1)
-	go func() { done <- d.expect(ctx, "POST", path, status) }()
-	return done
+// refuse shows who holds carol's lock while her report is built, and that another request for her
+// waits, but not for long.
+func (d *demo) refuse(ctx context.Context) error {
+	if err := d.a.await(ctx, "redlock_locks_held 1"); err != nil {
+		return err
+	}
+	lock, err := d.b.get(ctx, d.user("carol")+"/lock")
+	if err != nil {
+		return err
+	}
+	d.log("a long report for carol is being built; her lock is " + lock)
+	if err := d.b.expect(ctx, "POST", d.user("carol")+"/reports", http.StatusConflict); err != nil {
+		return err
+	}
+	d.log("another request for carol waits in vain, and gets a 409 Conflict")
+	return nil
+}
+
+// report prints the metrics that are not zero. It waits for the events of the latest requests.
+func (d *demo) report(ctx context.Context) error {
+	released := map[*replica]int{d.a: 2, d.b: 2}
+	if d.cluster != nil {
+		released[d.b]++
+	}
+	all := map[*replica]string{}
+	for r, n := range released {
+		if err := r.await(ctx, fmt.Sprintf(`redlock_hold_seconds_count{lock="user",outcome="released"} %d`, n)); err != nil {
+			return err
+		}
+		metrics, err := r.metrics(ctx)
+		if err != nil {
+			return err
+		}
+		all[r] = metrics
+	}
+	for _, m := range shown {
+		d.show(m.tells, append(d.a.lines(all[d.a], m.prefix), d.b.lines(all[d.b], m.prefix)...))
+	}
+	return nil
 }
 
 // shown are the metrics that report prints, and what they tell.
@@ -143,82 +167,19 @@ var shown = []struct{ prefix, tells string }{
 	{"redlock_master_stops_total", "masters that stopped answering"},
 }
 
-// report prints the metrics that are not zero. It waits for the events of the latest requests.
-func (d *demo) report(ctx context.Context) error {
-	released := 4
-	if d.cluster != nil {
-		released = 5
+// show prints lines under what they tell, if there are any.
+func (d *demo) show(tells string, lines []string) {
+	if len(lines) == 0 {
+		return
 	}
-	last := fmt.Sprintf(`redlock_hold_seconds_count{lock="user",outcome="released"} %d`, released)
-	if err := d.await(ctx, last); err != nil {
-		return err
-	}
-	metrics, err := d.metrics(ctx)
-	if err != nil {
-		return err
-	}
-	for _, m := range shown {
-		lines := slices.DeleteFunc(strings.Split(metrics, "\n"), func(line string) bool {
-			return !strings.HasPrefix(line, m.prefix) || strings.HasSuffix(line, " 0")
-		})
-		if len(lines) > 0 {
-			d.out.Printf("\n# %s\n%s", m.tells, strings.Join(lines, "\n"))
-		}
-	}
-	return nil
-}
-
-// reports returns the path of a user's reports.
-func (d *demo) reports(user string) string { return "/users/" + user + "-" + d.runID + "/reports" }
-
-// expect sends a request, and returns an error if the response has another status.
-func (d *demo) expect(ctx context.Context, method, path string, status int) error {
-	got, body, err := d.send(ctx, method, path)
-	if err == nil && got != status {
-		err = fmt.Errorf("%s %s: got %d %q, want %d", method, path, got, body, status)
-	}
-	return err
-}
-
-// await waits until the metrics have a line.
-func (d *demo) await(ctx context.Context, line string) error {
-	for deadline := time.Now().Add(step); ; time.Sleep(5 * time.Millisecond) {
-		metrics, err := d.metrics(ctx)
-		if err != nil {
-			return err
-		}
-		if slices.Contains(strings.Split(metrics, "\n"), line) {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("no line %q in the metrics:\n%s", line, metrics)
-		}
+	d.out.Printf("\n# %s", tells)
+	for _, line := range lines {
+		d.out.Print(line)
 	}
 }
 
-func (d *demo) metrics(ctx context.Context) (string, error) {
-	status, body, err := d.send(ctx, "GET", "/metrics")
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("GET /metrics: %d %q", status, body)
-	}
-	return body, err
-}
-
-func (d *demo) send(ctx context.Context, method, path string) (status int, body string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, step)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, d.address+path, nil)
-	if err != nil {
-		return 0, "", err
-	}
-	response, err := d.client.Do(request)
-	if err != nil {
-		return 0, "", err
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	return response.StatusCode, strings.TrimSpace(string(text)), err
-}
+// user returns the path of a user.
+func (d *demo) user(name string) string { return "/users/" + name + "-" + d.runID }
 
 // log prints what happened, and when.
 func (d *demo) log(event string) {

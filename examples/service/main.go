@@ -1,24 +1,29 @@
 // Service is an HTTP service that builds reports for users, one at a time per user, however many
-// replicas of it run. It exports what happens to its locks as Prometheus metrics.
+// replicas of it run. It logs what happens to its locks, and exports it as Prometheus metrics.
 //
 //	go -C examples/service run .
 //	go -C examples/service run . -listen 127.0.0.1:8080
 //	go -C examples/service run . -listen 127.0.0.1:8080 -masters redis://10.0.0.1:6379,redis://10.0.0.2:6379,redis://10.0.0.3:6379
 //
 // Without -masters it runs five masters in its own process. Without -listen it demonstrates itself:
-// it sends itself requests, stops a majority of its own masters so that a lock is lost, prints the
-// metrics, and exits, with status 1 if anything goes wrong. With -listen it serves until it is
-// interrupted:
+// it sends requests to two replicas, stops a majority of its own masters so that a lock is lost,
+// prints the metrics, and exits, with status 1 if anything goes wrong. With -listen it serves until
+// it is interrupted:
 //
 //	POST /users/{id}/reports   builds a report, under the lock "user:{id}"; ?pages=100 makes a long one
-//	GET  /readyz               200 if a majority of the masters answers, else 503
+//	                           409 if another one for the user takes too long; 503 if the lock is lost, or cannot be acquired
+//	GET  /users/{id}/lock      who holds that lock, since when, and for how long yet
+//	GET  /readyz               200 if the masters can grant locks now, else 503 and what is wrong with them
 //	GET  /metrics              the metrics
+//
+// -owner is who holds the locks of a replica that serves, as far as others can see. By default, it
+// is the host's name and the process ID.
 //
 // What the metrics tell an operator, from the first look to the last:
 //
 //   - redlock_acquire_wait_seconds with outcome="acquired" is how long requests wait for their
 //     turn. If it rises, users send requests faster than their reports are built.
-//   - The same with outcome="taken" counts requests that waited in vain, and with
+//   - The same with outcome="wait_exceeded" counts requests that waited in vain, and with
 //     outcome="no_quorum" those for which too few masters answered. These users got an error.
 //   - redlock_hold_seconds with outcome="released" is how long reports take. Waiters wait that
 //     long.
@@ -51,11 +56,12 @@ import (
 // The demonstration has no time to wait long for a lock to be lost.
 var (
 	serving = settings{ttl: 10 * time.Second, patience: 5 * time.Second}
-	showing = settings{ttl: 2 * time.Second, patience: 2 * time.Second}
+	showing = settings{ttl: 2 * time.Second, patience: time.Second}
 )
 
 func main() {
 	listen := flag.String("listen", "", "`address` to serve on, such as 127.0.0.1:8080; without it, the program demonstrates itself")
+	owner := flag.String("owner", "", "`name` of this replica as the holder of its locks; without it, the host's name and the process ID")
 	masters := flag.String("masters", "", "comma-separated `URLs` of real masters, such as redis://user:password@host:port/db")
 	flag.Parse()
 	if flag.NArg() > 0 { // do not print the argument, which may contain a password
@@ -64,14 +70,14 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, *listen, *masters); err != nil {
+	if err := run(ctx, os.Stdout, *listen, *owner, *masters); err != nil {
 		fmt.Fprintln(os.Stderr, "service:", err)
 		os.Exit(1)
 	}
 }
 
 // run runs the service, or the demonstration if there is no address to listen on.
-func run(ctx context.Context, out io.Writer, listen, urls string) error {
+func run(ctx context.Context, out io.Writer, listen, owner, urls string) error {
 	var cluster *quorumtest.Cluster
 	all := strings.Split(urls, ",")
 	if urls == "" {
@@ -85,7 +91,9 @@ func run(ctx context.Context, out io.Writer, listen, urls string) error {
 	if listen == "" {
 		return runDemo(ctx, out, all, cluster)
 	}
-	s, err := newService(all, serving)
+	with := serving
+	with.owner = owner
+	s, err := newService(all, with)
 	if err != nil {
 		return err
 	}

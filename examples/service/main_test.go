@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/quorumlock/redlock/internal/leaktest"
 )
@@ -76,20 +77,26 @@ func TestDemonstrationShowsWaitsHoldsAndLosses(t *testing.T) {
 	require.Zero(t, status, printed)
 	requireLines(t, printed,
 		`three requests for alice and one for bob, all at once: .*`,
-		`a long report for carol is being built`,
+		`a long report for carol is being built; her lock is held by web-1:8080 since [0-9TZ:-]+, expires in [12]\S*s, 0 waiting`,
+		`another request for carol waits in vain, and gets a 409 Conflict`,
 		`three of the five masters are stopped`,
-		`the service is not ready`,
+		`the replicas are not ready`,
 		`carol's lock is lost, so her report is stopped; dave's cannot even begin`,
 		`the masters are back, and a report for carol is built`,
-		`redlock_acquire_wait_seconds_count{lock="user",outcome="acquired"} 6`,
-		`redlock_acquire_wait_seconds_count{lock="user",outcome="no_quorum"} 1`,
-		`redlock_acquire_wait_seconds_sum{lock="user",outcome="acquired"} 0\.\d+`,
-		`redlock_hold_seconds_count{lock="user",outcome="lost_expired"} 1`,
-		`redlock_hold_seconds_count{lock="user",outcome="released"} 5`,
-		`redlock_hold_seconds_sum{lock="user",outcome="lost_expired"} \d\.\d+`,
-		`redlock_losses_total{lock="user",reason="expired"} 1`,
-		`redlock_renewals_failed_total{lock="user"} \d+`,
+		`web-1:8080  redlock_acquire_wait_seconds_count{lock="user",outcome="acquired"} 3`,
+		`web-2:8080  redlock_acquire_wait_seconds_count{lock="user",outcome="acquired"} 3`,
+		`web-2:8080  redlock_acquire_wait_seconds_count{lock="user",outcome="no_quorum"} 1`,
+		`web-2:8080  redlock_acquire_wait_seconds_count{lock="user",outcome="wait_exceeded"} 1`,
+		`web-1:8080  redlock_acquire_wait_seconds_sum{lock="user",outcome="acquired"} \d\.\d+`,
+		`web-1:8080  redlock_hold_seconds_count{lock="user",outcome="lost_expired"} 1`,
+		`web-1:8080  redlock_hold_seconds_count{lock="user",outcome="released"} 2`,
+		`web-2:8080  redlock_hold_seconds_count{lock="user",outcome="released"} 3`,
+		`web-1:8080  redlock_hold_seconds_sum{lock="user",outcome="lost_expired"} \d\.\d+`,
+		`web-1:8080  redlock_losses_total{lock="user",reason="expired"} 1`,
+		`web-1:8080  redlock_renewals_failed_total{lock="user"} \d+`,
+		`web-1:8080  redlock_master_stops_total{master="\S+"} 1`,
 	)
+	require.Regexp(t, `log: level=ERROR msg="lock lost" lock=user:carol-\w{8} token=[\w-]{6}…@web-1:8080 `, printed)
 }
 
 func TestRunsAgainstGivenMasters(t *testing.T) {
@@ -99,10 +106,12 @@ func TestRunsAgainstGivenMasters(t *testing.T) {
 		printed, status := runProgram(t, "-masters", strings.Join(cluster.URLs(), ","))
 		require.Zero(t, status, printed)
 		requireLines(t, printed,
-			`A service builds reports, .* on 5 real masters, none of which is stopped\.`,
+			`Two replicas build reports, .* on 5 real masters, none of which is stopped\.`,
 			`three requests for alice and one for bob, all at once: .*`,
-			`redlock_acquire_wait_seconds_count{lock="user",outcome="acquired"} 4`,
-			`redlock_hold_seconds_count{lock="user",outcome="released"} 4`,
+			`web-1:8080  redlock_acquire_wait_seconds_count{lock="user",outcome="acquired"} 2`,
+			`web-2:8080  redlock_acquire_wait_seconds_count{lock="user",outcome="acquired"} 2`,
+			`web-1:8080  redlock_hold_seconds_count{lock="user",outcome="released"} 2`,
+			`web-2:8080  redlock_hold_seconds_count{lock="user",outcome="released"} 2`,
 		)
 		require.NotContains(t, printed, "redlock_losses_total")
 	}
@@ -115,15 +124,24 @@ func TestRunsAgainstGivenMasters(t *testing.T) {
 
 func TestServesUntilItIsTerminated(t *testing.T) {
 	t.Parallel()
-	cmd := program(t, "-listen", "127.0.0.1:0")
+	cmd := program(t, "-listen", "127.0.0.1:0", "-owner", "web-9:8080")
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	line, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(t, err)
 	url := strings.TrimSpace(strings.TrimPrefix(line, "listening on "))
-	got, err := send(t.Context(), "POST", url+"/users/alice/reports")
-	require.NoError(t, err)
+	var posted errgroup.Group
+	var got response
+	posted.Go(func() (err error) {
+		got, err = send(t.Context(), "POST", url+"/users/alice/reports?pages=50")
+		return err
+	})
+	require.Eventually(t, func() bool {
+		lock, err := send(t.Context(), "GET", url+"/users/alice/lock")
+		return err == nil && strings.HasPrefix(lock.body, "held by web-9:8080 since ")
+	}, 10*time.Second, time.Millisecond)
+	require.NoError(t, posted.Wait())
 	require.Equal(t, response{http.StatusCreated, "report 1", ""}, got)
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, cmd.Wait())

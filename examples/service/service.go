@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -15,10 +16,12 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// settings are the times that a service needs.
+// settings are what replicas, and their tests, do differently.
 type settings struct {
 	ttl      time.Duration // how soon others can go on if this process dies
 	patience time.Duration // how long a request waits for its turn
+	owner    string        // who holds this replica's locks; "" for host and process ID
+	logger   *slog.Logger  // nil for the default one
 }
 
 const (
@@ -36,7 +39,10 @@ type service struct {
 
 func newService(urls []string, with settings) (*service, error) {
 	metrics := redlockprom.New(redlockprom.Options{Label: lockKind})
-	locks, err := quorum.Open(urls, &quorum.Options{Events: metrics.Events()})
+	locks, err := quorum.Open(urls, &quorum.Options{
+		Owner:  with.owner,
+		Events: quorum.TeeEvents(metrics.Events(), quorum.LogEvents(with.logger)),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -60,13 +66,14 @@ func (s *service) close() error { return s.locks.Close() }
 func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /users/{id}/reports", s.postReport)
+	mux.HandleFunc("GET /users/{id}/lock", s.getLock)
 	mux.HandleFunc("GET /readyz", s.getReady)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 	return mux
 }
 
 // postReport builds a report for a user. A second request for the same user waits for the first, on
-// whichever replica they are.
+// whichever replica they are, but not for long: it gets a 409 Conflict, and the user can try later.
 func (s *service) postReport(w http.ResponseWriter, r *http.Request) {
 	user := r.PathValue("id")
 	pages, err := pagesOf(r)
@@ -120,12 +127,27 @@ func writeError(w http.ResponseWriter, err error) {
 	http.Error(w, text, status)
 }
 
-// getReady says whether to send requests to this replica: whether a majority of the masters
-// answers. It asks them. Statistics would not do: they tell of the latest requests, and a replica
-// that is not ready gets none.
-func (s *service) getReady(w http.ResponseWriter, r *http.Request) {
-	if _, err := s.locks.Inspect(r.Context(), "readyz"); err != nil {
+// getLock tells an operator who holds a user's lock, since when, and for how long yet. So does
+// redis-cli GET user:{id} on a master, for the holder.
+func (s *service) getLock(w http.ResponseWriter, r *http.Request) {
+	i, err := s.locks.Inspect(r.Context(), lockName(r.PathValue("id")))
+	switch {
+	case err != nil:
 		writeError(w, err)
+	case i.State != quorum.StateHeld:
+		_, _ = fmt.Fprintln(w, i.State)
+	default:
+		_, _ = fmt.Fprintf(w, "held by %s since %s, expires in %v, %d waiting\n",
+			i.Owner, i.Since.UTC().Format(time.RFC3339), i.TTL, i.Waiting)
+	}
+}
+
+// getReady says whether to send requests to this replica: whether the masters can grant locks now.
+// Statistics would not do: they tell of the latest requests, and a replica that is not ready gets
+// none. The error is for operators. It says what is wrong with each master, and what to do.
+func (s *service) getReady(w http.ResponseWriter, r *http.Request) {
+	if err := s.locks.Check(r.Context()); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
 	_, _ = fmt.Fprintln(w, "ready")

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,13 +29,13 @@ func embedded(t *testing.T) *quorumtest.Cluster {
 	return cluster
 }
 
-// replica is a service that tests send requests to.
-type replica struct {
+// served is a service that tests send requests to.
+type served struct {
 	*service
 	url string
 }
 
-func start(t *testing.T, cluster *quorumtest.Cluster, with settings) replica {
+func start(t *testing.T, cluster *quorumtest.Cluster, with settings) served {
 	t.Helper()
 	s, err := newService(cluster.URLs(), with)
 	require.NoError(t, err)
@@ -41,7 +44,7 @@ func start(t *testing.T, cluster *quorumtest.Cluster, with settings) replica {
 		server.Close()
 		_ = s.close() // reports what masters that are stopped were not told
 	})
-	return replica{s, server.URL}
+	return served{s, server.URL}
 }
 
 // patient are settings with which nothing runs out of time.
@@ -69,7 +72,7 @@ func send(ctx context.Context, method, url string) (r response, err error) {
 	return response{got.StatusCode, strings.TrimSpace(string(text)), got.Header.Get("Retry-After")}, err
 }
 
-func (r replica) send(t *testing.T, method, path string) response {
+func (r served) send(t *testing.T, method, path string) response {
 	t.Helper()
 	got, err := send(t.Context(), method, r.url+path)
 	require.NoError(t, err)
@@ -77,7 +80,7 @@ func (r replica) send(t *testing.T, method, path string) response {
 }
 
 // requireMetric waits until the metrics have a line. Events come a moment after what they tell of.
-func (r replica) requireMetric(t *testing.T, line string) {
+func (r served) requireMetric(t *testing.T, line string) {
 	t.Helper()
 	var metrics string
 	require.Eventually(t, func() bool {
@@ -98,7 +101,7 @@ func TestReportsOfUserAreBuiltOneAtATime(t *testing.T) {
 	bodies := make([]string, requests)
 	for i := range requests {
 		all.Go(func() error {
-			got, err := send(t.Context(), "POST", []replica{a, b}[i%2].url+"/users/alice/reports?pages=1")
+			got, err := send(t.Context(), "POST", []served{a, b}[i%2].url+"/users/alice/reports?pages=1")
 			if err == nil && got.status != http.StatusCreated {
 				err = fmt.Errorf("%v", got)
 			}
@@ -118,7 +121,7 @@ func TestReportsOfUserAreBuiltOneAtATime(t *testing.T) {
 
 // building starts a long report for alice, and returns once it is being built. The channel delivers
 // the response.
-func (r replica) building(t *testing.T) <-chan response {
+func (r served) building(t *testing.T) <-chan response {
 	t.Helper()
 	done := make(chan response, 1)
 	ctx := t.Context()
@@ -137,14 +140,35 @@ func TestRequestThatWaitsInVainIsAConflict(t *testing.T) {
 	a.building(t)
 	got := b.send(t, "POST", "/users/alice/reports")
 	require.Equal(t, response{http.StatusConflict, "another report for this user takes too long", "1"}, got)
-	b.requireMetric(t, `redlock_acquire_wait_seconds_count{lock="user",outcome="taken"} 1`)
+	b.requireMetric(t, `redlock_acquire_wait_seconds_count{lock="user",outcome="wait_exceeded"} 1`)
 	require.Equal(t, http.StatusCreated, b.send(t, "POST", "/users/bob/reports").status)
 }
 
+// logBuffer is what a service has logged.
+type logBuffer struct {
+	mu    sync.Mutex
+	lines strings.Builder
+}
+
+func (l *logBuffer) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines.Write(line)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines.String()
+}
+
+// TestReportStopsIfLockIsLost also checks that the metrics and the log tell of it.
 func TestReportStopsIfLockIsLost(t *testing.T) {
 	t.Parallel()
-	cluster := embedded(t)
-	a := start(t, cluster, settings{ttl: 3 * time.Second, patience: time.Minute})
+	cluster, logged := embedded(t), &logBuffer{}
+	a := start(t, cluster, settings{
+		ttl: 3 * time.Second, patience: time.Minute, owner: "web-1:8080", logger: slog.New(slog.NewTextHandler(logged, nil)),
+	})
 	done := a.building(t)
 	for _, m := range cluster.Masters() {
 		m.FlushAll()
@@ -155,9 +179,36 @@ func TestReportStopsIfLockIsLost(t *testing.T) {
 	a.archive.mu.Unlock()
 	a.requireMetric(t, `redlock_losses_total{lock="user",reason="denied"} 1`)
 	a.requireMetric(t, `redlock_hold_seconds_count{lock="user",outcome="lost_denied"} 1`)
+	lost := regexp.MustCompile(`(?m)level=ERROR msg="lock lost" lock=user:alice token=[\w-]{6}…@web-1:8080 .*a majority of the masters`)
+	require.Eventually(t, func() bool { return lost.MatchString(logged.String()) }, 10*time.Second, time.Millisecond, "%s", logged)
 }
 
-func TestServiceIsReadyWhileMajorityAnswers(t *testing.T) {
+func TestLockTellsWhoHoldsIt(t *testing.T) {
+	t.Parallel()
+	cluster := embedded(t)
+	with := patient
+	with.owner = "web-1:8080"
+	a, b := start(t, cluster, with), start(t, cluster, patient)
+	require.Equal(t, response{http.StatusOK, "free", ""}, b.send(t, "GET", "/users/alice/lock"))
+	began := time.Now()
+	a.building(t)
+	got := b.send(t, "GET", "/users/alice/lock")
+	require.Equal(t, http.StatusOK, got.status)
+	m := regexp.MustCompile(`^held by web-1:8080 since (\S+), expires in (\S+), 0 waiting$`).FindStringSubmatch(got.body)
+	require.NotNil(t, m, got.body)
+	since, err := time.Parse(time.RFC3339, m[1])
+	require.NoError(t, err)
+	require.WithinDuration(t, began, since, 10*time.Second)
+	left, err := time.ParseDuration(m[2])
+	require.NoError(t, err)
+	require.InDelta(t, time.Minute, left, float64(20*time.Second))
+	for _, m := range cluster.Masters()[:3] {
+		m.Stop()
+	}
+	require.Equal(t, http.StatusServiceUnavailable, b.send(t, "GET", "/users/alice/lock").status)
+}
+
+func TestServiceIsReadyWhileMajorityCanGrant(t *testing.T) {
 	t.Parallel()
 	cluster := embedded(t)
 	a := start(t, cluster, settings{ttl: time.Minute, patience: 50 * time.Millisecond})
@@ -165,13 +216,16 @@ func TestServiceIsReadyWhileMajorityAnswers(t *testing.T) {
 	cluster.Master(0).Stop()
 	cluster.Master(1).Stop()
 	require.Equal(t, response{http.StatusOK, "ready", ""}, a.send(t, "GET", "/readyz"))
-	cluster.Master(2).Stop()
+	cluster.Master(2).Full() // it answers, and would let a service seem ready that is not
+	got := a.send(t, "GET", "/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, got.status)
+	require.Contains(t, got.body, "quorum: check: no quorum: ")
+	require.Contains(t, got.body, cluster.Master(2).Addr()+" has no memory left")
 	none := response{http.StatusServiceUnavailable, "no locks can be acquired", "1"}
-	require.Equal(t, none, a.send(t, "GET", "/readyz"))
 	require.Equal(t, none, a.send(t, "POST", "/users/alice/reports"))
 	a.requireMetric(t, `redlock_acquire_wait_seconds_count{lock="user",outcome="no_quorum"} 1`)
 
-	require.NoError(t, cluster.Master(2).Restart(quorumtest.KeepMemory))
+	cluster.Master(2).Heal()
 	require.Eventually(t, func() bool { return a.send(t, "GET", "/readyz").status == http.StatusOK }, 10*time.Second, 10*time.Millisecond)
 }
 
@@ -197,7 +251,7 @@ func TestShutdownLetsRequestsEnd(t *testing.T) {
 	var serving errgroup.Group
 	serving.Go(func() error { return s.serve(ctx, l) })
 
-	a := replica{s, "http://" + l.Addr().String()}
+	a := served{s, "http://" + l.Addr().String()}
 	var got response
 	var request errgroup.Group
 	request.Go(func() (err error) {
