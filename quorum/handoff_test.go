@@ -345,6 +345,11 @@ func TestMessageCountsForOneMasterOnly(t *testing.T) {
 	require.NoError(t, err)
 	held, err := holder.TryAcquire(patiently(t), "held", time.Minute)
 	require.NoError(t, err)
+	for _, db := range databases { // with two, there would be no quorum left below
+		require.Eventually(t, func() bool {
+			return db.Get(patiently(t), "held").Val() == held.Token()
+		}, patience, time.Millisecond)
+	}
 	queued := make(chan *quorum.Lock, 1)
 	go func() {
 		l, err := waiter.Acquire(patiently(t), "held", time.Minute)
