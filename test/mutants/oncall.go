@@ -36,6 +36,7 @@ var oncall = []mutant{
 		edits: []edit{cut("context-look")},
 		pkg:   quorumPkg, tests: []string{"TestContextEndsWithTheLock"},
 		hangs: true,
+		minor: true,
 	},
 
 	// Minimum hold.
@@ -226,6 +227,7 @@ var oncall = []mutant{
 		edits: []edit{sub("tell", `case d\.queue <- deliver:`, "case func() chan func() { d.queue <- deliver; return nil }() <- nil:")},
 		pkg:   quorumPkg, tests: []string{"TestSlowHandlerHarmsNobody"},
 		hangs: true,
+		minor: true,
 	},
 	{
 		name:  "handler-panics",
