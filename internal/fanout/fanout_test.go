@@ -356,6 +356,8 @@ func TestLaneRecoversBeforeStuckCallReturns(t *testing.T) {
 		}
 		assert.False(t, g.NotAnswering(0))
 		stuck(errDown)
+		synctest.Wait()
+		assert.False(t, g.NotAnswering(0), "call 0 is older than those that were answered")
 	})
 }
 

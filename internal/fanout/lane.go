@@ -284,6 +284,8 @@ func (l *lane[P]) removeCall(sent time.Duration) {
 // row drops the queue: those operations have waited for a master that is still down.
 func (l *lane[P]) recordCall(err error, size int, sent, now time.Duration) (dropped *Op[P]) {
 	switch {
+	case err != nil && sent < l.answered: // the master has answered since //mutant:late-failure
+		return nil
 	case err != nil && l.failing:
 		return l.dropQueue(ErrNotAnswering)
 	case err != nil:

@@ -128,4 +128,11 @@ var operators = []mutant{
 		edits: []edit{sub("judge-name", `&& \w+\.ForKey`, "&& false")},
 		pkg:   diagnosisPkg, tests: []string{"TestForbiddenKeyIsInconclusiveWithoutPrefix"},
 	},
+	{
+		name:  "late-failure-is-news",
+		rule:  "the failure of a call that is older than the last answer says nothing new of the master",
+		edits: []edit{cut("late-failure")},
+		pkg:   fanoutPkg, tests: []string{"TestLaneRecoversBeforeStuckCallReturns"},
+		minor: true,
+	},
 }
