@@ -96,7 +96,8 @@ func (a *acquirer) resume(ctx context.Context, p acquireParams, token string) (*
 	last := r
 	if e.opts.Fencing {
 		last = a.storeFence(ctx, c, found.fence, until)
-		ok = last.current() == vote.Won //mutant:resume-fence
+		// The masters that count for the window are among those that stored the fence.
+		until, ok = vote.Agreed(e.system, found.storing&last.with(vote.Held), found.terms) //mutant:resume-fence
 	}
 	switch now := e.clock.Now(); {
 	case e.closed.Load():

@@ -132,6 +132,13 @@ func TestResumedFenceIsOnAQuorum(t *testing.T) {
 			_, stored := m.Get("redlock:aux:fence{" + name + "}")
 			assert.True(b, stored)
 		}
+		token, err = r.Detach(b.Context(), ttl)
+		require.NoError(b, err)
+		for _, m := range b.Masters()[:2] { // they tell who holds the lock, and store nothing
+			m.Fail("READONLY You can't write against a read only replica.")
+		}
+		_, err = b.Resume(b.Context(), name, token)
+		assertReason(b, err, quorum.ErrNoQuorum)
 	})
 }
 

@@ -181,7 +181,7 @@ var oncall = []mutant{
 	{
 		name:  "resumed-fence-on-a-minority",
 		rule:  "a resumed lock's fence is stored on a quorum before it is used",
-		edits: []edit{sub("resume-fence", `last\.current\(\) == vote\.Won`, "true")},
+		edits: []edit{sub("resume-fence", `&last\.with\(vote\.Held\)`, "")},
 		pkg:   quorumPkg, tests: []string{"TestResumedFenceIsOnAQuorum"},
 	},
 
