@@ -10,6 +10,7 @@ var oncall = []mutant{
 		edits: []edit{sub("no-wait", `l, _, err = m\.acquirer\.attempt\(ctx, p\)`, "l, err = m.waiters.acquireWithin(ctx, p)")},
 		pkg:   quorumPkg, tests: []string{"TestNoWaitReturnsAtOnce"},
 		hangs: true,
+		minor: true,
 	},
 	{
 		name:  "wait-without-bound",
@@ -23,6 +24,7 @@ var oncall = []mutant{
 		rule:  "the end of a bounded wait does not look like the end of the caller's context",
 		edits: []edit{sub("wait-at-most", `WithTimeoutCause\((.*), &waitedError.*\}\)`, "WithTimeout($1)")},
 		pkg:   quorumPkg, tests: []string{"TestWaitAtMostBoundsTheWait", "TestWaitAtMostBoundsTheLocalWait"},
+		minor: true,
 	},
 	{
 		name:  "loss-hidden-by-canceled",
@@ -65,6 +67,7 @@ var oncall = []mutant{
 		rule:  "a tombstone replaces nobody else's token",
 		edits: []edit{sub("tombstone-compares", `current ~= token`, "false")},
 		pkg:   quorumPkg, tests: []string{"TestMinHoldNeverReplacesAnothersToken"},
+		minor: true,
 	},
 	{
 		name:  "tombstone-stays-in-the-queue",
@@ -86,6 +89,7 @@ var oncall = []mutant{
 		rule:  "with a LockDelay, only the caller's release frees a lock that ended",
 		edits: []edit{cut("delay-lets-expire")},
 		pkg:   quorumPkg, tests: []string{"TestLockThatEndedIsLeftForTheDelay"},
+		minor: true,
 	},
 	{
 		name:  "hand-off-without-delay",
@@ -151,12 +155,14 @@ var oncall = []mutant{
 		rule:  "a lock is resumed only if a quorum stores its token",
 		edits: []edit{sub("resume-quorum", `found\.storing, found\.terms`, "e.system.All(), found.terms"), sub("resume-late", `now >= until`, "false")},
 		pkg:   quorumPkg, tests: []string{"TestResumeNeedsTheTokenOnAQuorum"},
+		minor: true,
 	},
 	{
 		name:  "resumed-with-anothers-token",
 		rule:  "only masters that store the very token count",
 		edits: []edit{sub("resume-token", `a\.Report\.Token != token \|\| `, "")},
 		pkg:   quorumPkg, tests: []string{"TestResumeNeedsTheTokenOnAQuorum"},
+		minor: true,
 	},
 	{
 		name:  "resumed-window-from-the-answer",
@@ -183,6 +189,7 @@ var oncall = []mutant{
 		rule:  "a resumed lock's fence is stored on a quorum before it is used",
 		edits: []edit{sub("resume-fence", `&last\.with\(vote\.Held\)`, "")},
 		pkg:   quorumPkg, tests: []string{"TestResumedFenceIsOnAQuorum"},
+		minor: true,
 	},
 
 	{
@@ -206,6 +213,7 @@ var oncall = []mutant{
 		rule:  "the loss of a lock is told even if nobody looks at the lock",
 		edits: []edit{cut("lost-told")},
 		pkg:   quorumPkg, tests: []string{"TestLossIsToldWithItsReason", "TestResumedLockIsToldLost"},
+		minor: true,
 	},
 	{
 		name:  "period-without-end",

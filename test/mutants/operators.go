@@ -7,6 +7,7 @@ var operators = []mutant{
 		rule:  "a lane tells when its master stops answering, though nobody asks",
 		edits: []edit{swap("watchdog-tells-change", "l.checkStuck()")},
 		pkg:   fanoutPkg, tests: []string{"TestChangedTellsOfHangAndRecovery"},
+		minor: true,
 	},
 	{
 		name:  "recovery-untold",
@@ -20,6 +21,7 @@ var operators = []mutant{
 		rule:  "Stats has the last error of a master",
 		edits: []edit{cut("status-failure")},
 		pkg:   quorumPkg, tests: []string{"TestStoppedMasterIsNoticedWithItsError", "TestRefusingMasterDoesNotVote"},
+		minor: true,
 	},
 	{
 		name:  "quarantine-unnoticed",
@@ -40,6 +42,7 @@ var operators = []mutant{
 		rule:  "List yields each lock once",
 		edits: []edit{sub("list-once", `^if (\w+) \{`, `if $1 && key == "" {`)},
 		pkg:   quorumPkg, tests: []string{"TestListYieldsWhatStandsOnMasters"},
+		minor: true,
 	},
 	{
 		name:  "list-yields-auxiliary-keys",
@@ -67,6 +70,7 @@ var operators = []mutant{
 		rule:  "few calls aside of the lanes are stuck in a client",
 		edits: []edit{sub("max-aside", `= \d+`, "= 1000")},
 		pkg:   redisconnPkg, tests: []string{"TestStuckCallsAsideAreBounded"},
+		minor: true,
 	},
 	{
 		name:  "calls-aside-last",
@@ -94,6 +98,7 @@ var operators = []mutant{
 		rule:  "Check does not wait for a hung minority",
 		edits: []edit{swap("check-hurries", "_ = now")},
 		pkg:   quorumPkg, tests: []string{"TestCheckDoesNotWaitForMinority"},
+		minor: true,
 	},
 	{
 		name:  "probe-tells-of-other-names",
@@ -114,6 +119,7 @@ var operators = []mutant{
 		rule:  "Check fails if two masters are one server",
 		edits: []edit{cut("judge-breach")},
 		pkg:   diagnosisPkg, tests: []string{"TestSameServerTwice", "TestWritableReplica", "TestClocks"},
+		minor: true,
 	},
 	{
 		name:  "clocks-guessed",
@@ -127,6 +133,7 @@ var operators = []mutant{
 		rule:  "that one name is forbidden says nothing of others",
 		edits: []edit{sub("judge-name", `&& \w+\.ForKey`, "&& false")},
 		pkg:   diagnosisPkg, tests: []string{"TestForbiddenKeyIsInconclusiveWithoutPrefix"},
+		minor: true,
 	},
 	{
 		name:  "late-failure-is-news",
