@@ -39,6 +39,7 @@ var batches = []mutant{
 		rule:  "an answer says when the master made it, because tickets and fences need the masters' time",
 		edits: []edit{sub("answer-time", `= \w+, `, "= 0, ")},
 		pkg:   wirePkg, tests: []string{"TestTranscripts"},
+		minor: true,
 	},
 	{
 		name:  "one-error-fails-all",
@@ -80,12 +81,14 @@ var batches = []mutant{
 		rule:  "a request that gives the token something carries its deadline",
 		edits: []edit{cut("request-deadline")},
 		pkg:   wirePkg, tests: []string{"TestTranscripts"},
+		minor: true,
 	},
 	{
 		name:  "round-without-its-deadline",
 		rule:  "a round's requests carry the round's deadline",
 		edits: []edit{cut("round-deadline")},
 		pkg:   quorumPkg, tests: []string{"TestLateFirstTryOfAcquireIsReleased"},
+		minor: true,
 	},
 	{
 		name:  "repair-without-its-deadline",
@@ -139,6 +142,7 @@ var batches = []mutant{
 		rule:  "a request that came too late is no sign that the master stores no token",
 		edits: []edit{sub("answer-expired", `vote\.Expired`, "vote.Absent")},
 		pkg:   wirePkg, tests: []string{"TestTranscripts"},
+		minor: true,
 	},
 	{
 		name:  "expired-is-a-refusal",
@@ -152,6 +156,7 @@ var batches = []mutant{
 		rule:  "an earlier try of a request that came too late may have been executed, so a release is owed",
 		edits: []edit{before("answered-late", "\tif a.Outcome == vote.Expired {\n\t\treturn false\n\t}")},
 		pkg:   wirePkg, tests: []string{"TestTranscripts"},
+		minor: true,
 	},
 	{
 		name:  "expired-for-ever",
@@ -230,12 +235,14 @@ var batches = []mutant{
 		rule:  "a hand-off names a fence only if it stored that fence anew",
 		edits: []edit{sub("hand-on-anew", ` and \w+ then`, " then")},
 		pkg:   redisconnPkg, tests: []string{"TestHandOffMessage"},
+		minor: true,
 	},
 	{
 		name:  "higher-fence-replaced",
 		rule:  "a higher fence stays stored",
 		edits: []edit{cut("fence-restore")},
 		pkg:   redisconnPkg, tests: []string{"TestHandOffMessage", "TestHigherFenceStays"},
+		minor: true,
 	},
 	{
 		name:  "grant-without-its-fence-stands",

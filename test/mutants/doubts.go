@@ -42,6 +42,7 @@ var doubts = []mutant{
 		rule:  "a release that was sent before a request's deadline is repeated after it",
 		edits: []edit{sub("doubt-ends", `return .*, (\w+)$`, "return false, $1")},
 		pkg:   quorumPkg, tests: []string{"TestReleaseInDoubtIsRepeatedOnceAfterDeadline", "TestLateFirstTryOfAcquireIsReleased"},
+		minor: true,
 	},
 	{
 		name:  "doubt-ends-early",

@@ -89,6 +89,7 @@ var guarantees = []mutant{
 		rule:  "the second round's fence is above all fences that the majority stored",
 		edits: []edit{cut("highest-stored")},
 		pkg:   quorumPkg, tests: []string{"TestFenceIsAboveAllStoredByItsMajority"},
+		minor: true,
 	},
 	{
 		name:  "grant-without-fence",
@@ -157,6 +158,7 @@ var guarantees = []mutant{
 		rule:  "the retention of a fence counts from the last use of the lock",
 		edits: []edit{cut("fence-refresh")},
 		pkg:   redisconnPkg, tests: []string{"TestHigherFenceStays"},
+		minor: true,
 	},
 	{
 		name:  "latest-clock-decides",
@@ -194,6 +196,7 @@ var guarantees = []mutant{
 		rule:  "a marker of another run also quarantines the master, because it restarted with an older state",
 		edits: []edit{sub("other-identity", `(\w+) ~= \w+`, "not $1")},
 		pkg:   quorumPkg, tests: []string{"TestForgetfulMastersCastNoVote"},
+		minor: true,
 	},
 	{
 		name:  "guard-from-the-old-marker",

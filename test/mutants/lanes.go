@@ -72,6 +72,7 @@ var lanes = []mutant{
 		rule:  "a rollback is sent only after the call that carried its acquire has returned",
 		edits: []edit{sub("lane-active", `^case ([^\n]*):`, "case $1 && !op.Undo:")},
 		pkg:   fanoutPkg, tests: []string{"TestUndoWaitsForStuckCall"},
+		minor: true,
 	},
 	{
 		name:  "two-of-a-sequence-in-a-batch",
@@ -119,6 +120,7 @@ var lanes = []mutant{
 		rule:  "operations that were never sent owe nothing",
 		edits: []edit{cut("undo-of-nothing")},
 		pkg:   fanoutPkg, tests: []string{"TestUndoDropsUnsentOperations"},
+		minor: true,
 	},
 	{
 		name:  "release-of-nothing-sent",
@@ -138,12 +140,14 @@ var lanes = []mutant{
 		rule:  "operations do not pile up behind the stuck calls of a hung master",
 		edits: []edit{sub("lane-stuck-full", `>= .*`, "< 0")},
 		pkg:   fanoutPkg, tests: []string{"TestStuckCallsAreBoundedAndDoNotBlock"},
+		minor: true,
 	},
 	{
 		name:  "stuck-calls-unnoticed",
 		rule:  "a stuck call does not delay other operations",
 		edits: []edit{sub("lane-stuck", `(\w+) > 0 && .*`, "$1 < 0")},
 		pkg:   fanoutPkg, tests: []string{"TestStuckCallsAreBoundedAndDoNotBlock"},
+		minor: true,
 	},
 	{
 		name:  "queue-without-bound",

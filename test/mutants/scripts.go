@@ -13,6 +13,7 @@ var scripts = []mutant{
 		rule:  "an extension compares the token before it extends the key",
 		edits: []edit{sub("extend-compares", `^if .* then`, "if false then")},
 		pkg:   quorumPkg, tests: []string{"TestExtendReportsLossOnlyIfMajorityDenies"},
+		minor: true,
 	},
 	{
 		name:  "lua-extend-shortens",

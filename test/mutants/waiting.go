@@ -226,6 +226,7 @@ var waiting = []mutant{
 		rule:  "the master's clock may be fast",
 		edits: []edit{sub("term", `Add\(.*\.Window\((\w+)\)\)`, "Add($1)")},
 		pkg:   queuePkg, tests: []string{"TestTermOfMessageCountsFromItsQuestion", "TestWindowIsCoveredByMasters"},
+		minor: true,
 	},
 	{
 		name:  "no-drift-in-ages",
@@ -280,6 +281,7 @@ var waiting = []mutant{
 			sub("fence-quorum", `if .*?\[(\w+)\]\) \{`, "if $1 > 0 {"),
 		},
 		pkg: queuePkg, tests: []string{"TestFenceIsOfTheQuorumThatCounts", "TestWindowIsCoveredByMasters"},
+		minor: true,
 	},
 	{
 		name:  "fence-outlives-its-grant",
