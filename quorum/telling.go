@@ -25,9 +25,10 @@ func (l *Lock) tellAcquired(start clock.Instant) {
 	if d.handlers.Acquired == nil {
 		return
 	}
+	now := l.engine.clock.Now()
 	tell(d, "Acquired", d.handlers.Acquired, AcquiredEvent{
-		Acquisition: l.claim.acquisition(), Time: d.now(), Waited: l.engine.clock.Now().Sub(start),
-		Validity: l.Validity(), HandedOn: l.handedOn,
+		Acquisition: l.claim.acquisition(), Time: d.now(), Waited: now.Sub(start),
+		Validity: l.windowCloses().Sub(now), HandedOn: l.handedOn, // Validity could end the lock, too early
 	})
 }
 
