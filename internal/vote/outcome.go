@@ -22,6 +22,12 @@ const (
 	// Expired means that the request reached the master after its deadline, and changed nothing.
 	// If the client sent it more than once, an earlier try may have been executed in time.
 	Expired
+	// Blocked means that the master has admitted this lock's entry, but others before it leave no
+	// room.
+	Blocked
+	// Overtaken means that the master did not admit the entry, because it had admitted another with
+	// a higher fence.
+	Overtaken
 
 	outcomes
 )
@@ -31,7 +37,7 @@ const Outcomes = outcomes
 
 // String returns the outcome's name in lower case.
 func (o Outcome) String() string {
-	names := [outcomes]string{"unknown", "held", "taken", "absent", "refused", "unsent", "expired"}
+	names := [outcomes]string{"unknown", "held", "taken", "absent", "refused", "unsent", "expired", "blocked", "overtaken"}
 	if o < outcomes {
 		return names[o]
 	}

@@ -31,7 +31,7 @@ func (c *Call) Closed() time.Duration { return c.closed }
 // CanBeKeyOnly reports whether the call can do without the auxiliary keys. A client that may use a
 // lock's key can always release and inspect the lock.
 func (c *Call) CanBeKeyOnly() bool {
-	return c.Request.Op == vote.Release || c.Request.Op == vote.Inspect //mutant:key-only
+	return (c.Request.Op == vote.Release && !c.Request.ordered) || c.Request.Op == vote.Inspect //mutant:key-only
 }
 
 // KeyOnly makes the call do without the auxiliary keys if it can, and reports whether it changed

@@ -38,6 +38,7 @@ type Request struct {
 	args     []any // its arguments after the token
 	Op       vote.Op
 	waiter   bool // acquire: for a waiter
+	ordered  bool // it is about an entry of ordered admission
 }
 
 // Proposal returns the fence that an acquire request proposes, or 0 without fencing.
@@ -94,6 +95,10 @@ var (
 	nameTombstone any = "tombstone"
 	nameLeave     any = "leave"
 	nameBreak     any = "break"
+	nameAdmit     any = "admit"
+	nameRenew     any = "renew"
+	nameReadmit   any = "readmit"
+	nameDepart    any = "depart"
 )
 
 // none stands for an argument that is left out.

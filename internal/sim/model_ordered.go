@@ -1,0 +1,474 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/quorumlock/redlock/internal/wire"
+)
+
+// orderedEntry is an entry of ordered admission; see ordered.lua.
+type orderedEntry struct {
+	key, order  string
+	token, mode string
+	fence       int64
+	ttl, lease  time.Duration
+	question    string
+	channel     string
+	retention   time.Duration
+}
+
+func (o operation) entry() orderedEntry {
+	e := orderedEntry{
+		key: o.keys[0], order: o.keys[1], token: o.args[0], mode: o.args[2], fence: number(o.args[3]),
+		ttl: milliseconds(o.args[4]), lease: milliseconds(o.args[5]), question: o.args[6], channel: o.args[7],
+	}
+	if len(o.args) > 8 {
+		e.retention = milliseconds(o.args[8])
+	}
+	return e
+}
+
+func (e orderedEntry) member() string { return e.mode + " " + e.token }
+
+// orderBeside returns another key of the order.
+func orderBeside(order, kind string) string { return strings.Replace(order, ":order", kind, 1) }
+
+func setOf(order, mode string) string {
+	if mode == "s" {
+		return orderBeside(order, ":shared")
+	}
+	return order
+}
+
+func modeOf(member string) string {
+	mode, _, _ := strings.Cut(member, " ")
+	return mode
+}
+
+func tokenOf(member string) string {
+	_, token, _ := strings.Cut(member, " ")
+	return token
+}
+
+func permitsOf(mode string) int { return wire.Mode(mode).Permits() }
+
+// admit is admit.lua.
+func (b *scriptCall) admit(o operation) any {
+	e, m := o.entry(), b.model
+	current, there := m.get(b.now, e.key)
+	if there && current != wire.Ordered {
+		return []any{int64(-1), current, m.pttl(b.now, e.key)}
+	}
+	there = there && b.prune(e.key, e.order)
+	set := setOf(e.order, e.mode)
+	standing := false
+	if there {
+		_, standing = m.members(b.now, set)[e.member()]
+	}
+	if !standing {
+		if why := b.refusal(o.name, o.args[1], e, there); why != nil {
+			return why
+		}
+	}
+	if b.fencing {
+		kind := ":fence"
+		if e.mode == "s" {
+			kind = ":readers"
+		}
+		if _, _, bad := b.storeFence(orderBeside(e.order, kind), e.fence, e.retention); bad != nil {
+			return b.failed(*bad)
+		}
+	}
+	if !there {
+		m.keys[e.key] = entry{value: wire.Ordered, expires: b.now + e.ttl}
+		for _, kind := range []string{":order", ":shared", ":leases", ":records"} {
+			delete(m.keys, orderBeside(e.order, kind))
+		}
+	}
+	if !standing {
+		m.addMember(b.now, set, e.member(), e.fence)
+	}
+	return b.answerEntry(e, standing, !there)
+}
+
+// answerEntry keeps an entry, and returns what is before it.
+func (b *scriptCall) answerEntry(e orderedEntry, standing, first bool) any {
+	m, leases := b.model, orderBeside(e.order, ":leases")
+	inTheWay, others := b.before(e.order, e.mode, e.member(), e.fence)
+	life := e.ttl
+	if inTheWay != "" {
+		life = e.lease
+	}
+	ends := m.time(b.now)/1000 + life.Milliseconds()
+	m.addMember(b.now, leases, e.member(), max(ends, m.members(b.now, leases)[e.member()]))
+	for _, key := range []string{e.key, setOf(e.order, e.mode), leases} {
+		if k := m.keys[key]; first && key != e.key || k.expires == 0 || k.expires < b.now+life {
+			k.expires = b.now + life
+			m.keys[key] = k
+		}
+	}
+	code, isNew := int64(3), int64(1)
+	if standing {
+		code, isNew = 1, 0
+	}
+	switch {
+	case inTheWay == "" && len(others) > 0:
+		return []any{code, strings.Join(others, " ")}
+	case inTheWay == "":
+		return code
+	}
+	if e.channel != "" {
+		records := orderBeside(e.order, ":records")
+		r := m.keys[records]
+		if r.waiters == nil {
+			r.waiters = map[string]string{}
+		}
+		r.waiters[e.token] = e.question + " " + e.channel
+		r.expires = max(r.expires, b.now+e.lease)
+		m.keys[records] = r
+	}
+	left := max(m.members(b.now, leases)[inTheWay]-m.time(b.now)/1000, 0)
+	rank := int64(slices.Index(m.queuedNow(b.now, e.order), e.member()))
+	if e.mode == "s" {
+		rank = 0
+		for _, fence := range m.members(b.now, e.order) {
+			if fence < e.fence {
+				rank++
+			}
+		}
+	}
+	return []any{int64(-5), isNew, inTheWay, left, rank, m.numSub(e.channel)}
+}
+
+// refusal is refusal of admit.lua; nil if the entry is admitted.
+func (b *scriptCall) refusal(how, deadline string, e orderedEntry, there bool) any {
+	m, repair := b.model, how == "readmit"
+	switch {
+	case how == "renew":
+		return int64(0)
+	case b.isLate(deadline):
+		return int64(-3)
+	}
+	if !repair {
+		if left := b.quarantine(b.guard); left > 0 {
+			return []any{int64(-2), left}
+		}
+	} else if m.text(b.now, barOf(e.key, e.token)) == "1" {
+		return int64(0)
+	}
+	floor := int64(0)
+	if there {
+		if other := b.conflict(e.order, e.mode); other != "" {
+			return []any{int64(-7), other}
+		}
+		floor = m.highest(b.now, e.order)
+		if e.mode == "x" {
+			floor = max(floor, m.highest(b.now, orderBeside(e.order, ":shared")))
+		}
+	}
+	if b.fencing {
+		stored, bad := b.fenceFloor(e)
+		if bad != nil {
+			return b.failed(*bad)
+		}
+		if !repair || stored != e.fence {
+			floor = max(floor, stored)
+		}
+	}
+	if e.fence <= floor || !repair && !b.isTimely(e.fence, floor) {
+		return []any{int64(-6), strconv.FormatInt(floor, 10)}
+	}
+	return nil
+}
+
+func (b *scriptCall) fenceFloor(e orderedEntry) (floor int64, bad *string) {
+	kinds := []string{":fence", ":readers"}
+	if e.mode == "s" {
+		kinds = kinds[:1]
+	}
+	for _, kind := range kinds {
+		text, there := b.model.get(b.now, orderBeside(e.order, kind))
+		if !there {
+			continue
+		}
+		fence, bad := fenceOf(text)
+		if bad != nil {
+			return 0, bad
+		}
+		floor = max(floor, fence)
+	}
+	return floor, nil
+}
+
+func (b *scriptCall) isTimely(fence, floor int64) bool {
+	near := time.Minute.Microseconds()
+	if b.fencing && b.guard > 0 {
+		near = min(near, b.guard.Microseconds()/4)
+	}
+	now := b.model.time(b.now)
+	return max(fence-now, now-fence) <= near || fence > floor && fence <= floor+1_000_000
+}
+
+func (b *scriptCall) conflict(order, mode string) string {
+	first := append(b.model.queuedNow(b.now, order), b.model.queuedNow(b.now, orderBeside(order, ":shared"))...)
+	if len(first) == 0 {
+		return ""
+	}
+	if other := modeOf(first[0]); other != mode && (permitsOf(other) > 0 || permitsOf(mode) > 0) {
+		return other
+	}
+	return ""
+}
+
+// before is before of entries.lua. others are the tokens before a permit that has room.
+func (b *scriptCall) before(order, mode, member string, fence int64) (inTheWay string, others []string) {
+	queue, m := b.model.queuedNow(b.now, order), b.model
+	if n := permitsOf(mode); n > 0 {
+		rank := slices.Index(queue, member)
+		if rank >= n {
+			return queue[0], nil
+		}
+		for _, other := range queue[:max(rank, 0)] {
+			others = append(others, tokenOf(other))
+		}
+		return "", others
+	}
+	shared := orderBeside(order, ":shared")
+	if len(queue) > 0 && queue[0] != member && m.members(b.now, order)[queue[0]] < fence {
+		return queue[0], nil
+	}
+	if readers := m.queuedNow(b.now, shared); mode == "x" && len(readers) > 0 && m.members(b.now, shared)[readers[0]] < fence {
+		return readers[0], nil
+	}
+	return "", nil
+}
+
+// prune is prune of entries.lua.
+func (b *scriptCall) prune(key, order string) bool {
+	m, leases := b.model, orderBeside(order, ":leases")
+	var dead []string
+	for _, member := range m.queuedNow(b.now, leases) {
+		if m.members(b.now, leases)[member] <= m.time(b.now)/1000 {
+			dead = append(dead, member)
+		}
+	}
+	if len(dead) == 0 {
+		return true
+	}
+	permits, above := 0, int64(-1)
+	for _, member := range dead {
+		fence, there := m.members(b.now, order)[member]
+		switch n := permitsOf(modeOf(member)); {
+		case n > 0 && there && slices.Index(m.queuedNow(b.now, order), member) < n:
+			permits++
+		case modeOf(member) == "x" && there && (above < 0 || fence < above):
+			above = fence
+		}
+		m.removeEntry(b.now, order, member)
+	}
+	if !b.settleOrder(key, order) {
+		return false
+	}
+	b.advance(order, permits, above, "-")
+	return true
+}
+
+// depart is depart.lua.
+func (b *scriptCall) depart(o operation) any {
+	return b.leaveOrder(o.keys[0], o.keys[1], o.args[1]+" "+o.args[0], number(o.args[2]))
+}
+
+func (b *scriptCall) leaveOrder(key, order, member string, fence int64) any {
+	m := b.model
+	marked := m.text(b.now, key) == wire.Ordered
+	_, there := m.members(b.now, setOf(order, modeOf(member)))[member]
+	m.removeMember(b.now, setOf(order, modeOf(member)), member)
+	m.removeMember(b.now, orderBeside(order, ":leases"), member)
+	switch {
+	case !marked || !there:
+		return int64(0)
+	case !b.settleOrder(key, order):
+		return int64(1)
+	}
+	m.removeRecord(order, tokenOf(member))
+	permits, above := 0, int64(-1)
+	if n := permitsOf(modeOf(member)); n > 0 {
+		before := 0
+		for _, other := range m.members(b.now, order) {
+			if other < fence {
+				before++
+			}
+		}
+		if before < n {
+			permits = 1
+		}
+	}
+	if modeOf(member) == "x" {
+		above = fence
+	}
+	if b.advance(order, permits, above, tokenOf(member)) {
+		return int64(2)
+	}
+	return int64(1)
+}
+
+// expel is expel of depart.lua.
+func (b *scriptCall) expel(key, order, token string) any {
+	modes := []string{"x", "s"}
+	if queue := b.model.queuedNow(b.now, order); len(queue) > 0 {
+		modes = append(modes, modeOf(queue[0]))
+	}
+	for _, mode := range modes {
+		member := mode + " " + token
+		if fence, there := b.model.members(b.now, setOf(order, mode))[member]; there {
+			return b.leaveOrder(key, order, member, fence)
+		}
+	}
+	return int64(0)
+}
+
+// settleOrder is settle of entries.lua.
+func (b *scriptCall) settleOrder(key, order string) bool {
+	m, last := b.model, int64(-1)
+	for _, ends := range m.members(b.now, orderBeside(order, ":leases")) {
+		last = max(last, ends)
+	}
+	if last < 0 {
+		delete(m.keys, key)
+		delete(m.keys, orderBeside(order, ":records"))
+		return false
+	}
+	if e, there := m.keys[key]; there {
+		e.expires = b.now + time.Duration(last-m.time(b.now)/1000)*time.Millisecond
+		m.keys[key] = e
+	}
+	return true
+}
+
+// advance is advance of entries.lua. above is -1 for none.
+func (b *scriptCall) advance(order string, permits int, above int64, gone string) (told bool) {
+	m, queue := b.model, b.model.queuedNow(b.now, order)
+	tell := func(member string) { told = b.notify(order, member, gone) || told }
+	if n := 0; len(queue) > 0 && permitsOf(modeOf(queue[0])) > 0 {
+		n = permitsOf(modeOf(queue[0]))
+		for i := max(n-permits, 0); i < min(n, len(queue)); i++ {
+			tell(queue[i])
+		}
+		return told
+	}
+	shared := orderBeside(order, ":shared")
+	readers := m.queuedNow(b.now, shared)
+	if above >= 0 {
+		for _, reader := range readers {
+			fence := m.members(b.now, shared)[reader]
+			if fence > above && (len(queue) == 0 || fence < m.members(b.now, order)[queue[0]]) {
+				tell(reader)
+			}
+		}
+	}
+	if len(queue) > 0 && (len(readers) == 0 || m.members(b.now, shared)[readers[0]] >= m.members(b.now, order)[queue[0]]) {
+		tell(queue[0])
+	}
+	return told
+}
+
+// notify is notify of entries.lua.
+func (b *scriptCall) notify(order, member, gone string) bool {
+	m, token := b.model, tokenOf(member)
+	question, channel, ok := strings.Cut(m.keys[orderBeside(order, ":records")].waiters[token], " ")
+	if !ok {
+		return false
+	}
+	payload := fmt.Sprint(token, " + ", question, " ", gone)
+	if permitsOf(modeOf(member)) > 0 {
+		queue := m.queuedNow(b.now, order)
+		for _, other := range queue[:slices.Index(queue, member)] {
+			payload += " " + tokenOf(other)
+		}
+	}
+	m.published = append(m.published, message{channel, payload})
+	return true
+}
+
+// census is census of depart.lua.
+func (b *scriptCall) census(order string) (list []any, waiting, first int64) {
+	m := b.model
+	for _, set := range []string{order, orderBeside(order, ":shared")} {
+		for _, member := range m.queuedNow(b.now, set) {
+			fence := m.members(b.now, set)[member]
+			left := m.members(b.now, orderBeside(order, ":leases"))[member] - m.time(b.now)/1000
+			if left <= 0 {
+				continue
+			}
+			waits := 0
+			if inTheWay, _ := b.before(order, modeOf(member), member, fence); inTheWay != "" {
+				waits = 1
+				if waiting++; first == 0 || fence < first {
+					first = fence
+				}
+			}
+			list = append(list, fmt.Sprint(member, " ", fence, " ", left, " ", waits))
+		}
+	}
+	return list, waiting, first
+}
+
+// members returns the members of a sorted set.
+func (m *model) members(now time.Duration, key string) map[string]int64 {
+	m.get(now, key)
+	return m.keys[key].queue
+}
+
+// queuedNow is queued for a key that may have expired.
+func (m *model) queuedNow(now time.Duration, key string) []string {
+	m.get(now, key)
+	return m.queued(key)
+}
+
+func (m *model) highest(now time.Duration, key string) (highest int64) {
+	for _, score := range m.members(now, key) {
+		highest = max(highest, score)
+	}
+	return highest
+}
+
+func (m *model) addMember(now time.Duration, key, member string, score int64) {
+	m.get(now, key)
+	e := m.keys[key]
+	if e.queue == nil {
+		e.queue = map[string]int64{}
+	}
+	e.queue[member] = score
+	m.keys[key] = e
+}
+
+func (m *model) removeMember(now time.Duration, key, member string) {
+	if m.keys[key].otherType {
+		return
+	}
+	m.get(now, key)
+	if e, there := m.keys[key]; there {
+		if delete(e.queue, member); len(e.queue) == 0 {
+			delete(m.keys, key)
+		}
+	}
+}
+
+func (m *model) removeEntry(now time.Duration, order, member string) {
+	m.removeMember(now, setOf(order, modeOf(member)), member)
+	m.removeMember(now, orderBeside(order, ":leases"), member)
+	m.removeRecord(order, tokenOf(member))
+}
+
+func (m *model) removeRecord(order, token string) {
+	records := orderBeside(order, ":records")
+	if r, there := m.keys[records]; there {
+		if delete(r.waiters, token); len(r.waiters) == 0 {
+			delete(m.keys, records)
+		}
+	}
+}
