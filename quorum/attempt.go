@@ -21,6 +21,9 @@ const maxRepeats = 2 //mutant:max-repeats
 // that is still being rolled back is no reason to fail: its release is on the way to the same
 // masters, so the attempt is repeated.
 func (a *acquirer) attempt(ctx context.Context, p acquireParams) (*Lock, string, error) {
+	if p.mode != "" {
+		return a.admit(ctx, p)
+	}
 	for n := 0; ; n++ {
 		c := a.engine.newClaim(p.name)
 		c.call = a.engine.events.contextOf(ctx)
@@ -58,7 +61,7 @@ func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, r
 		confirmed = newExtension(r, nil, until, start.Add(p.keep))
 	}
 	verdict, last := r.run(ctx, start, until), r //mutant:attempt-verdict
-	if verdict == vote.Won && a.engine.opts.Fencing {
+	if verdict == vote.Won && a.engine.opts.Fencing && c.mode == "" {
 		verdict, last = a.mint(ctx, r, until)
 	}
 	late := a.engine.clock.Now() >= min(until, p.ends(start))
@@ -81,6 +84,7 @@ func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, r
 func (a *acquirer) fail(ctx context.Context, p acquireParams, r, last *round, start clock.Instant, late bool) error {
 	failure := last.acquireFailure(ctx)
 	failure.late, failure.blockedByRetired = late, r.blockedByRetired(a.engine.clock.Now())
+	failure.floor = r.floor()
 	a.rollBack(ctx, r, start) //mutant:roll-back
 	a.engine.tellAttemptFailed(ctx, failure)
 	if a.engine.closed.Load() {

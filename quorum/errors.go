@@ -14,7 +14,7 @@ import (
 // details.
 var (
 	// ErrTaken means that at least N − quorum + 1 masters answered that they store another token,
-	// so no attempt could win at that time. Possibly nobody holds the lock, because contenders may
+	// or that others before this one leave no room, so no attempt could win at that time. Possibly nobody holds the lock, because contenders may
 	// have split the masters between them.
 	ErrTaken = errors.New("quorum: taken by another")
 
@@ -80,6 +80,12 @@ const (
 	Unsent = Outcome(vote.Unsent)
 	// Expired: the operation reached the master too late, and changed nothing.
 	Expired = Outcome(vote.Expired)
+	// Blocked: the master has the entry of this shared, exclusive or permit lock, but others before
+	// it leave no room.
+	Blocked = Outcome(vote.Blocked)
+	// Overtaken: the master did not admit the entry of this lock, because it had admitted a later
+	// one.
+	Overtaken = Outcome(vote.Overtaken)
 )
 
 // String returns the outcome's name in lower case.
@@ -109,6 +115,7 @@ type AttemptError struct {
 	reasons []error // the sentinel first, then what else ended the attempt
 
 	holder           string // the token that a majority stores, if the caller asked for it
+	floor            int64  // the fence that an entry must exceed, if it was overtaken; 0 otherwise
 	late             bool   // nothing was left of the window when the attempt failed
 	blockedByRetired bool   // tokens that this Manager had given up were in the way
 }
@@ -195,7 +202,7 @@ func (e *AttemptError) Unwrap() []error {
 func (e *AttemptError) classify(y vote.System) {
 	var taken vote.Set
 	for i, m := range e.Masters {
-		if m.Outcome == Taken {
+		if m.Outcome == Taken || m.Outcome == Blocked {
 			taken |= vote.Only(i)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/vote"
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
 // Extend makes the masters keep the lock for at least ttl from now, and lengthens the window of
@@ -104,7 +105,7 @@ func (x *extension) bind(l *Lock) {
 }
 
 // answered acts on one answer, in the lane that brought it.
-func (x *extension) answered(master int, o vote.Outcome, decided bool, v vote.Verdict) {
+func (x *extension) answered(master int, a *wire.Answer, decided bool, v vote.Verdict) {
 	l := x.lock.Load()
 	if l == nil {
 		return
@@ -117,7 +118,7 @@ func (x *extension) answered(master int, o vote.Outcome, decided bool, v vote.Ve
 	case v != vote.Won:
 	case decided:
 		l.repair(x.round.with(vote.Absent, vote.Taken), x.expires)
-	case o == vote.Absent || o == vote.Taken: // in this answer
+	case a.Outcome == vote.Absent || a.Outcome == vote.Taken: // in this answer
 		l.repair(vote.Only(master), x.expires)
 	}
 }

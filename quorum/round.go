@@ -33,15 +33,19 @@ type round struct {
 // observer is called with each answer to a round, by the lane that brought it. decided says that
 // this answer changed the verdict. It is an interface because a round knows nothing about locks.
 type observer interface {
-	answered(master int, o vote.Outcome, decided bool, v vote.Verdict)
+	answered(master int, a *wire.Answer, decided bool, v vote.Verdict)
 }
 
 func newRound(e *engine, c *claim, request wire.Request) *round {
-	return &round{
+	r := &round{
 		Request: request, engine: e, claim: c,
 		ops:     make([]redisconn.Op, e.system.Masters()),
 		changed: make(chan struct{}, 2), // Doomed or Tentative, and the final verdict
 	}
+	if n := c.mode.Permits(); n > 0 { //mutant:round-room
+		r.tally.Room = vote.NewRoom(n, e.system)
+	}
+	return r
 }
 
 // startRelease gives up the claim's token on every master: where it was granted, where it was
@@ -106,7 +110,7 @@ func (r *round) Done(op *redisconn.Op, dropped error) {
 
 	decided, verdict := r.count(call, a, dropped)
 	if r.observer != nil {
-		r.observer.answered(int(call.Master), a.Outcome, decided, verdict)
+		r.observer.answered(int(call.Master), &a, decided, verdict)
 	}
 	if decided {
 		r.changed <- struct{}{} // it has room for every possible change
@@ -123,6 +127,7 @@ func (r *round) count(call *wire.Call, a wire.Answer, dropped error) (decided bo
 		Master: master, Outcome: a.Outcome,
 		Untouched: errors.Is(dropped, fanout.ErrNothingSent),
 		Usurped:   r.first && a.Outcome == vote.Taken && a.SentOnce, //mutant:usurped-ballot
+		Before:    a.Before,
 	})
 	if v := r.tally.Verdict(r.engine.system, r.Op); v != r.verdict && !r.verdict.Final() {
 		r.verdict, decided = v, true
@@ -223,7 +228,7 @@ func (r *round) each(visit func(master int, a *wire.Answer)) {
 func (r *round) stored() []*string {
 	tokens := make([]*string, len(r.ops))
 	r.each(func(master int, a *wire.Answer) {
-		if a.Outcome == vote.Taken {
+		if a.Outcome == vote.Taken || a.Outcome == vote.Blocked {
 			tokens[master] = &a.Stored // it never changes again
 		}
 	})

@@ -48,6 +48,9 @@ type Ballot struct {
 	Untouched bool
 	// Usurped says that a lock's first release found another token in place of the lock's own.
 	Usurped bool
+	// Before is which other entries the master has before this one, if the outcome is Held and the
+	// lock is one of several permits.
+	Before []string
 }
 
 // Tally counts the ballots on one request, one per master. The zero value has no ballots.
@@ -56,6 +59,9 @@ type Tally struct {
 	settled   Set
 	untouched Set
 	usurped   Set
+
+	// Room is nil unless the request is about one of several permits.
+	Room *Room
 }
 
 // Add counts one ballot.
@@ -68,6 +74,9 @@ func (t *Tally) Add(b Ballot) {
 	}
 	if b.Usurped {
 		t.usurped |= master
+	}
+	if t.Room != nil && b.Outcome == Held {
+		t.Room.Name(b.Master, b.Before, true)
 	}
 }
 
@@ -83,10 +92,10 @@ func (t *Tally) Usurped() Set { return t.usurped }
 // Verdict returns the verdict on a request of kind op. It is final as soon as a quorum has voted
 // for the request, or no longer can, and the reason is known.
 //
-//   - Acquire: grants are votes. The request is LostToRival if the masters with another token block
-//     a quorum.
+//   - Acquire: grants are votes. The request is LostToRival if the masters with another token, or
+//     with entries in the way, block a quorum.
 //   - Extend, Repair: confirmations are votes. The lock is lost only if a whole quorum denies that
-//     it stores the token. With fewer denials, nobody else can hold the lock.
+//     it stores the token, or that there is room. With fewer denials, nobody else can hold the lock.
 //   - Release: masters that do not store the token are votes. See release.
 //   - Wait: every report is a vote.
 //   - Break: every master that answers is a vote. It does not store the token, and never will
@@ -97,9 +106,15 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 	gone := t.by[Taken] | t.by[Absent]
 	switch op {
 	case Acquire:
-		return judge(y, t.by[Held], pending, t.by[Taken], y.Blocks) //mutant:acquire-verdict
+		if t.crowded(y) {
+			return t.judgeCrowd(pending)
+		}
+		return judge(y, t.by[Held], pending, t.by[Taken]|t.by[Blocked], y.Blocks) //mutant:acquire-verdict
 	case Extend, Repair:
-		return judge(y, t.by[Held], pending, gone, y.HasQuorum) //mutant:extend-verdict
+		if t.crowded(y) {
+			return t.judgeCrowd(pending)
+		}
+		return judge(y, t.by[Held], pending, gone|t.by[Blocked], y.HasQuorum) //mutant:extend-verdict
 	case Release:
 		return t.release(y, gone, pending)
 	case Wait, Break:
@@ -109,6 +124,20 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 		return Undecided
 	}
 	return judge(y, gone, 0, 0, never)
+}
+
+// crowded reports whether a quorum has room for the entry on each of its masters, but none has it
+// on all of them together.
+func (t *Tally) crowded(y System) bool {
+	return t.Room != nil && y.HasQuorum(t.by[Held]) && !t.Room.Suffices(y, t.by[Held]) //mutant:permits-union
+}
+
+// judgeCrowd returns the verdict if the entry is crowded. Another quorum may have room.
+func (t *Tally) judgeCrowd(pending Set) Verdict {
+	if pending != 0 {
+		return Undecided
+	}
+	return LostToRival
 }
 
 // release returns the verdict on a release. Masters that were never sent the token count as votes,

@@ -24,10 +24,12 @@ func ModePermit(n int) Mode { return Mode("p" + strconv.Itoa(n)) }
 
 // Permits returns how many permits the mode is one of, or 0 if it is no permit's.
 func (m Mode) Permits() int {
-	if n, err := strconv.Atoi(strings.TrimPrefix(string(m), "p")); err == nil && m[0] == 'p' {
-		return max(n, 0)
+	digits, isPermit := strings.CutPrefix(string(m), "p")
+	if !isPermit { // as nearly always
+		return 0
 	}
-	return 0
+	n, _ := strconv.Atoi(digits) // else 0
+	return max(n, 0)
 }
 
 // String describes locks of the mode.
@@ -51,7 +53,7 @@ type Entry struct {
 	Lease     time.Duration // how long it is kept if not
 	Retention time.Duration // how long the fence is kept, with fencing
 	Question  int64         // comes back with a Turn
-	Channel   string        // notifies the waiter; "" for none
+	Channels  []string      // notify the waiter, by master; nil for none
 }
 
 // Admit asks the masters to admit an entry, or to keep it.
@@ -65,16 +67,19 @@ func (s *Subject) Readmit(e Entry) Request { return s.entry(vote.Repair, nameRea
 
 func (s *Subject) entry(op vote.Op, name any, e Entry) Request {
 	args := []any{
-		none, string(e.Mode), strconv.FormatInt(e.Fence, 10), e.TTL.Milliseconds(), e.Lease.Milliseconds(), e.Question, e.Channel,
+		none, string(e.Mode), strconv.FormatInt(e.Fence, 10), e.TTL.Milliseconds(), e.Lease.Milliseconds(), e.Question, none,
 	}
 	if s.Fencing {
 		args = append(args, e.Retention.Milliseconds())
 	}
 	return Request{
-		Subject: s, Op: op, TTL: e.TTL, name: name, ordered: true,
+		Subject: s, Op: op, TTL: e.TTL, name: name, ordered: true, channels: e.Channels,
 		keys: []any{s.keyArg, orderKey(s.Key)}, args: args,
 	}
 }
+
+// channelArg is where an entry's request has the channel, counted from the name of its operation.
+const channelArg = 8
 
 // Depart removes an entry.
 func (s *Subject) Depart(mode Mode, fence int64) Request {
@@ -84,11 +89,19 @@ func (s *Subject) Depart(mode Mode, fence int64) Request {
 	}
 }
 
-// Conflict is the error of a master that has admitted entries of another kind, which do not go
-// together with this one.
-type Conflict struct{ Mode Mode }
+// ErrConflict means that a master has admitted entries of another kind, which do not go together
+// with this one.
+var ErrConflict = errors.New("quorum: name in use with another kind of lock")
 
-func (c *Conflict) Error() string { return fmt.Sprintf("in use with %v", c.Mode) }
+// conflict is an ErrConflict that names both kinds.
+type conflict struct{ wanted, found Mode }
+
+func (c *conflict) Error() string {
+	return fmt.Sprintf("in use with %v, wanted %v", c.found, c.wanted)
+}
+
+// Is makes it an ErrConflict.
+func (c *conflict) Is(target error) bool { return target == ErrConflict } //nolint:errorlint // this is what errors.Is asks
 
 // readEntry reads admit.lua's result.
 func (c *Call) readEntry(a *Answer, result any) bool {
@@ -132,7 +145,7 @@ func (c *Call) readAdmission(a *Answer, code int64, parts []any) bool {
 		a.Fence = floor
 		return ok
 	case code == codeConflict && isText && len(parts) == 1:
-		a.Outcome, a.Err = vote.Refused, &Conflict{Mode(text)}
+		a.Outcome, a.Err = vote.Refused, &conflict{c.Request.mode(), Mode(text)}
 		return true
 	case code == codeQuarantined && isNumber && len(parts) == 1:
 		a.quarantined(lifetime(number))

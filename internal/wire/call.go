@@ -80,7 +80,12 @@ func (c *Call) appendArgs(args []any) []any {
 	case c.keyOnly:
 		return append(args, nameDrop, c)
 	}
-	return append(append(args, r.name, c), r.args...)
+	n := len(args)
+	args = append(append(args, r.name, c), r.args...)
+	if r.channels != nil { //mutant:own-channel-of-entry
+		args[n+channelArg] = r.channels[c.Master]
+	}
+	return args
 }
 
 // Again prepares the call for another try, after the master has executed nothing. It does not count

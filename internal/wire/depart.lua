@@ -33,7 +33,7 @@
       local member = mode .. ' ' .. token
       local fence = redis.call('ZSCORE', setOf(order, mode), member)
       if fence then
-        return member, string.format('%.0f', fence)
+        return member, string.format('%.0f', tonumber(fence))
       end
     end
   end
@@ -52,12 +52,12 @@
     for _, set in ipairs({order, beside(order, ':shared')}) do
       local members = redis.call('ZRANGE', set, 0, 99, 'WITHSCORES')
       for i = 1, #members, 2 do
-        local member, fence = members[i], string.format('%.0f', members[i + 1])
+        local member, fence = members[i], string.format('%.0f', tonumber(members[i + 1]))
         local left = (redis.call('ZSCORE', beside(order, ':leases'), member) or 0) - now
         if left > 0 then
           local waits = before(order, modeOf(member), member, tonumber(fence)) and 1 or 0
           if waits == 1 then
-            waiting, first = waiting + 1, math.min(first or math.huge, fence)
+            waiting, first = waiting + 1, math.min(first or math.huge, tonumber(fence))
           end
           list[#list + 1] = string.format('%s %s %.0f %d', member, fence, left, waits)
         end

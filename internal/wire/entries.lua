@@ -90,7 +90,7 @@
     local leases = beside(order, ':leases')
     local last = redis.pcall('ZRANGE', leases, -1, -1, 'WITHSCORES')[2]
     if last then
-      redis.call('PEXPIREAT', key, string.format('%.0f', last)) --mutant:mark-shortened
+      redis.call('PEXPIREAT', key, string.format('%.0f', tonumber(last))) --mutant:mark-shortened
       return true
     end
     redis.call('DEL', key, beside(order, ':records')) --mutant:mark-removed
@@ -112,7 +112,7 @@
       if n and (redis.call('ZRANK', order, member) or n) < n then
         permits = permits + 1
       elseif mode == 'x' then
-        above = math.min(above or math.huge, redis.call('ZSCORE', order, member) or math.huge)
+        above = math.min(above or math.huge, tonumber(redis.call('ZSCORE', order, member) or math.huge))
       end
       remove(order, member)
       redis.call('HDEL', beside(order, ':records'), token)

@@ -43,9 +43,10 @@ function ordered()
 
   -- permitsOf returns how many permits a mode is one of, or nil if it is no permit's.
   local function permitsOf(mode)
-    return tonumber(string.match(mode, '^p(%d+)'))
+    local digits = string.match(mode, '^p(%d+)')
+    return digits and tonumber(digits)
   end
 
   local function highest(set)
-    return tonumber(redis.call('ZRANGE', set, -1, -1, 'WITHSCORES')[2]) or 0
+    return tonumber(redis.call('ZRANGE', set, -1, -1, 'WITHSCORES')[2] or 0)
   end

@@ -37,8 +37,9 @@ type Request struct {
 	keys     []any // its keys
 	args     []any // its arguments after the token
 	Op       vote.Op
-	waiter   bool // acquire: for a waiter
-	ordered  bool // it is about an entry of ordered admission
+	waiter   bool     // acquire: for a waiter
+	ordered  bool     // it is about an entry of ordered admission
+	channels []string // that notify the waiter with the entry, by master
 }
 
 // Proposal returns the fence that an acquire request proposes, or 0 without fencing.
