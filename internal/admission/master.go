@@ -67,7 +67,7 @@ func (e *Entry) record(master int, a Answer) {
 	switch a.Outcome {
 	case vote.Held, vote.Blocked:
 		anew := !m.stands || a.Anew && m.since != m.asked // a message may have told of it before the answer
-		if anew { //mutant:admitted-anew
+		if anew {                                         //mutant:admitted-anew
 			*m = masterView{answer: m.answer, heard: m.heard, asked: m.asked, lease: m.lease, rechecks: m.rechecks}
 			m.stands, m.since = true, m.asked
 			e.room.Forget(master)

@@ -95,12 +95,13 @@ func (b *scriptCall) run(o operation) (result any) {
 	case "release", "drop":
 		return b.release(o)
 	}
+	if o.name == "depart" {
+		return b.depart(o)
+	}
 	b.readTime()
 	switch o.name {
 	case "admit", "renew", "readmit":
 		return b.admit(o)
-	case "depart":
-		return b.depart(o)
 	case "dated":
 		return b.dated(o)
 	case "tombstone", "leave":

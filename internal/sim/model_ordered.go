@@ -56,47 +56,112 @@ func tokenOf(member string) string {
 
 func permitsOf(mode string) int { return wire.Mode(mode).Permits() }
 
-// admit is admit.lua.
+// lone is the value of the lock's key if the entry is the only one.
+func (e orderedEntry) lone() string {
+	return fmt.Sprint(wire.Ordered, " ", e.mode, " ", e.fence, " ", e.token)
+}
+
+// admit is admit of lone.lua and of admit.lua.
 func (b *scriptCall) admit(o operation) any {
 	e, m := o.entry(), b.model
 	current, there := m.get(b.now, e.key)
-	if there && current != wire.Ordered {
+	lone := there && strings.HasPrefix(current, wire.Ordered+" ")
+	switch {
+	case there && current == e.lone():
+	case there && current != wire.Ordered && !lone:
 		return []any{int64(-1), current, m.pttl(b.now, e.key)}
+	case there && current == wire.Ordered:
+		there = b.prune(e.key, e.order)
 	}
-	there = there && b.prune(e.key, e.order)
+	if !there || current == e.lone() {
+		return b.admitLone(o, e, there)
+	}
 	set := setOf(e.order, e.mode)
-	standing := false
-	if there {
-		_, standing = m.members(b.now, set)[e.member()]
-	}
-	if !standing {
-		if why := b.refusal(o.name, o.args[1], e, there); why != nil {
+	_, standing := m.members(b.now, set)[e.member()]
+	if standing = standing && !lone; !standing {
+		if why := b.banned(o.name, o.args[1], e); why != nil {
+			return why
+		}
+		if lone {
+			b.spread(e.key, e.order, current)
+		}
+		if other := b.conflict(e.order, e.mode); other != "" {
+			return []any{int64(-7), other}
+		}
+		floor := m.highest(b.now, e.order)
+		if e.mode == "x" {
+			floor = max(floor, m.highest(b.now, orderBeside(e.order, ":shared")))
+		}
+		if why := b.refusal(o.name, e, floor); why != nil {
 			return why
 		}
 	}
-	if b.fencing {
-		kind := ":fence"
-		if e.mode == "s" {
-			kind = ":readers"
-		}
-		if _, _, bad := b.storeFence(orderBeside(e.order, kind), e.fence, e.retention); bad != nil {
-			return b.failed(*bad)
-		}
-	}
-	if !there {
-		m.keys[e.key] = entry{value: wire.Ordered, expires: b.now + e.ttl}
-		for _, kind := range []string{":order", ":shared", ":leases", ":records"} {
-			delete(m.keys, orderBeside(e.order, kind))
-		}
+	if bad := b.carry(e); bad != nil {
+		return b.failed(*bad)
 	}
 	if !standing {
 		m.addMember(b.now, set, e.member(), e.fence)
 	}
-	return b.answerEntry(e, standing, !there)
+	return b.answerEntry(e, standing)
+}
+
+// admitLone is admit of lone.lua, for a key that is vacant or has this entry.
+func (b *scriptCall) admitLone(o operation, e orderedEntry, standing bool) any {
+	if !standing {
+		if why := b.banned(o.name, o.args[1], e); why != nil {
+			return why
+		}
+		if why := b.refusal(o.name, e, 0); why != nil {
+			return why
+		}
+	}
+	if bad := b.carry(e); bad != nil {
+		return b.failed(*bad)
+	}
+	if k := b.model.keys[e.key]; !standing || k.expires == 0 || k.expires < b.now+e.ttl {
+		b.model.keys[e.key] = entry{value: e.lone(), expires: b.now + e.ttl}
+	}
+	if standing {
+		return int64(1)
+	}
+	return int64(3)
+}
+
+func (b *scriptCall) carry(e orderedEntry) (bad *string) {
+	if !b.fencing {
+		return nil
+	}
+	kind := ":fence"
+	if e.mode == "s" {
+		kind = ":readers"
+	}
+	_, _, bad = b.storeFence(orderBeside(e.order, kind), e.fence, e.retention)
+	return bad
+}
+
+// spread is spread of admit.lua.
+func (b *scriptCall) spread(key, order, lone string) {
+	m, parts := b.model, strings.SplitN(lone, " ", 4)
+	left := time.Duration(m.pttl(b.now, key)) * time.Millisecond
+	if left < 0 {
+		left = 24 * time.Hour
+	}
+	for _, kind := range []string{":order", ":shared", ":leases", ":records"} {
+		delete(m.keys, orderBeside(order, kind))
+	}
+	member, leases := parts[1]+" "+parts[3], orderBeside(order, ":leases")
+	m.addMember(b.now, setOf(order, parts[1]), member, number(parts[2]))
+	m.addMember(b.now, leases, member, m.time(b.now)/1000+left.Milliseconds())
+	m.keys[key] = entry{value: wire.Ordered}
+	for _, k := range []string{key, setOf(order, parts[1]), leases} {
+		e := m.keys[k]
+		e.expires = b.now + left
+		m.keys[k] = e
+	}
 }
 
 // answerEntry keeps an entry, and returns what is before it.
-func (b *scriptCall) answerEntry(e orderedEntry, standing, first bool) any {
+func (b *scriptCall) answerEntry(e orderedEntry, standing bool) any {
 	m, leases := b.model, orderBeside(e.order, ":leases")
 	inTheWay, others := b.before(e.order, e.mode, e.member(), e.fence)
 	life := e.ttl
@@ -106,7 +171,7 @@ func (b *scriptCall) answerEntry(e orderedEntry, standing, first bool) any {
 	ends := m.time(b.now)/1000 + life.Milliseconds()
 	m.addMember(b.now, leases, e.member(), max(ends, m.members(b.now, leases)[e.member()]))
 	for _, key := range []string{e.key, setOf(e.order, e.mode), leases} {
-		if k := m.keys[key]; first && key != e.key || k.expires == 0 || k.expires < b.now+life {
+		if k := m.keys[key]; k.expires == 0 || k.expires < b.now+life {
 			k.expires = b.now + life
 			m.keys[key] = k
 		}
@@ -144,32 +209,28 @@ func (b *scriptCall) answerEntry(e orderedEntry, standing, first bool) any {
 	return []any{int64(-5), isNew, inTheWay, left, rank, m.numSub(e.channel)}
 }
 
-// refusal is refusal of admit.lua; nil if the entry is admitted.
-func (b *scriptCall) refusal(how, deadline string, e orderedEntry, there bool) any {
-	m, repair := b.model, how == "readmit"
+// banned is banned of lone.lua.
+func (b *scriptCall) banned(how, deadline string, e orderedEntry) any {
 	switch {
 	case how == "renew":
 		return int64(0)
 	case b.isLate(deadline):
 		return int64(-3)
-	}
-	if !repair {
-		if left := b.quarantine(b.guard); left > 0 {
-			return []any{int64(-2), left}
+	case how == "readmit":
+		if b.model.text(b.now, barOf(e.key, e.token)) == "1" {
+			return int64(0)
 		}
-	} else if m.text(b.now, barOf(e.key, e.token)) == "1" {
-		return int64(0)
+		return nil
 	}
-	floor := int64(0)
-	if there {
-		if other := b.conflict(e.order, e.mode); other != "" {
-			return []any{int64(-7), other}
-		}
-		floor = m.highest(b.now, e.order)
-		if e.mode == "x" {
-			floor = max(floor, m.highest(b.now, orderBeside(e.order, ":shared")))
-		}
+	if left := b.quarantine(b.guard); left > 0 {
+		return []any{int64(-2), left}
 	}
+	return nil
+}
+
+// refusal is refusal of lone.lua; nil if the entry is admitted.
+func (b *scriptCall) refusal(how string, e orderedEntry, floor int64) any {
+	repair := how == "readmit"
 	if b.fencing {
 		stored, bad := b.fenceFloor(e)
 		if bad != nil {
@@ -277,19 +338,27 @@ func (b *scriptCall) prune(key, order string) bool {
 	return true
 }
 
-// depart is depart.lua.
+// depart is depart of lone.lua.
 func (b *scriptCall) depart(o operation) any {
-	return b.leaveOrder(o.keys[0], o.keys[1], o.args[1]+" "+o.args[0], number(o.args[2]))
+	key, mode, token, fence := o.keys[0], o.args[1], o.args[0], number(o.args[2])
+	switch current := b.model.text(b.now, key); current {
+	case wire.Ordered:
+		b.readTime()
+		return b.leaveOrder(key, o.keys[1], mode+" "+token, fence)
+	case orderedEntry{mode: mode, token: token, fence: fence}.lone():
+		delete(b.model.keys, key)
+		return int64(1)
+	}
+	return int64(0)
 }
 
 func (b *scriptCall) leaveOrder(key, order, member string, fence int64) any {
 	m := b.model
-	marked := m.text(b.now, key) == wire.Ordered
 	_, there := m.members(b.now, setOf(order, modeOf(member)))[member]
 	m.removeMember(b.now, setOf(order, modeOf(member)), member)
 	m.removeMember(b.now, orderBeside(order, ":leases"), member)
 	switch {
-	case !marked || !there:
+	case !there:
 		return int64(0)
 	case !b.settleOrder(key, order):
 		return int64(1)
@@ -318,6 +387,14 @@ func (b *scriptCall) leaveOrder(key, order, member string, fence int64) any {
 
 // expel is expel of depart.lua.
 func (b *scriptCall) expel(key, order, token string) any {
+	current := b.model.text(b.now, key)
+	if lone, isLone := strings.CutPrefix(current, wire.Ordered+" "); isLone {
+		if parts := strings.SplitN(lone, " ", 3); parts[2] != token {
+			return int64(0)
+		}
+		delete(b.model.keys, key)
+		return int64(1)
+	}
 	modes := []string{"x", "s"}
 	if queue := b.model.queuedNow(b.now, order); len(queue) > 0 {
 		modes = append(modes, modeOf(queue[0]))
@@ -395,8 +472,11 @@ func (b *scriptCall) notify(order, member, gone string) bool {
 }
 
 // census is census of depart.lua.
-func (b *scriptCall) census(order string) (list []any, waiting, first int64) {
+func (b *scriptCall) census(key, order, current string) (list []any, waiting, first int64) {
 	m := b.model
+	if lone, isLone := strings.CutPrefix(current, wire.Ordered+" "); isLone {
+		return []any{fmt.Sprint(lone, " ", m.pttl(b.now, key), " 0")}, 0, 0
+	}
 	for _, set := range []string{order, orderBeside(order, ":shared")} {
 		for _, member := range m.queuedNow(b.now, set) {
 			fence := m.members(b.now, set)[member]
@@ -411,7 +491,7 @@ func (b *scriptCall) census(order string) (list []any, waiting, first int64) {
 					first = fence
 				}
 			}
-			list = append(list, fmt.Sprint(member, " ", fence, " ", left, " ", waits))
+			list = append(list, fmt.Sprint(modeOf(member), " ", fence, " ", tokenOf(member), " ", left, " ", waits))
 		}
 	}
 	return list, waiting, first
@@ -471,4 +551,9 @@ func (m *model) removeRecord(order, token string) {
 			delete(m.keys, records)
 		}
 	}
+}
+
+// isEntry is isEntry of depart.lua.
+func isEntry(value string) bool {
+	return value == wire.Ordered || strings.HasPrefix(value, wire.Ordered+" ")
 }

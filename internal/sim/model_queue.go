@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/quorumlock/redlock/internal/wire"
 )
 
 // wait is wait.lua.
@@ -174,8 +172,8 @@ func (b *scriptCall) inspect(o operation) any {
 		fence = m.text(b.now, beside(o.keys[1], ":fence"))
 	}
 	report := []any{storedToken, m.pttl(b.now, key), left, "", waiting, waited, since, fence}
-	if o.name == "inspect" && storedToken == wire.Ordered {
-		entries, waiting, first := b.census(strings.Replace(o.keys[1], ":queue", ":order", 1))
+	if o.name == "inspect" && isEntry(storedToken) {
+		entries, waiting, first := b.census(key, strings.Replace(o.keys[1], ":queue", ":order", 1), storedToken)
 		report[4], report[5] = waiting, int64(0)
 		if waiting > 0 {
 			report[5] = max(m.time(b.now)/1000-first/1000, 0)

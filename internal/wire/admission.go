@@ -224,12 +224,12 @@ func parseEntryReport(text string) (r EntryReport, err error) {
 	if len(parts) != 5 {
 		return r, errEntryReport
 	}
-	fence, ok := parseFence(parts[2])
+	fence, ok := parseFence(parts[1])
 	left, err := strconv.ParseInt(parts[3], 10, 64)
 	if err != nil || !ok {
 		return r, errEntryReport
 	}
-	return EntryReport{Mode(parts[0]), parts[1], fence, lifetime(max(left, 0)), parts[4] == "1"}, nil
+	return EntryReport{Mode(parts[0]), parts[2], fence, lifetime(max(left, 0)), parts[4] == "1"}, nil
 }
 
 // readEntries reads the list that census in depart.lua makes.

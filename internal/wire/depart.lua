@@ -1,8 +1,6 @@
   -- leave removes an entry, and notifies those who come after it.
   local function leave(key, order, member, fence)
-    local marked = redis.pcall('GET', key) == ORDERED
-    local there = remove(order, member)
-    if not (marked and there) then --mutant:depart-respects-plain
+    if not remove(order, member) then
       return ABSENT
     elseif not settle(key, order) then
       return HELD
@@ -14,16 +12,6 @@
       permits = 1
     end
     return advance(order, permits, mode == 'x' and fence or nil, token) and HANDED_ON or HELD
-  end
-
-  -- depart removes an entry, whether it holds the lock or waits for it. It never fails for lack of
-  -- memory or of a right to publish.
-  --
-  -- KEYS    the lock's key, the key of the order
-  -- ARGV    depart, the token, the mode, the fence
-  -- Result  HELD the entry stood, HANDED_ON it did and there is room for a waiter now, ABSENT
-  local function depart(k, a)
-    return leave(KEYS[k], KEYS[k + 1], ARGV[a + 2] .. ' ' .. ARGV[a + 1], ARGV[a + 3])
   end
 
   -- memberOf returns the member of a token and its fence, or nil.
@@ -38,17 +26,33 @@
     end
   end
 
+  -- isEntry reports whether the value of a lock's key says that there are entries.
+  local function isEntry(current)
+    return current == ORDERED or type(current) == 'string' and string.sub(current, 1, #LONE) == LONE
+  end
+
   -- expel is depart for the token of another client.
   local function expel(key, order, token)
+    local current = redis.call('GET', key)
+    if current ~= ORDERED then
+      if string.match(current, '^%S+ %S+ %d+ (.*)$') ~= token then
+        return ABSENT
+      end
+      redis.call('DEL', key)
+      return HELD
+    end
     local member, fence = memberOf(order, token)
     return member and leave(key, order, member, fence) or ABSENT
   end
 
-  -- census lists the entries, in the order of their fences: "mode token fence left waits", where left
+  -- census lists the entries, in the order of their fences: "mode fence token left waits", where left
   -- is how many milliseconds its lease has left, and waits is 1 if others before it leave no room. It
   -- lists a hundred of each set at most. It also returns how many wait, and the first of them.
-  local function census(order)
+  local function census(key, order, current)
     local list, waiting, first = {}, 0, nil
+    if current ~= ORDERED then
+      return {string.format('%s %.0f 0', string.sub(current, #LONE + 1), redis.call('PTTL', key))}, 0, nil
+    end
     for _, set in ipairs({order, beside(order, ':shared')}) do
       local members = redis.call('ZRANGE', set, 0, 99, 'WITHSCORES')
       for i = 1, #members, 2 do
@@ -59,13 +63,13 @@
           if waits == 1 then
             waiting, first = waiting + 1, math.min(first or math.huge, tonumber(fence))
           end
-          list[#list + 1] = string.format('%s %s %.0f %d', member, fence, left, waits)
+          list[#list + 1] = string.format('%s %s %s %.0f %d', modeOf(member), fence, string.match(member, ' (.*)$'), left, waits)
         end
       end
     end
     return list, waiting, first
   end
 
-  orderedFunctions = {admit = admit, depart = depart, expel = expel, census = census}
+  orderedFunctions = {admit = admit, leave = leave, isEntry = isEntry, expel = expel, census = census}
   return orderedFunctions
 end

@@ -39,8 +39,8 @@ local function inspect(k, _, queue)
     fence = type(stored) == 'string' and stored or ''
   end
   local entries, first
-  if queue and current == ORDERED then
-    entries, waiting, first = ordered().census(keyBeside(queue, ':order'))
+  if queue and ordered().isEntry(current) then
+    entries, waiting, first = ordered().census(KEYS[k], keyBeside(queue, ':order'), current)
     waited = first and math.max(now - math.floor(first / 1000), 0) or 0
   end
   return {current or '', redis.call('PTTL', KEYS[k]), out, policy, waiting, waited, since, fence, entries}

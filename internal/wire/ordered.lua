@@ -19,7 +19,8 @@
 --                             others' is where plain locks have theirs.
 --
 -- While there are entries, the lock's own key holds ORDERED, for as long as the longest lease. So
--- plain locks and ordered ones exclude each other. Without it, the entries are void.
+-- plain locks and ordered ones exclude each other. Without it, the entries are void. A lone entry
+-- is part of the key's value; see lone.lua.
 local orderedFunctions
 function ordered()
   if orderedFunctions then
@@ -28,9 +29,7 @@ function ordered()
   readTime()
   local budget = 1000 -- entries that one call of the script removes or notifies; nothing else runs meanwhile
 
-  local function beside(order, kind)
-    return (string.gsub(order, ':order', kind, 1))
-  end
+  local beside = lone().beside
 
   -- setOf returns the sorted set for entries of a mode.
   local function setOf(order, mode)
