@@ -73,7 +73,7 @@ func (s *Subject) entry(op vote.Op, name any, e Entry) Request {
 		args = append(args, e.Retention.Milliseconds())
 	}
 	return Request{
-		Subject: s, Op: op, TTL: e.TTL, name: name, ordered: true, channels: e.Channels,
+		Subject: s, Op: op, TTL: e.TTL, name: name, ordered: true, channels: e.Channels, place: e.Fence,
 		keys: []any{s.keyArg, orderKey(s.Key)}, args: args,
 	}
 }
@@ -179,6 +179,9 @@ func (r *Request) mode() Mode {
 	mode, _ := r.args[1].(string)
 	return Mode(mode)
 }
+
+// Place returns the fence of an entry's request.
+func (r *Request) Place() int64 { return r.place }
 
 // Ordered reports whether the request is about an entry of ordered admission.
 func (r *Request) Ordered() bool { return r.ordered }

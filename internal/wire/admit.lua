@@ -1,7 +1,7 @@
   -- conflict returns the mode of an entry that does not go together with a mode: permits go only
   -- with as many permits.
   local function conflict(order, mode)
-    local member = redis.call('ZRANGE', order, 0, 0)[1] or redis.call('ZRANGE', beside(order, ':shared'), 0, 0)[1]
+    local member = redis.call('ZRANGE', order, 0, 0)[1] or redis.call('ZRANGE', beside(order, 'shared'), 0, 0)[1]
     local other = member and modeOf(member)
     if other and other ~= mode and (permitsOf(other) or permitsOf(mode)) then --mutant:kinds-conflict
       return other
@@ -13,7 +13,7 @@
   local function floorOf(order, mode)
     local floor = highest(order)
     if mode == 'x' then
-      floor = math.max(floor, highest(beside(order, ':shared'))) --mutant:floor-of-readers
+      floor = math.max(floor, highest(beside(order, 'shared'))) --mutant:floor-of-readers
     end
     return floor
   end
@@ -32,12 +32,12 @@
   -- await stores how to notify a waiter, and returns the result for it.
   local function await(k, a, code, inTheWay)
     local order, mode, channel = KEYS[k + 1], ARGV[a + 3], ARGV[a + 8]
-    local records = beside(order, ':records')
+    local records = beside(order, 'records')
     if channel ~= '' then
       redis.call('HSET', records, ARGV[a + 1], ARGV[a + 7] .. ' ' .. channel)
       rest().lengthen(records, ARGV[a + 6])
     end
-    local ends = redis.call('ZSCORE', beside(order, ':leases'), inTheWay)
+    local ends = redis.call('ZSCORE', beside(order, 'leases'), inTheWay)
     local rank
     if mode == 's' then
       rank = redis.call('ZCOUNT', order, '-inf', '(' .. ARGV[a + 4])
@@ -54,8 +54,8 @@
     local left = redis.call('PTTL', key)
     left = left < 0 and 86400000 or math.max(left, 1) -- somebody may have made the key last forever
     redis.call('SET', key, ORDERED, 'PX', left)
-    redis.call('DEL', order, beside(order, ':shared'), beside(order, ':leases'), beside(order, ':records')) --mutant:lone-is-alone
-    local set, leases, member = setOf(order, mode), beside(order, ':leases'), mode .. ' ' .. token
+    redis.call('DEL', order, beside(order, 'shared'), beside(order, 'leases'), beside(order, 'records')) --mutant:lone-is-alone
+    local set, leases, member = setOf(order, mode), beside(order, 'leases'), mode .. ' ' .. token
     redis.call('ZADD', set, fence, member)
     keep(key, set, leases, member, left)
   end
@@ -93,7 +93,7 @@
       redis.call('ZADD', set, ARGV[a + 4], member)
     end
     local inTheWay, others = before(order, mode, member, fence)
-    keep(key, set, beside(order, ':leases'), member, tonumber(inTheWay and ARGV[a + 6] or ttl)) --mutant:waiters-lease
+    keep(key, set, beside(order, 'leases'), member, tonumber(inTheWay and ARGV[a + 6] or ttl)) --mutant:waiters-lease
     local code = standing and HELD or STORED
     if inTheWay then
       return await(k, a, code, inTheWay)

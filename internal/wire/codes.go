@@ -26,7 +26,7 @@ var codes = strings.NewReplacer(
 	"HELD", strconv.Itoa(codeHeld), "STORED", strconv.Itoa(codeStored), "HANDED_ON", strconv.Itoa(codeHandedOn),
 	"ABSENT", strconv.Itoa(codeAbsent), "TAKEN", strconv.Itoa(codeTaken), "QUARANTINED", strconv.Itoa(codeQuarantined),
 	"EXPIRED", strconv.Itoa(codeExpired), "FAILED", strconv.Itoa(codeFailed), "BLOCKED", strconv.Itoa(codeBlocked), "OVERTAKEN", strconv.Itoa(codeOvertaken),
-	"CONFLICT", strconv.Itoa(codeConflict), "ORDERED", "'"+Ordered+"'", "LONE", "'"+Ordered+" '", "MARKER", "'"+MarkerKey+"'",
+	"CONFLICT", strconv.Itoa(codeConflict), "ORDERED", "'"+Ordered+"'", "LONE", "'"+Ordered+" '", "AUX", "'"+AuxPrefix+"'", "MARKER", "'"+MarkerKey+"'",
 	"RELEASED", "'"+Released+"'", "BROKEN", "'"+AuxPrefix+"broken'",
 )
 

@@ -6,7 +6,7 @@
       return HELD
     end
     local mode, token = string.match(member, '^(%S+) (.*)$')
-    redis.pcall('HDEL', beside(order, ':records'), token)
+    redis.pcall('HDEL', beside(order, 'records'), token)
     local n, permits = permitsOf(mode), 0
     if n and redis.pcall('ZCOUNT', order, '-inf', '(' .. fence) < n then --mutant:departed-rank
       permits = 1
@@ -53,11 +53,11 @@
     if current ~= ORDERED then
       return {string.format('%s %.0f 0', string.sub(current, #LONE + 1), redis.call('PTTL', key))}, 0, nil
     end
-    for _, set in ipairs({order, beside(order, ':shared')}) do
+    for _, set in ipairs({order, beside(order, 'shared')}) do
       local members = redis.call('ZRANGE', set, 0, 99, 'WITHSCORES')
       for i = 1, #members, 2 do
         local member, fence = members[i], string.format('%.0f', tonumber(members[i + 1]))
-        local left = (redis.call('ZSCORE', beside(order, ':leases'), member) or 0) - now
+        local left = (redis.call('ZSCORE', beside(order, 'leases'), member) or 0) - now
         if left > 0 then
           local waits = before(order, modeOf(member), member, tonumber(fence)) and 1 or 0
           if waits == 1 then

@@ -13,7 +13,7 @@
     if first[1] and first[1] ~= member and tonumber(first[2]) < fence then --mutant:reader-behind-writer
       return first[1]
     elseif mode == 'x' then
-      local reader = redis.call('ZRANGE', beside(order, ':shared'), 0, 0, 'WITHSCORES')
+      local reader = redis.call('ZRANGE', beside(order, 'shared'), 0, 0, 'WITHSCORES')
       if reader[1] and tonumber(reader[2]) < fence then --mutant:writer-behind-reader
         return reader[1]
       end
@@ -34,7 +34,7 @@
   -- it expired, and for a permit the tokens before it. It returns whether the entry is a waiter's.
   local function notify(order, member, gone)
     local mode, token = string.match(member, '^(%S+) (.*)$')
-    local record = redis.pcall('HGET', beside(order, ':records'), token)
+    local record = redis.pcall('HGET', beside(order, 'records'), token)
     local question, channel = string.match(type(record) == 'string' and record or '', '^(%d+) (.+)$')
     if not question or budget == 0 then
       return false
@@ -63,7 +63,7 @@
       end
       return told
     end
-    local shared = beside(order, ':shared')
+    local shared = beside(order, 'shared')
     if above then
       local below = first[2] and '(' .. first[2] or '+inf'
       for _, member in ipairs(redis.pcall('ZRANGEBYSCORE', shared, '(' .. above, below, 'LIMIT', 0, budget)) do --mutant:readers-together
@@ -80,27 +80,27 @@
   -- remove removes an entry. It returns whether there was one.
   local function remove(order, member)
     local there = redis.pcall('ZREM', setOf(order, modeOf(member)), member) == 1
-    redis.pcall('ZREM', beside(order, ':leases'), member)
+    redis.pcall('ZREM', beside(order, 'leases'), member)
     return there
   end
 
   -- settle makes the lock's key last as long as the longest lease, after entries were removed. It
   -- returns whether there are any left.
   local function settle(key, order)
-    local leases = beside(order, ':leases')
+    local leases = beside(order, 'leases')
     local last = redis.pcall('ZRANGE', leases, -1, -1, 'WITHSCORES')[2]
     if last then
       redis.call('PEXPIREAT', key, string.format('%.0f', tonumber(last))) --mutant:mark-shortened
       return true
     end
-    redis.call('DEL', key, beside(order, ':records')) --mutant:mark-removed
+    redis.call('DEL', key, beside(order, 'records')) --mutant:mark-removed
     return false
   end
 
   -- prune removes the entries whose leases are over, and notifies those who come after them: Redis
   -- runs nothing by itself. It returns whether any are left.
   local function prune(key, order)
-    local dead = redis.call('ZRANGEBYSCORE', beside(order, ':leases'), '-inf', now, 'LIMIT', 0, budget)
+    local dead = redis.call('ZRANGEBYSCORE', beside(order, 'leases'), '-inf', now, 'LIMIT', 0, budget)
     if #dead == 0 then
       return true
     end
@@ -115,7 +115,7 @@
         above = math.min(above or math.huge, tonumber(redis.call('ZSCORE', order, member) or math.huge))
       end
       remove(order, member)
-      redis.call('HDEL', beside(order, ':records'), token)
+      redis.call('HDEL', beside(order, 'records'), token)
     end
     if not settle(key, order) then
       return false

@@ -7,8 +7,9 @@ local function lone()
     return loneFunctions
   end
 
+  -- beside returns another key of the order, which has the name AUXorder.
   local function beside(order, kind)
-    return (string.gsub(order, ':order', kind, 1))
+    return AUX .. kind .. string.sub(order, #AUX + 6)
   end
 
   -- storedFence returns the fence that is stored under a key, or 0.
@@ -20,16 +21,16 @@ local function lone()
   -- fenceFloor returns the highest fence that was ever stored for an entry that a new one must come
   -- after. A master that forgot the entry of a holder may know its fence.
   local function fenceFloor(order, mode, fence, isRepair)
-    local floor = storedFence(beside(order, ':fence'))
+    local floor = storedFence(beside(order, 'fence'))
     if mode ~= 's' then
-      floor = math.max(floor, storedFence(beside(order, ':readers'))) --mutant:fence-above-readers
+      floor = math.max(floor, storedFence(beside(order, 'readers'))) --mutant:fence-above-readers
     end
     return isRepair and floor == fence and 0 or floor
   end
 
   -- carry stores an entry's fence.
   local function carry(order, mode, a)
-    storeFence(beside(order, mode == 's' and ':readers' or ':fence'), ARGV[a + 4], ARGV[a + 9]) --mutant:admitted-fence
+    storeFence(beside(order, mode == 's' and 'readers' or 'fence'), ARGV[a + 4], ARGV[a + 9]) --mutant:admitted-fence
   end
 
   -- isTimely reports whether a proposed fence is near this master's time, or not far above the

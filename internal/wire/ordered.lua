@@ -33,7 +33,7 @@ function ordered()
 
   -- setOf returns the sorted set for entries of a mode.
   local function setOf(order, mode)
-    return mode == 's' and beside(order, ':shared') or order
+    return mode == 's' and beside(order, 'shared') or order
   end
 
   local function modeOf(member)

@@ -39,6 +39,7 @@ type Request struct {
 	Op       vote.Op
 	waiter   bool     // acquire: for a waiter
 	ordered  bool     // it is about an entry of ordered admission
+	place    int64    // the fence of the entry
 	channels []string // that notify the waiter with the entry, by master
 }
 
