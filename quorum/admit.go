@@ -12,13 +12,14 @@ import (
 // candidacy is a client's tries to have masters admit an entry. Each needs a fence above those that
 // the masters have admitted before, and may be overtaken on the way.
 type candidacy struct {
-	engine    *engine
-	floor     int64         // the highest fence that a master said must be exceeded; 0 for none
-	margin    time.Duration // how far ahead of the masters' time to aim
-	overtaken int           // how many tries failed because others came first
+	engine *engine
+	floor  int64         // the highest fence that a master said must be exceeded; 0 for none
+	margin time.Duration // how far ahead of the masters' time to aim
+	tries  int           // how many tries failed
 }
 
-// maxMargin bounds the margin.
+// maxMargin bounds the margin. With a restart guard, masters admit no fence that is further ahead
+// of their time than a quarter of the guard.
 const maxMargin = time.Second
 
 // maxOvertaken is how often TryAcquire tries again because others overtook it.
@@ -26,17 +27,29 @@ const maxOvertaken = 10
 
 // place returns the fence of the next try. Masters that are far away get the request later than
 // others that were sent after it. So once it was overtaken, a client aims ahead of the time.
-func (s *candidacy) place() int64 {
+//
+// It goes by the masters' clocks. If too few have reported their time, the client's own has to do,
+// and the fence is a guess, which the masters check.
+func (s *candidacy) place() (fence int64, guess bool) {
 	e := s.engine
-	now := max(e.offsets.mastersTime(e.clock.Now()), s.floor+1)
-	return min(max(now+s.margin.Microseconds(), 1), vote.MaxFence) //mutant:place-above-floor
+	ahead := e.offsets.mastersTime(e.clock.Now()) + s.margin.Microseconds()
+	fence = min(max(ahead, s.floor+1, 1), vote.MaxFence) //mutant:place-above-floor
+	return fence, !e.system.HasQuorum(e.offsets.known())
 }
 
-// fail records that a try which took so long was overtaken.
+// fail records that a try failed, whose first round took so long. floor is the fence to exceed if it
+// was overtaken, and 0 otherwise.
 func (s *candidacy) fail(floor int64, took time.Duration) {
+	s.tries++
+	if floor == 0 {
+		return
+	}
+	bound := maxMargin
+	if guard := s.engine.opts.RestartGuard; guard > 0 {
+		bound = min(bound, guard/8)
+	}
 	s.floor = max(s.floor, floor)
-	s.margin = min(max(2*s.margin, took), maxMargin) //mutant:margin-grows
-	s.overtaken++
+	s.margin = min(max(2*s.margin, took), bound) //mutant:margin-grows
 }
 
 // newEntry makes a claim with an entry for ordered admission.
@@ -44,7 +57,8 @@ func (s *candidacy) newEntry(ctx context.Context, p acquireParams) *claim {
 	e := s.engine
 	c := e.newClaim(p.name)
 	c.call = e.events.contextOf(ctx)
-	c.mode, c.place = p.mode, s.place()
+	c.mode = p.mode
+	c.place, c.guess = s.place()
 	if e.opts.Fencing {
 		c.fence.Store(c.place)
 	}
@@ -62,7 +76,7 @@ func (a *acquirer) admit(ctx context.Context, p acquireParams) (*Lock, string, e
 		c, start := s.newEntry(ctx, p), a.engine.clock.Now()
 		l, err := a.acquireWith(ctx, p, c, c.subject.Admit(c.entry(p.keep, min(p.keep, lone))))
 		var failure *AttemptError
-		if !errors.As(err, &failure) || s.overtaken == maxOvertaken || ctx.Err() != nil || !failure.retries() {
+		if !errors.As(err, &failure) || s.tries == maxOvertaken || ctx.Err() != nil || !failure.retries() {
 			return l, c.subject.Token, err
 		}
 		s.fail(failure.floor, a.engine.clock.Now().Sub(start))

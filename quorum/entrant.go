@@ -27,7 +27,8 @@ type entrant struct {
 	engine    *engine
 	params    acquireParams
 	candidacy candidacy
-	wake      signal // something has changed
+	wake      signal        // something has changed
+	took      time.Duration // by the first round of the entry
 
 	mu    sync.Mutex // guards entry and its state
 	entry *waitingEntry
@@ -113,6 +114,7 @@ func (w *entrant) enter(ctx context.Context, joined func()) (*Lock, *AttemptErro
 	joined()
 	verdict := r.wait(ctx, start, deadline)
 	now := e.clock.Now()
+	w.took = now.Sub(start)
 	if verdict == vote.Won && now < min(until, p.ends(start)) && !e.closed.Load() { //mutant:entrant-won
 		w.takeEntry()
 		l := w.waiters.acquirer.newLock(c, p, start, until, start.Add(p.keep))
@@ -150,7 +152,6 @@ func (s *waiters) admissionConfig(p acquireParams) admission.Config {
 func (w *entrant) await(ctx context.Context, last *AttemptError) (l *Lock, again bool, err error) {
 	timer := w.engine.timers.take(0)
 	defer w.engine.timers.giveBack(timer)
-	began := w.engine.clock.Now()
 	for ctx.Err() == nil && !w.engine.closed.Load() {
 		now := w.engine.clock.Now()
 		action, ask, next := w.step(now)
@@ -162,7 +163,7 @@ func (w *entrant) await(ctx context.Context, last *AttemptError) (l *Lock, again
 			}
 			return nil, true, nil
 		case admission.Reenter:
-			w.overtaken(now.Sub(began))
+			w.fail()
 			return nil, true, nil
 		case admission.GiveUp:
 			return nil, false, w.why(last)
@@ -182,11 +183,11 @@ func (w *entrant) await(ctx context.Context, last *AttemptError) (l *Lock, again
 	return nil, false, nil
 }
 
-// overtaken records that too few masters can have the entry. It took so long to find out.
-func (w *entrant) overtaken(took time.Duration) {
+// fail records that too few masters can have the entry.
+func (w *entrant) fail() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.candidacy.fail(w.entry.state.Floor(), took)
+	w.candidacy.fail(w.entry.state.Floor(), w.took)
 }
 
 // step decides what to do now; see admission.Entry.Step.

@@ -60,5 +60,5 @@ var ErrConflict = wire.ErrConflict
 
 // entry describes the claim's entry in ordered admission for the masters.
 func (c *claim) entry(ttl, lease time.Duration) wire.Entry {
-	return wire.Entry{Mode: c.mode, Fence: c.place, TTL: ttl, Lease: lease, Retention: c.retention()}
+	return wire.Entry{Mode: c.mode, Fence: c.place, TTL: ttl, Lease: lease, Retention: c.retention(), Guess: c.guess}
 }

@@ -103,7 +103,7 @@ func (c *client) work(worker int) {
 		case 0:
 			c.useDo(r, who, name, ttl)
 		case 1:
-			if !w.cfg.Tidy { // nobody releases a period
+			if !w.cfg.Tidy && !w.usualKind(name).ordered() { // nobody releases a period
 				c.useOnce(r, who, name, ttl)
 			}
 		default:
@@ -131,13 +131,14 @@ func (c *client) useLock(r random, who, name string, ttl time.Duration) {
 	if r.chance(0.6) {
 		acquire = c.manager.Acquire
 	}
-	var opts []quorum.AcquireOption
+	kind := c.world.drawKind(r, name)
+	opts := kind.options()
 	renewed := r.chance(0.3)
 	if renewed {
 		opts = append(opts, quorum.AutoRenew(time.Duration(r.IntN(2))*4*ttl))
 	}
 	minHold := time.Duration(0)
-	if r.chance(c.world.cfg.MinHold) {
+	if r.chance(c.world.cfg.MinHold) && !kind.ordered() {
 		minHold = r.between(time.Millisecond, ttl)
 		opts = append(opts, quorum.MinHold(minHold))
 	}
@@ -148,7 +149,7 @@ func (c *client) useLock(r random, who, name string, ttl time.Duration) {
 	if err != nil {
 		return
 	}
-	h := c.hold(r, who, l, renewed)
+	h := c.hold(r, who, l, kind, renewed)
 	h.rests = k.from + minHold
 	for range r.IntN(4) {
 		h.use(r.between(time.Microsecond, min(ttl, longestUse)/2))
@@ -162,7 +163,7 @@ func (c *client) useLock(r random, who, name string, ttl time.Duration) {
 // end ends the use of a lock in one of many ways.
 func (c *client) end(r random, h *hold, ttl time.Duration) {
 	switch {
-	case r.chance(c.world.cfg.Resume):
+	case r.chance(c.world.cfg.Resume) && !h.kind.ordered():
 		c.giveAway(r, h, ttl)
 		return
 	case r.chance(c.world.cfg.Break):
@@ -212,7 +213,7 @@ func (c *client) giveAway(r random, h *hold, ttl time.Duration) {
 	if l.Fence() < before {
 		w.violation("%s: resumed with fence %d, lower than %d before", h.who, l.Fence(), before)
 	}
-	resumed := to.hold(r, h.who+" resumed", l, false)
+	resumed := to.hold(r, h.who+" resumed", l, h.kind, false)
 	resumed.use(r.between(time.Microsecond, min(ttl, longestUse)/2))
 	if r.chance(0.5) {
 		to.extend(r, resumed, ttl)
@@ -292,12 +293,12 @@ func (c *client) useDo(r random, who, name string, ttl time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, min(5*ttl, longestUse)))
 	defer cancel()
 	working := r.between(time.Microsecond, min(3*ttl, longestUse))
-	ran, k := false, c.startCall(name)
+	ran, k, kind := false, c.startCall(name), c.world.drawKind(r, name)
 	err := c.manager.Do(ctx, name, ttl, func(ctx context.Context, l *quorum.Lock) error {
 		ran = true
 		k.end()
 		c.world.log("%s runs Do for %s", who, name)
-		h := c.hold(r, who, l, true)
+		h := c.hold(r, who, l, kind, true)
 		end := time.Now().Add(working)
 		for ctx.Err() == nil && time.Now().Before(end) {
 			h.use(min(ttl/7+1, longestUse/7, time.Until(end)))
@@ -308,7 +309,7 @@ func (c *client) useDo(r random, who, name string, ttl time.Duration) {
 		h.checkLoss(context.Cause(ctx))
 		h.finish()
 		return nil
-	})
+	}, kind.options()...)
 	c.world.log("%s ends Do for %s: %v", who, name, sentinels(err))
 	if !ran {
 		k.end()
@@ -370,12 +371,17 @@ func (c *client) mustAcquire(name string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
-	l, err := c.manager.Acquire(ctx, name, c.world.cfg.TTL)
+	kind := c.world.usualKind(name)
+	l, err := c.manager.Acquire(ctx, name, c.world.cfg.TTL, kind.options()...)
+	for errors.Is(err, quorum.ErrConflict) && ctx.Err() == nil { // with another kind that a client left behind
+		time.Sleep(100 * time.Millisecond)
+		l, err = c.manager.Acquire(ctx, name, c.world.cfg.TTL, kind.options()...)
+	}
 	if err != nil {
 		c.world.violation("a waiter for %s did not get the lock within %v: %v", name, bound, err)
 		return
 	}
-	h := c.hold(newRandom(c.world.seed, "probe"), "probe", l, false)
+	h := c.hold(newRandom(c.world.seed, "probe"), "probe", l, kind, false)
 	h.use(time.Millisecond)
 	h.finish()
 	if err := l.Release(context.Background()); err != nil {

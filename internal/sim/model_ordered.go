@@ -19,15 +19,17 @@ type orderedEntry struct {
 	question    string
 	channel     string
 	retention   time.Duration
+	guess       bool
 }
 
 func (o operation) entry() orderedEntry {
 	e := orderedEntry{
 		key: o.keys[0], order: o.keys[1], token: o.args[0], mode: o.args[2], fence: number(o.args[3]),
 		ttl: milliseconds(o.args[4]), lease: milliseconds(o.args[5]), question: o.args[6], channel: o.args[7],
+		guess: o.args[8] == "",
 	}
-	if len(o.args) > 8 {
-		e.retention = milliseconds(o.args[8])
+	if len(o.args) > 9 {
+		e.retention = milliseconds(o.args[9])
 	}
 	return e
 }
@@ -240,7 +242,7 @@ func (b *scriptCall) refusal(how string, e orderedEntry, floor int64) any {
 			floor = max(floor, stored)
 		}
 	}
-	if e.fence <= floor || !repair && !b.isTimely(e.fence, floor) {
+	if e.fence <= floor || e.guess && !b.isTimely(e.fence, floor) {
 		return []any{int64(-6), strconv.FormatInt(floor, 10)}
 	}
 	return nil
@@ -271,7 +273,7 @@ func (b *scriptCall) isTimely(fence, floor int64) bool {
 		near = min(near, b.guard.Microseconds()/4)
 	}
 	now := b.model.time(b.now)
-	return max(fence-now, now-fence) <= near || fence > floor && fence <= floor+1_000_000
+	return max(fence-now, now-fence) <= near || fence > floor && fence <= floor+1
 }
 
 func (b *scriptCall) conflict(order, mode string) string {

@@ -290,7 +290,7 @@ func (d *differential) entryOperation(name string, micros int64, fencing bool) (
 		return keys, []any{name, token, mode, fence}
 	}
 	args = []any{name, token, []any{-60_000_000, 60_000_000, ""}[d.r.IntN(3)], mode, fence, d.ttl(), d.ttl(),
-		strconv.Itoa(d.r.IntN(3)), []string{"", "channel:" + token}[d.r.IntN(2)]}
+		strconv.Itoa(d.r.IntN(3)), []string{"", "channel:" + token}[d.r.IntN(2)], []string{"", "1"}[d.r.IntN(2)]}
 	if fencing {
 		args = append(args, "90000000")
 	}

@@ -54,6 +54,7 @@ type Entry struct {
 	Retention time.Duration // how long the fence is kept, with fencing
 	Question  int64         // comes back with a Turn
 	Channels  []string      // notify the waiter, by master; nil for none
+	Guess     bool          // the fence is a guess by the client's clock
 }
 
 // Admit asks the masters to admit an entry, or to keep it.
@@ -67,7 +68,10 @@ func (s *Subject) Readmit(e Entry) Request { return s.entry(vote.Repair, nameRea
 
 func (s *Subject) entry(op vote.Op, name any, e Entry) Request {
 	args := []any{
-		none, string(e.Mode), strconv.FormatInt(e.Fence, 10), e.TTL.Milliseconds(), e.Lease.Milliseconds(), e.Question, none,
+		none, string(e.Mode), strconv.FormatInt(e.Fence, 10), e.TTL.Milliseconds(), e.Lease.Milliseconds(), e.Question, none, oneArg,
+	}
+	if e.Guess && op == vote.Acquire { //mutant:guessed-fence
+		args[len(args)-1] = none
 	}
 	if s.Fencing {
 		args = append(args, e.Retention.Milliseconds())

@@ -8,7 +8,7 @@ while ARGV[a] do
   elseif name == 'confirm' then
     how, keys = true, keys + 1
   elseif name == 'admit' or name == 'renew' or name == 'readmit' then
-    run, how, keys, args = lone().admit, name, 2, 9 + more
+    run, how, keys, args = lone().admit, name, 2, 10 + more
   elseif name == 'depart' then
     run, keys, args = lone().depart, 2, 4
   elseif name ~= 'acquire' then

@@ -30,17 +30,18 @@ local function lone()
 
   -- carry stores an entry's fence.
   local function carry(order, mode, a)
-    storeFence(beside(order, mode == 's' and 'readers' or 'fence'), ARGV[a + 4], ARGV[a + 9]) --mutant:admitted-fence
+    storeFence(beside(order, mode == 's' and 'readers' or 'fence'), ARGV[a + 4], ARGV[a + 10]) --mutant:admitted-fence
   end
 
-  -- isTimely reports whether a proposed fence is near this master's time, or not far above the
-  -- fences that it must exceed. So a wrong clock cannot push a name's fences far ahead.
+  -- isTimely reports whether a fence is near this master's time, or near those that it must exceed.
+  -- So a client that knows nothing but its own clock, which may be wrong, cannot push a name's
+  -- fences far ahead.
   local function isTimely(fence, floor)
     local near = 60000000
     if fencing and guard > 0 then --mutant:guarded-admission
       near = math.min(near, guard * 250)
     end
-    return math.abs(fence - micros) <= near or fence > floor and fence <= floor + 1000000 --mutant:timely-fence
+    return math.abs(fence - micros) <= near or fence > floor and fence <= floor + 1 --mutant:timely-fence
   end
 
   -- refusal returns why a new entry is not admitted, or nil if it is. floor is the highest fence of
@@ -51,7 +52,7 @@ local function lone()
     if fencing then
       floor = math.max(floor, fenceFloor(order, mode, fence, isRepair)) --mutant:floor-of-fences
     end
-    if fence <= floor or not isRepair and not isTimely(fence, floor) then --mutant:admission-floor
+    if fence <= floor or ARGV[a + 9] == '' and not isTimely(fence, floor) then --mutant:admission-floor
       return {OVERTAKEN, string.format('%.0f', floor)}
     end
   end
@@ -82,8 +83,8 @@ local function lone()
   -- ARGV    admit; renew: only keep an entry that stands; readmit: for a holder that a majority has
   --         just confirmed, so the restart guard does not apply;
   --         the token, the deadline, the mode, the fence, the TTL and the lease in milliseconds, the
-  --         waiter's question, its channel, '' for none; with fencing: how many milliseconds a fence
-  --         is kept
+  --         waiter's question, its channel, '' for none, '' if the fence is a guess by the client's
+  --         clock; with fencing: how many milliseconds a fence is kept
   -- Result  HELD the entry stands and has room, STORED it was admitted just now and has room, or
   --         {HELD or STORED, the tokens before it} for a permit if there are any
   --         {BLOCKED, 1 if it was admitted just now, the member that is in its way, milliseconds left
