@@ -67,69 +67,94 @@ func (e orderedEntry) lone() string {
 func (b *scriptCall) admit(o operation) any {
 	e, m := o.entry(), b.model
 	current, there := m.get(b.now, e.key)
-	lone := there && strings.HasPrefix(current, wire.Ordered+" ")
+	mode, _, token, lone := parseLone(current)
+	own := lone && mode == e.mode && token == e.token
 	switch {
-	case there && current == e.lone():
+	case own:
 	case there && current != wire.Ordered && !lone:
 		return []any{int64(-1), current, m.pttl(b.now, e.key)}
 	case there && current == wire.Ordered:
 		there = b.prune(e.key, e.order)
 	}
-	if !there || current == e.lone() {
-		return b.admitLone(o, e, there)
+	if !there || own {
+		return b.admitLone(o, e, own)
 	}
-	set := setOf(e.order, e.mode)
-	_, standing := m.members(b.now, set)[e.member()]
-	if standing = standing && !lone; !standing {
-		if why := b.banned(o.name, o.args[1], e); why != nil {
-			return why
-		}
-		if lone {
-			b.spread(e.key, e.order, current)
-		}
-		if other := b.conflict(e.order, e.mode); other != "" {
-			return []any{int64(-7), other}
-		}
-		floor := m.highest(b.now, e.order)
-		if e.mode == "x" {
-			floor = max(floor, m.highest(b.now, orderBeside(e.order, ":shared")))
-		}
-		if why := b.refusal(o.name, e, floor); why != nil {
+	set, position := setOf(e.order, e.mode), e.fence
+	before, standing := m.members(b.now, set)[e.member()]
+	if standing = standing && !lone; standing {
+		position = m.moved(b.now, set, before, e.fence)
+	} else {
+		var why any
+		if position, why = b.enter(o.name, o.args[1], e, current); why != nil {
 			return why
 		}
 	}
-	if bad := b.carry(e); bad != nil {
-		return b.failed(*bad)
+	m.addMember(b.now, set, e.member(), position)
+	return b.answerEntry(e, standing, before, position)
+}
+
+func (m *model) moved(now time.Duration, set string, before, wanted int64) int64 {
+	taken := func(fence int64) bool {
+		for _, other := range m.members(now, set) {
+			if other == fence {
+				return true
+			}
+		}
+		return false
 	}
-	if !standing {
-		m.addMember(b.now, set, e.member(), e.fence)
+	for before < wanted && taken(wanted) {
+		wanted++
 	}
-	return b.answerEntry(e, standing)
+	return max(before, wanted)
+}
+
+// enter is enter of admit.lua.
+func (b *scriptCall) enter(how, deadline string, e orderedEntry, current string) (position int64, why any) {
+	if why := b.banned(how, deadline, e); why != nil {
+		return 0, why
+	}
+	if current != wire.Ordered {
+		b.spread(e.key, e.order, current)
+	}
+	if other := b.conflict(e.order, e.mode); other != "" {
+		return 0, []any{int64(-7), other}
+	}
+	floor := b.model.highest(b.now, e.order)
+	if e.mode == "x" {
+		floor = max(floor, b.model.highest(b.now, orderBeside(e.order, ":shared")))
+	}
+	return b.positionOf(how, e, floor)
 }
 
 // admitLone is admit of lone.lua, for a key that is vacant or has this entry.
 func (b *scriptCall) admitLone(o operation, e orderedEntry, standing bool) any {
-	if !standing {
+	m, position, code := b.model, e.fence, int64(3)
+	if standing {
+		_, fence, _, _ := parseLone(m.keys[e.key].value)
+		position, code = max(position, fence), 1
+	} else {
 		if why := b.banned(o.name, o.args[1], e); why != nil {
 			return why
 		}
-		if why := b.refusal(o.name, e, 0); why != nil {
+		var why any
+		if position, why = b.positionOf(o.name, e, 0); why != nil {
 			return why
 		}
 	}
-	if bad := b.carry(e); bad != nil {
+	if bad := b.carry(e, position); bad != nil {
 		return b.failed(*bad)
 	}
-	if k := b.model.keys[e.key]; !standing || k.expires == 0 || k.expires < b.now+e.ttl {
-		b.model.keys[e.key] = entry{value: e.lone(), expires: b.now + e.ttl}
+	wanted := e.fence
+	e.fence = position
+	k := m.keys[e.key]
+	m.keys[e.key] = entry{value: e.lone(), expires: max(k.expires, b.now+e.ttl)}
+	if position == wanted {
+		return code
 	}
-	if standing {
-		return int64(1)
-	}
-	return int64(3)
+	return []any{code, "", strconv.FormatInt(position, 10)}
 }
 
-func (b *scriptCall) carry(e orderedEntry) (bad *string) {
+func (b *scriptCall) carry(e orderedEntry, position int64) (bad *string) {
 	if !b.fencing {
 		return nil
 	}
@@ -137,13 +162,14 @@ func (b *scriptCall) carry(e orderedEntry) (bad *string) {
 	if e.mode == "s" {
 		kind = ":readers"
 	}
-	_, _, bad = b.storeFence(orderBeside(e.order, kind), e.fence, e.retention)
+	_, _, bad = b.storeFence(orderBeside(e.order, kind), position, e.retention)
 	return bad
 }
 
 // spread is spread of admit.lua.
 func (b *scriptCall) spread(key, order, lone string) {
-	m, parts := b.model, strings.SplitN(lone, " ", 4)
+	m := b.model
+	mode, fence, token, _ := parseLone(lone)
 	left := time.Duration(m.pttl(b.now, key)) * time.Millisecond
 	if left < 0 {
 		left = 24 * time.Hour
@@ -151,11 +177,11 @@ func (b *scriptCall) spread(key, order, lone string) {
 	for _, kind := range []string{":order", ":shared", ":leases", ":records"} {
 		delete(m.keys, orderBeside(order, kind))
 	}
-	member, leases := parts[1]+" "+parts[3], orderBeside(order, ":leases")
-	m.addMember(b.now, setOf(order, parts[1]), member, number(parts[2]))
+	member, leases := mode+" "+token, orderBeside(order, ":leases")
+	m.addMember(b.now, setOf(order, mode), member, fence)
 	m.addMember(b.now, leases, member, m.time(b.now)/1000+left.Milliseconds())
 	m.keys[key] = entry{value: wire.Ordered}
-	for _, k := range []string{key, setOf(order, parts[1]), leases} {
+	for _, k := range []string{key, setOf(order, mode), leases} {
 		e := m.keys[k]
 		e.expires = b.now + left
 		m.keys[k] = e
@@ -163,9 +189,15 @@ func (b *scriptCall) spread(key, order, lone string) {
 }
 
 // answerEntry keeps an entry, and returns what is before it.
-func (b *scriptCall) answerEntry(e orderedEntry, standing bool) any {
-	m, leases := b.model, orderBeside(e.order, ":leases")
-	inTheWay, others := b.before(e.order, e.mode, e.member(), e.fence)
+func (b *scriptCall) answerEntry(e orderedEntry, standing bool, before, position int64) any {
+	m, leases, wanted := b.model, orderBeside(e.order, ":leases"), e.fence
+	e.fence = position
+	inTheWay, others := b.inFront(e.order, e.mode, e.member(), position)
+	if inTheWay == "" {
+		if bad := b.carry(e, position); bad != nil {
+			return b.failed(*bad)
+		}
+	}
 	life := e.ttl
 	if inTheWay != "" {
 		life = e.lease
@@ -178,37 +210,52 @@ func (b *scriptCall) answerEntry(e orderedEntry, standing bool) any {
 			m.keys[key] = k
 		}
 	}
+	if standing && before < position {
+		above := int64(-1)
+		if e.mode == "x" {
+			above = before
+		}
+		b.advance(e.order, 1, above, "-")
+	}
 	code, isNew := int64(3), int64(1)
 	if standing {
 		code, isNew = 1, 0
 	}
+	fence := strconv.FormatInt(position, 10)
 	switch {
-	case inTheWay == "" && len(others) > 0:
-		return []any{code, strings.Join(others, " ")}
-	case inTheWay == "":
+	case inTheWay == "" && len(others) == 0 && position == wanted:
 		return code
+	case inTheWay == "":
+		return []any{code, strings.Join(others, " "), fence}
 	}
-	if e.channel != "" {
-		records := orderBeside(e.order, ":records")
-		r := m.keys[records]
-		if r.waiters == nil {
-			r.waiters = map[string]string{}
-		}
-		r.waiters[e.token] = e.question + " " + e.channel
-		r.expires = max(r.expires, b.now+e.lease)
-		m.keys[records] = r
-	}
+	b.await(e)
 	left := max(m.members(b.now, leases)[inTheWay]-m.time(b.now)/1000, 0)
 	rank := int64(slices.Index(m.queuedNow(b.now, e.order), e.member()))
 	if e.mode == "s" {
 		rank = 0
-		for _, fence := range m.members(b.now, e.order) {
-			if fence < e.fence {
+		for _, other := range m.members(b.now, e.order) {
+			if other < position {
 				rank++
 			}
 		}
 	}
-	return []any{int64(-5), isNew, inTheWay, left, rank, m.numSub(e.channel)}
+	return []any{int64(-5), isNew, inTheWay, left, rank, m.numSub(e.channel), fence}
+}
+
+// await stores how to notify a waiter.
+func (b *scriptCall) await(e orderedEntry) {
+	if e.channel == "" {
+		return
+	}
+	m, records := b.model, orderBeside(e.order, ":records")
+	m.get(b.now, records)
+	r := m.keys[records]
+	if r.waiters == nil {
+		r.waiters = map[string]string{}
+	}
+	r.waiters[e.token] = e.question + " " + e.channel
+	r.expires = max(r.expires, b.now+e.lease)
+	m.keys[records] = r
 }
 
 // banned is banned of lone.lua.
@@ -230,22 +277,30 @@ func (b *scriptCall) banned(how, deadline string, e orderedEntry) any {
 	return nil
 }
 
-// refusal is refusal of lone.lua; nil if the entry is admitted.
-func (b *scriptCall) refusal(how string, e orderedEntry, floor int64) any {
+// positionOf is positionOf of lone.lua.
+func (b *scriptCall) positionOf(how string, e orderedEntry, floor int64) (position int64, why any) {
 	repair := how == "readmit"
 	if b.fencing {
 		stored, bad := b.fenceFloor(e)
 		if bad != nil {
-			return b.failed(*bad)
+			return 0, b.failed(*bad)
 		}
 		if !repair || stored != e.fence {
 			floor = max(floor, stored)
 		}
 	}
-	if e.fence <= floor || e.guess && !b.isTimely(e.fence, floor) {
-		return []any{int64(-6), strconv.FormatInt(floor, 10)}
+	switch {
+	case repair && e.fence <= floor:
+		return 0, int64(-6)
+	case repair:
+		return e.fence, nil
+	case e.guess && !b.isNear(e.fence):
+		e.fence = b.model.time(b.now)
 	}
-	return nil
+	if position = max(e.fence, floor+1); position > 1<<53-1 {
+		return 0, b.failed("the fences are used up")
+	}
+	return position, nil
 }
 
 func (b *scriptCall) fenceFloor(e orderedEntry) (floor int64, bad *string) {
@@ -267,13 +322,13 @@ func (b *scriptCall) fenceFloor(e orderedEntry) (floor int64, bad *string) {
 	return floor, nil
 }
 
-func (b *scriptCall) isTimely(fence, floor int64) bool {
+func (b *scriptCall) isNear(fence int64) bool {
 	near := time.Minute.Microseconds()
 	if b.fencing && b.guard > 0 {
 		near = min(near, b.guard.Microseconds()/4)
 	}
 	now := b.model.time(b.now)
-	return max(fence-now, now-fence) <= near || fence > floor && fence <= floor+1
+	return max(fence-now, now-fence) <= near
 }
 
 func (b *scriptCall) conflict(order, mode string) string {
@@ -287,8 +342,8 @@ func (b *scriptCall) conflict(order, mode string) string {
 	return ""
 }
 
-// before is before of entries.lua. others are the tokens before a permit that has room.
-func (b *scriptCall) before(order, mode, member string, fence int64) (inTheWay string, others []string) {
+// inFront is inFront of entries.lua. others are the tokens before a permit that has room.
+func (b *scriptCall) inFront(order, mode, member string, fence int64) (inTheWay string, others []string) {
 	queue, m := b.model.queuedNow(b.now, order), b.model
 	if n := permitsOf(mode); n > 0 {
 		rank := slices.Index(queue, member)
@@ -301,7 +356,7 @@ func (b *scriptCall) before(order, mode, member string, fence int64) (inTheWay s
 		return "", others
 	}
 	shared := orderBeside(order, ":shared")
-	if len(queue) > 0 && queue[0] != member && m.members(b.now, order)[queue[0]] < fence {
+	if len(queue) > 0 && queue[0] != member && (mode == "x" || m.members(b.now, order)[queue[0]] <= fence) {
 		return queue[0], nil
 	}
 	if readers := m.queuedNow(b.now, shared); mode == "x" && len(readers) > 0 && m.members(b.now, shared)[readers[0]] < fence {
@@ -342,21 +397,22 @@ func (b *scriptCall) prune(key, order string) bool {
 
 // depart is depart of lone.lua.
 func (b *scriptCall) depart(o operation) any {
-	key, mode, token, fence := o.keys[0], o.args[1], o.args[0], number(o.args[2])
-	switch current := b.model.text(b.now, key); current {
-	case wire.Ordered:
+	key, mode, token := o.keys[0], o.args[1], o.args[0]
+	current := b.model.text(b.now, key)
+	if current == wire.Ordered {
 		b.readTime()
-		return b.leaveOrder(key, o.keys[1], mode+" "+token, fence)
-	case orderedEntry{mode: mode, token: token, fence: fence}.lone():
-		delete(b.model.keys, key)
-		return int64(1)
+		return b.leaveOrder(key, o.keys[1], mode+" "+token)
 	}
-	return int64(0)
+	if _, _, stored, lone := parseLone(current); !lone || stored != token {
+		return int64(0)
+	}
+	delete(b.model.keys, key)
+	return int64(1)
 }
 
-func (b *scriptCall) leaveOrder(key, order, member string, fence int64) any {
+func (b *scriptCall) leaveOrder(key, order, member string) any {
 	m := b.model
-	_, there := m.members(b.now, setOf(order, modeOf(member)))[member]
+	fence, there := m.members(b.now, setOf(order, modeOf(member)))[member]
 	m.removeMember(b.now, setOf(order, modeOf(member)), member)
 	m.removeMember(b.now, orderBeside(order, ":leases"), member)
 	switch {
@@ -390,8 +446,8 @@ func (b *scriptCall) leaveOrder(key, order, member string, fence int64) any {
 // expel is expel of depart.lua.
 func (b *scriptCall) expel(key, order, token string) any {
 	current := b.model.text(b.now, key)
-	if lone, isLone := strings.CutPrefix(current, wire.Ordered+" "); isLone {
-		if parts := strings.SplitN(lone, " ", 3); parts[2] != token {
+	if _, _, stored, lone := parseLone(current); lone {
+		if stored != token {
 			return int64(0)
 		}
 		delete(b.model.keys, key)
@@ -403,8 +459,8 @@ func (b *scriptCall) expel(key, order, token string) any {
 	}
 	for _, mode := range modes {
 		member := mode + " " + token
-		if fence, there := b.model.members(b.now, setOf(order, mode))[member]; there {
-			return b.leaveOrder(key, order, member, fence)
+		if _, there := b.model.members(b.now, setOf(order, mode))[member]; there {
+			return b.leaveOrder(key, order, member)
 		}
 	}
 	return int64(0)
@@ -444,7 +500,7 @@ func (b *scriptCall) advance(order string, permits int, above int64, gone string
 	if above >= 0 {
 		for _, reader := range readers {
 			fence := m.members(b.now, shared)[reader]
-			if fence > above && (len(queue) == 0 || fence < m.members(b.now, order)[queue[0]]) {
+			if fence >= above && (len(queue) == 0 || fence < m.members(b.now, order)[queue[0]]) {
 				tell(reader)
 			}
 		}
@@ -462,7 +518,8 @@ func (b *scriptCall) notify(order, member, gone string) bool {
 	if !ok {
 		return false
 	}
-	payload := fmt.Sprint(token, " + ", question, " ", gone)
+	fence := m.members(b.now, setOf(order, modeOf(member)))[member]
+	payload := fmt.Sprint(token, " + ", question, " ", fence, " ", gone)
 	if permitsOf(modeOf(member)) > 0 {
 		queue := m.queuedNow(b.now, order)
 		for _, other := range queue[:slices.Index(queue, member)] {
@@ -487,7 +544,7 @@ func (b *scriptCall) census(key, order, current string) (list []any, waiting, fi
 				continue
 			}
 			waits := 0
-			if inTheWay, _ := b.before(order, modeOf(member), member, fence); inTheWay != "" {
+			if inTheWay, _ := b.inFront(order, modeOf(member), member, fence); inTheWay != "" {
 				waits = 1
 				if waiting++; first == 0 || fence < first {
 					first = fence
@@ -557,5 +614,15 @@ func (m *model) removeRecord(order, token string) {
 
 // isEntry is isEntry of depart.lua.
 func isEntry(value string) bool {
-	return value == wire.Ordered || strings.HasPrefix(value, wire.Ordered+" ")
+	_, _, _, lone := parseLone(value)
+	return value == wire.Ordered || lone
+}
+
+// parseLone is parse of lone.lua.
+func parseLone(value string) (mode string, fence int64, token string, ok bool) {
+	parts := strings.SplitN(value, " ", 4)
+	if len(parts) < 4 || parts[0] != wire.Ordered {
+		return "", 0, "", false
+	}
+	return parts[1], number(parts[2]), parts[3], true
 }

@@ -30,27 +30,26 @@
   end
 
   -- await stores how to notify a waiter, and returns the result for it.
-  local function await(k, a, code, inTheWay)
+  local function await(k, a, code, inTheWay, fence)
     local order, mode, channel = KEYS[k + 1], ARGV[a + 3], ARGV[a + 8]
     local records = beside(order, 'records')
     if channel ~= '' then
       redis.call('HSET', records, ARGV[a + 1], ARGV[a + 7] .. ' ' .. channel)
       rest().lengthen(records, ARGV[a + 6])
     end
-    local ends = redis.call('ZSCORE', beside(order, 'leases'), inTheWay)
-    local rank
+    local ends, rank = redis.call('ZSCORE', beside(order, 'leases'), inTheWay), nil
     if mode == 's' then
-      rank = redis.call('ZCOUNT', order, '-inf', '(' .. ARGV[a + 4])
+      rank = redis.call('ZCOUNT', order, '-inf', '(' .. fence)
     else
       rank = redis.call('ZRANK', order, mode .. ' ' .. ARGV[a + 1])
     end
     local left = ends and math.max(ends - now, 0) or 0
-    return {BLOCKED, code == STORED and 1 or 0, inTheWay, left, rank, rest().listeners(channel)}
+    return {BLOCKED, code == STORED and 1 or 0, inTheWay, left, rank, rest().listeners(channel), fence}
   end
 
   -- spread gives the only entry of a name a place in the sorted sets.
   local function spread(key, order, entry)
-    local mode, fence, token = string.match(entry, '^%S+ (%S+) (%d+) (.*)$')
+    local mode, fence, token = lone().parse(entry)
     local left = redis.call('PTTL', key)
     left = left < 0 and 86400000 or math.max(left, 1) -- somebody may have made the key last forever
     redis.call('SET', key, ORDERED, 'PX', left)
@@ -60,43 +59,72 @@
     keep(key, set, leases, member, left)
   end
 
+  -- enter adds an entry to the sorted sets. It returns its fence, or why it is not admitted.
+  local function enter(k, a, how, current)
+    local key, order, mode = KEYS[k], KEYS[k + 1], ARGV[a + 3]
+    local why = lone().banned(k, a, how)
+    if why then
+      return nil, why
+    end
+    if current ~= ORDERED then
+      spread(key, order, current)
+    end
+    local other = conflict(order, mode)
+    if other then
+      return nil, {CONFLICT, other}
+    end
+    local position = lone().positionOf(k, a, how, floorOf(order, mode))
+    if not position then
+      return nil, OVERTAKEN
+    end
+    return string.format('%.0f', position)
+  end
+
+  -- moved returns the fence of an entry that moves up, if it does. No two that stand have the same,
+  -- so that no two holders ever do.
+  local function moved(set, before, wanted)
+    while before < wanted and redis.call('ZCOUNT', set, string.format('%.0f', wanted), string.format('%.0f', wanted)) > 0 do --mutant:fences-differ
+      wanted = wanted + 1
+    end
+    return string.format('%.0f', math.max(before, wanted)) --mutant:entry-moves-up
+  end
+
   -- admit is that of lone.lua, if the lock's key has another value than this entry.
   local function admit(k, a, how, current)
-    local key, order = KEYS[k], KEYS[k + 1]
-    local mode, fence, ttl = ARGV[a + 3], tonumber(ARGV[a + 4]), ARGV[a + 5]
+    local key, order, mode, wanted, ttl = KEYS[k], KEYS[k + 1], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]
     local member, set = mode .. ' ' .. ARGV[a + 1], setOf(order, mode)
-    local isLone = string.sub(current, 1, #LONE) == LONE
-    if current ~= ORDERED and not isLone then --mutant:admit-respects-plain
+    if current ~= ORDERED and not lone().parse(current) then --mutant:admit-respects-plain
       return {TAKEN, current, redis.call('PTTL', key)}
     elseif current == ORDERED and not prune(key, order) then
       return lone().admit(k, a, how)
     end
-    local standing = not isLone and redis.call('ZSCORE', set, member)
-    if not standing then
-      local why = lone().banned(k, a, how)
-      if why then
-        return why
-      end
-      if isLone then
-        spread(key, order, current)
-      end
-      local other = conflict(order, mode)
-      why = other and {CONFLICT, other} or lone().refusal(k, a, how, floorOf(order, mode))
+    local before, fence = current == ORDERED and redis.call('ZSCORE', set, member), nil
+    if before then
+      fence = moved(set, tonumber(before), tonumber(wanted))
+    else
+      local why
+      fence, why = enter(k, a, how, current)
       if why then
         return why
       end
     end
-    if fencing then
-      lone().carry(order, mode, a)
+    local isNewPlace = not before or tonumber(before) < tonumber(fence)
+    if isNewPlace then
+      redis.call('ZADD', set, fence, member)
     end
-    if not standing then
-      redis.call('ZADD', set, ARGV[a + 4], member)
+    local inTheWay, others = inFront(order, mode, member, tonumber(fence))
+    if fencing and not inTheWay then
+      lone().carry(order, mode, fence, ARGV[a + 10])
     end
-    local inTheWay, others = before(order, mode, member, fence)
     keep(key, set, beside(order, 'leases'), member, tonumber(inTheWay and ARGV[a + 6] or ttl)) --mutant:waiters-lease
-    local code = standing and HELD or STORED
-    if inTheWay then
-      return await(k, a, code, inTheWay)
+    if before and isNewPlace then
+      advance(order, 1, mode == 'x' and before or nil, '-') --mutant:move-publishes
     end
-    return others and others[1] and {code, string.sub(tokens(others), 2)} or code --mutant:permits-named
+    local code = before and HELD or STORED
+    if inTheWay then
+      return await(k, a, code, inTheWay, fence)
+    elseif fence == wanted and not (others and others[1]) then
+      return code
+    end
+    return {code, others and string.sub(tokens(others), 2) or '', fence} --mutant:permits-named
   end

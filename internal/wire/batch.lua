@@ -10,7 +10,7 @@ while ARGV[a] do
   elseif name == 'admit' or name == 'renew' or name == 'readmit' then
     run, how, keys, args = lone().admit, name, 2, 10 + more
   elseif name == 'depart' then
-    run, keys, args = lone().depart, 2, 4
+    run, keys, args = lone().depart, 2, 3
   elseif name ~= 'acquire' then
     run, how, keys, args = rest().operation(name, k)
   end

@@ -1,11 +1,12 @@
   -- leave removes an entry, and notifies those who come after it.
-  local function leave(key, order, member, fence)
+  local function leave(key, order, member)
+    local mode, token = string.match(member, '^(%S+) (.*)$')
+    local fence = redis.pcall('ZSCORE', setOf(order, mode), member)
     if not remove(order, member) then
       return ABSENT
     elseif not settle(key, order) then
       return HELD
     end
-    local mode, token = string.match(member, '^(%S+) (.*)$')
     redis.pcall('HDEL', beside(order, 'records'), token)
     local n, permits = permitsOf(mode), 0
     if n and redis.pcall('ZCOUNT', order, '-inf', '(' .. fence) < n then --mutant:departed-rank
@@ -14,35 +15,35 @@
     return advance(order, permits, mode == 'x' and fence or nil, token) and HANDED_ON or HELD
   end
 
-  -- memberOf returns the member of a token and its fence, or nil.
+  -- memberOf returns the member of a token, or nil.
   local function memberOf(order, token)
     local first = redis.call('ZRANGE', order, 0, 0)[1]
     for _, mode in ipairs({'x', 's', first and modeOf(first)}) do
       local member = mode .. ' ' .. token
-      local fence = redis.call('ZSCORE', setOf(order, mode), member)
-      if fence then
-        return member, string.format('%.0f', tonumber(fence))
+      if redis.call('ZSCORE', setOf(order, mode), member) then
+        return member
       end
     end
   end
 
   -- isEntry reports whether the value of a lock's key says that there are entries.
   local function isEntry(current)
-    return current == ORDERED or type(current) == 'string' and string.sub(current, 1, #LONE) == LONE
+    return current == ORDERED or lone().parse(current) ~= nil
   end
 
   -- expel is depart for the token of another client.
   local function expel(key, order, token)
     local current = redis.call('GET', key)
-    if current ~= ORDERED then
-      if string.match(current, '^%S+ %S+ %d+ (.*)$') ~= token then
-        return ABSENT
-      end
-      redis.call('DEL', key)
-      return HELD
+    if current == ORDERED then
+      local member = memberOf(order, token)
+      return member and leave(key, order, member) or ABSENT
     end
-    local member, fence = memberOf(order, token)
-    return member and leave(key, order, member, fence) or ABSENT
+    local _, _, stored = lone().parse(current)
+    if stored ~= token then
+      return ABSENT
+    end
+    redis.call('DEL', key)
+    return HELD
   end
 
   -- census lists the entries, in the order of their fences: "mode fence token left waits", where left
@@ -59,7 +60,7 @@
         local member, fence = members[i], string.format('%.0f', tonumber(members[i + 1]))
         local left = (redis.call('ZSCORE', beside(order, 'leases'), member) or 0) - now
         if left > 0 then
-          local waits = before(order, modeOf(member), member, tonumber(fence)) and 1 or 0
+          local waits = inFront(order, modeOf(member), member, tonumber(fence)) and 1 or 0
           if waits == 1 then
             waiting, first = waiting + 1, math.min(first or math.huge, tonumber(fence))
           end

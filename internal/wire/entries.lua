@@ -1,6 +1,7 @@
-  -- before returns what is before an entry and leaves no room for it: a member, or nil if there is
-  -- room. If there is, and the entry is a permit, it also returns the members before it.
-  local function before(order, mode, member, fence)
+  -- inFront returns what is before an entry and leaves no room for it: a member, or nil if there is
+  -- room. If there is, and the entry is a permit, it also returns the members before it. Of an
+  -- exclusive and a shared entry with the same fence, the exclusive one is before the other.
+  local function inFront(order, mode, member, fence)
     local first = redis.call('ZRANGE', order, 0, 0, 'WITHSCORES')
     local permits = permitsOf(mode)
     if permits then
@@ -10,7 +11,7 @@
       end
       return nil, rank > 0 and redis.call('ZRANGE', order, 0, rank - 1) or {}
     end
-    if first[1] and first[1] ~= member and tonumber(first[2]) < fence then --mutant:reader-behind-writer
+    if first[1] and first[1] ~= member and (mode == 'x' or tonumber(first[2]) <= fence) then --mutant:reader-behind-writer
       return first[1]
     elseif mode == 'x' then
       local reader = redis.call('ZRANGE', beside(order, 'shared'), 0, 0, 'WITHSCORES')
@@ -30,8 +31,9 @@
   end
 
   -- notify tells a waiter that there is room before its entry now. The message is "token + question
-  -- gone before...": the waiter's latest question, the token of the entry that was released, '-' if
-  -- it expired, and for a permit the tokens before it. It returns whether the entry is a waiter's.
+  -- fence gone before...": the waiter's latest question, its entry's fence, the token of the entry
+  -- that was released, '-' if it expired or moved, and for a permit the tokens before it. It returns
+  -- whether the entry is a waiter's.
   local function notify(order, member, gone)
     local mode, token = string.match(member, '^(%S+) (.*)$')
     local record = redis.pcall('HGET', beside(order, 'records'), token)
@@ -45,15 +47,16 @@
       local rank = redis.call('ZRANK', order, member)
       list = rank > 0 and tokens(redis.call('ZRANGE', order, 0, rank - 1)) or ''
     end
-    redis.pcall('PUBLISH', channel, token .. ' + ' .. question .. ' ' .. gone .. list) --mutant:depart-publishes
+    local fence = string.format('%.0f', tonumber(redis.call('ZSCORE', setOf(order, mode), member)))
+    redis.pcall('PUBLISH', channel, table.concat({token, '+', question, fence, gone}, ' ') .. list) --mutant:depart-publishes
     return true
   end
 
-  -- advance notifies the waiters for which there is room since entries were removed. It returns
-  -- whether there were any.
+  -- advance notifies the waiters for which there is room since entries were removed or moved up. It
+  -- returns whether there were any.
   --
   -- permits  how many of them were among the first n permits
-  -- above    the lowest fence of those that were exclusive, or nil
+  -- above    the lowest fence that an exclusive one of them had, or nil
   local function advance(order, permits, above, gone)
     local first, told = redis.pcall('ZRANGE', order, 0, 0, 'WITHSCORES'), false
     local n = first[1] and permitsOf(modeOf(first[1]))
@@ -66,7 +69,7 @@
     local shared = beside(order, 'shared')
     if above then
       local below = first[2] and '(' .. first[2] or '+inf'
-      for _, member in ipairs(redis.pcall('ZRANGEBYSCORE', shared, '(' .. above, below, 'LIMIT', 0, budget)) do --mutant:readers-together
+      for _, member in ipairs(redis.pcall('ZRANGEBYSCORE', shared, above, below, 'LIMIT', 0, budget)) do --mutant:readers-together
         told = notify(order, member, gone) or told
       end
     end

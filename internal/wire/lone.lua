@@ -29,32 +29,36 @@ local function lone()
   end
 
   -- carry stores an entry's fence.
-  local function carry(order, mode, a)
-    storeFence(beside(order, mode == 's' and 'readers' or 'fence'), ARGV[a + 4], ARGV[a + 10]) --mutant:admitted-fence
+  local function carry(order, mode, fence, retention)
+    storeFence(beside(order, mode == 's' and 'readers' or 'fence'), fence, retention) --mutant:admitted-fence
   end
 
-  -- isTimely reports whether a fence is near this master's time, or near those that it must exceed.
-  -- So a client that knows nothing but its own clock, which may be wrong, cannot push a name's
-  -- fences far ahead.
-  local function isTimely(fence, floor)
+  -- isNear reports whether a fence is near this master's time. So a client that knows nothing but its
+  -- own clock, which may be wrong, cannot push a name's fences far ahead.
+  local function isNear(fence)
     local near = 60000000
     if fencing and guard > 0 then --mutant:guarded-admission
       near = math.min(near, guard * 250)
     end
-    return math.abs(fence - micros) <= near or fence > floor and fence <= floor + 1 --mutant:timely-fence
+    return math.abs(fence - micros) <= near --mutant:guessed-fence-near
   end
 
-  -- refusal returns why a new entry is not admitted, or nil if it is. floor is the highest fence of
-  -- those that stand and that it must come after.
-  local function refusal(k, a, how, floor)
+  -- positionOf returns the fence with which a new entry is admitted: the one that the client asks
+  -- for, or the next one after those that it must come after. floor is the highest of those that
+  -- stand. The entry of a holder is admitted with its own fence, or not at all.
+  local function positionOf(k, a, how, floor)
     local order, mode, fence = KEYS[k + 1], ARGV[a + 3], tonumber(ARGV[a + 4])
-    local isRepair = how == 'readmit'
     if fencing then
-      floor = math.max(floor, fenceFloor(order, mode, fence, isRepair)) --mutant:floor-of-fences
+      floor = math.max(floor, fenceFloor(order, mode, fence, how == 'readmit')) --mutant:floor-of-fences
     end
-    if fence <= floor or ARGV[a + 9] == '' and not isTimely(fence, floor) then --mutant:admission-floor
-      return {OVERTAKEN, string.format('%.0f', floor)}
+    if how == 'readmit' then
+      return fence > floor and fence --mutant:readmission-floor
+    elseif ARGV[a + 9] == '' and not isNear(fence) then
+      fence = micros
     end
+    fence = math.max(fence, floor + 1) --mutant:admission-floor
+    assert(fence <= 9007199254740991, 'the fences are used up')
+    return fence
   end
 
   -- banned returns why no new entry is admitted now, or nil.
@@ -70,14 +74,21 @@ local function lone()
     return left > 0 and {QUARANTINED, left} or nil
   end
 
-  -- entryOf returns the value of the lock's key if the entry is the only one.
+  -- entryOf returns the value of the lock's key if the entry is the only one. parse is its inverse.
+  -- It returns nil for other values.
   local function entryOf(mode, fence, token)
     return LONE .. mode .. ' ' .. fence .. ' ' .. token
   end
 
-  -- admit admits an entry, or keeps the one that stands. An entry before which there is room is kept
-  -- for the TTL. One that waits is kept for a shorter lease, so that a dead waiter does not keep
-  -- others waiting.
+  local function parse(value)
+    if type(value) == 'string' and string.sub(value, 1, #LONE) == LONE then
+      return string.match(value, '^%S+ (%S+) (%d+) (.*)$')
+    end
+  end
+
+  -- admit admits an entry, or keeps the one that stands. If the client asks for a higher fence than
+  -- the entry has, it moves up. An entry before which there is room is kept for the TTL. One that
+  -- waits is kept for a shorter lease, so that a dead waiter does not keep others waiting.
   --
   -- KEYS    the lock's key, the key of the order
   -- ARGV    admit; renew: only keep an entry that stands; readmit: for a holder that a majority has
@@ -85,52 +96,66 @@ local function lone()
   --         the token, the deadline, the mode, the fence, the TTL and the lease in milliseconds, the
   --         waiter's question, its channel, '' for none, '' if the fence is a guess by the client's
   --         clock; with fencing: how many milliseconds a fence is kept
-  -- Result  HELD the entry stands and has room, STORED it was admitted just now and has room, or
-  --         {HELD or STORED, the tokens before it} for a permit if there are any
+  -- Result  HELD the entry stands with this fence and has room, STORED it was admitted just now, or
+  --         {HELD or STORED, the tokens before it for a permit, the fence that it has}
   --         {BLOCKED, 1 if it was admitted just now, the member that is in its way, milliseconds left
-  --         of that one's lease, how many are before it, how many listen on the channel}
-  --         {OVERTAKEN, the fence to exceed}, {CONFLICT, the mode of the others},
-  --         {TAKEN, the token of a plain lock, milliseconds left}, {QUARANTINED, milliseconds left},
-  --         ABSENT, EXPIRED
+  --         of that one's lease, how many are before it, how many listen on the channel, its fence}
+  --         {CONFLICT, the mode of the others}, {TAKEN, the token of a plain lock, milliseconds
+  --         left}, {QUARANTINED, milliseconds left}, ABSENT, EXPIRED, OVERTAKEN it is not readmitted
   local function admit(k, a, how)
     readTime()
-    local key, entry = KEYS[k], entryOf(ARGV[a + 3], ARGV[a + 4], ARGV[a + 1])
-    local current = redis.call('GET', key)
-    if current and current ~= entry then
-      return ordered().admit(k, a, how, current)
-    end
-    local why = not current and (banned(k, a, how) or refusal(k, a, how, 0))
-    if why then
-      return why
+    local key, order, mode, wanted, token = KEYS[k], KEYS[k + 1], ARGV[a + 3], ARGV[a + 4], ARGV[a + 1]
+    local ttl, fence, current = ARGV[a + 5], nil, redis.call('GET', key)
+    if current == entryOf(mode, wanted, token) then
+      fence = wanted
+    elseif current then
+      local ownMode, ownFence, ownToken = parse(current)
+      if ownToken ~= token or ownMode ~= mode then
+        return ordered().admit(k, a, how, current)
+      end
+      fence = string.format('%.0f', math.max(tonumber(ownFence), tonumber(wanted))) --mutant:lone-moves-up
+    else
+      local why = banned(k, a, how)
+      if why then
+        return why
+      end
+      local position = positionOf(k, a, how, 0)
+      if not position then
+        return OVERTAKEN
+      end
+      fence = string.format('%.0f', position)
     end
     if fencing then
-      carry(KEYS[k + 1], ARGV[a + 3], a)
+      carry(order, mode, fence, ARGV[a + 10])
     end
     if current then
-      rest().lengthen(key, ARGV[a + 5])
-      return HELD
+      ttl = math.max(redis.call('PTTL', key), tonumber(ttl)) --mutant:lone-lengthens
     end
-    redis.call('SET', key, entry, 'PX', ARGV[a + 5])
-    return STORED
+    redis.call('SET', key, entryOf(mode, fence, token), 'PX', ttl)
+    local code = current and HELD or STORED
+    return fence == wanted and code or {code, '', fence}
   end
 
   -- depart removes an entry, whether it holds the lock or waits for it. It never fails for lack of
   -- memory or of a right to publish.
   --
   -- KEYS    the lock's key, the key of the order
-  -- ARGV    depart, the token, the mode, the fence
+  -- ARGV    depart, the token, the mode
   -- Result  HELD the entry stood, HANDED_ON it did and there is room for a waiter now, ABSENT
   local function depart(k, a)
     local key, current = KEYS[k], redis.pcall('GET', KEYS[k])
     if current == ORDERED then
-      return ordered().leave(key, KEYS[k + 1], ARGV[a + 2] .. ' ' .. ARGV[a + 1], ARGV[a + 3])
-    elseif current == entryOf(ARGV[a + 2], ARGV[a + 3], ARGV[a + 1]) then --mutant:depart-compares
-      redis.call('DEL', key)
-      return HELD
+      return ordered().leave(key, KEYS[k + 1], ARGV[a + 2] .. ' ' .. ARGV[a + 1])
     end
-    return ABSENT
+    local _, _, token = parse(current)
+    if token ~= ARGV[a + 1] then --mutant:depart-compares
+      return ABSENT
+    end
+    redis.call('DEL', key)
+    return HELD
   end
 
-  loneFunctions = {admit = admit, depart = depart, refusal = refusal, banned = banned, carry = carry, beside = beside}
+  loneFunctions = {admit = admit, depart = depart, parse = parse, positionOf = positionOf, banned = banned,
+    carry = carry, beside = beside}
   return loneFunctions
 end
