@@ -22,6 +22,8 @@ type round struct {
 	observer observer // nil for none
 	first    bool     // release: the token was not released before
 
+	sent, deadline clock.Instant // when it is sent, and when it is given up
+
 	mu      sync.Mutex // guards all below and the answers in ops
 	tally   vote.Tally
 	verdict vote.Verdict
@@ -52,6 +54,14 @@ func newRound(e *engine, c *claim, request wire.Request) *round {
 // next is the fence that the next holder may get with the key; 0 for none. Only a claim's first
 // release proposes it: all masters get the same number, once.
 func startRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited vote.Set, next int64) *round {
+	r := newRelease(e, c, to, now, awaited, next)
+	r.submit(now, clock.Never) //mutant:release-submit
+	return r
+}
+
+// newRelease makes the round of startRelease. The masters are owed the release from then on, so the
+// caller must submit it.
+func newRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited vote.Set, next int64) *round {
 	first := !c.released.Swap(true)
 	if !first {
 		next = 0
@@ -62,7 +72,6 @@ func startRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited 
 	for _, releaser := range e.releasers {
 		releaser.owing.add(1)
 	}
-	r.submit(now, clock.Never) //mutant:release-submit
 	return r
 }
 
@@ -75,18 +84,38 @@ func discard(e *engine, c *claim, to wire.Heir, now clock.Instant) {
 // run sends the request and waits for the verdict, for Options.AttemptTimeout at most and no later
 // than until.
 func (r *round) run(ctx context.Context, start, until clock.Instant) vote.Verdict {
-	deadline := min(start.Add(r.engine.opts.AttemptTimeout), until)
-	r.submit(start, deadline)
-	return r.wait(ctx, start, deadline)
+	r.submit(start, r.engine.timeout(start, until))
+	return r.await(ctx)
+}
+
+// timeout returns when to give up a round that is sent at start.
+func (e *engine) timeout(start, until clock.Instant) clock.Instant {
+	return min(start.Add(e.opts.AttemptTimeout), until)
 }
 
 // submit hands the request to every lane. The request is not sent at or after deadline.
 func (r *round) submit(now, deadline clock.Instant) {
+	r.prepareAll(now, deadline)
+	r.engine.lanes.Submit(time.Duration(now), r.claim.sequence, r.ops)
+}
+
+// submitAll hands the requests of several rounds to every lane at once, so that a master gets them
+// together. prepareAll must have been called for each round.
+func submitAll(e *engine, now clock.Instant, rounds []*round) {
+	all := make([]fanout.Submission[wire.Call], len(rounds))
+	for i, r := range rounds {
+		all[i] = fanout.Submission[wire.Call]{Sequence: r.claim.sequence, Ops: r.ops}
+	}
+	e.lanes.SubmitAll(time.Duration(now), all)
+}
+
+// prepareAll prepares the operations for all masters. They are not sent at or after deadline.
+func (r *round) prepareAll(now, deadline clock.Instant) {
+	r.sent, r.deadline = now, deadline
 	r.SetDeadline(time.Duration(deadline)) //mutant:round-deadline
 	for i := range r.ops {
 		r.prepare(i, deadline)
 	}
-	r.engine.lanes.Submit(time.Duration(now), r.claim.sequence, r.ops)
 }
 
 func (r *round) prepare(master int, deadline clock.Instant) {
@@ -140,6 +169,10 @@ func (r *round) current() vote.Verdict {
 	defer r.mu.Unlock()
 	return r.verdict
 }
+
+// await returns the verdict as soon as it is final, at the round's deadline, or when ctx ends; see
+// wait.
+func (r *round) await(ctx context.Context) vote.Verdict { return r.wait(ctx, r.sent, r.deadline) }
 
 // wait returns the verdict as soon as it is final. At deadline, or when ctx ends, it returns the
 // current verdict.

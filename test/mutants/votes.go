@@ -82,7 +82,7 @@ var votes = []mutant{
 	{
 		name:  "window-from-the-answer",
 		rule:  "elapsed counts from before the first send",
-		edits: []edit{sub("new-lock", `(\w+)\.newLock\((\w+), (\w+), (\w+), \w+, `, "$1.newLock($2, $3, $4, $1.engine.clock.Now().Add($3.window), ")},
+		edits: []edit{sub("new-lock", `(\w+)\.newLock\(([\w.]+), ([\w.]+), ([\w.]+), [\w.]+, `, "$1.newLock($2, $3, $4, $1.engine.clock.Now().Add($3.window), ")},
 		pkg:   quorumPkg, tests: []string{"TestValidityCountsFromBeforeFirstRequest", "TestClientRetryIsNotARival"},
 	},
 	{
@@ -104,13 +104,13 @@ var votes = []mutant{
 	{
 		name:  "won-after-the-window",
 		rule:  "a quorum with no validity left is a failure and is rolled back",
-		edits: []edit{sub("attempt-won", " && !late", "")},
+		edits: []edit{sub("attempt-won", ` && !\w+\.late`, "")},
 		pkg:   quorumPkg, tests: []string{"TestQuorumConfirmedAfterSleepIsFailure"},
 	},
 	{
 		name:  "waits-beyond-the-window",
 		rule:  "an attempt does not wait longer than its window",
-		edits: []edit{sub("attempt-verdict", `(run\(\w+, \w+), \w+`, "$1, clock.Never")},
+		edits: []edit{sub("attempt-verdict", `(run\(\w+, [\w.]+), [\w.]+`, "$1, clock.Never")},
 		pkg:   quorumPkg, tests: []string{"TestQuorumWithoutValidityIsFailure"},
 		minor: true,
 	},
