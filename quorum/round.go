@@ -27,6 +27,7 @@ type round struct {
 	mu      sync.Mutex // guards all below and the answers in ops
 	tally   vote.Tally
 	verdict vote.Verdict
+	leaning clock.Instant // when verdict became Doomed or Tentative
 	changed chan struct{} // gets a value when verdict changes
 	awaited vote.Set      // settled waits for these
 	settled chan struct{} // closed once no master is awaited; nil if nobody asks
@@ -155,6 +156,9 @@ func (r *round) count(call *wire.Call, a wire.Answer, dropped error) (decided bo
 	})
 	if v := r.tally.Verdict(r.engine.system, r.Op); v != r.verdict && !r.verdict.Final() {
 		r.verdict, decided = v, true
+		if !v.Final() {
+			r.leaning = r.engine.clock.Now()
+		}
 	}
 	if r.awaited.Has(master) {
 		if r.awaited &^= vote.Only(master); r.awaited == 0 {
@@ -177,8 +181,9 @@ func (r *round) await(ctx context.Context) vote.Verdict { return r.wait(ctx, r.s
 // wait returns the verdict as soon as it is final. At deadline, or when ctx ends, it returns the
 // current verdict.
 //
-// A round that has failed waits as long again as it has taken so far, plus classifyGrace, to find
-// out why it failed. A release waits just as long for masters that have yet to answer.
+// A round that has failed waits as long again as it took to fail, plus classifyGrace, to find out
+// why it failed. A release waits just as long for masters that have yet to answer. How long it was
+// waited for before does not matter, so several rounds can be waited for one after the other.
 func (r *round) wait(ctx context.Context, start, deadline clock.Instant) vote.Verdict {
 	now := r.engine.clock.Now
 	timer := r.engine.timers.take(deadline.Sub(start))
@@ -206,11 +211,17 @@ func (r *round) wait(ctx context.Context, start, deadline clock.Instant) vote.Ve
 			return v
 		case v == vote.Undecided, r.mayBeUsurped(): // the latter is rare, and worth waiting for until deadline
 		default:
-			grace := now().Add(now().Sub(start) + classifyGrace)
-			deadline = min(deadline, grace)
+			deadline = min(deadline, r.graceEnds(start))
 			timer.Reset(deadline.Sub(now()))
 		}
 	}
+}
+
+// graceEnds returns until when to wait for the reason of a failure that is known already.
+func (r *round) graceEnds(start clock.Instant) clock.Instant {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leaning.Add(r.leaning.Sub(start) + classifyGrace)
 }
 
 // classifyGrace covers scheduling jitter while a round waits for the reason of its failure.
@@ -331,12 +342,21 @@ func (r *round) awaitAll() {
 // waitSettled waits for the awaited masters, for as long again as has passed since start, plus
 // classifyGrace.
 func (r *round) waitSettled(ctx context.Context, start clock.Instant) {
-	timer := r.engine.timers.take(r.engine.clock.Now().Sub(start) + classifyGrace)
-	defer r.engine.timers.giveBack(timer)
-	select {
-	case <-r.settled:
-	case <-timer.C:
-	case <-ctx.Done():
+	waitSettled(ctx, r.engine, start, r)
+}
+
+// waitSettled waits for several rounds, for as long together as round.waitSettled for one.
+func waitSettled(ctx context.Context, e *engine, start clock.Instant, rounds ...*round) {
+	timer := e.timers.take(e.clock.Now().Sub(start) + classifyGrace)
+	defer e.timers.giveBack(timer)
+	for _, r := range rounds {
+		select {
+		case <-r.settled:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -88,7 +88,7 @@ var votes = []mutant{
 	{
 		name:  "extended-from-the-answer",
 		rule:  "the window of an extension also counts from before the send",
-		edits: []edit{sub("extend-apply", `apply\((\w+), (\w+)\)`, "apply($1, &extension{until: e.clock.Now().Add(wanted.window), expires: $2.expires})")},
+		edits: []edit{sub("extend-apply", `apply\((\w+), (\w+)\)`, "apply($1, &extension{until: l.engine.clock.Now().Add($2.until.Sub($2.round.sent)), expires: $2.expires})")},
 		pkg:   quorumPkg, tests: []string{"TestExtensionWindowCountsFromSending"},
 		minor: true,
 	},
@@ -123,7 +123,7 @@ var votes = []mutant{
 	{
 		name:  "extend-waits-beyond-the-window",
 		rule:  "an extension must be confirmed before the old window ends",
-		edits: []edit{sub("extend-run", `(run\(\w+, \w+), \w+`, "$1, clock.Never")},
+		edits: []edit{sub("extend-run", `(run\(\w+, \w+), (\w+)`, "$1, max($2, clock.Never)")},
 		pkg:   quorumPkg, tests: []string{"TestExtendConfirmedAfterWindowIsLoss"},
 		minor: true,
 	},
