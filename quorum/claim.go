@@ -123,7 +123,7 @@ func (c *claim) restUntil(at clock.Instant) { c.rests.Store(int64(at)) }
 // stays taken.
 func (c *claim) releaseRequest(to wire.Heir, next int64, now clock.Instant) wire.Request {
 	if c.mode != "" {
-		return c.subject.Depart(c.mode, c.place)
+		return c.subject.Depart(c.mode)
 	}
 	if left := clock.Instant(c.rests.Load()).Sub(now); left > 0 { //mutant:release-rests
 		return c.subject.Tombstone(left, c.enqueued)

@@ -92,7 +92,7 @@ func releases(locks wire.Batch, mode wire.Mode) (batch wire.Batch) {
 	for _, c := range locks {
 		request := c.Request.Subject.Release(wire.Anyone, false, 0)
 		if mode != "" {
-			request = c.Request.Subject.Depart(mode, c.Request.Place())
+			request = c.Request.Subject.Depart(mode)
 		}
 		batch = append(batch, &wire.Call{Request: &request})
 	}

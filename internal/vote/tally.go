@@ -18,6 +18,9 @@ const (
 	Tentative
 	// Failed means that too few masters voted for the request, and that no rival is the reason.
 	Failed
+	// Scattered means that a quorum has room for an entry of ordered admission, but not all with the
+	// same fence.
+	Scattered
 	// LostToRival means that the request failed because masters do not store the token: too many
 	// store another one or, for an extension, none. For a release, it means that the lock had been
 	// lost.
@@ -30,7 +33,7 @@ const (
 
 // String returns the verdict's name in lower case.
 func (v Verdict) String() string {
-	names := [verdicts]string{"undecided", "doomed", "tentative", "failed", "lost to rival", "won"}
+	names := [verdicts]string{"undecided", "doomed", "tentative", "failed", "scattered", "lost to rival", "won"}
 	if v < verdicts {
 		return names[v]
 	}
@@ -93,7 +96,8 @@ func (t *Tally) Usurped() Set { return t.usurped }
 // for the request, or no longer can, and the reason is known.
 //
 //   - Acquire: grants are votes. The request is LostToRival if the masters with another token, or
-//     with entries in the way, block a quorum.
+//     with entries in the way, block a quorum. It is Scattered as soon as a quorum has room, but
+//     some of these masters with another fence.
 //   - Extend, Repair: confirmations are votes. The lock is lost only if a whole quorum denies that
 //     it stores the token, or that there is room. With fewer denials, nobody else can hold the lock.
 //   - Release: masters that do not store the token are votes. See release.
@@ -108,6 +112,9 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 	case Acquire:
 		if t.crowded(y) {
 			return t.judgeCrowd(pending)
+		}
+		if !y.HasQuorum(t.by[Held]) && y.HasQuorum(t.by[Held]|t.by[Overtaken]) {
+			return Scattered
 		}
 		return judge(y, t.by[Held], pending, t.by[Taken]|t.by[Blocked], y.Blocks) //mutant:acquire-verdict
 	case Extend, Repair:

@@ -86,10 +86,10 @@ func (s *Subject) entry(op vote.Op, name any, e Entry) Request {
 const channelArg = 8
 
 // Depart removes an entry.
-func (s *Subject) Depart(mode Mode, fence int64) Request {
+func (s *Subject) Depart(mode Mode) Request {
 	return Request{
 		Subject: s, Op: vote.Release, name: nameDepart, ordered: true, keys: []any{s.keyArg, orderKey(s.Key)},
-		args: []any{string(mode), strconv.FormatInt(fence, 10)},
+		args: []any{string(mode)},
 	}
 }
 
@@ -113,11 +113,14 @@ func (c *Call) readEntry(a *Answer, result any) bool {
 	case int64:
 		switch result {
 		case codeHeld, codeStored:
-			a.Outcome, a.Anew = vote.Held, result == codeStored
+			a.Outcome, a.Anew, a.Fence = vote.Held, result == codeStored, c.Request.place
 			return true
 		case codeAbsent:
 			a.Outcome = vote.Absent
 			return c.Request.Op != vote.Acquire
+		case codeOvertaken:
+			a.Outcome = vote.Overtaken
+			return c.Request.Op == vote.Repair
 		}
 	case []any:
 		if len(result) > 1 {
@@ -130,23 +133,17 @@ func (c *Call) readEntry(a *Answer, result any) bool {
 
 // readAdmission reads a result of admit.lua that has more parts than a code.
 func (c *Call) readAdmission(a *Answer, code int64, parts []any) bool {
-	if code == codeBlocked {
-		return a.readBlocked(parts)
-	}
 	text, isText := parts[0].(string)
 	number, isNumber := parts[0].(int64)
 	switch {
-	case (code == codeHeld || code == codeStored) && isText && len(parts) == 1 && c.Request.mode().Permits() > 0:
-		a.Outcome, a.Anew, a.Before = vote.Held, code == codeStored, strings.Fields(text)
-		return len(a.Before) < c.Request.mode().Permits() //mutant:permits-believed
+	case code == codeBlocked:
+		return a.readBlocked(parts)
+	case (code == codeHeld || code == codeStored) && isText && len(parts) == 2:
+		a.Anew = code == codeStored
+		return c.readRoom(a, text, parts[1])
 	case code == codeTaken && isText && len(parts) == 2:
 		left, ok := parts[1].(int64)
 		a.Outcome, a.Stored, a.Left = vote.Taken, text, lifetime(left)
-		return ok
-	case code == codeOvertaken && isText && len(parts) == 1:
-		a.Outcome = vote.Overtaken
-		floor, ok := parseFence(text)
-		a.Fence = floor
 		return ok
 	case code == codeConflict && isText && len(parts) == 1:
 		a.Outcome, a.Err = vote.Refused, &conflict{c.Request.mode(), Mode(text)}
@@ -158,10 +155,22 @@ func (c *Call) readAdmission(a *Answer, code int64, parts []any) bool {
 	return false
 }
 
+// readRoom reads the tokens before an entry that has room, and its fence. If that is not the one
+// that the request asked for, others came first.
+func (c *Call) readRoom(a *Answer, tokens string, fence any) (ok bool) {
+	text, _ := fence.(string)
+	a.Outcome = vote.Held
+	if a.Fence, ok = parseFence(text); a.Fence != c.Request.place { //mutant:held-at-its-place
+		a.Outcome = vote.Overtaken
+	}
+	a.Before = strings.Fields(tokens)
+	return ok && len(a.Before) < max(c.Request.mode().Permits(), 1) //mutant:permits-believed
+}
+
 // readBlocked reads {1 if it was admitted just now, the member in the way, milliseconds left of that
-// one's lease, how many are before it, how many listen}.
+// one's lease, how many are before it, how many listen, its fence}.
 func (a *Answer) readBlocked(parts []any) bool {
-	if len(parts) != 5 {
+	if len(parts) != 6 {
 		return false
 	}
 	isNew, ok1 := parts[0].(int64)
@@ -169,13 +178,15 @@ func (a *Answer) readBlocked(parts []any) bool {
 	left, ok3 := parts[2].(int64)
 	rank, ok4 := parts[3].(int64)
 	listeners, ok5 := parts[4].(int64)
-	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 {
+	text, ok6 := parts[5].(string)
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 {
 		return false
 	}
-	_, token, ok := strings.Cut(member, " ")
-	a.Outcome, a.Anew, a.Stored, a.Left = vote.Blocked, isNew == 1, token, lifetime(max(left, 0))
+	_, token, ok7 := strings.Cut(member, " ")
+	fence, ok8 := parseFence(text)
+	a.Outcome, a.Anew, a.Stored, a.Left, a.Fence = vote.Blocked, isNew == 1, token, lifetime(max(left, 0)), fence
 	a.Rank, a.Unheard = max(min(rank, maxRank), 0), listeners == 0
-	return ok
+	return ok7 && ok8
 }
 
 // mode returns the mode of an entry's request.
@@ -184,15 +195,13 @@ func (r *Request) mode() Mode {
 	return Mode(mode)
 }
 
-// Place returns the fence of an entry's request.
-func (r *Request) Place() int64 { return r.place }
-
 // Ordered reports whether the request is about an entry of ordered admission.
 func (r *Request) Ordered() bool { return r.ordered }
 
 // Turn is a message in which a master tells a waiter that there is room before its entry.
 type Turn struct {
 	Question int64    // the latest question of the waiter that had reached the master
+	Fence    int64    // that the entry had
 	Gone     string   // the token of an entry that was released; "" if none was
 	Before   []string // for a permit: the tokens before it
 }
@@ -200,18 +209,18 @@ type Turn struct {
 // ParseTurn parses a message's payload; see notify in entries.lua.
 func ParseTurn(payload string) (token string, t Turn, ok bool) {
 	parts := strings.Split(payload, " ")
-	if len(parts) < 4 || parts[1] != "+" {
+	if len(parts) < 5 || parts[1] != "+" {
 		return "", Turn{}, false
 	}
 	question, err := strconv.ParseInt(parts[2], 10, 64)
 	if err != nil || question < 0 {
 		return "", Turn{}, false
 	}
-	if t.Question = question; parts[3] != "-" {
-		t.Gone = parts[3]
+	if t.Fence, ok = parseFence(parts[3]); parts[4] != "-" {
+		t.Gone = parts[4]
 	}
-	t.Before = parts[4:]
-	return parts[0], t, true
+	t.Question, t.Before = question, parts[5:]
+	return parts[0], t, ok
 }
 
 // EntryReport is what a master reports of an entry to Inspect.
