@@ -1,103 +1,60 @@
 package quorum
 
 import (
-	"context"
-	"errors"
 	"time"
 
 	"github.com/quorumlock/redlock/internal/vote"
 	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// candidacy is a client's tries to have masters admit an entry. Each needs a fence above those that
-// the masters have admitted before, and may be overtaken on the way.
-type candidacy struct {
-	engine *engine
-	floor  int64         // the highest fence that a master said must be exceeded; 0 for none
-	margin time.Duration // how far ahead of the masters' time to aim
-	tries  int           // how many tries failed
-}
-
-// maxMargin bounds the margin. With a restart guard, masters admit no fence that is further ahead
-// of their time than a quarter of the guard.
-const maxMargin = time.Second
-
-// maxOvertaken is how often TryAcquire tries again because others overtook it.
-const maxOvertaken = 10
-
-// place returns the fence of the next try. Masters that are far away get the request later than
-// others that were sent after it. So once it was overtaken, a client aims ahead of the time.
-//
-// It goes by the masters' clocks. If too few have reported their time, the client's own has to do,
-// and the fence is a guess, which the masters check.
-func (s *candidacy) place() (fence int64, guess bool) {
-	e := s.engine
-	ahead := e.offsets.mastersTime(e.clock.Now()) + s.margin.Microseconds()
-	fence = min(max(ahead, s.floor+1, 1), vote.MaxFence) //mutant:place-above-floor
-	return fence, !e.system.HasQuorum(e.offsets.known())
-}
-
-// fail records that a try failed, whose first round took so long. floor is the fence to exceed if it
-// was overtaken, and 0 otherwise.
-func (s *candidacy) fail(floor int64, took time.Duration) {
-	s.tries++
-	if floor == 0 {
-		return
-	}
-	bound := maxMargin
-	if guard := s.engine.opts.RestartGuard; guard > 0 {
-		bound = min(bound, guard/8)
-	}
-	s.floor = max(s.floor, floor)
-	s.margin = min(max(2*s.margin, took), bound) //mutant:margin-grows
-}
-
-// newEntry makes a claim with an entry for ordered admission.
-func (s *candidacy) newEntry(ctx context.Context, p acquireParams) *claim {
-	e := s.engine
-	c := e.newClaim(p.name)
-	c.call = e.events.contextOf(ctx)
-	c.mode = p.mode
-	c.place, c.guess = s.place()
-	if e.opts.Fencing {
-		c.fence.Store(c.place)
-	}
-	c.noteTTL(p.keep)
-	return c
-}
-
 // lone is how long masters keep the entry of an attempt that does not wait, if there is no room.
 const lone = 4 * time.Second
 
-// admit is attempt for a lock of an ordered kind.
-func (a *acquirer) admit(ctx context.Context, p acquireParams) (*Lock, string, error) {
-	s := candidacy{engine: a.engine}
-	for {
-		c, start := s.newEntry(ctx, p), a.engine.clock.Now()
-		l, err := a.acquireWith(ctx, p, c, c.subject.Admit(c.entry(p.keep, min(p.keep, lone))))
-		var failure *AttemptError
-		if !errors.As(err, &failure) || s.tries == maxOvertaken || ctx.Err() != nil || !failure.retries() {
-			return l, c.subject.Token, err
-		}
-		s.fail(failure.floor, a.engine.clock.Now().Sub(start))
-		if failure.floor > 0 && !a.engine.sleep(ctx, a.engine.jittered(s.margin, c.subject.Token)) {
-			return l, c.subject.Token, err
-		}
+// enterOrder makes a claim's lock one of an ordered kind. Its entry asks for the masters' time as
+// its fence. If too few masters have reported their time, the client's own has to do. Then the fence
+// is a guess, which the masters check.
+func (e *engine) enterOrder(c *claim, mode wire.Mode) {
+	c.mode = mode
+	c.guess = !e.system.HasQuorum(e.offsets.known())
+	e.place(c, min(max(e.offsets.mastersTime(e.clock.Now()), 1), vote.MaxFence))
+}
+
+// place gives a claim's entry its fence.
+func (e *engine) place(c *claim, fence int64) {
+	if c.place = fence; e.opts.Fencing {
+		c.fence.Store(fence)
 	}
 }
 
-// retries reports whether another attempt may succeed at once: others overtook this one, or it was
-// blocked by entries that this Manager is taking back.
-func (e *AttemptError) retries() bool {
-	return e.blockedByRetired || e.floor > 0 && !errors.Is(e, ErrTaken)
+// entry describes the claim's entry in ordered admission for the masters.
+func (c *claim) entry(ttl, lease time.Duration) wire.Entry {
+	return wire.Entry{Mode: c.mode, Fence: c.place, TTL: ttl, Lease: lease, Retention: c.retention(), Guess: c.guess}
 }
 
-// floor returns the highest fence that a master said must be exceeded, or 0 if none did.
-func (r *round) floor() (floor int64) {
-	r.each(func(_ int, a *wire.Answer) {
-		if a.Outcome == vote.Overtaken {
-			floor = max(floor, a.Fence, 1)
+// moveUp makes a round that moves the entry of a try up, if masters have room for it with different
+// fences. It returns false if no such round is needed.
+func (a *acquirer) moveUp(t *try) (again bool) {
+	if t.verdict != vote.Scattered {
+		return false
+	}
+	fence, c := t.last.reachable(), t.claim
+	a.engine.place(c, fence)
+	c.guess = false
+	t.last, t.sent = newRound(a.engine, c, a.request(t.params, c)), a.engine.clock.Now() //mutant:moves-up
+	return true
+}
+
+// reachable returns the lowest fence that a quorum of the masters can have for the entry, or 0 if too
+// few have answered that they have room.
+func (r *round) reachable() int64 {
+	var room vote.Set
+	fences := make([]int64, len(r.ops)) // negative, because Agreed looks for the highest
+	r.each(func(master int, a *wire.Answer) {
+		if a.Outcome == vote.Held || a.Outcome == vote.Overtaken {
+			room |= vote.Only(master)
+			fences[master] = -a.Fence
 		}
 	})
-	return floor
+	fence, _ := vote.Agreed(r.engine.system, room, fences)
+	return -fence
 }

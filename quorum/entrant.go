@@ -3,7 +3,6 @@ package quorum
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -23,18 +22,17 @@ const maxEntrants = 16
 // its first request until it gives up the lock. Package admission decides what to do next; entrant
 // does it.
 type entrant struct {
-	waiters   *waiters
-	engine    *engine
-	params    acquireParams
-	candidacy candidacy
-	wake      signal        // something has changed
-	took      time.Duration // by the first round of the entry
+	waiters *waiters
+	engine  *engine
+	params  acquireParams
+	wake    signal // something has changed
 
 	mu    sync.Mutex // guards entry and its state
 	entry *waitingEntry
 }
 
-// waitingEntry is an entrant's entry, under one token.
+// waitingEntry is an entrant's entry, under one token. The claim's own place counts only once the
+// entry holds the lock. Until then it is where the state says.
 type waitingEntry struct {
 	entrant  *entrant
 	claim    *claim
@@ -45,7 +43,7 @@ type waitingEntry struct {
 // admit is acquire for a lock of an ordered kind.
 func (s *waiters) admit(ctx context.Context, p acquireParams) (*Lock, error) {
 	e := s.acquirer.engine
-	w := &entrant{waiters: s, engine: e, params: p, candidacy: candidacy{engine: e}, wake: newSignal()}
+	w := &entrant{waiters: s, engine: e, params: p, wake: newSignal()}
 	key := "ordered " + e.opts.Prefix + p.name
 	q, ok := s.locals.takeTurn(ctx, key, maxEntrants)
 	if !ok {
@@ -58,7 +56,7 @@ func (s *waiters) admit(ctx context.Context, p acquireParams) (*Lock, error) {
 		joined()
 		s.locals.leave(key, q)
 	}()
-	for {
+	for reentries := 0; ; {
 		l, failure, err := w.enter(ctx, joined)
 		if l != nil || err != nil {
 			return l, err
@@ -75,15 +73,11 @@ func (s *waiters) admit(ctx context.Context, p acquireParams) (*Lock, error) {
 			return nil, waitedInVain(ctx, e, p.name, w.why(last))
 		}
 		w.leave()
-		if !e.sleep(ctx, e.jittered(w.candidacy.margin, p.name)) {
+		reentries++
+		if !e.sleep(ctx, backoff.Pause(e.opts.MinBackoff, e.opts.MaxBackoff, reentries, p.name)) {
 			return nil, waitedInVain(ctx, e, p.name, last)
 		}
 	}
-}
-
-// jittered returns a pause of up to d.
-func (e *engine) jittered(d time.Duration, seed string) time.Duration {
-	return time.Duration(float64(d) * backoff.Jitter(seed+fmt.Sprint(e.clock.Now())))
 }
 
 // enter asks all masters to admit a new entry. It returns the lock if there is room at once, and
@@ -93,9 +87,9 @@ func (w *entrant) enter(ctx context.Context, joined func()) (*Lock, *AttemptErro
 	if ctx.Err() != nil {
 		return nil, e.unsentError("acquire", p.name, ended(ctx)), nil
 	}
-	c := w.candidacy.newEntry(ctx, p)
+	c := w.waiters.acquirer.freshClaim(ctx, p)
 	config := w.waiters.admissionConfig(p)
-	n := &waitingEntry{entrant: w, claim: c, state: admission.NewEntry(config, c.subject.Token)}
+	n := &waitingEntry{entrant: w, claim: c, state: admission.NewEntry(config, c.subject.Token, c.place, c.guess)}
 	var err error
 	if n.channels, err = w.waiters.notifier.register(n); err != nil {
 		return nil, nil, err
@@ -113,15 +107,14 @@ func (w *entrant) enter(ctx context.Context, joined func()) (*Lock, *AttemptErro
 	r.submit(start, deadline)
 	joined()
 	verdict := r.wait(ctx, start, deadline)
-	now := e.clock.Now()
-	w.took = now.Sub(start)
-	if verdict == vote.Won && now < min(until, p.ends(start)) && !e.closed.Load() { //mutant:entrant-won
+	if now := e.clock.Now(); verdict == vote.Won && now < min(until, p.ends(start)) && !e.closed.Load() { //mutant:entrant-won
 		w.takeEntry()
 		l := w.waiters.acquirer.newLock(c, p, start, until, start.Add(p.keep))
 		w.waiters.acquirer.publish(l, p)
 		return l, nil, nil
 	}
-	failure := r.acquireFailure(ctx)
+	failure := r.failure("acquire", noQuorum(ctx)...)
+	failure.classify(e.system)
 	e.tellAttemptFailed(ctx, failure)
 	return nil, failure, nil
 }
@@ -131,6 +124,7 @@ func (n *waitingEntry) describe(master int, now clock.Instant) wire.Entry {
 	p := n.entrant.params
 	delay := p.keep - p.ttl
 	entry := n.claim.entry(p.keep, n.state.Lease(master)+delay) //mutant:lease-delay
+	entry.Fence = n.state.Place()
 	entry.Question, entry.Channels = sinceOrigin(now), n.channels
 	return entry
 }
@@ -158,12 +152,12 @@ func (w *entrant) await(ctx context.Context, last *AttemptError) (l *Lock, again
 		switch action {
 		case admission.Hold:
 			n := w.takeEntry()
+			w.engine.place(n.claim, n.state.Place())
 			if l := w.waiters.acquirer.hold(w.params, n.claim, n.state.Window(), n.claim.fence.Load()); l != nil {
 				return l, false, nil
 			}
 			return nil, true, nil
 		case admission.Reenter:
-			w.fail()
 			return nil, true, nil
 		case admission.GiveUp:
 			return nil, false, w.why(last)
@@ -181,13 +175,6 @@ func (w *entrant) await(ctx context.Context, last *AttemptError) (l *Lock, again
 		}
 	}
 	return nil, false, nil
-}
-
-// fail records that too few masters can have the entry.
-func (w *entrant) fail() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.candidacy.fail(w.entry.state.Floor(), w.took)
 }
 
 // step decides what to do now; see admission.Entry.Step.
@@ -281,7 +268,7 @@ func (n *waitingEntry) answered(master int, a *wire.Answer, _ bool, _ vote.Verdi
 	asked := n.state.AskedAt(master)
 	n.state.Answered(master, admission.Answer{
 		Outcome: a.Outcome, Anew: a.Anew, Before: a.Before, Conflict: errors.Is(a.Err, ErrConflict),
-		Quarantined: a.Quarantined, Err: a.Err, Left: a.Left, Rank: a.Rank, Floor: a.Fence,
+		Quarantined: a.Quarantined, Err: a.Err, Left: a.Left, Rank: a.Rank, Fence: a.Fence,
 	}, now, notified)
 	w.mu.Unlock()
 	if a.Unheard && a.Outcome == vote.Blocked && w.engine.masters[master].CountsListeners() {
@@ -300,8 +287,12 @@ func (n *waitingEntry) received(master int, payload string) {
 		return
 	}
 	w, now := n.entrant, n.entrant.engine.clock.Now()
+	if turn.Unfenced {
+		n.askSoon(master)
+		return
+	}
 	w.mu.Lock()
-	n.state.Advanced(master, admission.Turn{Asked: instant(turn.Question), Gone: turn.Gone, Before: turn.Before}, now)
+	n.state.Advanced(master, admission.Turn{Asked: instant(turn.Question), Fence: turn.Fence, Gone: turn.Gone, Before: turn.Before}, now)
 	w.mu.Unlock()
 	w.wake.raise()
 }

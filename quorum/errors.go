@@ -83,8 +83,8 @@ const (
 	// Blocked: the master has the entry of this shared, exclusive or permit lock, but others before
 	// it leave no room.
 	Blocked = Outcome(vote.Blocked)
-	// Overtaken: the master did not admit the entry of this lock, because it had admitted a later
-	// one.
+	// Overtaken: the master has room for the entry of this lock, but behind others, while a quorum
+	// had not agreed on its place yet.
 	Overtaken = Outcome(vote.Overtaken)
 )
 
@@ -115,7 +115,6 @@ type AttemptError struct {
 	reasons []error // the sentinel first, then what else ended the attempt
 
 	holder           string // the token that a majority stores, if the caller asked for it
-	floor            int64  // the fence that an entry must exceed, if it was overtaken; 0 otherwise
 	late             bool   // nothing was left of the window when the attempt failed
 	blockedByRetired bool   // tokens that this Manager had given up were in the way
 }

@@ -1,10 +1,6 @@
 package quorum
 
-import (
-	"time"
-
-	"github.com/quorumlock/redlock/internal/wire"
-)
+import "github.com/quorumlock/redlock/internal/wire"
 
 // Shared makes the lock a reader's: many may hold it at once, but none while a writer does, which
 // asks for Exclusive. See "Shared locks and permits" in the package documentation.
@@ -57,8 +53,3 @@ func (p *acquireParams) checkMode() {
 // together with: permits with another number of them, or with shared and exclusive locks. The error
 // names both kinds. An AttemptError satisfies errors.Is for ErrConflict if any master said so.
 var ErrConflict = wire.ErrConflict
-
-// entry describes the claim's entry in ordered admission for the masters.
-func (c *claim) entry(ttl, lease time.Duration) wire.Entry {
-	return wire.Entry{Mode: c.mode, Fence: c.place, TTL: ttl, Lease: lease, Retention: c.retention(), Guess: c.guess}
-}

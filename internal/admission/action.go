@@ -11,7 +11,7 @@ const (
 	Stay Action = iota
 	// Hold takes the lock; see Entry.Window.
 	Hold
-	// Reenter leaves, and tries again with a higher fence: too few masters can still have the entry.
+	// Reenter leaves, and begins again with another token: too many masters have lost the entry.
 	Reenter
 	// GiveUp leaves for good: the name is in use with another kind of lock.
 	GiveUp

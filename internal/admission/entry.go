@@ -18,14 +18,17 @@ type Entry struct {
 	jitter  float64
 	masters []masterView
 	room    *vote.Room
-	floor   int64
+	place   int64         // the fence that the entry is to have everywhere
+	guess   bool          // place goes by the waiter's clock alone
 	until   clock.Instant // see Window
 }
 
-// NewEntry returns an entry that no master has been asked about.
-func NewEntry(cfg Config, token string) *Entry {
+// NewEntry returns an entry that no master has been asked about. place is the fence to ask for. guess
+// says that it goes by the waiter's own clock, which may be wrong. Then the masters may admit the
+// entry with a lower one.
+func NewEntry(cfg Config, token string, place int64, guess bool) *Entry {
 	e := &Entry{
-		cfg: cfg, token: token, jitter: backoff.Jitter(token), room: &vote.Room{},
+		cfg: cfg, token: token, jitter: backoff.Jitter(token), room: &vote.Room{}, place: place, guess: guess,
 		masters: make([]masterView, cfg.System.Masters()),
 	}
 	if cfg.Permits > 0 {
@@ -37,8 +40,8 @@ func NewEntry(cfg Config, token string) *Entry {
 // Jitter returns a number in [0, 1) derived from the token.
 func (e *Entry) Jitter() float64 { return e.jitter }
 
-// Floor returns the highest fence that a master said the entry's must exceed; 0 for none.
-func (e *Entry) Floor() int64 { return e.floor }
+// Place returns the fence that the entry is to have on all masters.
+func (e *Entry) Place() int64 { return e.place }
 
 // AskedAt returns when a master was last asked, or 0 if it never was.
 func (e *Entry) AskedAt(master int) clock.Instant { return e.masters[master].asked }
@@ -68,7 +71,7 @@ func (e *Entry) AskedAll(now clock.Instant) {
 
 func (e *Entry) ask(master int, now clock.Instant) {
 	m := &e.masters[master]
-	m.inFlight, m.asked, m.lease = true, now, e.Lease(master)
+	m.inFlight, m.asked, m.lease, m.moving = true, now, e.Lease(master), e.place
 }
 
 // Answered records a master's answer. notified says whether messages from the master can reach this
@@ -94,11 +97,9 @@ func (e *Entry) Advanced(master int, t Turn, now clock.Instant) {
 		return
 	}
 	if !m.stands { // the answer is still on its way, and so is the term
-		m.stands, m.since = true, t.Asked
-		e.room.Forget(master)
+		m.enter(t.Asked)
 	}
-	e.room.Name(master, t.Before, !m.hasRoom)
-	m.hasRoom = true
+	e.see(master, t.Fence, true, t.Before)
 }
 
 // AskSoon makes the next Step ask a master. If a call is in flight, a Step after that call asks once
@@ -125,6 +126,7 @@ func (e *Entry) Step(now clock.Instant) (act Action, ask []int, next clock.Insta
 			conflicts |= vote.Only(i)
 		}
 	}
+	e.moveUp()
 	until, fits := e.window(now)
 	switch {
 	case fits && until.Sub(now) >= min(minWindow, e.cfg.Window(e.cfg.TTL)/2): //mutant:admission-window-short
@@ -138,8 +140,8 @@ func (e *Entry) Step(now clock.Instant) (act Action, ask []int, next clock.Insta
 	next = clock.Never
 	for i := range e.masters {
 		m := &e.masters[i]
-		if fits && m.hasRoom && m.asked < now { // there is room, but too little time left
-			m.due = 0
+		if fits && m.hasRoom && m.asked < now || m.stands && m.fence < e.place && m.moving < e.place && !e.guess {
+			m.due = 0 // there is room, but too little time left; or the entry has to move up
 		}
 		switch {
 		case m.inFlight || m.final:
@@ -153,10 +155,32 @@ func (e *Entry) Step(now clock.Instant) (act Action, ask []int, next clock.Insta
 	return Stay, ask, next
 }
 
+// moveUp raises the place if too few masters can have the entry there, because they admitted it with
+// a higher fence. It takes the lowest place that a quorum can have.
+func (e *Entry) moveUp() {
+	var standing, reach vote.Set
+	lowest := make([]int64, len(e.masters)) // negative, because Agreed looks for the highest
+	for i := range e.masters {
+		if m := &e.masters[i]; m.stands && m.fence > 0 {
+			standing |= vote.Only(i)
+			if lowest[i] = -m.fence; m.fence <= e.place {
+				reach |= vote.Only(i)
+			}
+		}
+	}
+	if e.cfg.System.HasQuorum(reach) && !e.guess {
+		return
+	}
+	if place, ok := vote.Agreed(e.cfg.System, standing, lowest); ok { //mutant:place-moves-up
+		e.place, e.guess = -place, false
+	}
+}
+
 // window returns until when a quorum of masters that have room keep the entry at least. fits is
 // false if there is no such quorum.
 //
-// It takes the masters with the latest terms: as few as contain such a quorum. The window ends with
+// What counts is room for the entry with the same fence everywhere: its place. The window takes the
+// masters with the latest terms: as few as contain such a quorum. The window ends with
 // the earliest of their terms.
 func (e *Entry) window(now clock.Instant) (until clock.Instant, fits bool) {
 	var chosen vote.Set
@@ -164,7 +188,7 @@ func (e *Entry) window(now clock.Instant) (until clock.Instant, fits bool) {
 		next := -1
 		for i := range e.masters {
 			m := &e.masters[i]
-			if m.stands && m.hasRoom && m.term > now && !chosen.Has(i) && (next < 0 || m.term > e.masters[next].term) { //mutant:room-counts
+			if m.stands && m.hasRoom && m.fence == e.place && m.term > now && !chosen.Has(i) && (next < 0 || m.term > e.masters[next].term) { //mutant:room-counts
 				next = i
 			}
 		}

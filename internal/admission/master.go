@@ -11,9 +11,11 @@ import (
 // Answer is a master's answer to a request about the entry.
 type Answer struct {
 	// Outcome is Held if the entry stands and has room, Blocked if it stands and others leave none.
-	// Overtaken means that it was not admitted, Taken that a lock of another kind is in the way, and
-	// Absent that the master has no such entry.
+	// Overtaken is Held for an entry with another fence than the request asked for. Taken means that
+	// a lock of another kind is in the way, and Absent that the master has no such entry.
 	Outcome vote.Outcome
+	// Fence is the one that the entry has there, if it stands.
+	Fence int64
 	// Anew says that this request made the master admit the entry.
 	Anew bool
 	// Before is which entries a permit has before it, if the outcome is Held.
@@ -27,8 +29,6 @@ type Answer struct {
 	Left time.Duration
 	// Rank is how many entries are before this one.
 	Rank int64
-	// Floor is the fence to exceed, if the outcome is Overtaken.
-	Floor int64
 }
 
 // Turn is a master's message that there is room before the entry now.
@@ -36,6 +36,8 @@ type Turn struct {
 	// Asked is when the waiter was about to send its latest request that had reached the master,
 	// rounded down to microseconds.
 	Asked clock.Instant
+	// Fence is the one that the entry had.
+	Fence int64
 	// Gone is the token of the entry that was released; "" if none was.
 	Gone string
 	// Before is which entries a permit has before it.
@@ -48,7 +50,8 @@ type masterView struct {
 	heard   clock.Instant // when it came; 0 if never
 	stands  bool          // the entry was admitted, as far as is known
 	since   clock.Instant // when the request was about to be sent that made the master admit it
-	hasRoom bool
+	fence   int64         // that the entry has there
+	hasRoom bool          // with that fence
 	final   bool          // the master will never have the entry
 	term    clock.Instant // until when its lease lasts at least
 
@@ -56,35 +59,49 @@ type masterView struct {
 	askAgain bool          // ask once more after the call in flight
 	asked    clock.Instant // when the master was last asked; 0 if never
 	lease    time.Duration // the lease that it was asked for then
+	moving   int64         // the fence that it was asked for then
 	due      clock.Instant // when to ask again
 	rechecks int           // how many pauses in a row were shorter than usual
 }
 
-// record records an answer. While an entry stands, the room before it does not shrink, so a master
-// that had room for it still has: an answer that says otherwise is older than the message.
+// record records an answer.
 func (e *Entry) record(master int, a Answer) {
 	m := &e.masters[master]
 	switch a.Outcome {
-	case vote.Held, vote.Blocked:
-		anew := !m.stands || a.Anew && m.since != m.asked // a message may have told of it before the answer
-		if anew {                                         //mutant:admitted-anew
-			*m = masterView{answer: m.answer, heard: m.heard, asked: m.asked, lease: m.lease, rechecks: m.rechecks}
-			m.stands, m.since = true, m.asked
-			e.room.Forget(master)
+	case vote.Held, vote.Overtaken, vote.Blocked:
+		if !m.stands || a.Anew && m.since != m.asked { // a message may have told of it before the answer //mutant:admitted-anew
+			m.enter(m.asked)
 		}
 		lease := m.lease //mutant:term-of-lease
-		if a.Outcome == vote.Held {
-			m.hasRoom, lease = true, e.cfg.TTL
-			e.room.Name(master, a.Before, anew)
+		if a.Outcome != vote.Blocked {
+			lease = e.cfg.TTL
 		}
 		m.term = max(m.term, m.asked.Add(e.cfg.Window(lease))) //mutant:term-of-request
-	case vote.Overtaken:
-		m.final = true
-		e.floor = max(e.floor, a.Floor)
+		e.see(master, a.Fence, a.Outcome != vote.Blocked, a.Before)
 	case vote.Absent: // it was forgotten, or the lease is over
-		m.final, m.stands, m.term = true, false, 0 //mutant:waiter-is-not-readmitted
+		m.final, m.stands, m.hasRoom, m.term = true, false, false, 0 //mutant:waiter-is-not-readmitted
 	case vote.Taken:
-		m.stands, m.term = false, 0
+		m.stands, m.hasRoom, m.term = false, false, 0
+	}
+}
+
+// enter records that a master has admitted the entry. What is known of an earlier admission does not
+// count.
+func (m *masterView) enter(asked clock.Instant) {
+	m.stands, m.since, m.fence, m.hasRoom, m.term = true, asked, 0, false, 0
+}
+
+// see records a report on the entry with a fence. While it has that fence, the room before it does
+// not shrink, so a master that had room for it still has: a report that says otherwise is older. If
+// the entry has a higher fence now, earlier reports do not count.
+func (e *Entry) see(master int, fence int64, hasRoom bool, before []string) {
+	m := &e.masters[master]
+	if fence > m.fence { //mutant:report-of-fence
+		m.fence, m.hasRoom = fence, false
+	}
+	if fence == m.fence && hasRoom {
+		e.room.Name(master, before, !m.hasRoom)
+		m.hasRoom = true
 	}
 }
 
@@ -116,7 +133,7 @@ func (e *Entry) plan(master int, notified bool, now clock.Instant) clock.Instant
 // reports reports whether the master said anything about the lock.
 func (a Answer) reports() bool {
 	switch a.Outcome {
-	case vote.Held, vote.Blocked, vote.Taken, vote.Absent, vote.Overtaken:
+	case vote.Held, vote.Overtaken, vote.Blocked, vote.Taken, vote.Absent:
 		return true
 	}
 	return a.Quarantined

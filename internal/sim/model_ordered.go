@@ -82,7 +82,7 @@ func (b *scriptCall) admit(o operation) any {
 	set, position := setOf(e.order, e.mode), e.fence
 	before, standing := m.members(b.now, set)[e.member()]
 	if standing = standing && !lone; standing {
-		position = m.moved(b.now, set, before, e.fence)
+		position = m.moved(b.now, e.order, e.mode, before, e.fence)
 	} else {
 		var why any
 		if position, why = b.enter(o.name, o.args[1], e, current); why != nil {
@@ -93,16 +93,23 @@ func (b *scriptCall) admit(o operation) any {
 	return b.answerEntry(e, standing, before, position)
 }
 
-func (m *model) moved(now time.Duration, set string, before, wanted int64) int64 {
-	taken := func(fence int64) bool {
-		for _, other := range m.members(now, set) {
-			if other == fence {
-				return true
+// moved is moved of admit.lua.
+func (m *model) moved(now time.Duration, order, mode string, before, wanted int64) int64 {
+	sets := []string{order}
+	if mode == "x" {
+		sets = append(sets, orderBeside(order, ":shared"))
+	}
+	isUsed := func(fence int64) bool {
+		for _, set := range sets {
+			for _, other := range m.members(now, set) {
+				if other == fence {
+					return true
+				}
 			}
 		}
 		return false
 	}
-	for before < wanted && taken(wanted) {
+	for before < wanted && isUsed(wanted) {
 		wanted++
 	}
 	return max(before, wanted)
@@ -253,7 +260,11 @@ func (b *scriptCall) await(e orderedEntry) {
 	if r.waiters == nil {
 		r.waiters = map[string]string{}
 	}
-	r.waiters[e.token] = e.question + " " + e.channel
+	retention := int64(0)
+	if b.fencing {
+		retention = e.retention.Milliseconds()
+	}
+	r.waiters[e.token] = fmt.Sprint(e.question, " ", retention, " ", e.channel)
 	r.expires = max(r.expires, b.now+e.lease)
 	m.keys[records] = r
 }
@@ -356,7 +367,7 @@ func (b *scriptCall) inFront(order, mode, member string, fence int64) (inTheWay 
 		return "", others
 	}
 	shared := orderBeside(order, ":shared")
-	if len(queue) > 0 && queue[0] != member && (mode == "x" || m.members(b.now, order)[queue[0]] <= fence) {
+	if len(queue) > 0 && queue[0] != member && (mode == "x" || m.members(b.now, order)[queue[0]] < fence) {
 		return queue[0], nil
 	}
 	if readers := m.queuedNow(b.now, shared); mode == "x" && len(readers) > 0 && m.members(b.now, shared)[readers[0]] < fence {
@@ -500,7 +511,7 @@ func (b *scriptCall) advance(order string, permits int, above int64, gone string
 	if above >= 0 {
 		for _, reader := range readers {
 			fence := m.members(b.now, shared)[reader]
-			if fence >= above && (len(queue) == 0 || fence < m.members(b.now, order)[queue[0]]) {
+			if fence > above && (len(queue) == 0 || fence < m.members(b.now, order)[queue[0]]) {
 				tell(reader)
 			}
 		}
@@ -514,12 +525,17 @@ func (b *scriptCall) advance(order string, permits int, above int64, gone string
 // notify is notify of entries.lua.
 func (b *scriptCall) notify(order, member, gone string) bool {
 	m, token := b.model, tokenOf(member)
-	question, channel, ok := strings.Cut(m.keys[orderBeside(order, ":records")].waiters[token], " ")
-	if !ok {
+	record := strings.SplitN(m.keys[orderBeside(order, ":records")].waiters[token], " ", 3)
+	if len(record) < 3 {
 		return false
 	}
+	question, retention, channel := record[0], milliseconds(record[1]), record[2]
 	fence := m.members(b.now, setOf(order, modeOf(member)))[member]
-	payload := fmt.Sprint(token, " + ", question, " ", fence, " ", gone)
+	kind := "+"
+	if retention > 0 && (!b.fencing || b.carry(orderedEntry{order: order, mode: modeOf(member), retention: retention}, fence) != nil) {
+		kind = "?"
+	}
+	payload := fmt.Sprint(token, " ", kind, " ", question, " ", fence, " ", gone)
 	if permitsOf(modeOf(member)) > 0 {
 		queue := m.queuedNow(b.now, order)
 		for _, other := range queue[:slices.Index(queue, member)] {

@@ -284,7 +284,7 @@ func (d *differential) entryOperation(name string, micros int64, fencing bool) (
 		modes = [][]string{{"x", "s", "s"}, {"p1", "p1", "p1"}, {"p2", "p2", "p2"}}[lock[len(lock)-1]-'0']
 	}
 	mode := modes[n%3]
-	fence := strconv.FormatInt(max(micros/10_000_000*10_000_000-10_000_000+int64(d.r.IntN(40)-20)*1000+int64(d.r.IntN(20)/19*70_000_000), 0), 10)
+	fence := strconv.FormatInt(max(micros/10_000_000*10_000_000-10_000_000-20_000_000+int64(d.r.IntN(40)-20)*1000+int64(d.r.IntN(20)/19*70_000_000), 0), 10)
 	keys = []any{lock, "redlock:aux:order{" + lock + "}"}
 	if name == "depart" {
 		return keys, []any{name, token, mode}

@@ -10,7 +10,7 @@ const (
 	// Undecided means that the request can still win or fail.
 	Undecided Verdict = iota
 	// Doomed means that the request has failed, but pending answers may say that a rival is the
-	// reason.
+	// reason, or, for one of several permits, that there is room after all.
 	Doomed
 	// Tentative means that a release has won, unless pending answers show that the lock had been
 	// lost. The release counts on masters that were never sent the token, or it found another token
@@ -111,7 +111,7 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 	switch op {
 	case Acquire:
 		if t.crowded(y) {
-			return t.judgeCrowd(pending)
+			return judgeCrowd(pending)
 		}
 		if !y.HasQuorum(t.by[Held]) && y.HasQuorum(t.by[Held]|t.by[Overtaken]) {
 			return Scattered
@@ -119,7 +119,7 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 		return judge(y, t.by[Held], pending, t.by[Taken]|t.by[Blocked], y.Blocks) //mutant:acquire-verdict
 	case Extend, Repair:
 		if t.crowded(y) {
-			return t.judgeCrowd(pending)
+			return judgeCrowd(pending)
 		}
 		return judge(y, t.by[Held], pending, gone|t.by[Blocked], y.HasQuorum) //mutant:extend-verdict
 	case Release:
@@ -133,16 +133,17 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 	return judge(y, gone, 0, 0, never)
 }
 
-// crowded reports whether a quorum has room for the entry on each of its masters, but none has it
-// on all of them together.
+// crowded reports whether a quorum has room for the entry on each of its masters, but not on all of
+// them together, as far as they have answered.
 func (t *Tally) crowded(y System) bool {
-	return t.Room != nil && y.HasQuorum(t.by[Held]) && !t.Room.Suffices(y, t.by[Held]) //mutant:permits-union
+	return t.Room != nil && y.HasQuorum(t.by[Held]) && !t.Room.Suffices(y, t.by[Held]) //mutant:permits-together
 }
 
-// judgeCrowd returns the verdict if the entry is crowded. Another quorum may have room.
-func (t *Tally) judgeCrowd(pending Set) Verdict {
+// judgeCrowd returns the verdict if the entry is crowded. Pending answers may show that there is
+// room after all.
+func judgeCrowd(pending Set) Verdict {
 	if pending != 0 {
-		return Undecided
+		return Doomed
 	}
 	return LostToRival
 }

@@ -204,12 +204,13 @@ type Turn struct {
 	Fence    int64    // that the entry had
 	Gone     string   // the token of an entry that was released; "" if none was
 	Before   []string // for a permit: the tokens before it
+	Unfenced bool     // the waiter uses fencing, but its fence could not be stored
 }
 
 // ParseTurn parses a message's payload; see notify in entries.lua.
 func ParseTurn(payload string) (token string, t Turn, ok bool) {
 	parts := strings.Split(payload, " ")
-	if len(parts) < 5 || parts[1] != "+" {
+	if len(parts) < 5 || parts[1] != "+" && parts[1] != "?" {
 		return "", Turn{}, false
 	}
 	question, err := strconv.ParseInt(parts[2], 10, 64)
@@ -219,7 +220,7 @@ func ParseTurn(payload string) (token string, t Turn, ok bool) {
 	if t.Fence, ok = parseFence(parts[3]); parts[4] != "-" {
 		t.Gone = parts[4]
 	}
-	t.Question, t.Before = question, parts[5:]
+	t.Question, t.Before, t.Unfenced = question, parts[5:], parts[1] == "?"
 	return parts[0], t, ok
 }
 

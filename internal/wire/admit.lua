@@ -34,7 +34,7 @@
     local order, mode, channel = KEYS[k + 1], ARGV[a + 3], ARGV[a + 8]
     local records = beside(order, 'records')
     if channel ~= '' then
-      redis.call('HSET', records, ARGV[a + 1], ARGV[a + 7] .. ' ' .. channel)
+      redis.call('HSET', records, ARGV[a + 1], ARGV[a + 7] .. ' ' .. (fencing and ARGV[a + 10] or '0') .. ' ' .. channel)
       rest().lengthen(records, ARGV[a + 6])
     end
     local ends, rank = redis.call('ZSCORE', beside(order, 'leases'), inTheWay), nil
@@ -80,10 +80,17 @@
     return string.format('%.0f', position)
   end
 
-  -- moved returns the fence of an entry that moves up, if it does. No two that stand have the same,
-  -- so that no two holders ever do.
-  local function moved(set, before, wanted)
-    while before < wanted and redis.call('ZCOUNT', set, string.format('%.0f', wanted), string.format('%.0f', wanted)) > 0 do --mutant:fences-differ
+  -- isUsed reports whether an entry has a fence that matters to one of the given mode.
+  local function isUsed(order, mode, fence)
+    fence = string.format('%.0f', fence)
+    return redis.call('ZCOUNT', order, fence, fence) > 0 or
+      mode == 'x' and redis.call('ZCOUNT', beside(order, 'shared'), fence, fence) > 0
+  end
+
+  -- moved returns the fence of an entry that moves up, if it does. No two that exclude each other
+  -- have the same, so that no two holders ever do.
+  local function moved(order, mode, before, wanted)
+    while before < wanted and isUsed(order, mode, wanted) do --mutant:fences-differ
       wanted = wanted + 1
     end
     return string.format('%.0f', math.max(before, wanted)) --mutant:entry-moves-up
@@ -100,7 +107,7 @@
     end
     local before, fence = current == ORDERED and redis.call('ZSCORE', set, member), nil
     if before then
-      fence = moved(set, tonumber(before), tonumber(wanted))
+      fence = moved(order, mode, tonumber(before), tonumber(wanted))
     else
       local why
       fence, why = enter(k, a, how, current)

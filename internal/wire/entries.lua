@@ -1,6 +1,5 @@
   -- inFront returns what is before an entry and leaves no room for it: a member, or nil if there is
-  -- room. If there is, and the entry is a permit, it also returns the members before it. Of an
-  -- exclusive and a shared entry with the same fence, the exclusive one is before the other.
+  -- room. If there is, and the entry is a permit, it also returns the members before it.
   local function inFront(order, mode, member, fence)
     local first = redis.call('ZRANGE', order, 0, 0, 'WITHSCORES')
     local permits = permitsOf(mode)
@@ -11,7 +10,7 @@
       end
       return nil, rank > 0 and redis.call('ZRANGE', order, 0, rank - 1) or {}
     end
-    if first[1] and first[1] ~= member and (mode == 'x' or tonumber(first[2]) <= fence) then --mutant:reader-behind-writer
+    if first[1] and first[1] ~= member and (mode == 'x' or tonumber(first[2]) < fence) then --mutant:reader-behind-writer
       return first[1]
     elseif mode == 'x' then
       local reader = redis.call('ZRANGE', beside(order, 'shared'), 0, 0, 'WITHSCORES')
@@ -32,23 +31,26 @@
 
   -- notify tells a waiter that there is room before its entry now. The message is "token + question
   -- fence gone before...": the waiter's latest question, its entry's fence, the token of the entry
-  -- that was released, '-' if it expired or moved, and for a permit the tokens before it. It returns
-  -- whether the entry is a waiter's.
+  -- that was released, '-' if it expired or moved, and for a permit the tokens before it. With '?'
+  -- for '+', the waiter uses fencing, but its fence could not be stored. It returns whether the entry
+  -- is a waiter's.
   local function notify(order, member, gone)
     local mode, token = string.match(member, '^(%S+) (.*)$')
     local record = redis.pcall('HGET', beside(order, 'records'), token)
-    local question, channel = string.match(type(record) == 'string' and record or '', '^(%d+) (.+)$')
+    local question, retention, channel = string.match(type(record) == 'string' and record or '', '^(%d+) (%d+) (.+)$')
     if not question or budget == 0 then
       return false
     end
     budget = budget - 1
+    local fence = string.format('%.0f', tonumber(redis.call('ZSCORE', setOf(order, mode), member)))
+    local isStored = retention == '0' or fencing and pcall(lone().carry, order, mode, fence, retention) --mutant:notify-stores-fence
     local list = ''
     if permitsOf(mode) then
       local rank = redis.call('ZRANK', order, member)
       list = rank > 0 and tokens(redis.call('ZRANGE', order, 0, rank - 1)) or ''
     end
-    local fence = string.format('%.0f', tonumber(redis.call('ZSCORE', setOf(order, mode), member)))
-    redis.pcall('PUBLISH', channel, table.concat({token, '+', question, fence, gone}, ' ') .. list) --mutant:depart-publishes
+    local kind = isStored and '+' or '?'
+    redis.pcall('PUBLISH', channel, table.concat({token, kind, question, fence, gone}, ' ') .. list) --mutant:depart-publishes
     return true
   end
 
@@ -69,7 +71,7 @@
     local shared = beside(order, 'shared')
     if above then
       local below = first[2] and '(' .. first[2] or '+inf'
-      for _, member in ipairs(redis.pcall('ZRANGEBYSCORE', shared, above, below, 'LIMIT', 0, budget)) do --mutant:readers-together
+      for _, member in ipairs(redis.pcall('ZRANGEBYSCORE', shared, '(' .. above, below, 'LIMIT', 0, budget)) do --mutant:readers-together
         told = notify(order, member, gone) or told
       end
     end
