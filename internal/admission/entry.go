@@ -100,6 +100,8 @@ func (e *Entry) Advanced(master int, t Turn, now clock.Instant) {
 		m.enter(t.Asked)
 	}
 	e.see(master, t.Fence, true, t.Before)
+	m.rechecks = 0
+	m.due = min(m.due, now.Add(firstRecheck)) // if others still leave no room, they soon will //mutant:crowded-recheck
 }
 
 // AskSoon makes the next Step ask a master. If a call is in flight, a Step after that call asks once
@@ -126,8 +128,10 @@ func (e *Entry) Step(now clock.Instant) (act Action, ask []int, next clock.Insta
 			conflicts |= vote.Only(i)
 		}
 	}
-	e.moveUp()
 	until, fits := e.window(now)
+	if !fits {
+		e.moveUp()
+	}
 	switch {
 	case fits && until.Sub(now) >= min(minWindow, e.cfg.Window(e.cfg.TTL)/2): //mutant:admission-window-short
 		e.until = until
@@ -155,26 +159,35 @@ func (e *Entry) Step(now clock.Instant) (act Action, ask []int, next clock.Insta
 	return Stay, ask, next
 }
 
-// moveUp raises the place if too few masters can have the entry there, because they admitted it with
-// a higher fence. It takes the lowest place that a quorum can have.
+// moveUp raises the place if masters have admitted the entry with a higher fence. To hold the lock,
+// it needs the lowest place that a quorum can have. It takes the lowest that all can have, so that
+// the masters agree on the order, but none that is much higher: a master may have a wrong idea of it.
 func (e *Entry) moveUp() {
-	var standing, reach vote.Set
+	var standing vote.Set
 	lowest := make([]int64, len(e.masters)) // negative, because Agreed looks for the highest
 	for i := range e.masters {
 		if m := &e.masters[i]; m.stands && m.fence > 0 {
 			standing |= vote.Only(i)
-			if lowest[i] = -m.fence; m.fence <= e.place {
-				reach |= vote.Only(i)
-			}
+			lowest[i] = -m.fence
 		}
 	}
-	if e.cfg.System.HasQuorum(reach) && !e.guess {
+	least, ok := vote.Agreed(e.cfg.System, standing, lowest)
+	if !ok {
 		return
 	}
-	if place, ok := vote.Agreed(e.cfg.System, standing, lowest); ok { //mutant:place-moves-up
-		e.place, e.guess = -place, false
+	place := -least
+	for i := range standing.Each() {
+		if fence := e.masters[i].fence; fence+least <= tolerance.Microseconds() { //mutant:place-within-tolerance
+			place = max(place, fence)
+		}
+	}
+	if place > e.place || e.guess { //mutant:place-moves-up
+		e.place, e.guess = place, false
 	}
 }
+
+// tolerance is how much higher than the lowest place that a quorum can have a place may be.
+const tolerance = time.Second
 
 // window returns until when a quorum of masters that have room keep the entry at least. fits is
 // false if there is no such quorum.

@@ -82,7 +82,7 @@ func (b *scriptCall) admit(o operation) any {
 	set, position := setOf(e.order, e.mode), e.fence
 	before, standing := m.members(b.now, set)[e.member()]
 	if standing = standing && !lone; standing {
-		position = m.moved(b.now, e.order, e.mode, before, e.fence)
+		position = m.moved(b.now, e.order, e.mode, e.token, before, e.fence)
 	} else {
 		var why any
 		if position, why = b.enter(o.name, o.args[1], e, current); why != nil {
@@ -94,7 +94,7 @@ func (b *scriptCall) admit(o operation) any {
 }
 
 // moved is moved of admit.lua.
-func (m *model) moved(now time.Duration, order, mode string, before, wanted int64) int64 {
+func (m *model) moved(now time.Duration, order, mode, token string, before, wanted int64) int64 {
 	sets := []string{order}
 	if mode == "x" {
 		sets = append(sets, orderBeside(order, ":shared"))
@@ -110,7 +110,7 @@ func (m *model) moved(now time.Duration, order, mode string, before, wanted int6
 		return false
 	}
 	for before < wanted && isUsed(wanted) {
-		wanted++
+		wanted += stride(token)
 	}
 	return max(before, wanted)
 }
@@ -308,7 +308,10 @@ func (b *scriptCall) positionOf(how string, e orderedEntry, floor int64) (positi
 	case e.guess && !b.isNear(e.fence):
 		e.fence = b.model.time(b.now)
 	}
-	if position = max(e.fence, floor+1); position > 1<<53-1 {
+	if position = e.fence; position <= floor {
+		position = floor + stride(e.token)
+	}
+	if position > 1<<53-1 {
 		return 0, b.failed("the fences are used up")
 	}
 	return position, nil
@@ -331,6 +334,15 @@ func (b *scriptCall) fenceFloor(e orderedEntry) (floor int64, bad *string) {
 		floor = max(floor, fence)
 	}
 	return floor, nil
+}
+
+// stride is stride of lone.lua.
+func stride(token string) int64 {
+	a, b := int64(token[0]), int64(0)
+	if len(token) > 1 {
+		b = int64(token[1])
+	}
+	return 1 + (a*31+b)%61
 }
 
 func (b *scriptCall) isNear(fence int64) bool {

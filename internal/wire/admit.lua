@@ -89,9 +89,9 @@
 
   -- moved returns the fence of an entry that moves up, if it does. No two that exclude each other
   -- have the same, so that no two holders ever do.
-  local function moved(order, mode, before, wanted)
+  local function moved(order, mode, token, before, wanted)
     while before < wanted and isUsed(order, mode, wanted) do --mutant:fences-differ
-      wanted = wanted + 1
+      wanted = wanted + lone().stride(token)
     end
     return string.format('%.0f', math.max(before, wanted)) --mutant:entry-moves-up
   end
@@ -107,7 +107,7 @@
     end
     local before, fence = current == ORDERED and redis.call('ZSCORE', set, member), nil
     if before then
-      fence = moved(order, mode, tonumber(before), tonumber(wanted))
+      fence = moved(order, mode, ARGV[a + 1], tonumber(before), tonumber(wanted))
     else
       local why
       fence, why = enter(k, a, how, current)

@@ -43,6 +43,13 @@ local function lone()
     return math.abs(fence - micros) <= near --mutant:guessed-fence-near
   end
 
+  -- stride returns how far behind others an entry goes that they have overtaken. It differs from
+  -- entry to entry, so that those that move up hardly ever ask for the same place.
+  local function stride(token)
+    local a, b = string.byte(token, 1, 2)
+    return 1 + (a * 31 + (b or 0)) % 61 --mutant:stride
+  end
+
   -- positionOf returns the fence with which a new entry is admitted: the one that the client asks
   -- for, or the next one after those that it must come after. floor is the highest of those that
   -- stand. The entry of a holder is admitted with its own fence, or not at all.
@@ -56,7 +63,9 @@ local function lone()
     elseif ARGV[a + 9] == '' and not isNear(fence) then
       fence = micros
     end
-    fence = math.max(fence, floor + 1) --mutant:admission-floor
+    if fence <= floor then --mutant:admission-floor
+      fence = floor + stride(ARGV[a + 1])
+    end
     assert(fence <= 9007199254740991, 'the fences are used up')
     return fence
   end
@@ -155,7 +164,7 @@ local function lone()
     return HELD
   end
 
-  loneFunctions = {admit = admit, depart = depart, parse = parse, positionOf = positionOf, banned = banned,
+  loneFunctions = {stride = stride, admit = admit, depart = depart, parse = parse, positionOf = positionOf, banned = banned,
     carry = carry, beside = beside}
   return loneFunctions
 end
