@@ -15,8 +15,9 @@ func TestEffectOf(t *testing.T) {
 		vote.Absent: vote.Queued, vote.Refused: vote.Queued, vote.Blocked: vote.Queued, vote.Overtaken: vote.Queued,
 	}
 	grants := map[vote.Outcome]vote.Effect{vote.Held: vote.Granted, vote.Blocked: vote.Granted, vote.Expired: none}
+	admitted := map[vote.Outcome]vote.Effect{vote.Held: vote.Granted, vote.Blocked: vote.Granted, vote.Overtaken: vote.Granted}
 	for op, effects := range map[vote.Op]map[vote.Outcome]vote.Effect{
-		vote.Acquire: grants, vote.Repair: grants, vote.Wait: answered,
+		vote.Acquire: admitted, vote.Repair: grants, vote.Wait: answered,
 	} {
 		for o := range vote.Outcomes {
 			assert.Equal(t, effects[o], vote.EffectOf(op, o, false), "%v %v", op, o)

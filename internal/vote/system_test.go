@@ -100,7 +100,7 @@ func TestNames(t *testing.T) {
 		},
 		{
 			[]string{
-				"undecided", "doomed", "tentative", "failed", "lost to rival", "won", "Verdict(6)",
+				"undecided", "doomed", "tentative", "failed", "scattered", "lost to rival", "won", "Verdict(7)",
 			},
 			func(i uint8) fmt.Stringer { return vote.Verdict(i) },
 		},
