@@ -131,7 +131,7 @@ func TestWindowIsOfTheLeaseThatWasAskedFor(t *testing.T) {
 // The window ends when fewer than a quorum of the leases are left.
 func TestWindowEndsWithTheEarliestLeaseOfItsQuorum(t *testing.T) {
 	b := newBench(t, 3)
-	first := b.now
+	first, lease := b.now, b.Lease(1)
 	b.answers(blocked(), blocked(), blocked())
 	b.message(0, first)
 	b.pass(2 * time.Second)
@@ -141,7 +141,7 @@ func TestWindowEndsWithTheEarliestLeaseOfItsQuorum(t *testing.T) {
 	b.answer(0, admission.Answer{Outcome: vote.Held, Fence: place})
 	b.message(1, first)
 	require.Equal(t, admission.Hold, b.act())
-	assert.Equal(t, first.Add(window(b.Lease(1))), b.Window(), "master 1 has not answered the second request")
+	assert.Equal(t, first.Add(window(lease)), b.Window(), "master 1 has not answered the second request")
 
 	b.answer(1, admission.Answer{Outcome: vote.Held, Fence: place})
 	require.Equal(t, admission.Hold, b.act())

@@ -195,7 +195,7 @@ func (m *master) start(with memory) {
 	case rememberAll:
 		m.model.keys = keys
 	case rememberSaved:
-		maps.Copy(m.model.keys, m.saved)
+		m.model.keys = cloneKeys(m.saved)
 	case rememberNothing:
 	}
 	m.down = false
@@ -210,8 +210,8 @@ func (m *master) failOver() {
 	defer m.mu.Unlock()
 	m.failovers++
 	m.model.data = fmt.Sprintf("%04x%04x", m.index, 0xf000+m.failovers)
-	m.model.keys = maps.Clone(m.saved)
-	if m.model.keys == nil {
+	m.model.keys = cloneKeys(m.saved)
+	if m.model.keys == nil { // it was never saved
 		m.model.keys = map[string]entry{}
 	}
 	m.down = false
@@ -222,5 +222,15 @@ func (m *master) failOver() {
 func (m *master) save() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.saved = maps.Clone(m.model.keys)
+	m.saved = cloneKeys(m.model.keys)
+}
+
+// cloneKeys returns a copy that shares nothing with the original.
+func cloneKeys(keys map[string]entry) map[string]entry {
+	copied := maps.Clone(keys)
+	for key, e := range copied {
+		e.queue, e.waiters = maps.Clone(e.queue), maps.Clone(e.waiters)
+		copied[key] = e
+	}
+	return copied
 }

@@ -93,6 +93,9 @@ func (b *scriptCall) admit(o operation) any {
 		return why
 	}
 	m.addMember(b.now, set, e.member(), position)
+	if o.name == "readmit" {
+		b.record(e, "held", e.ttl)
+	}
 	return b.answerEntry(e, standing, before, position, why)
 }
 
@@ -126,9 +129,17 @@ func (b *scriptCall) enter(how string, e orderedEntry, current string) (position
 	if other := b.conflict(e.order, e.mode); other != "" {
 		return 0, []any{int64(-7), other}
 	}
-	floor := b.model.highest(b.now, e.order)
+	floor := int64(0)
+	sets := []string{e.order}
 	if e.mode == "x" {
-		floor = max(floor, b.model.highest(b.now, orderBeside(e.order, ":shared")))
+		sets = append(sets, orderBeside(e.order, ":shared"))
+	}
+	for _, set := range sets {
+		for member, fence := range b.model.members(b.now, set) {
+			if how != "readmit" || b.model.keys[orderBeside(e.order, ":records")].waiters[tokenOf(member)] != "held" {
+				floor = max(floor, fence)
+			}
+		}
 	}
 	return b.positionOf(how, e, floor)
 }
@@ -136,8 +147,9 @@ func (b *scriptCall) enter(how string, e orderedEntry, current string) (position
 // admitLone is admit of lone.lua, for a key that is vacant or has this entry.
 func (b *scriptCall) admitLone(o operation, e orderedEntry, standing bool) any {
 	m, position, code := b.model, e.fence, int64(3)
-	if why := b.banned(o.name, o.args[1], e, standing); why != nil {
-		return why
+	banned := b.banned(o.name, o.args[1], e, standing)
+	if banned != nil && !standing {
+		return banned
 	}
 	if standing {
 		_, fence, _, _ := parseLone(m.keys[e.key].value)
@@ -148,13 +160,23 @@ func (b *scriptCall) admitLone(o operation, e orderedEntry, standing bool) any {
 			return why
 		}
 	}
-	if bad := b.carry(e, position); bad != nil {
-		return b.failed(*bad)
-	}
 	wanted := e.fence
 	e.fence = position
 	k := m.keys[e.key]
 	m.keys[e.key] = entry{value: e.lone(), expires: max(k.expires, b.now+e.ttl)}
+	if o.name == "readmit" {
+		life := e.ttl
+		if standing && position != wanted {
+			life = max(life, k.expires-b.now) // of the key, which is written anew
+		}
+		b.record(e, "held", life)
+	}
+	if banned != nil {
+		return banned
+	}
+	if bad := b.carry(e, position); bad != nil {
+		return b.failed(*bad)
+	}
 	if position == wanted {
 		return code
 	}
@@ -181,8 +203,12 @@ func (b *scriptCall) spread(key, order, lone string) {
 	if left < 0 {
 		left = 24 * time.Hour
 	}
+	held := m.keys[orderBeside(order, ":records")].waiters[token] == "held"
 	for _, kind := range []string{":order", ":shared", ":leases", ":records"} {
 		delete(m.keys, orderBeside(order, kind))
+	}
+	if held {
+		b.record(orderedEntry{order: order, token: token}, "held", left)
 	}
 	member, leases := mode+" "+token, orderBeside(order, ":leases")
 	m.addMember(b.now, setOf(order, mode), member, fence)
@@ -204,11 +230,6 @@ func (b *scriptCall) answerEntry(e orderedEntry, standing bool, before, position
 		m.removeMember(b.now, setOf(e.order, e.mode), e.member())
 		return b.blocked(e, inTheWay, true, position)
 	}
-	if inTheWay == "" && why == nil {
-		if bad := b.carry(e, position); bad != nil {
-			return b.failed(*bad)
-		}
-	}
 	life := e.ttl
 	if inTheWay != "" || why != nil {
 		life = e.lease
@@ -219,6 +240,11 @@ func (b *scriptCall) answerEntry(e orderedEntry, standing bool, before, position
 		if k := m.keys[key]; k.expires == 0 || k.expires < b.now+life {
 			k.expires = b.now + life
 			m.keys[key] = k
+		}
+	}
+	if inTheWay == "" && why == nil {
+		if bad := b.carry(e, position); bad != nil {
+			return b.failed(*bad)
 		}
 	}
 	if standing && before < position {
@@ -268,18 +294,23 @@ func (b *scriptCall) await(e orderedEntry) {
 	if e.channel == "" || e.lease == 0 {
 		return
 	}
+	retention := int64(0)
+	if b.fencing {
+		retention = e.retention.Milliseconds()
+	}
+	b.record(e, fmt.Sprint(e.question, " ", retention, " ", b.guard.Milliseconds(), " ", e.channel), e.lease)
+}
+
+// record stores an entry's record.
+func (b *scriptCall) record(e orderedEntry, text string, life time.Duration) {
 	m, records := b.model, orderBeside(e.order, ":records")
 	m.get(b.now, records)
 	r := m.keys[records]
 	if r.waiters == nil {
 		r.waiters = map[string]string{}
 	}
-	retention := int64(0)
-	if b.fencing {
-		retention = e.retention.Milliseconds()
-	}
-	r.waiters[e.token] = fmt.Sprint(e.question, " ", retention, " ", b.guard.Milliseconds(), " ", e.channel)
-	r.expires = max(r.expires, b.now+e.lease)
+	r.waiters[e.token] = text
+	r.expires = max(r.expires, b.now+life)
 	m.keys[records] = r
 }
 
@@ -292,7 +323,7 @@ func (b *scriptCall) banned(how, deadline string, e orderedEntry, standing bool)
 		return int64(-3)
 	case !standing && b.model.text(b.now, barOf(e.key, e.token)) == "1":
 		return int64(0)
-	case how == "renew" || how == "readmit":
+	case how == "readmit":
 		return nil
 	}
 	if left := b.quarantine(b.guard); left > 0 {
@@ -303,22 +334,20 @@ func (b *scriptCall) banned(how, deadline string, e orderedEntry, standing bool)
 
 // positionOf is positionOf of lone.lua.
 func (b *scriptCall) positionOf(how string, e orderedEntry, floor int64) (position int64, why any) {
-	repair := how == "readmit"
+	if how == "readmit" {
+		if e.fence <= floor {
+			return 0, int64(-6)
+		}
+		return e.fence, nil
+	}
 	if b.fencing {
 		stored, bad := b.fenceFloor(e)
 		if bad != nil {
 			return 0, b.failed(*bad)
 		}
-		if !repair || stored != e.fence {
-			floor = max(floor, stored)
-		}
+		floor = max(floor, stored)
 	}
-	switch {
-	case repair && e.fence <= floor:
-		return 0, int64(-6)
-	case repair:
-		return e.fence, nil
-	case !b.isCredible(e):
+	if !b.isCredible(e) {
 		e.fence = b.model.time(b.now)
 	}
 	if position = e.fence; position <= floor {

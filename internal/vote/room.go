@@ -1,7 +1,5 @@
 package vote
 
-import "slices"
-
 // Room tells whether the entries before one's own leave room for it, where several may hold a lock
 // at once: permits. Each master names the entries that are before it there.
 //
@@ -16,12 +14,13 @@ import "slices"
 type Room struct {
 	permits int
 	before  [][]string      // by master
+	naming  map[string]Set  // by token: the masters that name it
 	gone    map[string]bool // was released, so it is before nobody anymore
 }
 
 // NewRoom returns a Room for one of n permits.
 func NewRoom(n int, y System) *Room {
-	return &Room{permits: n, before: make([][]string, y.Masters())}
+	return &Room{permits: n, before: make([][]string, y.Masters()), naming: map[string]Set{}}
 }
 
 // Name records all the entries that a master has before this one. As long as the entry stands
@@ -31,10 +30,23 @@ func (r *Room) Name(master int, tokens []string, anew bool) {
 	if r.permits == 0 {
 		return
 	}
-	if before := r.before[master]; !anew && before != nil {
-		tokens = slices.DeleteFunc(slices.Clone(before), func(token string) bool { return !slices.Contains(tokens, token) }) //mutant:reports-intersect
+	before := r.before[master]
+	named := make(map[string]bool, len(tokens))
+	for _, token := range tokens {
+		named[token] = anew || before == nil || r.naming[token].Has(master) //mutant:reports-intersect
 	}
-	r.before[master] = tokens
+	for _, token := range before {
+		if r.naming[token] &^= Only(master); r.naming[token] == 0 {
+			delete(r.naming, token)
+		}
+	}
+	r.before[master] = make([]string, 0, len(tokens))
+	for token, counts := range named {
+		if counts {
+			r.before[master] = append(r.before[master], token)
+			r.naming[token] |= Only(master)
+		}
+	}
 }
 
 // Gone records that the client with a token has released it. It sent the release after it stopped
@@ -58,15 +70,9 @@ func (r *Room) Suffices(y System, masters Set) bool {
 	if r.permits == 0 {
 		return true
 	}
-	naming := map[string]Set{}
-	for i := range masters.Each() {
-		for _, token := range r.before[i] {
-			naming[token] |= Only(i)
-		}
-	}
 	silent, ahead := y.All()&^masters, 0
-	for token, by := range naming {
-		if !r.gone[token] && y.HasQuorum(by|silent) { //mutant:may-hold-permit
+	for token, by := range r.naming {
+		if by &= masters; by != 0 && !r.gone[token] && y.HasQuorum(by|silent) { //mutant:may-hold-permit
 			ahead++
 		}
 	}

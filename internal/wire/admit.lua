@@ -18,8 +18,26 @@
     return floor
   end
 
-  -- keep keeps an entry for so many milliseconds from now, but for no less than before.
+  -- floorOfWaiters is floorOf for the entry of a holder. Others of which the master knows that they
+  -- hold the lock as well do not matter to it, because it is not new to them: those that were admitted
+  -- again. Otherwise, of several holders only the last could put its entry back.
+  local function floorOfWaiters(order, mode)
+    local floor, records = 0, beside(order, 'records')
+    local sets = {order, mode == 'x' and beside(order, 'shared') or nil}
+    for _, set in ipairs(sets) do
+      for _, member in ipairs(redis.call('ZRANGE', set, -budget, -1)) do
+        if redis.call('HGET', records, string.match(member, ' (.*)$')) ~= 'held' then --mutant:only-holders-are-passed
+          floor = math.max(floor, tonumber(redis.call('ZSCORE', set, member)))
+        end
+      end
+    end
+    return floor
+  end
+
+  -- keep keeps an entry for so many milliseconds from now, but for no less than before. It begins
+  -- with what a master without memory allows, and then the rest is allowed too.
   local function keep(key, set, leases, member, life)
+    redis.call('PEXPIRE', leases, math.max(redis.call('PTTL', leases), life)) --mutant:keep-without-memory
     local before = redis.call('ZSCORE', leases, member)
     if not before or tonumber(before) < now + life then --mutant:lease-lengthens
       redis.call('ZADD', leases, string.format('%.0f', now + life), member)
@@ -54,7 +72,12 @@
     local left = redis.call('PTTL', key)
     left = left < 0 and 86400000 or math.max(left, 1) -- somebody may have made the key last forever
     local set, leases, member = setOf(order, mode), beside(order, 'leases'), mode .. ' ' .. token
-    redis.call('DEL', order, beside(order, 'shared'), leases, beside(order, 'records')) --mutant:lone-is-alone
+    local records = beside(order, 'records')
+    local held = redis.pcall('HGET', records, token) == 'held'
+    redis.call('DEL', order, beside(order, 'shared'), leases, records) --mutant:lone-is-alone
+    if held then
+      hold(order, token, left)
+    end
     redis.call('ZADD', set, fence, member)
     redis.call('PEXPIRE', set, left)
     redis.call('ZADD', leases, string.format('%.0f', now + left), member)
@@ -72,7 +95,8 @@
     if other then
       return nil, {CONFLICT, other}
     end
-    local position = lone().positionOf(k, a, how, floorOf(order, mode))
+    local floor = how == 'readmit' and floorOfWaiters(order, mode) or floorOf(order, mode)
+    local position = lone().positionOf(k, a, how, floor)
     if not position then
       return nil, OVERTAKEN
     end
@@ -118,14 +142,18 @@
     if isNewPlace then
       redis.call('ZADD', set, fence, member)
     end
+    if how == 'readmit' then
+      hold(order, ARGV[a + 1], ARGV[a + 5])
+    end
     local inTheWay, others = inFront(order, mode, member, tonumber(fence))
     if inTheWay and not before and ARGV[a + 6] == '0' then --mutant:try-leaves-nothing
       redis.call('ZREM', set, member)
       return await(k, a, HELD, inTheWay, fence)
-    elseif fencing and not (inTheWay or why) then
-      lone().carry(order, mode, fence, ARGV[a + 10])
     end
     keep(key, set, beside(order, 'leases'), member, tonumber((inTheWay or why) and ARGV[a + 6] or ARGV[a + 5])) --mutant:waiters-lease
+    if fencing and not (inTheWay or why) then
+      lone().carry(order, mode, fence, ARGV[a + 10])
+    end
     if before and isNewPlace then
       advance(order, 1, mode == 'x' and before or nil, '-') --mutant:move-publishes
     end

@@ -19,13 +19,13 @@ local function lone()
   end
 
   -- fenceFloor returns the highest fence that was ever stored for an entry that a new one must come
-  -- after. A master that forgot the entry of a holder may know its fence.
-  local function fenceFloor(order, mode, fence, isRepair)
+  -- after.
+  local function fenceFloor(order, mode)
     local floor = storedFence(beside(order, 'fence'))
     if mode ~= 's' then
       floor = math.max(floor, storedFence(beside(order, 'readers'))) --mutant:fence-above-readers
     end
-    return isRepair and floor == fence and 0 or floor
+    return floor
   end
 
   -- carry stores an entry's fence.
@@ -52,15 +52,17 @@ local function lone()
 
   -- positionOf returns the fence with which a new entry is admitted: the one that the client asks
   -- for, or the next one after those that it must come after. floor is the highest of those that
-  -- stand. The entry of a holder is admitted with its own fence, or not at all.
+  -- stand. The entry of a holder is admitted with its own fence, or not at all. Fences that were
+  -- stored do not matter to it: nobody that it excludes can have held the lock since it does.
   local function positionOf(k, a, how, floor)
     local order, mode, fence = KEYS[k + 1], ARGV[a + 3], tonumber(ARGV[a + 4])
-    if fencing then
-      floor = math.max(floor, fenceFloor(order, mode, fence, how == 'readmit')) --mutant:floor-of-fences
-    end
     if how == 'readmit' then
       return fence > floor and fence --mutant:readmission-floor
-    elseif not isCredible(fence, ARGV[a + 9] == '') then
+    end
+    if fencing then
+      floor = math.max(floor, fenceFloor(order, mode)) --mutant:floor-of-fences
+    end
+    if not isCredible(fence, ARGV[a + 9] == '') then
       fence = micros
     end
     if fence <= floor then --mutant:admission-floor
@@ -70,17 +72,23 @@ local function lone()
     return fence
   end
 
-  -- banned returns why an entry is not admitted now, or nil. A waiter whose entry stands must learn
-  -- nothing in a quarantine: the master may have forgotten that the leases before it are longer.
+  -- banned returns why an entry is not admitted now, or why it counts for nothing if it stands, or
+  -- nil.
+  --
+  -- In a quarantine, the master may have forgotten entries and leases that clients still rely on. So
+  -- what it knows of an entry counts for nothing: neither for a waiter, nor for a holder that was
+  -- admitted again.
   local function banned(k, a, how, standing)
-    if (how == 'renew' or how == 'remain') and not standing then --mutant:renew-is-no-admission
-      return ABSENT
-    elseif not standing and isLate(ARGV[a + 2]) then
-      return EXPIRED
-    elseif not standing and redis.pcall('GET', rest().barOf(KEYS[k], ARGV[a + 1])) == '1' then --mutant:barred-admission
-      return ABSENT
+    if not standing then
+      if how == 'renew' or how == 'remain' then --mutant:renew-is-no-admission
+        return ABSENT
+      elseif isLate(ARGV[a + 2]) then
+        return EXPIRED
+      elseif redis.pcall('GET', rest().barOf(KEYS[k], ARGV[a + 1])) == '1' then --mutant:barred-admission
+        return ABSENT
+      end
     end
-    local left = guard > 0 and (how == 'admit' or how == 'remain') and rest().quarantine(guard) or 0 --mutant:admit-guarded
+    local left = guard > 0 and how ~= 'readmit' and rest().quarantine(guard) or 0 --mutant:admit-guarded
     return left > 0 and {QUARANTINED, left} or nil
   end
 
@@ -94,6 +102,13 @@ local function lone()
     if type(value) == 'string' and string.sub(value, 1, #LONE) == LONE then
       return string.match(value, '^%S+ (%S+) (%d+) (.*)$')
     end
+  end
+
+  -- hold records that an entry is that of a holder.
+  local function hold(order, token, life)
+    local records = beside(order, 'records')
+    redis.call('HSET', records, token, 'held')
+    rest().lengthen(records, life)
   end
 
   -- admit admits an entry, or keeps the one that stands. If the client asks for a higher fence than
@@ -127,7 +142,7 @@ local function lone()
       fence = string.format('%.0f', math.max(tonumber(ownFence), tonumber(wanted))) --mutant:lone-moves-up
     end
     local why = banned(k, a, how, current)
-    if why then
+    if why and not current then
       return why
     elseif not current then
       local position = positionOf(k, a, how, 0)
@@ -136,15 +151,22 @@ local function lone()
       end
       fence = string.format('%.0f', position)
     end
-    if fencing then
+    if current == entryOf(mode, fence, token) then
+      rest().lengthen(key, ttl)
+    else
+      if current then
+        ttl = math.max(redis.call('PTTL', key), tonumber(ttl)) --mutant:lone-lengthens
+      end
+      redis.call('SET', key, entryOf(mode, fence, token), 'PX', ttl)
+    end
+    if how == 'readmit' then
+      hold(order, token, ttl)
+    end
+    if fencing and not why then
       carry(order, mode, fence, ARGV[a + 10])
     end
-    if current then
-      ttl = math.max(redis.call('PTTL', key), tonumber(ttl)) --mutant:lone-lengthens
-    end
-    redis.call('SET', key, entryOf(mode, fence, token), 'PX', ttl)
     local code = current and HELD or STORED
-    return fence == wanted and code or {code, '', fence}
+    return why or fence == wanted and code or {code, '', fence}
   end
 
   -- depart removes an entry, whether it holds the lock or waits for it. It never fails for lack of
@@ -166,7 +188,7 @@ local function lone()
     return HELD
   end
 
-  loneFunctions = {stride = stride, admit = admit, depart = depart, parse = parse, positionOf = positionOf, banned = banned,
+  loneFunctions = {hold = hold, stride = stride, admit = admit, depart = depart, parse = parse, positionOf = positionOf, banned = banned,
     carry = carry, beside = beside}
   return loneFunctions
 end

@@ -15,7 +15,8 @@
 --   redlock:aux:leases{key}   sorted set: all entries, by when their leases end, in milliseconds
 --   redlock:aux:records{key}  hash by token, of those who wait: their latest question, for how many
 --                             milliseconds their fence is kept, 0 without fencing, their restart
---                             guard, and the channel that notifies them
+--                             guard, and the channel that notifies them; 'held' for a holder that
+--                             was admitted again
 --   redlock:aux:readers{key}  with fencing: the highest fence of a shared entry ever admitted. The
 --                             others' is where plain locks have theirs.
 --
@@ -30,7 +31,7 @@ function ordered()
   readTime()
   local budget = 1000 -- entries that one call of the script removes or notifies; nothing else runs meanwhile
 
-  local beside = lone().beside
+  local beside, hold = lone().beside, lone().hold
 
   -- setOf returns the sorted set for entries of a mode.
   local function setOf(order, mode)
