@@ -8,7 +8,7 @@ import (
 	"github.com/quorumlock/redlock/clock"
 )
 
-// AcquireOption changes one call of TryAcquire, Acquire or Do.
+// AcquireOption changes one call of TryAcquire, Acquire, Do or Lead.
 type AcquireOption func(*acquireParams)
 
 // NoWait makes Acquire and Do return at once if another client holds the lock, with ErrTaken, as
@@ -86,6 +86,7 @@ type acquireParams struct {
 
 	began      clock.Instant // when the call began
 	seekHolder bool          // find out whether a single other token has a majority
+	leads      bool          // Lead calls
 	silent     bool          // the end of the lock is no loss: nobody relies on the window of Once's period
 }
 

@@ -23,6 +23,7 @@ type Lock struct {
 	gone   atomic.Bool   // letGo has been called
 
 	handedOn bool // masters handed it on to a waiter
+	leads    bool // it is Lead's, which lets it go only when its function has returned
 
 	mu      sync.Mutex // guards all below up to the blank line
 	until   clock.Instant
