@@ -12,7 +12,7 @@ import (
 type AcquireOption func(*acquireParams)
 
 // NoWait makes Acquire and Do return at once if another client holds the lock, with ErrTaken, as
-// TryAcquire does.
+// TryAcquire does. With Lead, it is an error.
 func NoWait() AcquireOption {
 	return func(p *acquireParams) { p.noWait = true }
 }
@@ -21,7 +21,7 @@ func NoWait() AcquireOption {
 // the last attempt, ErrTaken or ErrNoQuorum, together with ErrWaitExceeded, and no context's error.
 // The bound does not apply once the lock is held. WaitAtMost(0) is NoWait. A d that is too short
 // for a round trip leaves no time for an attempt. A negative d is an error, and so is a call of
-// TryAcquire with a positive d.
+// TryAcquire with a positive d, or of Lead with any.
 func WaitAtMost(d time.Duration) AcquireOption {
 	return func(p *acquireParams) {
 		if d < 0 {
@@ -34,8 +34,9 @@ func WaitAtMost(d time.Duration) AcquireOption {
 // MaxHold bounds how long the lock can be held, counted from its acquisition, however often it is
 // renewed or extended. After that the lock is lost with ErrHoldLimit, whatever the masters say, and
 // unless there is a LockDelay, the masters are told to release it. So a job that hangs cannot hold
-// its lock forever. 0 means no bound. Any other value under 1 ms is an error, and so
-// is another bound by AutoRenew.
+// its lock forever. Lead waits for its function before it releases the lock, or leaves it to
+// expire. 0 means no bound. Any other value under 1 ms is an error, and so is another bound by
+// AutoRenew.
 func MaxHold(d time.Duration) AcquireOption {
 	return func(p *acquireParams) { p.limitTo("MaxHold", d) }
 }

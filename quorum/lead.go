@@ -9,48 +9,51 @@ import (
 )
 
 // Lead makes this process a candidate for the leadership called name. It waits for the lock of that
-// name as Acquire does, and then leads: it runs fn for one term, as Do would. After that it releases
-// the lock, and waits again. It does so until fn is done, ctx ends, or the Manager is closed. name
-// and ttl are those of TryAcquire. ttl is how soon another candidate leads if this process dies.
+// name, as Acquire does. Then it leads for one term: it runs fn while it holds the lock, as Do does.
+// After that it releases the lock and campaigns again, until fn is done, ctx ends or the Manager is
+// closed. name and ttl are those of TryAcquire. ttl is how soon another candidate leads if this
+// process dies.
 //
-// At most one candidate leads at any moment, as at most one Lock of a name is inside its window.
-// With Options.Fencing, which is recommended, the lock's Fence numbers the terms: it is higher than
-// that of every earlier leader. Without it, it is 0, and what a leader does must be harmless if a
-// paused leader does it late.
+// At most one candidate leads at any moment; see "What is guaranteed" in the package documentation.
+// With Options.Fencing, which is recommended, the Lock's Fence is the number of the term. It is
+// higher than that of every earlier term of any candidate. Without fencing it is 0, and a leader
+// that was paused may do harm before it notices that its term is over.
 //
-// The context passed to fn ends when the term is over: when ctx ends, when the lock is lost, or when
-// the Manager is closed. context.Cause says why, as for Do. fn must then stop leading, and return.
-// The lock is kept alive while fn runs, also after ctx has ended, so that fn can hand over in order.
-// It is released only once fn has returned, and then the masters hand it on to the next candidate at
-// once. Each term is one call of fn, so nothing tells of the end of a term that has not begun.
+// The context passed to fn ends when ctx ends, when the lock is lost, and when the Manager is
+// closed. context.Cause returns the reason, as it does for Do. fn must then stop leading and return.
+// Lead keeps the lock alive until then, even if ctx has ended, so that fn can hand over in good
+// order: l.Context(context.WithoutCancel(ctx)) ends with the lock only. Once fn has returned, and
+// not before, Lead releases the lock, and the next candidate leads at once. As a term is a call of
+// fn, no term ends that has not begun.
 //
-// What fn returns decides how it goes on:
+// What fn returns decides what happens next:
 //
-//   - nil before its term is over: fn is done, and Lead returns nil. fn may have released the lock
-//     itself.
-//   - anything, once ctx has ended: Lead returns an error that satisfies errors.Is for ctx's error
-//     and for fn's. The cause of ctx's end is joined to it.
-//   - anything, once the lock was lost: Lead campaigns again. The term was cut short, so a nil does
-//     not mean that fn is done.
-//   - an error before its term is over: Lead campaigns again, and other candidates come first.
+//   - If fn returns nil during its term, it is done, and Lead returns nil. That is also so if fn
+//     released or detached the lock itself.
+//   - If fn returns an error during its term, Lead campaigns again. Other candidates that are
+//     waiting come first.
+//   - If the lock was lost before fn returned, Lead campaigns again, whatever fn returned. The work
+//     of the term may be incomplete.
+//   - If ctx ended before fn returned, Lead returns an error that satisfies errors.Is for ctx's
+//     error, for the cause of its end, and for fn's error. It does so even if fn returned nil.
 //
-// Before it campaigns again, Lead pauses, for about Options.MinBackoff. So a function that fails at
-// once does not spin. The pause doubles up to Options.MaxBackoff as long as terms are shorter than
-// ttl, except for those that MaxHold ended. Events.TermEnded tells how each term ended, because
-// otherwise nobody would learn of what fn returned.
+// Lead pauses before it campaigns again, for about Options.MinBackoff. With each term that was
+// shorter than ttl, unless MaxHold ended it, the pause doubles, up to Options.MaxBackoff. So a
+// function that fails at once does not spin. To give up because of an error, cancel ctx with it as
+// the cause. Errors of the terms after which Lead campaigns again are not returned:
+// Events.TermEnded tells of them.
 //
-// Lead returns nil only if fn is done. If ctx ends while another candidate leads, the error
-// satisfies errors.Is for ctx's error and for the reason the last attempt failed, ErrTaken or
-// ErrNoQuorum. After Close it is an ErrClosed. If the lock of the last term was lost, the error is
-// also an ErrLost. It is an ErrNotAcquired if and only if fn never ran. If fn panics, Lead releases
-// the lock and the panic continues.
+// If ctx ends during a campaign, the error satisfies errors.Is for ctx's error, and for the reason
+// the last attempt failed, ErrTaken or ErrNoQuorum. After Close it is an ErrClosed. It is an
+// ErrNotAcquired if and only if fn never ran. If the lock was lost in the term that ctx or Close
+// ended, it is an ErrLost. If fn panics, Lead releases the lock and the panic continues.
 //
-// MaxHold bounds a term. After that the lock is lost with ErrHoldLimit and handed on, whether or not
-// fn has returned, and Lead rejoins at the end of the queue. MinHold keeps the lock taken after a
-// term that was shorter. NoWait and WaitAtMost are errors, because a candidate waits until it leads.
+// MaxHold bounds each term: the lock is then lost with ErrHoldLimit. The next candidate leads once
+// fn has returned, or when the lock has expired, within ttl. Lead rejoins at the end of the queue.
+// MinHold applies to each term. NoWait and WaitAtMost are errors, because a candidate waits until
+// it leads.
 //
-// Lead runs fn on the caller's goroutine. While fn runs, Held has the lock; Inspect tells anyone who
-// leads.
+// Lead runs fn on the caller's goroutine. Inspect tells anyone who leads.
 func (m *Manager) Lead(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error, opts ...AcquireOption) error {
 	p, err := m.beginRun(ctx, name, ttl, fn, opts)
 	if err != nil {
@@ -73,7 +76,8 @@ func (m *Manager) Lead(ctx context.Context, name string, ttl time.Duration, fn f
 		if l.lasted(p.ttl) { //mutant:lead-lasted
 			short = 0
 		}
-		m.engine.sleep(ctx, backoff.Pause(m.engine.opts.MinBackoff, m.engine.opts.MaxBackoff, short, l.Token())) //mutant:lead-pauses
+		pause := backoff.Pause(m.engine.opts.MinBackoff, m.engine.opts.MaxBackoff, short, l.Token()) //mutant:lead-pauses
+		m.engine.sleep(ctx, pause)
 		short++
 	}
 }

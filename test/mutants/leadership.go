@@ -31,7 +31,7 @@ var leadership = []mutant{
 	{
 		name:  "failing-leader-spins",
 		rule:  "a leader whose function fails pauses before it campaigns again",
-		edits: []edit{sub("lead-pauses", `backoff\.Pause`, "0*$0")},
+		edits: []edit{sub("lead-pauses", `= (.*)`, "= 0 * $1")},
 		pkg:   quorumPkg, tests: []string{"TestFailingLeaderPauses"},
 	},
 	{
