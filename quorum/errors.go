@@ -30,8 +30,8 @@ var (
 	ErrClosed = errors.New("quorum: manager closed")
 
 	// ErrNotAcquired means that a call returned without the lock, for whatever reason: TryAcquire,
-	// Acquire, Do, Lead and Once return no other error unless they had the lock. So a function given
-	// to Do, Lead or Once did not run. An error says why by its other sentinels.
+	// Acquire, Do, Lead and Once return no other error unless they had the lock. So a function
+	// given to Do, Lead or Once did not run. An error says why by its other sentinels.
 	//
 	// Do and Lead return their function's error as it is. If the function acquires locks of its
 	// own, it should not return their errors unchanged.

@@ -171,8 +171,8 @@ type TermEndedEvent struct {
 	Ran time.Duration
 	// Rejoins says that Lead campaigns again. Otherwise it returns Err.
 	Rejoins bool
-	// Err is nil if the function is done. It is an ErrLost if the lock was lost. In any case it also
-	// satisfies errors.Is for what the function returned. If ctx or Close ended the term, it
+	// Err is nil if the function is done. It is an ErrLost if the lock was lost. In any case it
+	// also satisfies errors.Is for what the function returned. If ctx or Close ended the term, it
 	// satisfies errors.Is for that.
 	Err error
 }

@@ -9,10 +9,10 @@ import (
 )
 
 // Lead makes this process a candidate for the leadership called name. It waits for the lock of that
-// name, as Acquire does. Then it leads for one term: it runs fn while it holds the lock, as Do does.
-// After that it releases the lock and campaigns again, until fn is done, ctx ends or the Manager is
-// closed. name and ttl are those of TryAcquire. ttl is how soon another candidate leads if this
-// process dies.
+// name, as Acquire does. Then it leads for one term: it runs fn while it holds the lock, as Do
+// does. After that it releases the lock and campaigns again, until fn is done, ctx ends or the
+// Manager is closed. name and ttl are those of TryAcquire. ttl is how soon another candidate leads
+// if this process dies.
 //
 // At most one candidate leads at any moment; see "What is guaranteed" in the package documentation.
 // With Options.Fencing, which is recommended, the Lock's Fence is the number of the term. It is
@@ -20,11 +20,11 @@ import (
 // that was paused may do harm before it notices that its term is over.
 //
 // The context passed to fn ends when ctx ends, when the lock is lost, and when the Manager is
-// closed. context.Cause returns the reason, as it does for Do. fn must then stop leading and return.
-// Lead keeps the lock alive until then, even if ctx has ended, so that fn can hand over in good
-// order: l.Context(context.WithoutCancel(ctx)) ends with the lock only. Once fn has returned, and
-// not before, Lead releases the lock, and the next candidate leads at once. As a term is a call of
-// fn, no term ends that has not begun.
+// closed. context.Cause returns the reason, as it does for Do. fn must then stop leading and
+// return. Lead keeps the lock alive until then, even if ctx has ended, so that fn can hand over in
+// good order: l.Context(context.WithoutCancel(ctx)) ends with the lock only. Once fn has returned,
+// and not before, Lead releases the lock, and the next candidate leads at once. As a term is a call
+// of fn, no term ends that has not begun.
 //
 // What fn returns decides what happens next:
 //
@@ -82,8 +82,8 @@ func (m *Manager) Lead(ctx context.Context, name string, ttl time.Duration, fn f
 	}
 }
 
-// campaignError returns the error of a Lead that ended while it did not lead. Once fn has run, it is
-// no ErrNotAcquired.
+// campaignError returns the error of a Lead that ended while it did not lead. Once fn has run, it
+// is no ErrNotAcquired.
 func campaignError(err error, terms int) error {
 	var failure *AttemptError
 	switch {

@@ -153,8 +153,8 @@ func (l *Lock) letGo(over error, now clock.Instant) {
 	startRelease(l.engine, l.claim, to, now, 0, 0)
 }
 
-// endedEarly reports whether a lock that is over has no new holder, because its bound or Close ended
-// it inside its window.
+// endedEarly reports whether a lock that is over has no new holder, because its bound or Close
+// ended it inside its window.
 func (l *Lock) endedEarly(over error, now clock.Instant) bool {
 	l.mu.Lock()
 	defer l.unlock()
