@@ -54,9 +54,9 @@ func schedule(ctx context.Context, replica string, urls []string, leads chan<- s
 		return err
 	}
 	defer locks.Close()
-	return locks.Lead(ctx, "scheduler", 10*time.Second, func(ctx context.Context, term *quorum.Lock) error {
+	return locks.Lead(ctx, "scheduler", 10*time.Second, func(ctx context.Context, _ *quorum.Lock) error {
 		leads <- replica
-		<-ctx.Done() // instead: start jobs, each with ctx and term.Fence(), until ctx ends
+		<-ctx.Done() // a real one starts jobs until then, and gives each of them the lock's Fence
 		fmt.Println(replica, "steps down")
 		return nil
 	})

@@ -152,7 +152,7 @@ func TestLeaderKeepsLockUntilFnReturns(t *testing.T) {
 		assert.ErrorIs(b, all[0].cause, deploy)
 		assert.Equal(b, all[0].ended, all[1].began)
 		cancel()
-		<-second
+		assert.ErrorIs(b, <-second, context.Canceled)
 		require.NoError(b, other.Close())
 	})
 }
@@ -511,7 +511,7 @@ func TestCloseLetsNextCandidateLead(t *testing.T) {
 		require.Len(b, all, 2)
 		assert.Equal(b, all[0].ended, all[1].began)
 		cancel()
-		<-second
+		assert.ErrorIs(b, <-second, context.Canceled)
 	})
 }
 
