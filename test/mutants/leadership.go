@@ -13,7 +13,7 @@ var leadership = []mutant{
 		rule:  "a leader's context ends when its lock is lost",
 		edits: []edit{swap("run-runs-fn", "_ = held\n\treturn nil, withCause(ctx, fn(ctx, l))")},
 		pkg:   quorumPkg, tests: []string{"TestLeaderStepsDownBeforeAnotherLeads"},
-		hangs: true,
+		minor: true,
 	},
 	{
 		name:  "lost-term-is-done",
@@ -33,6 +33,7 @@ var leadership = []mutant{
 		rule:  "a leader whose function fails pauses before it campaigns again",
 		edits: []edit{sub("lead-pauses", `= (.*)`, "= 0 * $1")},
 		pkg:   quorumPkg, tests: []string{"TestFailingLeaderPauses"},
+		minor: true,
 	},
 	{
 		name:  "pauses-do-not-grow",
