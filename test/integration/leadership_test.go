@@ -173,7 +173,9 @@ func (c *candidate) await(t *testing.T, what string) candidateEvent {
 	t.Helper()
 	select {
 	case e, running := <-c.events:
-		require.True(t, running, "the process has ended: %v", c.err)
+		if !running {
+			require.Fail(t, "the process has ended", "%v", c.err)
+		}
 		require.Equal(t, what, e.What, "%+v", e)
 		return e
 	case <-time.After(3 * waitLimit):
