@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
 // AcquireOption changes one call of TryAcquire, Acquire, Do or Lead.
@@ -77,6 +78,7 @@ type lease struct {
 type acquireParams struct {
 	lease
 	name    string
+	mode    wire.Mode // "" for a plain lock
 	renew   bool
 	limit   time.Duration // how long it may be held; 0 for no limit
 	minHold time.Duration // how long it stays taken at least; whole milliseconds
@@ -124,6 +126,7 @@ func (p *acquireParams) check(o *Options) error {
 	if o.RestartGuard > 0 && p.minHold > o.RestartGuard {
 		p.bad("MinHold %v is over the restart guard %v", p.minHold, o.RestartGuard)
 	}
+	p.checkMode()
 	return p.err
 }
 

@@ -22,15 +22,32 @@ const maxRepeats = 2 //mutant:max-repeats
 // masters, so the attempt is repeated.
 func (a *acquirer) attempt(ctx context.Context, p acquireParams) (*Lock, string, error) {
 	for n := 0; ; n++ {
-		c := a.engine.newClaim(p.name)
-		c.call = a.engine.events.contextOf(ctx)
-		c.noteTTL(p.keep)
-		l, err := a.acquireWith(ctx, p, c, c.subject.Acquire(p.keep, a.engine.proposal(), c.retention()))
+		c := a.freshClaim(ctx, p)
+		l, err := a.acquireWith(ctx, p, c, a.request(p, c))
 		var failure *AttemptError
 		if n == maxRepeats || !errors.As(err, &failure) || !failure.blockedByRetired || ctx.Err() != nil {
 			return l, c.subject.Token, err
 		}
 	}
+}
+
+// freshClaim makes a claim for an attempt of a call whose context is ctx.
+func (a *acquirer) freshClaim(ctx context.Context, p acquireParams) *claim {
+	c := a.engine.newClaim(p.name)
+	c.call = a.engine.events.contextOf(ctx)
+	c.noteTTL(p.keep)
+	if p.mode != "" {
+		a.engine.enterOrder(c, p.mode)
+	}
+	return c
+}
+
+// request makes the request with which an attempt acquires the lock.
+func (a *acquirer) request(p acquireParams, c *claim) wire.Request {
+	if c.mode != "" {
+		return c.subject.Admit(c.entry(p.keep, min(p.keep, lone)))
+	}
+	return c.subject.Acquire(p.keep, a.engine.proposal(), c.retention())
 }
 
 // confirm tries once with the token of a waiter's claim, which masters have already granted.
@@ -42,103 +59,152 @@ func (a *acquirer) confirm(ctx context.Context, p acquireParams, c *claim) (*Loc
 // gives up the claim.
 func (a *acquirer) acquireWith(ctx context.Context, p acquireParams, c *claim, request wire.Request) (*Lock, error) {
 	start := a.engine.clock.Now() // before anything is sent: the window counts from here
-	until := start.Add(p.window)
 	if ctx.Err() != nil {
 		if c.enqueued {
 			discard(a.engine, c, wire.Anyone, start)
 		}
 		return nil, a.engine.unsentError("acquire", p.name, ended(ctx))
 	}
-	r := newRound(a.engine, c, request)
-	if p.seekHolder {
-		r.awaitAll()
+	t := a.begin(p, c, request, start)
+	for a.next(&t) {
+		t.verdict = t.last.run(ctx, t.sent, t.until) //mutant:attempt-verdict
 	}
-	var confirmed *extension
-	if request.Confirms() {
-		confirmed = newExtension(r, nil, until, start.Add(p.keep))
+	if a.hasWon(&t) {
+		return a.take(&t), nil
 	}
-	verdict, last := r.run(ctx, start, until), r //mutant:attempt-verdict
-	if verdict == vote.Won && a.engine.opts.Fencing {
-		verdict, last = a.mint(ctx, r, until)
-	}
-	late := a.engine.clock.Now() >= min(until, p.ends(start))
-	if verdict == vote.Won && !late && !a.engine.closed.Load() { //mutant:attempt-won
-		l := a.newLock(c, p, start, until, start.Add(p.keep)) //mutant:new-lock
-		if c.enqueued {
-			a.date(l, p)
-		}
-		a.publish(l, p)
-		if confirmed != nil {
-			confirmed.bind(l) //mutant:late-hand-off
-		}
-		return l, nil
-	}
-	return nil, a.fail(ctx, p, r, last, start, late)
+	return nil, a.fail(ctx, &t)
 }
 
-// fail rolls a failed attempt back and returns its error. last is the attempt's last round, r its
-// first.
-func (a *acquirer) fail(ctx context.Context, p acquireParams, r, last *round, start clock.Instant, late bool) error {
-	failure := last.acquireFailure(ctx)
-	failure.late, failure.blockedByRetired = late, r.blockedByRetired(a.engine.clock.Now())
-	a.rollBack(ctx, r, start) //mutant:roll-back
+// try is one try to acquire one lock, with a claim that was not given up yet. Its steps are apart,
+// so that tries for several locks can be under way together: begin, then for each round next,
+// sending it, and waiting for its verdict; at last hasWon, and either take or fail.
+type try struct {
+	params    acquireParams
+	claim     *claim
+	start     clock.Instant // the window counts from here
+	until     clock.Instant // when the window closes
+	first     *round        // requests the lock
+	last      *round        // the latest round: the first, or the one that stores the fence; nil before
+	sent      clock.Instant // when last is sent
+	verdict   vote.Verdict  // of last
+	late      bool          // nothing was left of the window in the end
+	confirmed *extension    // nil unless the claim is a waiter's
+}
+
+// begin makes a try whose window counts from start.
+func (a *acquirer) begin(p acquireParams, c *claim, request wire.Request, start clock.Instant) try {
+	t := try{params: p, claim: c, start: start, until: start.Add(p.window), first: newRound(a.engine, c, request)}
+	if p.seekHolder {
+		t.first.awaitAll()
+	}
+	if request.Confirms() {
+		t.confirmed = newExtension(t.first, nil, t.until, start.Add(p.keep))
+	}
+	return t
+}
+
+// next makes the try's next round, which the caller must send. It returns false if there is none.
+func (a *acquirer) next(t *try) bool {
+	switch {
+	case t.last == nil:
+		t.last, t.sent = t.first, t.start
+		return true
+	case t.claim.mode != "":
+		return a.moveUp(t)
+	case t.last == t.first && t.verdict == vote.Won && a.engine.opts.Fencing:
+		return a.mint(t)
+	}
+	return false
+}
+
+// mint gives a granted claim its fence. If the first round did not store the fence, mint makes a
+// second one, and returns true.
+func (a *acquirer) mint(t *try) (again bool) {
+	c, minting, now := t.claim, t.first.minting(), a.engine.clock.Now()
+	fence, stored := minting.Fence(a.engine.system, t.first.Proposal(), a.engine.offsets.mastersTime(now))
+	if fence > vote.MaxFence {
+		t.verdict = vote.Failed
+		return false
+	}
+	c.fence.Store(fence)
+	if stored {
+		return false
+	}
+	t.last, t.sent = newRound(a.engine, c, c.subject.Extend(t.first.TTL, fence, c.retention())), now
+	return true
+}
+
+// hasWon reports whether the try has won in time. Its rounds must be over.
+func (a *acquirer) hasWon(t *try) bool {
+	t.late = a.engine.clock.Now() >= min(t.until, t.params.ends(t.start))
+	return t.verdict == vote.Won && !t.late && !a.engine.closed.Load() //mutant:attempt-won
+}
+
+// take returns the lock that a try has won.
+func (a *acquirer) take(t *try) *Lock {
+	l := a.newLock(t.claim, t.params, t.start, t.until, t.start.Add(t.params.keep)) //mutant:new-lock
+	if t.claim.enqueued {
+		a.date(l, t.params)
+	}
+	a.publish(l, t.params)
+	if t.confirmed != nil {
+		t.confirmed.bind(l) //mutant:late-hand-off
+	}
+	return l
+}
+
+// fail rolls a failed try back and returns its error.
+func (a *acquirer) fail(ctx context.Context, t *try) error {
+	failure := a.failure(ctx, t)
+	a.rollBack(ctx, t) //mutant:roll-back
 	a.engine.tellAttemptFailed(ctx, failure)
 	if a.engine.closed.Load() {
 		return errClosedNotAcquired
 	}
-	if p.seekHolder {
-		r.waitSettled(ctx, start)
-		failure.holder = r.holder()
+	if t.params.seekHolder {
+		t.first.waitSettled(ctx, t.start)
+		failure.holder = t.first.holder()
 	}
 	return failure
 }
 
-// acquireFailure returns the error of an attempt whose last round is r. It is ErrTaken if enough
-// masters store another client's token, even if the round failed for another reason: the last of
-// them may have answered only now.
-func (r *round) acquireFailure(ctx context.Context) *AttemptError {
-	failure := r.failure("acquire", noQuorum(ctx)...)
-	failure.classify(r.engine.system)
+// failure returns the error of a failed try. It is ErrTaken if enough masters store another
+// client's token, even if the try failed for another reason: the last of them may have answered
+// only now.
+func (a *acquirer) failure(ctx context.Context, t *try) *AttemptError {
+	failure := t.last.failure("acquire", noQuorum(ctx)...)
+	failure.classify(a.engine.system)
+	failure.late, failure.blockedByRetired = t.late, t.first.blockedByRetired(a.engine.clock.Now())
 	return failure
 }
 
-// mint gives a granted claim its fence. If the first round did not store the fence, mint runs a
-// second. It returns the last round and its verdict.
-func (a *acquirer) mint(ctx context.Context, granted *round, until clock.Instant) (vote.Verdict, *round) {
-	c, minting, start := granted.claim, granted.minting(), a.engine.clock.Now()
-	fence, stored := minting.Fence(a.engine.system, granted.Proposal(), a.engine.offsets.mastersTime(start))
-	if fence > vote.MaxFence {
-		return vote.Failed, granted
+// rollBack releases what a failed try was granted. It waits for the masters that are known to have
+// granted it, so that the next attempt finds them free. It waits for as long again as the try took,
+// plus classifyGrace. The other masters are released in the background, and so are all of them once
+// ctx has ended.
+func (a *acquirer) rollBack(ctx context.Context, t *try) {
+	now := a.engine.clock.Now()
+	granted, to := a.retire(t, now)
+	released := startRelease(a.engine, t.claim, to, now, granted, 0) //mutant:rollback
+	if granted != 0 && ctx.Err() == nil {
+		released.waitSettled(ctx, t.start)
 	}
-	c.fence.Store(fence)
-	if stored {
-		return vote.Won, granted
-	}
-	r := newRound(a.engine, c, c.subject.Extend(granted.TTL, fence, c.retention()))
-	return r.run(ctx, start, until), r //mutant:second-round
 }
 
-// rollBack releases what a failed attempt was granted. It waits for the masters that are known to
-// have granted it, so that the next attempt finds them free. It waits for as long again as the
-// attempt took, plus classifyGrace. The other masters are released in the background, and so are
-// all of them once ctx has ended.
+// retire retires the claim of a failed try. It returns the masters that are known to have granted
+// it, and to whom they may hand the lock on.
 //
-// Nothing is handed on unless the attempt had a majority. A minority that is handed to a waiter
-// would block the repairs of the client that has the lock or is about to have it.
-func (a *acquirer) rollBack(ctx context.Context, attempt *round, start clock.Instant) {
-	c, now := attempt.claim, a.engine.clock.Now()
-	granted := attempt.with(vote.Held)
-	to := wire.Nobody //mutant:rollback-heir
+// Nothing is handed on unless the try had a majority. A minority that is handed to a waiter would
+// block the repairs of the client that has the lock or is about to have it.
+func (a *acquirer) retire(t *try, now clock.Instant) (granted vote.Set, to wire.Heir) {
+	granted, to = t.first.with(vote.Held, vote.Blocked, vote.Overtaken), wire.Nobody //mutant:rollback-heir
 	if a.engine.system.HasQuorum(granted) {
 		to = wire.Anyone
 	}
-	if granted != 0 || attempt.mayGrant() {
-		a.engine.retire(c, now)
+	if granted != 0 || t.first.mayGrant() {
+		a.engine.retire(t.claim, now)
 	}
-	released := startRelease(a.engine, c, to, now, granted, 0) //mutant:rollback
-	if granted != 0 && ctx.Err() == nil {
-		released.waitSettled(ctx, start)
-	}
+	return granted, to
 }
 
 // hold returns the lock of a waiter's claim that a quorum of the masters has granted until the

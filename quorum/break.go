@@ -64,11 +64,12 @@ func settled(ctx context.Context, e *engine, name, token string) (kept time.Dura
 	}
 	since, stored := time.Time{}, false
 	for _, m := range found.Masters {
-		if m.Token != token || token == "" {
+		ttl, made, ok := m.stands(token)
+		if !ok {
 			continue
 		}
-		if stored, kept = true, max(kept, m.TTL); m.Since.After(since) {
-			since = m.Since
+		if stored, kept = true, max(kept, ttl); made.After(since) {
+			since = made
 		}
 	}
 	if !stored {

@@ -27,6 +27,10 @@ type claim struct {
 	longest  atomic.Int64 // the longest TTL requested
 	fence    atomic.Int64 // the lock's fence; 0 until it is known, and without fencing
 
+	mode  wire.Mode // of its entry in ordered admission; "" for a plain lock
+	place int64     // of its entry: its fence, also without fencing
+	guess bool      // place goes by this client's clock alone
+
 	enqueued bool         // the claim is a waiter's, for the masters' queues
 	probe    bool         // the claim is Check's: nobody wants the lock
 	released atomic.Bool  // masters have been told to release the token
@@ -118,6 +122,9 @@ func (c *claim) restUntil(at clock.Instant) { c.rests.Store(int64(at)) }
 // releaseRequest makes the request that releases the claim now. If MinHold is not over, the lock
 // stays taken.
 func (c *claim) releaseRequest(to wire.Heir, next int64, now clock.Instant) wire.Request {
+	if c.mode != "" {
+		return c.subject.Depart(c.mode)
+	}
 	if left := clock.Instant(c.rests.Load()).Sub(now); left > 0 { //mutant:release-rests
 		return c.subject.Tombstone(left, c.enqueued)
 	}
@@ -126,10 +133,21 @@ func (c *claim) releaseRequest(to wire.Heir, next int64, now clock.Instant) wire
 
 // extendRequest makes a request that keeps the lock. One that was handed on is dated.
 func (c *claim) extendRequest(keep time.Duration) wire.Request {
+	if c.mode != "" {
+		return c.subject.Renew(c.entry(keep, keep))
+	}
 	if c.since == 0 {
 		return c.subject.Extend(keep, c.fence.Load(), c.retention())
 	}
 	return c.subject.ExtendDated(keep, c.fence.Load(), c.retention(), c.since, time.Duration(c.longest.Load()))
+}
+
+// repairRequest makes a request that gives the lock back to a master that forgot it.
+func (c *claim) repairRequest(left time.Duration) wire.Request {
+	if c.mode != "" {
+		return c.subject.Readmit(c.entry(left, left))
+	}
+	return c.subject.Repair(left, c.fence.Load(), c.retention())
 }
 
 // owe records that a master is owed a release. It reports whether that is new.

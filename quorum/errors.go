@@ -14,7 +14,7 @@ import (
 // details.
 var (
 	// ErrTaken means that at least N − quorum + 1 masters answered that they store another token,
-	// so no attempt could win at that time. Possibly nobody holds the lock, because contenders may
+	// or that others before this one leave no room, so no attempt could win at that time. Possibly nobody holds the lock, because contenders may
 	// have split the masters between them.
 	ErrTaken = errors.New("quorum: taken by another")
 
@@ -80,6 +80,12 @@ const (
 	Unsent = Outcome(vote.Unsent)
 	// Expired: the operation reached the master too late, and changed nothing.
 	Expired = Outcome(vote.Expired)
+	// Blocked: the master has the entry of this shared, exclusive or permit lock, but others before
+	// it leave no room.
+	Blocked = Outcome(vote.Blocked)
+	// Overtaken: the master has room for the entry of this lock, but behind others, while a quorum
+	// had not agreed on its place yet.
+	Overtaken = Outcome(vote.Overtaken)
 )
 
 // String returns the outcome's name in lower case.
@@ -195,7 +201,7 @@ func (e *AttemptError) Unwrap() []error {
 func (e *AttemptError) classify(y vote.System) {
 	var taken vote.Set
 	for i, m := range e.Masters {
-		if m.Outcome == Taken {
+		if m.Outcome == Taken || m.Outcome == Blocked {
 			taken |= vote.Only(i)
 		}
 	}

@@ -106,7 +106,7 @@ func (x *examination) probe() {
 }
 
 // answered counts an answer to one of the rounds.
-func (x *examination) answered(master int, _ vote.Outcome, _ bool, _ vote.Verdict) { x.step(master) }
+func (x *examination) answered(master int, _ *wire.Answer, _ bool, _ vote.Verdict) { x.step(master) }
 
 func (x *examination) step(master int) {
 	if x.left[master].Add(-1) == 0 {

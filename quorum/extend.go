@@ -8,6 +8,7 @@ import (
 
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/vote"
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
 // Extend makes the masters keep the lock for at least ttl from now, and lengthens the window of
@@ -31,25 +32,38 @@ func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 		return err
 	}
 	defer e.exit()
-
-	l.claim.noteTTL(wanted.keep) // before a release can think that it knows the longest //mutant:extend-asked
-	start := e.clock.Now()       // before anything is sent: the window counts from here
-	until, over := l.window(start, start.Add(wanted.keep))
-	if over != nil {
-		return l.lostError("extend", over)
+	start := e.clock.Now() // before anything is sent: the window counts from here
+	x, until, err := l.beginExtend(ctx, start, wanted)
+	if err != nil {
+		return err
 	}
-	if ctx.Err() != nil {
-		return e.unsentError("extend", l.Name(), ended(ctx))
-	}
-	x := l.extension(start, wanted)
 	verdict := x.round.run(ctx, start, until) //mutant:extend-run
-	switch over := l.apply(verdict, x); {     //mutant:extend-apply
+	return l.endExtend(ctx, x, verdict)
+}
+
+// beginExtend makes an extension that counts from start, and whose round the caller must send. The
+// lock's window closes at until, unless it is extended.
+func (l *Lock) beginExtend(ctx context.Context, start clock.Instant, wanted lease) (x *extension, until clock.Instant, err error) {
+	l.claim.noteTTL(wanted.keep) // before a release can think that it knows the longest //mutant:extend-asked
+	until, over := l.window(start, start.Add(wanted.keep))
+	switch {
+	case over != nil:
+		return nil, until, l.lostError("extend", over)
+	case ctx.Err() != nil:
+		return nil, until, l.engine.unsentError("extend", l.Name(), ended(ctx))
+	}
+	return l.extension(start, wanted), until, nil
+}
+
+// endExtend applies the verdict on an extension, and returns the error of Extend.
+func (l *Lock) endExtend(ctx context.Context, x *extension, verdict vote.Verdict) error {
+	switch over := l.apply(verdict, x); { //mutant:extend-apply
 	case over != nil:
 		return x.round.failure("extend", ErrLost, over)
 	case verdict == vote.Won:
 		return nil
 	}
-	e.expiry.look(&l.watched, until)
+	l.engine.expiry.look(&l.watched, l.windowCloses())
 	return x.round.failure("extend", noQuorum(ctx)...)
 }
 
@@ -104,7 +118,7 @@ func (x *extension) bind(l *Lock) {
 }
 
 // answered acts on one answer, in the lane that brought it.
-func (x *extension) answered(master int, o vote.Outcome, decided bool, v vote.Verdict) {
+func (x *extension) answered(master int, a *wire.Answer, decided bool, v vote.Verdict) {
 	l := x.lock.Load()
 	if l == nil {
 		return
@@ -117,7 +131,7 @@ func (x *extension) answered(master int, o vote.Outcome, decided bool, v vote.Ve
 	case v != vote.Won:
 	case decided:
 		l.repair(x.round.with(vote.Absent, vote.Taken), x.expires)
-	case o == vote.Absent || o == vote.Taken: // in this answer
+	case a.Outcome == vote.Absent || a.Outcome == vote.Taken: // in this answer
 		l.repair(vote.Only(master), x.expires)
 	}
 }

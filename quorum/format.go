@@ -76,6 +76,9 @@ func (i Inspection) String() string {
 		}
 		s += " " + lasting(i.TTL)
 	}
+	if len(i.Holders) > 1 {
+		s += fmt.Sprintf(" and %d others", len(i.Holders)-1)
+	}
 	if i.Waiting > 0 {
 		s += fmt.Sprintf(", %d waiting, the first for %v", i.Waiting, i.Waited)
 	}
@@ -97,6 +100,9 @@ func (i Inspection) LogValue() slog.Value {
 	if !i.Since.IsZero() {
 		attrs = append(attrs, slog.Time("since", i.Since))
 	}
+	if len(i.Holders) > 0 {
+		attrs = append(attrs, slog.Int("holders", len(i.Holders)))
+	}
 	attrs = append(attrs, waiting(i.Waiting, i.Waited)...)
 	// A group, not a list: slog does not call the LogValue of a list's elements.
 	masters := make([]slog.Attr, len(i.Masters))
@@ -114,6 +120,8 @@ func (m MasterInspection) String() string {
 		s += m.Err.Error()
 	case m.vacant():
 		s += "vacant"
+	case m.Entries != nil:
+		s += fmt.Sprintf("%d entries %s", len(m.Entries), lasting(m.TTL))
 	default:
 		s += shortToken(m.Token) + " " + lasting(m.TTL)
 	}
@@ -132,7 +140,10 @@ func (m MasterInspection) LogValue() slog.Value {
 		return slog.GroupValue(slog.String("error", m.Err.Error()))
 	}
 	attrs := []slog.Attr{slog.Bool("vacant", m.vacant())}
-	if !m.vacant() {
+	switch {
+	case m.Entries != nil:
+		attrs = append(attrs, slog.Int("entries", len(m.Entries)), slog.Duration("ttl", m.TTL))
+	case !m.vacant():
 		attrs = append(attrs, slog.String("token", shortToken(m.Token)), slog.Duration("ttl", m.TTL))
 	}
 	attrs = append(attrs, waiting(m.Waiting, m.Waited)...)

@@ -70,6 +70,11 @@ type Inspection struct {
 	// Fence is the highest fence that a master stores which stores Token, with Options.Fencing.
 	Fence int64
 
+	// Holders is who holds the lock if it is a shared, exclusive or permit lock, in the order of
+	// their fences: the entries that have room on a quorum. Token, Owner, Since, TTL and Fence are
+	// then those of the first.
+	Holders []Entry
+
 	// Waiting is how many waiters are in the masters' queues for the lock, at most one per Manager.
 	// Waited is how long the first of them has waited. If the masters disagree, each is the highest
 	// value that a quorum of those that answered agrees on.
@@ -87,6 +92,11 @@ type MasterInspection struct {
 	Since  time.Time     // since when the holder of Token has the lock; zero if not known
 	Fence  int64         // the fence it stores for the name; 0 if none
 	Err    error         // why the master reported nothing; nil if it did
+
+	// Entries is who holds or awaits the lock on this master if it is a shared, exclusive or permit
+	// lock. Token is "" then, and TTL that of the longest. Of more than a hundred exclusive entries,
+	// permits or shared entries, the first hundred are reported.
+	Entries []Entry
 
 	// Waiting is how many waiters are in this master's queue for the lock. Waited is how long the
 	// first of them has waited.
@@ -156,11 +166,15 @@ func (r *round) inspection() (i *Inspection, answered vote.Set) {
 		}
 		part.Token, part.TTL, part.Fence = a.Report.Token, a.Report.TTL, a.Report.Fence
 		part.Since = since(a.Report)
+		if part.Entries = entries(a.Report.Entries); part.Entries != nil {
+			part.Token = ""
+		}
 		part.Waiting, part.Waited = a.Report.Waiting, a.Report.Waited
 		part.Quarantined, part.Evicts = a.Report.Quarantine, a.Report.Evicts
 		answered |= vote.Only(master)
 	})
 	i.conclude(r.engine.system)
+	i.findHolders(r.engine.system)
 	i.count(r.engine.system)
 	return i, answered
 }

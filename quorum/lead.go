@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quorumlock/redlock/internal/backoff"
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
 // Lead makes this process a candidate for the leadership called name. It waits for the lock of that
@@ -50,8 +51,9 @@ import (
 //
 // MaxHold bounds each term: the lock is then lost with ErrHoldLimit. The next candidate leads once
 // fn has returned, or when the lock has expired, within ttl. Lead rejoins at the end of the queue.
-// MinHold applies to each term. NoWait and WaitAtMost are errors, because a candidate waits until
-// it leads.
+// MinHold applies to each term. With Permits, n candidates lead at a time, and an ErrConflict ends
+// Lead as it ends Acquire. NoWait and WaitAtMost are errors, because a candidate waits until it
+// leads. So is Shared, because all candidates would lead.
 //
 // Lead runs fn on the caller's goroutine. Inspect tells anyone who leads.
 func (m *Manager) Lead(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error, opts ...AcquireOption) error {
@@ -60,8 +62,8 @@ func (m *Manager) Lead(ctx context.Context, name string, ttl time.Duration, fn f
 		return err
 	}
 	defer m.engine.exit()
-	if p.noWait || p.waitAtMost > 0 { //mutant:lead-waits
-		return acquireError(name, errors.New("Lead waits until it leads, so NoWait and WaitAtMost make no sense"))
+	if err := p.checkLead(); err != nil { //mutant:lead-checks
+		return acquireError(name, err)
 	}
 	p.leads = true
 	short := 0 // terms since the last one that lasted
@@ -82,6 +84,17 @@ func (m *Manager) Lead(ctx context.Context, name string, ttl time.Duration, fn f
 	}
 }
 
+// checkLead returns an error if an option makes no sense for Lead.
+func (p *acquireParams) checkLead() error {
+	switch {
+	case p.noWait, p.waitAtMost > 0:
+		return errors.New("Lead waits until it leads, so NoWait and WaitAtMost make no sense")
+	case p.mode == wire.ModeShared:
+		return errors.New("Lead has one candidate lead at a time, so Shared makes no sense")
+	}
+	return nil
+}
+
 // campaignError returns the error of a Lead that ended while it did not lead. Once fn has run, it
 // is no ErrNotAcquired.
 func campaignError(err error, terms int) error {
@@ -89,7 +102,9 @@ func campaignError(err error, terms int) error {
 	switch {
 	case terms == 0:
 	case errors.As(err, &failure):
-		failure.Op = "lead"
+		led := *failure // the original may be another caller's too
+		led.Op = "lead"
+		return &led
 	case errors.Is(err, ErrClosed):
 		return ErrClosed
 	}

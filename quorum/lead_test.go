@@ -616,6 +616,43 @@ func TestInspectTellsWhoLeads(t *testing.T) {
 	})
 }
 
+// TestSeveralLeadWithPermits has three candidates for two permits. When one steps down, the third
+// leads. A candidate for another number of permits is told so.
+func TestSeveralLeadWithPermits(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		others := b.otherManagers(3, quorum.Options{})
+		leading := 0
+		var mu sync.Mutex
+		var stops []context.CancelFunc
+		var results []<-chan error
+		count := func(n int) int { mu.Lock(); defer mu.Unlock(); leading += n; return leading }
+		for _, m := range others {
+			ctx, stop := context.WithCancel(b.Context())
+			stops = append(stops, stop)
+			results = append(results, b.campaign(ctx, m, func(ctx context.Context, _ *quorum.Lock) error {
+				assert.LessOrEqual(b, count(1), 2)
+				<-ctx.Done()
+				count(-1)
+				return nil
+			}, quorum.Permits(2)))
+		}
+		time.Sleep(ttl)
+		assert.Equal(b, 2, count(0))
+		err := b.Lead(b.Context(), name, ttl, func(context.Context, *quorum.Lock) error { return nil }, quorum.Permits(3))
+		assert.ErrorIs(b, err, quorum.ErrConflict)
+		assert.ErrorIs(b, err, quorum.ErrNotAcquired)
+		stops[0]()
+		assert.ErrorIs(b, <-results[0], context.Canceled)
+		time.Sleep(ttl)
+		assert.Equal(b, 2, count(0))
+		for i, stop := range stops[1:] {
+			stop()
+			assert.ErrorIs(b, <-results[1+i], context.Canceled)
+		}
+		b.closeAll(others)
+	})
+}
+
 func TestLeadChecksItsParameters(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
 		idle := func(context.Context, *quorum.Lock) error { return nil }
@@ -623,6 +660,7 @@ func TestLeadChecksItsParameters(t *testing.T) {
 			"NoWait":           b.Lead(b.Context(), name, ttl, idle, quorum.NoWait()),
 			"WaitAtMost":       b.Lead(b.Context(), name, ttl, idle, quorum.WaitAtMost(time.Hour)),
 			"WaitAtMost 0":     b.Lead(b.Context(), name, ttl, idle, quorum.WaitAtMost(0)),
+			"Shared":           b.Lead(b.Context(), name, ttl, idle, quorum.Shared()),
 			"no function":      b.Lead(b.Context(), name, ttl, nil),
 			"no name":          b.Lead(b.Context(), "", ttl, idle),
 			"no TTL":           b.Lead(b.Context(), name, 0, idle),

@@ -21,9 +21,17 @@ type localQueues struct {
 
 // localQueue is the queue for one lock. It exists while somebody contends for the lock.
 type localQueue struct {
-	waiting   list.List     // of chan struct{}, closed when the turn has come
-	contender contender     // whose turn it is; nil until it contends
-	failure   *AttemptError // of the last attempt in the queue; nil at first
+	waiting    list.List     // of place
+	contending int           // callers whose turn it is
+	joining    bool          // one of them has yet to call joined or pass
+	contender  contender     // whose turn it is; nil until it contends
+	failure    *AttemptError // of the last attempt in the queue; nil at first
+}
+
+// place is a caller's place in a localQueue.
+type place struct {
+	turn  chan struct{} // closed when the turn has come
+	limit int           // how many callers may contend
 }
 
 // contender is the waiter whose turn it is, and all that the queues know of it.
@@ -37,20 +45,21 @@ func newLocalQueues(c *contention, done <-chan struct{}) *localQueues {
 	return &localQueues{contention: c, done: done, byKey: map[string]*localQueue{}}
 }
 
-// takeTurn waits for the caller's turn to contend for a lock. It returns false if ctx ended or the
-// Manager was closed first. Otherwise the caller must pass the turn on.
-func (s *localQueues) takeTurn(ctx context.Context, key string) (*localQueue, bool) {
-	q, place := s.join(key)
-	if place == nil {
+// takeTurn waits for the caller's turn to contend for a lock. So many may contend at once, but not
+// before the last one has called joined. It returns false if ctx ended or the Manager was closed
+// first. Otherwise the caller must pass the turn on.
+func (s *localQueues) takeTurn(ctx context.Context, key string, limit int) (*localQueue, bool) {
+	q, at := s.join(key, limit)
+	if at == nil {
 		return q, true
 	}
 	select {
-	case <-place.Value.(chan struct{}):
+	case <-at.Value.(place).turn:
 		return q, true
 	case <-ctx.Done():
 	case <-s.done:
 	}
-	if s.withdraw(q, place) {
+	if s.withdraw(q, at) {
 		return q, false
 	}
 	s.pass(key, q, clock.Never) // the turn came at the same time
@@ -59,26 +68,31 @@ func (s *localQueues) takeTurn(ctx context.Context, key string) (*localQueue, bo
 
 // join returns the lock's queue and the caller's place in it. The place is nil if it is the
 // caller's turn at once.
-func (s *localQueues) join(key string) (*localQueue, *list.Element) {
+func (s *localQueues) join(key string, limit int) (*localQueue, *list.Element) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if q, ok := s.byKey[key]; ok { //mutant:local-contender
-		return q, q.waiting.PushBack(make(chan struct{})) //mutant:local-order
+	q, ok := s.byKey[key]
+	if !ok {
+		q = &localQueue{}
+		s.byKey[key] = q
 	}
-	q := &localQueue{}
-	s.byKey[key] = q
+	if q.joining || q.contending >= limit || q.waiting.Len() > 0 { //mutant:local-contender
+		return q, q.waiting.PushBack(place{make(chan struct{}), limit}) //mutant:local-order
+	}
+	q.joining = true
+	q.contending++
 	return q, nil
 }
 
 // withdraw removes a place from the queue. It returns false if the place's turn has already come.
-func (s *localQueues) withdraw(q *localQueue, place *list.Element) bool {
+func (s *localQueues) withdraw(q *localQueue, at *list.Element) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case <-place.Value.(chan struct{}):
+	case <-at.Value.(place).turn:
 		return false
 	default:
-		q.waiting.Remove(place)
+		q.waiting.Remove(at)
 		return true
 	}
 }
@@ -92,13 +106,39 @@ func (s *localQueues) pass(key string, q *localQueue, acquired clock.Instant) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := q.waiting.Front()
-	if next == nil {
+	q.contender, q.joining = nil, false
+	q.contending--
+	s.next(key, q)
+}
+
+// joined says that the caller whose turn came last is in the masters' queues, so the next one may
+// follow. A caller that calls it ends its turn with leave instead of pass.
+func (s *localQueues) joined(key string, q *localQueue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q.joining = false
+	s.next(key, q)
+}
+
+// leave ends the turn of a caller that has joined.
+func (s *localQueues) leave(key string, q *localQueue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q.contending--
+	s.next(key, q)
+}
+
+// next wakes the next caller if its turn has come. The caller must hold mu.
+func (s *localQueues) next(key string, q *localQueue) {
+	first := q.waiting.Front()
+	switch {
+	case first == nil && q.contending == 0:
 		delete(s.byKey, key)
-		return
+	case first != nil && !q.joining && q.contending < first.Value.(place).limit:
+		q.joining = true
+		q.contending++
+		close(q.waiting.Remove(first).(place).turn)
 	}
-	q.contender = nil
-	close(q.waiting.Remove(next).(chan struct{}))
 }
 
 func (s *localQueues) hasNext(q *localQueue) bool {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,9 +41,9 @@ type notifier struct {
 // notified is a waiter's queueEntry, and all that the notifier knows of it.
 type notified interface {
 	token() string
-	jitter() float64                  // from 0 to 1; spreads what all waiters would do at once
-	granted(master int, g wire.Grant) // a message says that the master granted the lock
-	askSoon(master int)               // the waiter must ask the master, because it may have missed messages
+	jitter() float64                     // from 0 to 1; spreads what all waiters would do at once
+	received(master int, payload string) // a message names the token
+	askSoon(master int)                  // the waiter must ask the master, because it may have missed messages
 }
 
 const (
@@ -89,13 +90,14 @@ func (n *notifier) unregister(token string) {
 	delete(n.entries, token)
 }
 
-// deliver passes on a message that a master has granted a waiter the lock.
-func (n *notifier) deliver(master int, g wire.Grant) {
+// deliver passes on a message to the waiter that it names.
+func (n *notifier) deliver(master int, payload string) {
+	token, _, _ := strings.Cut(payload, " ")
 	n.mu.Lock()
-	w := n.entries[g.Token]
+	w := n.entries[token]
 	n.mu.Unlock()
 	if w != nil {
-		w.granted(master, g)
+		w.received(master, payload)
 	}
 }
 
@@ -208,9 +210,7 @@ func (s *subscription) Subscribed() {
 
 // Received delivers a message.
 func (s *subscription) Received(payload string) {
-	if grant, ok := wire.ParseGrant(payload); ok {
-		s.notifier.deliver(s.master, grant)
-	}
+	s.notifier.deliver(s.master, payload)
 }
 
 func (s *subscription) over() { s.since.Store(0) }

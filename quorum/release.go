@@ -54,18 +54,34 @@ func (l *Lock) Release(ctx context.Context) error {
 // operation that errors name.
 func (l *Lock) giveUp(ctx context.Context, op string) error {
 	now := l.engine.clock.Now()
-	mine, other, over := l.beginRelease(now)
-	if ctx.Err() != nil { // perhaps only just now: a context that ends with the lock
+	g := l.beginRelease(now)
+	ctx = releaseContext(ctx)
+	if g.mine != nil {
+		l.engine.expiry.forget(&l.watched)
+		g.round = startRelease(l.engine, l.claim, wire.Anyone, now, 0, l.nextFence())
+	}
+	return l.endRelease(ctx, g, now, op)
+}
+
+// releaseContext returns the context with which to wait for a release. If ctx has ended, perhaps
+// only just now because it ends with the lock, the release is waited for as usual.
+func releaseContext(ctx context.Context) context.Context {
+	if ctx.Err() != nil {
 		ctx = context.WithoutCancel(ctx) //mutant:release-context
 	}
-	switch {
-	case over != nil:
-		if !isOwnEnd(over) { // it is another process's by now
-			l.letGo(over, now) //mutant:release-lets-go
+	return ctx
+}
+
+// endRelease waits for the outcome of a call of Release that began at now.
+func (l *Lock) endRelease(ctx context.Context, g givingUp, now clock.Instant, op string) error {
+	switch mine := g.mine; {
+	case g.over != nil:
+		if !isOwnEnd(g.over) { // it is another process's by now
+			l.letGo(g.over, now) //mutant:release-lets-go
 		}
-		return l.lostError(op, over)
+		return l.lostError(op, g.over)
 	case mine != nil:
-		mine.err = l.askRelease(ctx, now, op)
+		mine.err = l.awaitRelease(ctx, g.round, now, op)
 		switch {
 		case !mine.first:
 		case errors.Is(mine.err, ErrLost):
@@ -80,8 +96,8 @@ func (l *Lock) giveUp(ctx context.Context, op string) error {
 		return mine.err
 	}
 	select {
-	case <-other.done:
-		return other.err //mutant:release-other
+	case <-g.other.done:
+		return g.other.err //mutant:release-other
 	case <-ctx.Done():
 		return &AttemptError{
 			Op: op, Name: l.Name(), Quorum: l.engine.system.Quorum(), reasons: noQuorum(ctx),
@@ -89,23 +105,30 @@ func (l *Lock) giveUp(ctx context.Context, op string) error {
 	}
 }
 
-// beginRelease closes the window. It returns a new release for the caller to carry out (mine), or
-// an existing one to wait for (other), or why there is nothing to release (over).
-func (l *Lock) beginRelease(now clock.Instant) (mine, other *release, over error) {
+// givingUp is what a call of Release has to do.
+type givingUp struct {
+	mine  *release // a new release for the call to carry out,
+	other *release // or an existing one to wait for,
+	over  error    // or why there is nothing to release
+	round *round   // of mine
+}
+
+// beginRelease closes the window.
+func (l *Lock) beginRelease(now clock.Instant) givingUp {
 	l.mu.Lock()
 	defer l.unlock()
 	if l.release != nil {
-		return nil, l.release, nil
+		return givingUp{other: l.release}
 	}
 	if over := l.over(now); over != nil && !errors.Is(over, ErrReleased) { //mutant:release-over
-		return nil, nil, over
+		return givingUp{over: over}
 	}
 	first := l.ended == nil
 	if first { //mutant:release-ends
 		l.finish(ErrReleased)
 	}
 	l.release = &release{first: first, done: make(chan struct{})}
-	return l.release, nil, nil
+	return givingUp{mine: l.release}
 }
 
 // allowRetry lets later calls of Release try again after one that failed. Calls that waited for the
@@ -118,10 +141,8 @@ func (l *Lock) allowRetry(failed *release) {
 	}
 }
 
-// askRelease sends the release to the masters and waits for a majority.
-func (l *Lock) askRelease(ctx context.Context, now clock.Instant, op string) error {
-	l.engine.expiry.forget(&l.watched)
-	r := startRelease(l.engine, l.claim, wire.Anyone, now, 0, l.nextFence())
+// awaitRelease waits until a majority has answered a release that was sent at now.
+func (l *Lock) awaitRelease(ctx context.Context, r *round, now clock.Instant, op string) error {
 	switch r.wait(ctx, now, now.Add(l.engine.opts.AttemptTimeout)) {
 	case vote.Won, vote.Tentative:
 		return nil

@@ -62,7 +62,8 @@ func (p *repairs) begin(masters vote.Set, expires clock.Instant) {
 // end records the outcome of one repair. It reports whether any master is still missing.
 func (p *repairs) end(master int, o vote.Outcome, now clock.Instant) bool {
 	p.asked &^= vote.Only(master)
-	if o == vote.Held {
+	switch o {
+	case vote.Held, vote.Blocked, vote.Overtaken: // it has the entry again, or it never will //mutant:overtaken-repair
 		p.missing &^= vote.Only(master)
 	}
 	if now >= p.next {
@@ -88,7 +89,7 @@ func (l *Lock) repair(masters vote.Set, expires clock.Instant) { //mutant:repair
 	l.unlock()
 
 	c := l.claim
-	request := c.subject.Repair(left, c.fence.Load(), c.retention())
+	request := c.repairRequest(left)
 	request.SetDeadline(time.Duration(deadline)) //mutant:repair-deadline
 	for i := range masters.Each() {
 		r := &repair{lock: l, request: request}

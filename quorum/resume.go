@@ -18,8 +18,12 @@ import (
 // token to one process only. A minimum hold is not handed on.
 //
 // ttl is as in Extend, ctx governs the extension, and the errors are those of Extend. After an
-// error other than ErrLost, the lock is still held here. After Detach, Err is ErrDetached.
+// error other than ErrLost, the lock is still held here. After Detach, Err is ErrDetached. Shared,
+// exclusive and permit locks cannot be detached.
 func (l *Lock) Detach(ctx context.Context, ttl time.Duration) (token string, err error) {
+	if mode := l.claim.mode; mode != "" {
+		return "", fmt.Errorf("quorum: detach %s: only plain locks can be detached, not %v", quote(l.Name()), mode)
+	}
 	if err := l.Extend(ctx, ttl); err != nil { //mutant:detach-extends
 		return "", err
 	}

@@ -22,9 +22,12 @@ type round struct {
 	observer observer // nil for none
 	first    bool     // release: the token was not released before
 
+	sent, deadline clock.Instant // when it is sent, and when it is given up
+
 	mu      sync.Mutex // guards all below and the answers in ops
 	tally   vote.Tally
 	verdict vote.Verdict
+	leaning clock.Instant // when verdict became Doomed or Tentative
 	changed chan struct{} // gets a value when verdict changes
 	awaited vote.Set      // settled waits for these
 	settled chan struct{} // closed once no master is awaited; nil if nobody asks
@@ -33,15 +36,19 @@ type round struct {
 // observer is called with each answer to a round, by the lane that brought it. decided says that
 // this answer changed the verdict. It is an interface because a round knows nothing about locks.
 type observer interface {
-	answered(master int, o vote.Outcome, decided bool, v vote.Verdict)
+	answered(master int, a *wire.Answer, decided bool, v vote.Verdict)
 }
 
 func newRound(e *engine, c *claim, request wire.Request) *round {
-	return &round{
+	r := &round{
 		Request: request, engine: e, claim: c,
 		ops:     make([]redisconn.Op, e.system.Masters()),
 		changed: make(chan struct{}, 2), // Doomed or Tentative, and the final verdict
 	}
+	if n := c.mode.Permits(); n > 0 { //mutant:round-room
+		r.tally.Room = vote.NewRoom(n, e.system)
+	}
+	return r
 }
 
 // startRelease gives up the claim's token on every master: where it was granted, where it was
@@ -52,6 +59,14 @@ func newRound(e *engine, c *claim, request wire.Request) *round {
 // next is the fence that the next holder may get with the key; 0 for none. Only a claim's first
 // release proposes it: all masters get the same number, once.
 func startRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited vote.Set, next int64) *round {
+	r := newRelease(e, c, to, now, awaited, next)
+	r.submit(now, clock.Never) //mutant:release-submit
+	return r
+}
+
+// newRelease makes the round of startRelease. The masters are owed the release from then on, so the
+// caller must submit it.
+func newRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited vote.Set, next int64) *round {
 	first := !c.released.Swap(true)
 	if !first {
 		next = 0
@@ -62,7 +77,6 @@ func startRelease(e *engine, c *claim, to wire.Heir, now clock.Instant, awaited 
 	for _, releaser := range e.releasers {
 		releaser.owing.add(1)
 	}
-	r.submit(now, clock.Never) //mutant:release-submit
 	return r
 }
 
@@ -75,18 +89,38 @@ func discard(e *engine, c *claim, to wire.Heir, now clock.Instant) {
 // run sends the request and waits for the verdict, for Options.AttemptTimeout at most and no later
 // than until.
 func (r *round) run(ctx context.Context, start, until clock.Instant) vote.Verdict {
-	deadline := min(start.Add(r.engine.opts.AttemptTimeout), until)
-	r.submit(start, deadline)
-	return r.wait(ctx, start, deadline)
+	r.submit(start, r.engine.timeout(start, until))
+	return r.await(ctx)
+}
+
+// timeout returns when to give up a round that is sent at start.
+func (e *engine) timeout(start, until clock.Instant) clock.Instant {
+	return min(start.Add(e.opts.AttemptTimeout), until)
 }
 
 // submit hands the request to every lane. The request is not sent at or after deadline.
 func (r *round) submit(now, deadline clock.Instant) {
+	r.prepareAll(now, deadline)
+	r.engine.lanes.Submit(time.Duration(now), r.claim.sequence, r.ops)
+}
+
+// submitAll hands the requests of several rounds to every lane at once, so that a master gets them
+// together. prepareAll must have been called for each round.
+func submitAll(e *engine, now clock.Instant, rounds []*round) {
+	all := make([]fanout.Submission[wire.Call], len(rounds))
+	for i, r := range rounds {
+		all[i] = fanout.Submission[wire.Call]{Sequence: r.claim.sequence, Ops: r.ops}
+	}
+	e.lanes.SubmitAll(time.Duration(now), all)
+}
+
+// prepareAll prepares the operations for all masters. They are not sent at or after deadline.
+func (r *round) prepareAll(now, deadline clock.Instant) {
+	r.sent, r.deadline = now, deadline
 	r.SetDeadline(time.Duration(deadline)) //mutant:round-deadline
 	for i := range r.ops {
 		r.prepare(i, deadline)
 	}
-	r.engine.lanes.Submit(time.Duration(now), r.claim.sequence, r.ops)
 }
 
 func (r *round) prepare(master int, deadline clock.Instant) {
@@ -106,7 +140,7 @@ func (r *round) Done(op *redisconn.Op, dropped error) {
 
 	decided, verdict := r.count(call, a, dropped)
 	if r.observer != nil {
-		r.observer.answered(int(call.Master), a.Outcome, decided, verdict)
+		r.observer.answered(int(call.Master), &a, decided, verdict)
 	}
 	if decided {
 		r.changed <- struct{}{} // it has room for every possible change
@@ -123,9 +157,13 @@ func (r *round) count(call *wire.Call, a wire.Answer, dropped error) (decided bo
 		Master: master, Outcome: a.Outcome,
 		Untouched: errors.Is(dropped, fanout.ErrNothingSent),
 		Usurped:   r.first && a.Outcome == vote.Taken && a.SentOnce, //mutant:usurped-ballot
+		Before:    a.Before,
 	})
 	if v := r.tally.Verdict(r.engine.system, r.Op); v != r.verdict && !r.verdict.Final() {
 		r.verdict, decided = v, true
+		if !v.Final() {
+			r.leaning = r.engine.clock.Now()
+		}
 	}
 	if r.awaited.Has(master) {
 		if r.awaited &^= vote.Only(master); r.awaited == 0 {
@@ -141,11 +179,16 @@ func (r *round) current() vote.Verdict {
 	return r.verdict
 }
 
+// await returns the verdict as soon as it is final, at the round's deadline, or when ctx ends; see
+// wait.
+func (r *round) await(ctx context.Context) vote.Verdict { return r.wait(ctx, r.sent, r.deadline) }
+
 // wait returns the verdict as soon as it is final. At deadline, or when ctx ends, it returns the
 // current verdict.
 //
-// A round that has failed waits as long again as it has taken so far, plus classifyGrace, to find
-// out why it failed. A release waits just as long for masters that have yet to answer.
+// A round that has failed waits as long again as it took to fail, plus classifyGrace, to find out
+// why it failed. A release waits just as long for masters that have yet to answer. How long it was
+// waited for before does not matter, so several rounds can be waited for one after the other.
 func (r *round) wait(ctx context.Context, start, deadline clock.Instant) vote.Verdict {
 	now := r.engine.clock.Now
 	timer := r.engine.timers.take(deadline.Sub(start))
@@ -173,11 +216,17 @@ func (r *round) wait(ctx context.Context, start, deadline clock.Instant) vote.Ve
 			return v
 		case v == vote.Undecided, r.mayBeUsurped(): // the latter is rare, and worth waiting for until deadline
 		default:
-			grace := now().Add(now().Sub(start) + classifyGrace)
-			deadline = min(deadline, grace)
+			deadline = min(deadline, r.graceEnds(start))
 			timer.Reset(deadline.Sub(now()))
 		}
 	}
+}
+
+// graceEnds returns until when to wait for the reason of a failure that is known already.
+func (r *round) graceEnds(start clock.Instant) clock.Instant {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leaning.Add(r.leaning.Sub(start) + classifyGrace)
 }
 
 // classifyGrace covers scheduling jitter while a round waits for the reason of its failure.
@@ -223,7 +272,7 @@ func (r *round) each(visit func(master int, a *wire.Answer)) {
 func (r *round) stored() []*string {
 	tokens := make([]*string, len(r.ops))
 	r.each(func(master int, a *wire.Answer) {
-		if a.Outcome == vote.Taken {
+		if a.Outcome == vote.Taken || a.Outcome == vote.Blocked {
 			tokens[master] = &a.Stored // it never changes again
 		}
 	})
@@ -298,12 +347,21 @@ func (r *round) awaitAll() {
 // waitSettled waits for the awaited masters, for as long again as has passed since start, plus
 // classifyGrace.
 func (r *round) waitSettled(ctx context.Context, start clock.Instant) {
-	timer := r.engine.timers.take(r.engine.clock.Now().Sub(start) + classifyGrace)
-	defer r.engine.timers.giveBack(timer)
-	select {
-	case <-r.settled:
-	case <-timer.C:
-	case <-ctx.Done():
+	waitSettled(ctx, r.engine, start, r)
+}
+
+// waitSettled waits for several rounds, for as long together as round.waitSettled for one.
+func waitSettled(ctx context.Context, e *engine, start clock.Instant, rounds ...*round) {
+	timer := e.timers.take(e.clock.Now().Sub(start) + classifyGrace)
+	defer e.timers.giveBack(timer)
+	for _, r := range rounds {
+		select {
+		case <-r.settled:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

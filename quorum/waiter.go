@@ -61,6 +61,9 @@ func (e *waitedError) Is(target error) bool { return target == ErrWaitExceeded }
 // A caller that wins too late to have any validity left lets the others go first. Its TTL may be
 // too short to ever succeed, and theirs need not be.
 func (s *waiters) acquire(ctx context.Context, p acquireParams) (*Lock, error) {
+	if p.mode != "" {
+		return s.admit(ctx, p)
+	}
 	w := &waiter{waiters: s, engine: s.acquirer.engine, params: p, wake: newSignal()}
 	for {
 		l, err := w.takeTurn(ctx)
@@ -69,7 +72,7 @@ func (s *waiters) acquire(ctx context.Context, p acquireParams) (*Lock, error) {
 			return l, err
 		}
 		if !w.engine.sleep(ctx, w.pause(w.attempts+w.failures)) {
-			return nil, w.waitedInVain(ctx, failure)
+			return nil, waitedInVain(ctx, w.engine, w.params.name, failure)
 		}
 	}
 }
@@ -108,9 +111,9 @@ type queueEntry struct {
 // takeTurn waits for the waiter's turn in this process, and contends.
 func (w *waiter) takeTurn(ctx context.Context) (*Lock, error) { //mutant:take-turn
 	key := w.engine.opts.Prefix + w.params.name
-	q, ok := w.waiters.locals.takeTurn(ctx, key)
+	q, ok := w.waiters.locals.takeTurn(ctx, key, 1)
 	if !ok {
-		return nil, w.waitedInVain(ctx, w.waiters.locals.why(q))
+		return nil, waitedInVain(ctx, w.engine, w.params.name, w.waiters.locals.why(q))
 	}
 	acquired := clock.Never
 	defer func() { w.waiters.locals.pass(key, q, acquired) }() // also if the client panics
@@ -123,12 +126,12 @@ func (w *waiter) takeTurn(ctx context.Context) (*Lock, error) { //mutant:take-tu
 
 // waitedInVain returns the error of an acquisition that ctx or Close ended. It does not modify
 // last, because callers behind in the local queue may be reading it.
-func (w *waiter) waitedInVain(ctx context.Context, last *AttemptError) error {
-	if w.engine.closed.Load() {
+func waitedInVain(ctx context.Context, e *engine, name string, last *AttemptError) error {
+	if e.closed.Load() {
 		return errClosedNotAcquired
 	}
 	if last == nil {
-		last = w.engine.unsentError("acquire", w.params.name, nil)
+		last = e.unsentError("acquire", name, nil)
 	}
 	failure := *last
 	failure.reasons = append(last.reasons[:1:1], ended(ctx)...)
@@ -167,7 +170,7 @@ func (w *waiter) contend(ctx context.Context, key string, q *localQueue) (*Lock,
 			return nil, err
 		}
 		if over {
-			return nil, w.waitedInVain(ctx, w.why(last))
+			return nil, waitedInVain(ctx, w.engine, w.params.name, w.why(last))
 		}
 	}
 }
@@ -398,8 +401,12 @@ func (e *queueEntry) Done(op *redisconn.Op, dropped error) {
 func (e *queueEntry) token() string   { return e.claim.subject.Token }
 func (e *queueEntry) jitter() float64 { return e.state.Jitter() }
 
-// granted records a message that a master has granted the lock.
-func (e *queueEntry) granted(master int, g wire.Grant) {
+// received records a message that a master has granted the lock.
+func (e *queueEntry) received(master int, payload string) {
+	g, ok := wire.ParseGrant(payload)
+	if !ok {
+		return
+	}
 	w, now := e.waiter, e.waiter.engine.clock.Now()
 	e.claim.record(master, vote.Granted, 0)
 	w.mu.Lock()

@@ -142,6 +142,20 @@ func (g *Group[P]) Submit(now time.Duration, seq *Sequence[P], ops []Op[P]) {
 	}
 }
 
+// Submission is a sequence's operations, one for each lane.
+type Submission[P any] struct {
+	Sequence *Sequence[P]
+	Ops      []Op[P]
+}
+
+// SubmitAll is Submit for several sequences at once, all of them different. Each lane gets all its
+// operations before it sends the first one, so that they go in one call.
+func (g *Group[P]) SubmitAll(now time.Duration, all []Submission[P]) {
+	for _, l := range g.lanes {
+		l.submitAll(all, now)
+	}
+}
+
 // SubmitTo hands op to one lane.
 //
 // An operation with Undo set undoes the earlier operations of its sequence on that lane:

@@ -156,6 +156,32 @@ func TestSubmitReachesEveryLane(t *testing.T) {
 	})
 }
 
+// Several sequences' operations that are submitted together go in one call, even in an idle lane.
+func TestSubmitAllIsOneBatch(t *testing.T) {
+	bubble(t, 4, func(t *testing.T, g *group, m *master, r *record) {
+		all := make([]fanout.Submission[int], 10)
+		for id := range all {
+			all[id] = fanout.Submission[int]{
+				Sequence: g.NewSequence(), Ops: []op{{Payload: id, Owner: r, Deadline: never}},
+			}
+		}
+		g.SubmitAll(0, all)
+		synctest.Wait()
+		assert.Equal(t, [][]int{{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}}, m.sent())
+		undone := all[:2]
+		for i := range undone {
+			undone[i].Ops = []op{{Payload: 10 + i, Owner: r, Deadline: never, Undo: true}}
+		}
+		g.SubmitAll(0, append(undone, fanout.Submission[int]{
+			Sequence: g.NewSequence(), Ops: []op{{Payload: 12, Owner: r, Undo: true, Deadline: never}},
+		}))
+		synctest.Wait()
+		assert.Equal(t, []int{10, 11}, m.sent()[1])
+		_, err := r.outcome(12)
+		assert.ErrorIs(t, err, fanout.ErrNothingSent)
+	})
+}
+
 // An idle lane sends an operation at once. While a call is in flight, operations collect for the
 // next batch.
 func TestBusyLaneBatchesOperations(t *testing.T) {
@@ -483,9 +509,20 @@ func TestEveryOperationIsSettledOnce(t *testing.T) {
 				seqs[i] = g.NewSequence()
 			}
 			const ops = 2000
-			for id := range ops {
-				deadline := time.Since(start) + time.Duration(1+draw(3000))*time.Millisecond
-				g.SubmitTo(0, seqs[id%10], &op{Payload: id, Owner: r, Deadline: deadline, Undo: draw(4) == 0})
+			for id := 0; id < ops; {
+				all := make([]fanout.Submission[int], min(1+draw(2)*draw(10), ops-id)) // mostly one
+				for i := range all {
+					deadline := time.Since(start) + time.Duration(1+draw(3000))*time.Millisecond
+					all[i] = fanout.Submission[int]{Sequence: seqs[id%10], Ops: []op{
+						{Payload: id, Owner: r, Deadline: deadline, Undo: draw(4) == 0},
+					}}
+					id++
+				}
+				if len(all) == 1 {
+					g.SubmitTo(0, all[0].Sequence, &all[0].Ops[0])
+				} else {
+					g.SubmitAll(time.Since(start), all)
+				}
 				time.Sleep(time.Duration(draw(30)) * time.Millisecond)
 			}
 			require.NoError(t, g.Close(t.Context()))

@@ -34,19 +34,46 @@ func newLane[P any](index int, cfg Config[P], send Send[P]) *lane[P] {
 }
 
 func (l *lane[P]) submit(s *slot[P], op *Op[P], now time.Duration) {
-	op.seq = s
 	l.mu.Lock()
-	dropped := l.dropExpired(now, nil)
+	dropped, queued := l.add(s, op, now, nil)
+	if queued {
+		l.wakeUp(now)
+	}
+	l.mu.Unlock()
+	settleDropped(dropped)
+}
+
+// submitAll submits one operation of each of several sequences. It wakes the lane only once the lane
+// has all of them.
+func (l *lane[P]) submitAll(all []Submission[P], now time.Duration) {
+	var dropped *Op[P]
+	work := false
+	l.mu.Lock()
+	for _, s := range all {
+		var queued bool
+		dropped, queued = l.add(&s.Sequence.slots[l.index], &s.Ops[l.index], now, dropped)
+		work = work || queued
+	}
+	if work {
+		l.wakeUp(now)
+	}
+	l.mu.Unlock()
+	settleDropped(dropped)
+}
+
+// add takes in op. It reports whether op is in the lane's queue now.
+func (l *lane[P]) add(s *slot[P], op *Op[P], now time.Duration, dropped *Op[P]) (stillDropped *Op[P], queued bool) {
+	op.seq = s
+	dropped = l.dropExpired(now, dropped)
 	dropped = s.dropExpired(now, dropped)
 	if op.Undo {
 		s.undone = true                   //mutant:undo-is-last
 		dropped = l.supersede(s, dropped) //mutant:undo-supersedes
 	}
 	if err := l.accept(s, op, now); err != nil {
-		dropped = drop(op, err, dropped)
+		return drop(op, err, dropped), false
 	}
-	l.mu.Unlock()
-	settleDropped(dropped)
+	return dropped, s.active == op
 }
 
 // accept queues op, or returns why it cannot.
@@ -67,10 +94,14 @@ func (l *lane[P]) accept(s *slot[P], op *Op[P], now time.Duration) error {
 		return ErrFull
 	}
 	l.enqueue(op)
+	return nil
+}
+
+// wakeUp wakes a goroutine if the lane may send something.
+func (l *lane[P]) wakeUp(now time.Duration) {
 	if l.allowance(now) > 0 {
 		l.wake.Signal()
 	}
-	return nil
 }
 
 func (l *lane[P]) enqueue(op *Op[P]) {

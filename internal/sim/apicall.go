@@ -103,10 +103,14 @@ func (k *apiCall) justifies(m *master, o quorum.Outcome) bool {
 	switch o {
 	case quorum.Taken:
 		return m.hadToken(k.name, k.waitedSince, k.to, k.mayBeRival)
+	case quorum.Blocked, quorum.Overtaken:
+		return m.stood(k.name, k.waitedSince, k.to, func(token string, _ int64) bool { return k.mayBeRival(token) }) ||
+			o == quorum.Overtaken // a fence is kept for longer than the entry
 	case quorum.Held:
-		return m.hadToken(k.name, k.waitedSince, k.to, k.client.created)
+		return m.hadToken(k.name, k.waitedSince, k.to, k.client.created) ||
+			m.stood(k.name, k.waitedSince, k.to, func(token string, _ int64) bool { return k.client.created(token) })
 	case quorum.Absent:
-		return m.lackedToken(k.name, k.waitedSince, k.to, anyToken)
+		return m.lackedToken(k.name, k.waitedSince, k.to, anyToken) || len(m.everEntered[k.name]) > 0 // a master that lost an entry
 	case quorum.Refused, quorum.Expired:
 		return k.client.wasRefused(m.index, k.waitedSince, k.to)
 	}
@@ -126,7 +130,7 @@ func isRefusal(reply any) bool {
 			result = parts[0]
 		}
 		code, ok := result.(int64)
-		return ok && code <= -2
+		return ok && code <= -2 && code != -5 && code != -6 // which are answers
 	})
 }
 
@@ -156,7 +160,7 @@ func (k *apiCall) checkError(ctx context.Context, who string, err error) {
 		return
 	}
 	taken, majority := errors.Is(err, quorum.ErrTaken), w.cfg.Masters/2+1
-	if enough := failure.Count(quorum.Taken) > w.cfg.Masters-majority; taken != enough {
+	if enough := failure.Count(quorum.Taken)+failure.Count(quorum.Blocked) > w.cfg.Masters-majority; taken != enough {
 		w.violation("%s: errors.Is(err, ErrTaken) is %v, but: %v", who, taken, err)
 	}
 	if taken == errors.Is(err, quorum.ErrNoQuorum) {

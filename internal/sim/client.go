@@ -107,7 +107,7 @@ func (c *client) work(worker int) {
 				c.useDo(r, who, name, ttl)
 			}
 		case 1:
-			if !w.cfg.Tidy { // nobody releases a period
+			if !w.cfg.Tidy && !w.usualKind(name).ordered() { // nobody releases a period
 				c.useOnce(r, who, name, ttl)
 			}
 		default:
@@ -135,13 +135,14 @@ func (c *client) useLock(r random, who, name string, ttl time.Duration) {
 	if r.chance(0.6) {
 		acquire = c.manager.Acquire
 	}
-	var opts []quorum.AcquireOption
+	kind := c.world.drawKind(r, name)
+	opts := kind.options()
 	renewed := r.chance(0.3)
 	if renewed {
 		opts = append(opts, quorum.AutoRenew(time.Duration(r.IntN(2))*4*ttl))
 	}
 	minHold := time.Duration(0)
-	if r.chance(c.world.cfg.MinHold) {
+	if r.chance(c.world.cfg.MinHold) && !kind.ordered() {
 		minHold = r.between(time.Millisecond, ttl)
 		opts = append(opts, quorum.MinHold(minHold))
 	}
@@ -152,7 +153,7 @@ func (c *client) useLock(r random, who, name string, ttl time.Duration) {
 	if err != nil {
 		return
 	}
-	h := c.hold(r, who, l, renewed)
+	h := c.hold(r, who, l, kind, renewed)
 	h.rests = k.from + minHold
 	for range r.IntN(4) {
 		h.use(r.between(time.Microsecond, min(ttl, longestUse)/2))
@@ -166,7 +167,7 @@ func (c *client) useLock(r random, who, name string, ttl time.Duration) {
 // end ends the use of a lock in one of many ways.
 func (c *client) end(r random, h *hold, ttl time.Duration) {
 	switch {
-	case r.chance(c.world.cfg.Resume):
+	case r.chance(c.world.cfg.Resume) && !h.kind.ordered():
 		c.giveAway(r, h, ttl)
 		return
 	case r.chance(c.world.cfg.Break):
@@ -216,7 +217,7 @@ func (c *client) giveAway(r random, h *hold, ttl time.Duration) {
 	if l.Fence() < before {
 		w.violation("%s: resumed with fence %d, lower than %d before", h.who, l.Fence(), before)
 	}
-	resumed := to.hold(r, h.who+" resumed", l, false)
+	resumed := to.hold(r, h.who+" resumed", l, h.kind, false)
 	resumed.use(r.between(time.Microsecond, min(ttl, longestUse)/2))
 	if r.chance(0.5) {
 		to.extend(r, resumed, ttl)
@@ -296,14 +297,14 @@ func (c *client) useDo(r random, who, name string, ttl time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, min(5*ttl, longestUse)))
 	defer cancel()
 	working := r.between(time.Microsecond, min(3*ttl, longestUse))
-	ran, k := false, c.startCall(name)
+	ran, k, kind := false, c.startCall(name), c.world.drawKind(r, name)
 	err := c.manager.Do(ctx, name, ttl, func(ctx context.Context, l *quorum.Lock) error {
 		ran = true
 		k.end()
 		c.world.log("%s runs Do for %s", who, name)
-		c.useRenewed(ctx, r, who, l, ttl, working)
+		c.useRenewed(ctx, r, who, l, kind, ttl, working)
 		return nil
-	})
+	}, kind.options()...)
 	c.world.log("%s ends Do for %s: %v", who, name, sentinels(err))
 	if !ran {
 		k.end()
@@ -312,8 +313,8 @@ func (c *client) useDo(r random, who, name string, ttl time.Duration) {
 }
 
 // useRenewed uses a lock that the library renews, for as long as the work takes, or until ctx ends.
-func (c *client) useRenewed(ctx context.Context, r random, who string, l *quorum.Lock, ttl, working time.Duration) {
-	h := c.hold(r, who, l, true)
+func (c *client) useRenewed(ctx context.Context, r random, who string, l *quorum.Lock, kind kind, ttl, working time.Duration) {
+	h := c.hold(r, who, l, kind, true)
 	end := time.Now().Add(working)
 	for ctx.Err() == nil && time.Now().Before(end) {
 		h.use(min(ttl/7+1, longestUse/7, time.Until(end)))
@@ -331,27 +332,31 @@ var errTermFailed = errors.New("the term failed")
 func (c *client) useLead(r random, who, name string, ttl time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, min(8*ttl, 2*longestUse)))
 	defer cancel()
-	terms, done, k := 0, false, c.startCall(name)
+	terms, done, k, kind := 0, false, c.startCall(name), c.world.drawKind(r, name)
+	if kind.shared { // which Lead refuses
+		kind.shared, kind.exclusive = false, true
+	}
 	err := c.manager.Lead(ctx, name, ttl, func(held context.Context, l *quorum.Lock) error {
 		k.end()
 		terms++
 		c.world.log("%s leads %s for the %d. time", who, name, terms)
-		c.useRenewed(held, r, who, l, ttl, r.between(time.Microsecond, min(2*ttl, longestUse)))
+		c.useRenewed(held, r, who, l, kind, ttl, r.between(time.Microsecond, min(2*ttl, longestUse)))
 		k = c.startCall(name) // of the next campaign
 		if done = r.chance(0.3); done {
 			return nil
 		}
 		return errTermFailed
-	})
+	}, kind.options()...)
 	k.end()
 	c.world.log("%s ends Lead for %s: %v", who, name, sentinels(err))
-	if errors.Is(err, quorum.ErrTaken) || errors.Is(err, quorum.ErrNoQuorum) { // a campaign ended
+	if errors.Is(err, quorum.ErrTaken) || errors.Is(err, quorum.ErrNoQuorum) { // a campaign has ended
 		k.checkError(ctx, who, err)
 	}
 	if errors.Is(err, quorum.ErrNotAcquired) != (terms == 0) {
 		c.world.violation("%s: after %d terms, Lead failed with %v", who, terms, err)
 	}
-	if over := err == nil && done || errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil; !over {
+	over := err == nil && done || errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil
+	if !over && !errors.Is(err, quorum.ErrConflict) {
 		c.world.violation("%s: Lead returned too early: %v", who, err)
 	}
 }
@@ -410,12 +415,17 @@ func (c *client) mustAcquire(name string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
-	l, err := c.manager.Acquire(ctx, name, c.world.cfg.TTL)
+	kind := c.world.usualKind(name)
+	l, err := c.manager.Acquire(ctx, name, c.world.cfg.TTL, kind.options()...)
+	for errors.Is(err, quorum.ErrConflict) && ctx.Err() == nil { // with another kind that a client left behind
+		time.Sleep(100 * time.Millisecond)
+		l, err = c.manager.Acquire(ctx, name, c.world.cfg.TTL, kind.options()...)
+	}
 	if err != nil {
 		c.world.violation("a waiter for %s did not get the lock within %v: %v", name, bound, err)
 		return
 	}
-	h := c.hold(newRandom(c.world.seed, "probe"), "probe", l, false)
+	h := c.hold(newRandom(c.world.seed, "probe"), "probe", l, kind, false)
 	h.use(time.Millisecond)
 	h.finish()
 	if err := l.Release(context.Background()); err != nil {

@@ -33,6 +33,10 @@ type Config struct {
 	Delay                  time.Duration
 	MinHold, Resume, Break float64
 
+	// Ordered is the probability that a lock is of an ordered kind: shared and exclusive, or
+	// permits. Mixed is the probability that a call for it asks for another kind.
+	Ordered, Mixed float64
+
 	Fencing    bool
 	Guard      time.Duration // quorum.Options.RestartGuard; 0 turns the guard off
 	Skew       time.Duration // maximum difference between the wall clocks of two masters
@@ -60,6 +64,7 @@ func Random(seed uint64) Config {
 		cfg.ClientSkew = time.Duration(pick(0, 0, 1, 600, 1e6)) * time.Minute
 	}
 	cfg.Abandon = float64(pick(0, 0, 0, 5)) / 100
+	cfg.Ordered, cfg.Mixed = float64(pick(0, 0, 50, 100))/100, float64(pick(0, 0, 10))/100
 	if r.chance(0.2) {
 		cfg.Delay = r.between(time.Millisecond, cfg.TTL).Truncate(time.Millisecond)
 	}

@@ -16,6 +16,7 @@ type hold struct {
 	draw      random // the worker's source
 	who       string
 	lock      *quorum.Lock
+	kind      kind
 	from      time.Duration
 	until     time.Duration // the end of the window, in true time
 	confirmed time.Duration // start of the last extension that succeeded
@@ -27,9 +28,9 @@ type hold struct {
 	reported   bool // a missing quorum has been reported
 }
 
-func (c *client) hold(r random, who string, l *quorum.Lock, renewed bool) *hold {
+func (c *client) hold(r random, who string, l *quorum.Lock, k kind, renewed bool) *hold {
 	c.waitIfFrozen(r)
-	h := &hold{client: c, draw: r, who: who, lock: l, from: c.world.now(), renewed: renewed}
+	h := &hold{client: c, draw: r, who: who, lock: l, kind: k, from: c.world.now(), renewed: renewed}
 	h.checkWindow()
 	return h
 }
@@ -46,7 +47,7 @@ func (h *hold) checkWindow() {
 	delayed := end + h.client.clock.toTrueTime(clock.DefaultDrift.Window(w.cfg.Delay))
 	stored := 0
 	for _, m := range w.masters {
-		if m.storedUntil(h.lock.Name(), h.lock.Token()) > max(end, delayed) && m.fence(h.lock.Name()) >= h.lock.Fence() {
+		if m.storedUntil(h.storedAt(), h.lock.Token()) > max(end, delayed) && m.fence(h.lock.Name(), h.kind) >= h.lock.Fence() {
 			stored++
 		}
 	}
@@ -93,7 +94,15 @@ func (h *hold) finish() {
 	if h.handedOver {
 		done.Token, done.Fence = "", 0
 	}
-	w.history.Add(done)
+	w.history.Add(h.kind.tag(done, w.cfg.Mixed > 0))
+}
+
+// storedAt returns where the history of the token is.
+func (h *hold) storedAt() string {
+	if h.kind.ordered() {
+		return entryKey(h.lock.Name(), h.lock.Token())
+	}
+	return h.lock.Name()
 }
 
 // recordRest records the rest of a minimum hold as a hold of its own, after a release, if a quorum
@@ -133,7 +142,7 @@ func (h *hold) checkLoss(err error) {
 	// The request that was denied may be older than the last confirmed extension.
 	since, lacking := max(h.from, h.confirmed-callTimeout-patience-w.cfg.longestFreeze()), 0
 	for _, m := range w.masters {
-		if m.lackedToken(h.lock.Name(), since, now, func(token string) bool { return token == h.lock.Token() }) {
+		if m.lackedToken(h.storedAt(), since, now, func(token string) bool { return token == h.lock.Token() }) || h.preceded(m, since, now) {
 			lacking++
 		}
 	}
@@ -141,6 +150,19 @@ func (h *hold) checkLoss(err error) {
 		w.violation("%s: denied, but since %v only %d of %d masters lacked its token: %v",
 			h.who, since, lacking, w.cfg.Masters, err)
 	}
+}
+
+// preceded reports whether a master had an entry in the way of the lock's.
+func (h *hold) preceded(m *master, from, to time.Duration) bool {
+	own := int64(0)
+	isOwn := func(token string, fence int64) bool {
+		if token == h.lock.Token() {
+			own = fence
+		}
+		return false
+	}
+	m.stood(h.lock.Name(), from, to, isOwn)
+	return h.kind.ordered() && m.stood(h.lock.Name(), from, to, func(_ string, fence int64) bool { return fence < own })
 }
 
 // clockRounding is how much clocks of different rates may disagree about one instant.

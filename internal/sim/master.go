@@ -25,6 +25,9 @@ type master struct {
 
 	refusal string                // the error reply to every request; "" to execute requests
 	history map[string][]interval // what was stored when, by key
+
+	entryTokens map[string]map[string]bool // by key: the entries of ordered admission that stood when last recorded
+	everEntered map[string][]string        // by key: those that ever stood
 }
 
 // now returns the instant on the clock of the master.
@@ -109,10 +112,13 @@ func (m *master) storedToken(key string) (token string, ok bool) {
 	return m.model.get(m.now(), key)
 }
 
-// fence returns the fence stored for a name, or 0.
-func (m *master) fence(name string) int64 {
+// fence returns the fence stored for a name and a kind of lock, or 0.
+func (m *master) fence(name string, k kind) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if k.shared {
+		return m.model.storedFence(m.now(), "redlock:aux:readers{"+name+"}")
+	}
 	return m.model.storedFence(m.now(), "redlock:aux:fence{"+name+"}")
 }
 

@@ -182,6 +182,9 @@ func (b *scriptCall) tombstone(o operation) any {
 // breakHold is break.lua, for a master that has memory.
 func (b *scriptCall) breakHold(o operation) any {
 	b.model.keys[o.keys[2]] = entry{value: "1", expires: b.now + milliseconds(o.args[3])}
+	if isEntry(b.model.text(b.now, o.keys[0])) {
+		return b.expel(o.keys[0], strings.Replace(o.keys[1], ":queue", ":order", 1), o.args[0])
+	}
 	return b.release(o)
 }
 

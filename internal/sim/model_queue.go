@@ -171,7 +171,19 @@ func (b *scriptCall) inspect(o operation) any {
 		}
 		fence = m.text(b.now, beside(o.keys[1], ":fence"))
 	}
-	return []any{storedToken, m.pttl(b.now, key), left, "", waiting, waited, since, fence}
+	report := []any{storedToken, m.pttl(b.now, key), left, "", waiting, waited, since, fence}
+	if o.name == "inspect" && isEntry(storedToken) {
+		entries, waiting, first := b.census(key, strings.Replace(o.keys[1], ":queue", ":order", 1), storedToken)
+		report[4], report[5] = waiting, int64(0)
+		if waiting > 0 {
+			report[5] = max(m.time(b.now)/1000-first/1000, 0)
+		}
+		if entries == nil {
+			entries = []any{}
+		}
+		report = append(report, entries)
+	}
+	return report
 }
 
 // text returns the value of a key, or "" if it has none or one of another type.

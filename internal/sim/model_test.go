@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -35,6 +36,12 @@ func TestModelMatchesRedis(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	d.r = rand.New(rand.NewPCG(seed, 0))
+	d.messages = client.PSubscribe(t.Context(), "channel:*", "inbox:*")
+	defer func() { _ = d.messages.Close() }()
+	_, err := d.messages.Receive(t.Context())
+	require.NoError(t, err)
+	_, err = d.messages.Receive(t.Context())
+	require.NoError(t, err)
 	for range 100 {
 		require.NoError(t, client.FlushAll(t.Context()).Err())
 		require.NoError(t, client.ScriptFlush(t.Context()).Err())
@@ -57,6 +64,8 @@ type differential struct {
 	permits string // granted by bootstrap
 	r       *rand.Rand
 	model   *model
+
+	messages *redis.PubSub
 }
 
 // now is the instant on the model's clock. It never changes, so nothing expires.
@@ -74,6 +83,36 @@ func (d *differential) step() {
 	want, got := d.model.execute(now, command), replyOf(d.client.Do(d.t.Context(), command...))
 	d.notePermits(want, got)
 	require.True(d.t, sameReply(want, got), "%v: the model replies %v, Redis %v", command[2:], want, got)
+	d.compareMessages(command)
+}
+
+// compareMessages compares the messages that a command published. Numbers in them may differ by the
+// duration of the test.
+func (d *differential) compareMessages(command []any) {
+	d.t.Helper()
+	require.NoError(d.t, d.client.Publish(d.t.Context(), "channel:end", "").Err())
+	var got []message
+	for {
+		m, err := d.messages.ReceiveMessage(d.t.Context())
+		require.NoError(d.t, err)
+		if m.Channel == "channel:end" {
+			break
+		}
+		got = append(got, message{m.Channel, m.Payload})
+	}
+	want := d.model.published
+	d.model.published = nil
+	require.Len(d.t, got, len(want), "%v: the model publishes %v, Redis %v", command[2:], want, got)
+	for i := range want {
+		a, b := strings.Fields(want[i].payload), strings.Fields(got[i].payload)
+		same := want[i].channel == got[i].channel && len(a) == len(b)
+		for j := 0; same && j < len(a); j++ {
+			m, err1 := strconv.ParseInt(a[j], 10, 64)
+			n, err2 := strconv.ParseInt(b[j], 10, 64)
+			same = a[j] == b[j] || err1 == nil && err2 == nil && max(m-n, n-m) < 60_000_000
+		}
+		require.True(d.t, same, "%v: the model publishes %v, Redis %v", command[2:], want[i], got[i])
+	}
 }
 
 // notePermits makes the model's permits those that Redis has granted. They contain the time.
@@ -102,6 +141,9 @@ func (d *differential) plant(micros int64) {
 		d.plantList([]string{fmt.Sprint("lock-", d.r.IntN(3)), d.fenceKey(), markerKey, d.sinceKey()}[d.r.IntN(4)])
 		return
 	}
+	if d.r.IntN(2) == 0 && d.endLease(micros) {
+		return
+	}
 	pick := func(of ...string) string { return of[d.r.IntN(len(of))] }
 	lock, token := fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
 	waiters := "redlock:aux:waiters{" + lock + "}"
@@ -123,6 +165,18 @@ func (d *differential) plant(micros int64) {
 	}
 	require.NoError(d.t, d.client.Set(d.t.Context(), key, value, 0).Err())
 	d.model.keys[key] = entry{value: value}
+}
+
+// endLease ends the lease of an entry of ordered admission, if there is one.
+func (d *differential) endLease(micros int64) bool {
+	leases := "redlock:aux:leases{" + fmt.Sprint("lock-", d.r.IntN(3)) + "}"
+	for member := range d.model.keys[leases].queue {
+		ended := micros/1000 - 5
+		require.NoError(d.t, d.client.ZAdd(d.t.Context(), leases, redis.Z{Score: float64(ended), Member: member}).Err())
+		d.model.keys[leases].queue[member] = ended
+		return true
+	}
+	return false
 }
 
 // plantList stores a list under key, or removes the list that is there, so that it does not stay
@@ -178,7 +232,8 @@ func (d *differential) command(micros int64) []any {
 func (d *differential) operation(micros int64, fencing bool) (keys, args []any) {
 	lock, token := fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
 	name := []string{"acquire", "acquire", "acquire", "confirm", "extend", "repair", "release", "release", "drop", "wait", "wait", "wait",
-		"inspect", "inspect", "peek", "bootstrap", "dated", "tombstone", "leave", "break"}[d.r.IntN(20)]
+		"inspect", "inspect", "peek", "bootstrap", "dated", "tombstone", "leave", "break", "admit", "admit", "admit", "admit", "renew",
+		"readmit", "depart", "depart", "depart"}[d.r.IntN(29)]
 	keys, args = []any{lock}, []any{name, token}
 	fence := strconv.FormatInt(max(micros+int64(d.r.IntN(5)-2)*50_000_000, 0), 10)
 	deadline := []any{-60_000_000, 60_000_000, ""}[d.r.IntN(3)]
@@ -194,6 +249,8 @@ func (d *differential) operation(micros int64, fencing bool) (keys, args []any) 
 		if name == "dated" {
 			keys, args = append(keys, "redlock:aux:since{"+lock+"}"), append(args, fence, "80000000")
 		}
+	case "admit", "renew", "readmit", "depart":
+		return d.entryOperation(name, micros, fencing)
 	case "tombstone":
 		args = append(args, d.ttl())
 	case "leave":
@@ -214,6 +271,28 @@ func (d *differential) operation(micros int64, fencing bool) (keys, args []any) 
 		args = args[:1]
 	case "bootstrap":
 		keys, args = []any{permitKey}, []any{name, []string{"a word", ""}[d.r.IntN(2)], "nonsense\n" + d.permits}
+	}
+	return keys, args
+}
+
+// entryOperation draws an operation of ordered admission. Often the entries of one token agree.
+func (d *differential) entryOperation(name string, micros int64, fencing bool) (keys, args []any) {
+	lock, n := fmt.Sprint("lock-", d.r.IntN(3)), d.r.IntN(6)
+	token := fmt.Sprint("entry-", n)
+	modes := [][]string{{"x", "s", "s"}, {"p1", "p1", "p1"}, {"p2", "p2", "p3"}}[d.r.IntN(3)]
+	if d.r.IntN(3) > 0 {
+		modes = [][]string{{"x", "s", "s"}, {"p1", "p1", "p1"}, {"p2", "p2", "p2"}}[lock[len(lock)-1]-'0']
+	}
+	mode := modes[n%3]
+	fence := strconv.FormatInt(max(micros/10_000_000*10_000_000-10_000_000-20_000_000+int64(d.r.IntN(40)-20)*1000+int64(d.r.IntN(20)/19*70_000_000), 0), 10)
+	keys = []any{lock, "redlock:aux:order{" + lock + "}"}
+	if name == "depart" {
+		return keys, []any{name, token, mode}
+	}
+	args = []any{name, token, []any{-60_000_000, 60_000_000, ""}[d.r.IntN(3)], mode, fence, d.ttl(), d.ttl(),
+		strconv.Itoa(d.r.IntN(3)), []string{"", "channel:" + token}[d.r.IntN(2)], []string{"", "1"}[d.r.IntN(2)]}
+	if fencing {
+		args = append(args, "90000000")
 	}
 	return keys, args
 }
@@ -248,6 +327,15 @@ func sameReply(want, got any) bool {
 		}
 		return true
 	}
+	if entry, ok := want.(string); ok && entryReport.MatchString(entry) { // of census
+		other, _ := got.(string)
+		fields, others := strings.Fields(entry), strings.Fields(other)
+		if !entryReport.MatchString(other) || max(number(fields[3])-number(others[3]), number(others[3])-number(fields[3])) > 60_000 {
+			return false
+		}
+		others[3] = fields[3]
+		return slices.Equal(fields, others)
+	}
 	m, ok1 := want.(int64)
 	n, ok2 := got.(int64)
 	if ok1 && ok2 && m > 1000 {
@@ -260,6 +348,8 @@ func sameReply(want, got any) bool {
 	}
 	return assert.ObjectsAreEqual(want, got)
 }
+
+var entryReport = regexp.MustCompile(`^\S+ \d+ \S+ \d+ [01]$`)
 
 // sameError compares errors by their codes, because every server words them differently. The text
 // after ERR comes from the script, and all servers repeat it.
@@ -340,6 +430,13 @@ func compareQueue(t *testing.T, client *redis.Client, key string, e entry) {
 		got := map[string]int64{}
 		for _, z := range client.ZRangeWithScores(context.Background(), key, 0, -1).Val() {
 			got[z.Member.(string)] = int64(z.Score)
+		}
+		if strings.HasPrefix(key, "redlock:aux:leases") {
+			assert.Len(t, got, len(e.queue), key)
+			for member, ends := range e.queue {
+				assert.InDelta(t, ends, got[member], 60_000, "%s %s", key, member)
+			}
+			return
 		}
 		assert.Equal(t, e.queue, got, key)
 		return

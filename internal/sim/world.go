@@ -100,6 +100,7 @@ func Run(seed uint64, cfg Config) Report {
 		r := newRandom(seed, w.actor("master", i))
 		w.masters = append(w.masters, &master{
 			index: i, world: w, subscribers: map[string][]*subscriber{}, history: map[string][]interval{},
+			entryTokens: map[string]map[string]bool{}, everEntered: map[string][]string{},
 			rate: 1 + cfg.Drift/2*r.Float64(),
 		})
 		skew := newRandom(seed, w.actor("skew", i)).between(-cfg.Skew/2, cfg.Skew/2)

@@ -22,7 +22,7 @@ const (
 func EffectOf(op Op, o Outcome, late bool) (e Effect) {
 	switch op {
 	case Acquire, Repair:
-		if o == Held {
+		if o == Held || o == Blocked || op == Acquire && o == Overtaken {
 			e |= Granted
 		}
 	case Wait:

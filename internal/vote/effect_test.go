@@ -12,9 +12,9 @@ func TestEffectOf(t *testing.T) {
 	const none = vote.Effect(0)
 	answered := map[vote.Outcome]vote.Effect{
 		vote.Unknown: none, vote.Unsent: none, vote.Expired: none, vote.Held: vote.Granted | vote.Queued, vote.Taken: vote.Queued,
-		vote.Absent: vote.Queued, vote.Refused: vote.Queued,
+		vote.Absent: vote.Queued, vote.Refused: vote.Queued, vote.Blocked: vote.Queued, vote.Overtaken: vote.Queued,
 	}
-	grants := map[vote.Outcome]vote.Effect{vote.Held: vote.Granted, vote.Expired: none}
+	grants := map[vote.Outcome]vote.Effect{vote.Held: vote.Granted, vote.Blocked: vote.Granted, vote.Expired: none}
 	for op, effects := range map[vote.Op]map[vote.Outcome]vote.Effect{
 		vote.Acquire: grants, vote.Repair: grants, vote.Wait: answered,
 	} {

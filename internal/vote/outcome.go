@@ -22,6 +22,13 @@ const (
 	// Expired means that the request reached the master after its deadline, and changed nothing.
 	// If the client sent it more than once, an earlier try may have been executed in time.
 	Expired
+	// Blocked means that the master has admitted this lock's entry, but others before it leave no
+	// room.
+	Blocked
+	// Overtaken means that the master has room for the entry, but with another fence than the client
+	// asked for, because it had admitted others first. A lock that a master forgot is not admitted
+	// again then.
+	Overtaken
 
 	outcomes
 )
@@ -31,7 +38,7 @@ const Outcomes = outcomes
 
 // String returns the outcome's name in lower case.
 func (o Outcome) String() string {
-	names := [outcomes]string{"unknown", "held", "taken", "absent", "refused", "unsent", "expired"}
+	names := [outcomes]string{"unknown", "held", "taken", "absent", "refused", "unsent", "expired", "blocked", "overtaken"}
 	if o < outcomes {
 		return names[o]
 	}

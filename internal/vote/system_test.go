@@ -95,7 +95,7 @@ func TestNames(t *testing.T) {
 			func(i uint8) fmt.Stringer { return vote.Op(i) },
 		},
 		{
-			[]string{"unknown", "held", "taken", "absent", "refused", "unsent", "expired", "Outcome(7)"},
+			[]string{"unknown", "held", "taken", "absent", "refused", "unsent", "expired", "blocked", "overtaken", "Outcome(9)"},
 			func(i uint8) fmt.Stringer { return vote.Outcome(i) },
 		},
 		{

@@ -10,7 +10,7 @@ const (
 	// Undecided means that the request can still win or fail.
 	Undecided Verdict = iota
 	// Doomed means that the request has failed, but pending answers may say that a rival is the
-	// reason.
+	// reason, or, for one of several permits, that there is room after all.
 	Doomed
 	// Tentative means that a release has won, unless pending answers show that the lock had been
 	// lost. The release counts on masters that were never sent the token, or it found another token
@@ -18,6 +18,9 @@ const (
 	Tentative
 	// Failed means that too few masters voted for the request, and that no rival is the reason.
 	Failed
+	// Scattered means that a quorum has room for an entry of ordered admission, but not all with the
+	// same fence.
+	Scattered
 	// LostToRival means that the request failed because masters do not store the token: too many
 	// store another one or, for an extension, none. For a release, it means that the lock had been
 	// lost.
@@ -30,7 +33,7 @@ const (
 
 // String returns the verdict's name in lower case.
 func (v Verdict) String() string {
-	names := [verdicts]string{"undecided", "doomed", "tentative", "failed", "lost to rival", "won"}
+	names := [verdicts]string{"undecided", "doomed", "tentative", "failed", "scattered", "lost to rival", "won"}
 	if v < verdicts {
 		return names[v]
 	}
@@ -48,6 +51,9 @@ type Ballot struct {
 	Untouched bool
 	// Usurped says that a lock's first release found another token in place of the lock's own.
 	Usurped bool
+	// Before is which other entries the master has before this one, if the outcome is Held and the
+	// lock is one of several permits.
+	Before []string
 }
 
 // Tally counts the ballots on one request, one per master. The zero value has no ballots.
@@ -56,6 +62,9 @@ type Tally struct {
 	settled   Set
 	untouched Set
 	usurped   Set
+
+	// Room is nil unless the request is about one of several permits.
+	Room *Room
 }
 
 // Add counts one ballot.
@@ -68,6 +77,9 @@ func (t *Tally) Add(b Ballot) {
 	}
 	if b.Usurped {
 		t.usurped |= master
+	}
+	if t.Room != nil && b.Outcome == Held {
+		t.Room.Name(b.Master, b.Before, true)
 	}
 }
 
@@ -83,10 +95,11 @@ func (t *Tally) Usurped() Set { return t.usurped }
 // Verdict returns the verdict on a request of kind op. It is final as soon as a quorum has voted
 // for the request, or no longer can, and the reason is known.
 //
-//   - Acquire: grants are votes. The request is LostToRival if the masters with another token block
-//     a quorum.
+//   - Acquire: grants are votes. The request is LostToRival if the masters with another token, or
+//     with entries in the way, block a quorum. It is Scattered as soon as a quorum has room, but
+//     some of these masters with another fence.
 //   - Extend, Repair: confirmations are votes. The lock is lost only if a whole quorum denies that
-//     it stores the token. With fewer denials, nobody else can hold the lock.
+//     it stores the token, or that there is room. With fewer denials, nobody else can hold the lock.
 //   - Release: masters that do not store the token are votes. See release.
 //   - Wait: every report is a vote.
 //   - Break: every master that answers is a vote. It does not store the token, and never will
@@ -97,9 +110,18 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 	gone := t.by[Taken] | t.by[Absent]
 	switch op {
 	case Acquire:
-		return judge(y, t.by[Held], pending, t.by[Taken], y.Blocks) //mutant:acquire-verdict
+		if t.crowded(y) {
+			return judgeCrowd(pending)
+		}
+		if !y.HasQuorum(t.by[Held]) && y.HasQuorum(t.by[Held]|t.by[Overtaken]) {
+			return Scattered
+		}
+		return judge(y, t.by[Held], pending, t.by[Taken]|t.by[Blocked], y.Blocks) //mutant:acquire-verdict
 	case Extend, Repair:
-		return judge(y, t.by[Held], pending, gone, y.HasQuorum) //mutant:extend-verdict
+		if t.crowded(y) {
+			return judgeCrowd(pending)
+		}
+		return judge(y, t.by[Held], pending, gone|t.by[Blocked], y.HasQuorum) //mutant:extend-verdict
 	case Release:
 		return t.release(y, gone, pending)
 	case Wait, Break:
@@ -109,6 +131,21 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 		return Undecided
 	}
 	return judge(y, gone, 0, 0, never)
+}
+
+// crowded reports whether a quorum has room for the entry on each of its masters, but not on all of
+// them together, as far as they have answered.
+func (t *Tally) crowded(y System) bool {
+	return t.Room != nil && y.HasQuorum(t.by[Held]) && !t.Room.Suffices(y, t.by[Held]) //mutant:permits-together
+}
+
+// judgeCrowd returns the verdict if the entry is crowded. Pending answers may show that there is
+// room after all.
+func judgeCrowd(pending Set) Verdict {
+	if pending != 0 {
+		return Doomed
+	}
+	return LostToRival
 }
 
 // release returns the verdict on a release. Masters that were never sent the token count as votes,

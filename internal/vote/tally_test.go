@@ -69,9 +69,9 @@ func finalVerdict(op vote.Op, ballots []vote.Ballot) vote.Verdict {
 	won, lost := false, false
 	switch op {
 	case vote.Acquire:
-		won, lost = counts[vote.Held] >= quorum, counts[vote.Taken] > n-quorum
+		won, lost = counts[vote.Held] >= quorum, counts[vote.Taken]+counts[vote.Blocked] > n-quorum
 	case vote.Extend, vote.Repair:
-		won, lost = counts[vote.Held] >= quorum, gone >= quorum
+		won, lost = counts[vote.Held] >= quorum, gone+counts[vote.Blocked] >= quorum
 	case vote.Release:
 		won, lost = gone+untouched >= quorum && usurped < quorum, usurped >= quorum
 	case vote.Wait:

@@ -17,15 +17,16 @@ type Answer struct {
 	SentOnce bool // the client wrote the call exactly once
 
 	Quarantined bool // acquire and wait: the restart guard lets the master grant nothing yet
-	Anew        bool // acquire: Fence is the proposed one, and this call stored it
+	Anew        bool // acquire: Fence is the proposed one, and this call stored it; of an entry: this call made the master admit it
 	HandedOn    bool // release: a waiter has the key now
 	Unheard     bool // wait: nobody listens on the channel
 
 	Err    error         // why the outcome is Refused, Unsent or Unknown
-	Stored string        // acquire: the other token that the master stores; bootstrap: the permit that it stores
-	Fence  int64         // acquire: the fence that the master stores now
-	Left   time.Duration // wait: what the key or the quarantine has left; negative if the key has no expiry or is absent
-	Rank   int64         // wait: how many waiters are ahead of this one
+	Stored string        // acquire: the other token that the master stores; bootstrap: the permit that it stores; of an entry: the token in its way
+	Fence  int64         // acquire: the fence that the master stores now; of an entry: the one that it has
+	Left   time.Duration // wait: what the key or the quarantine has left; negative if the key has no expiry or is absent; of an entry: what Stored has left
+	Rank   int64         // wait: how many waiters are ahead of this one; of an entry: how many entries
+	Before []string      // of a permit that has room: the tokens before it
 	Report *Report       // inspect
 }
 
@@ -37,8 +38,9 @@ type Report struct {
 	Evicts     string        // the maxmemory-policy if it lets the master evict keys
 	Waiting    int
 	Waited     time.Duration
-	Since      int64 // since when the token has the key, in microseconds, if it was handed on to it; 0 if not
-	Fence      int64 // the fence that is stored; 0 for none
+	Since      int64         // since when the token has the key, in microseconds, if it was handed on to it; 0 if not
+	Fence      int64         // the fence that is stored; 0 for none
+	Entries    []EntryReport // of ordered admission
 }
 
 // ErrQuarantined means that the restart guard does not yet let a master vote for new locks.
@@ -112,6 +114,8 @@ func (c *Call) readValue(a *Answer) bool {
 		case result == codeExpired && c.Request.Expires():
 			a.Outcome, a.Err = vote.Expired, errExpired //mutant:answer-expired
 			return true
+		case c.Request.ordered && op != vote.Release:
+			return c.readEntry(a, result)
 		case op == vote.Acquire:
 			return c.readHeld(a, result)
 		case op == vote.Extend, op == vote.Repair:
@@ -121,8 +125,11 @@ func (c *Call) readValue(a *Answer) bool {
 		}
 	case []any:
 		switch op {
-		case vote.Acquire:
-			return c.readGrant(a, result)
+		case vote.Acquire, vote.Extend, vote.Repair:
+			if c.Request.ordered {
+				return c.readEntry(a, result)
+			}
+			return op == vote.Acquire && c.readGrant(a, result)
 		case vote.Wait:
 			return a.readReport(result)
 		case vote.Inspect:
@@ -278,9 +285,9 @@ func (a *Answer) readPermit(parts []any) bool {
 }
 
 // readInspect reads inspect.lua's {token, milliseconds left, quarantine, policy, waiting, waited,
-// since, fence}.
+// since, fence}, and perhaps the entries of ordered admission.
 func (a *Answer) readInspect(parts []any) bool {
-	if len(parts) != 8 {
+	if len(parts) < 8 || len(parts) > 9 {
 		return false
 	}
 	token, ok1 := parts[0].(string)
@@ -303,6 +310,9 @@ func (a *Answer) readInspect(parts []any) bool {
 	}
 	if fence, ok := parseFence(fence); ok {
 		a.Report.Fence = fence
+	}
+	if len(parts) == 9 && !a.Report.readEntries(parts[8]) {
+		return false
 	}
 	a.Outcome = vote.Absent
 	if left != noKey {

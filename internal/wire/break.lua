@@ -11,5 +11,8 @@ local function breakHold(k, a, queue)
   if not barred.ok and not string.find(barred.err, 'OOM', 1, true) then
     error(barred)
   end
+  if ordered().isEntry(redis.pcall('GET', KEYS[k])) then
+    return ordered().expel(KEYS[k], keyBeside(queue, ':order'), ARGV[a + 1])
+  end
   return release(k, a, queue)
 end

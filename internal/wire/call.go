@@ -31,7 +31,7 @@ func (c *Call) Closed() time.Duration { return c.closed }
 // CanBeKeyOnly reports whether the call can do without the auxiliary keys. A client that may use a
 // lock's key can always release and inspect the lock.
 func (c *Call) CanBeKeyOnly() bool {
-	return c.Request.Op == vote.Release || c.Request.Op == vote.Inspect //mutant:key-only
+	return (c.Request.Op == vote.Release && !c.Request.ordered) || c.Request.Op == vote.Inspect //mutant:key-only
 }
 
 // KeyOnly makes the call do without the auxiliary keys if it can, and reports whether it changed
@@ -80,7 +80,12 @@ func (c *Call) appendArgs(args []any) []any {
 	case c.keyOnly:
 		return append(args, nameDrop, c)
 	}
-	return append(append(args, r.name, c), r.args...)
+	n := len(args)
+	args = append(append(args, r.name, c), r.args...)
+	if r.channels != nil { //mutant:own-channel-of-entry
+		args[n+channelArg] = r.channels[c.Master]
+	}
+	return args
 }
 
 // Again prepares the call for another try, after the master has executed nothing. It does not count

@@ -15,6 +15,9 @@ const (
 	codeQuarantined = -2 // QUARANTINED: the restart guard lets the master grant nothing yet
 	codeExpired     = -3 // EXPIRED: the operation came after its deadline, and changed nothing
 	codeFailed      = -4 // FAILED: an error; its text follows
+	codeBlocked     = -5 // BLOCKED: the entry stands, but others before it leave no room
+	codeOvertaken   = -6 // OVERTAKEN: entries with higher fences came first
+	codeConflict    = -7 // CONFLICT: the name is in use with another kind of lock
 )
 
 // codes replaces the names of the codes in the script, and those of other constants. As variables
@@ -22,7 +25,8 @@ const (
 var codes = strings.NewReplacer(
 	"HELD", strconv.Itoa(codeHeld), "STORED", strconv.Itoa(codeStored), "HANDED_ON", strconv.Itoa(codeHandedOn),
 	"ABSENT", strconv.Itoa(codeAbsent), "TAKEN", strconv.Itoa(codeTaken), "QUARANTINED", strconv.Itoa(codeQuarantined),
-	"EXPIRED", strconv.Itoa(codeExpired), "FAILED", strconv.Itoa(codeFailed), "MARKER", "'"+MarkerKey+"'",
+	"EXPIRED", strconv.Itoa(codeExpired), "FAILED", strconv.Itoa(codeFailed), "BLOCKED", strconv.Itoa(codeBlocked), "OVERTAKEN", strconv.Itoa(codeOvertaken),
+	"CONFLICT", strconv.Itoa(codeConflict), "ORDERED", "'"+Ordered+"'", "LONE", "'"+Ordered+" '", "AUX", "'"+AuxPrefix+"'", "MARKER", "'"+MarkerKey+"'",
 	"RELEASED", "'"+Released+"'", "BROKEN", "'"+AuxPrefix+"broken'",
 )
 

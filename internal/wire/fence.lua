@@ -1,9 +1,9 @@
 -- Only calls with fencing need these functions.
-local storeFence, propose
+local fenceOf, storeFence, propose
 if fencing then
   -- fenceOf converts what is stored as a fencing token to a number. Anything that is not a fencing
   -- token is an error. Treating it as 0 would start the fences over.
-  local function fenceOf(text)
+  function fenceOf(text)
     local stored = #text <= 16 and not string.find(text, '%D') and tonumber(text)
     assert(stored and stored <= 9007199254740991, 'no fencing token is stored, but something else') --mutant:no-fence
     return stored

@@ -12,7 +12,7 @@
 local guard, fencing, ahead = tonumber(ARGV[1]), ARGV[2] == '1', tonumber(ARGV[3])
 local more = fencing and 1 or 0 -- keys, and half as many arguments, of most operations
 
-local release -- a function; see release.lua
+local release, ordered -- functions; see release.lua and ordered.lua
 
 -- readTime reads this master's time, in microseconds and in milliseconds. Releases hardly ever need
 -- it.

@@ -9,7 +9,7 @@
 --          the maxmemory-policy if keys may be evicted, otherwise '',
 --          the number of waiters, milliseconds for which the first of them has waited,
 --          since when the token has the key, if it was handed on to it, otherwise '',
---          the fence that is stored, '' for none}
+--          the fence that is stored, '' for none; and of ordered admission, each entry: see census}
 local function inspect(k, _, queue)
   local current, policy, out = redis.call('GET', KEYS[k]), '', 0
   if guard > 0 and queue then
@@ -38,5 +38,10 @@ local function inspect(k, _, queue)
     local stored = redis.pcall('GET', keyBeside(queue, ':fence'))
     fence = type(stored) == 'string' and stored or ''
   end
-  return {current or '', redis.call('PTTL', KEYS[k]), out, policy, waiting, waited, since, fence}
+  local entries, first
+  if queue and ordered().isEntry(current) then
+    entries, waiting, first = ordered().census(KEYS[k], keyBeside(queue, ':order'), current)
+    waited = first and math.max(now - math.floor(first / 1000), 0) or 0
+  end
+  return {current or '', redis.call('PTTL', KEYS[k]), out, policy, waiting, waited, since, fence, entries}
 end

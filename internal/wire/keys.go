@@ -19,6 +19,10 @@ const permitKey = AuxPrefix + "permit"
 // tombstone.lua.
 const Released = "released:"
 
+// Ordered is what a lock's key stores while there are entries of ordered admission; see ordered.lua.
+// If there is only one, mode, fence and token follow; see lone.lua.
+const Ordered = AuxPrefix + "ordered"
+
 // Channel returns the name of the channel that notifies the waiters with the given ID.
 func Channel(id string) string { return AuxPrefix + "channel:" + id }
 
@@ -35,6 +39,7 @@ func auxKey(kind, key string) string {
 }
 
 func fenceKey(key string) string         { return auxKey("fence", key) }
+func orderKey(key string) string         { return auxKey("order", key) } // see ordered.lua
 func queueKey(key string) string         { return auxKey("queue", key) }
 func brokenKey(key, token string) string { return auxKey("broken", key) + ":" + token } // see barOf in common.lua
 

@@ -37,7 +37,10 @@ type Request struct {
 	keys     []any // its keys
 	args     []any // its arguments after the token
 	Op       vote.Op
-	waiter   bool // acquire: for a waiter
+	waiter   bool     // acquire: for a waiter
+	ordered  bool     // it is about an entry of ordered admission
+	place    int64    // the fence of the entry
+	channels []string // that notify the waiter with the entry, by master
 }
 
 // Proposal returns the fence that an acquire request proposes, or 0 without fencing.
@@ -94,6 +97,10 @@ var (
 	nameTombstone any = "tombstone"
 	nameLeave     any = "leave"
 	nameBreak     any = "break"
+	nameAdmit     any = "admit"
+	nameRenew     any = "renew"
+	nameReadmit   any = "readmit"
+	nameDepart    any = "depart"
 )
 
 // none stands for an argument that is left out.

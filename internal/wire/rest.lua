@@ -1,5 +1,5 @@
 -- This is the end of the function that lazy.lua begins.
 defined = {lengthen = lengthen, failed = failed, quarantine = quarantine,
-  removeWaiter = removeWaiter, handOn = handOn, operation = operation}
+  removeWaiter = removeWaiter, handOn = handOn, operation = operation, listeners = listeners, barOf = barOf}
 return defined
 end

@@ -27,7 +27,7 @@ func scriptParts() []string {
 	var parts []string
 	for _, name := range []string{
 		"head", "fence", "lazy", "common", "guard", "queue", "extend", "wait", "inspect", "tombstone", "break", "bootstrap", "operation",
-		"rest", "acquire", "release", "batch",
+		"rest", "lone", "ordered", "entries", "admit", "depart", "acquire", "release", "batch",
 	} {
 		source, err := luaFiles.ReadFile(name + ".lua")
 		if err != nil {

@@ -24,6 +24,9 @@ type Hold struct {
 	Token    string // the lock's ownership token; "" skips the check
 	From, To time.Duration
 	Fence    int64 // the fencing token; 0 without fencing
+
+	Shared  bool // it was a shared lock: other shared holds may overlap
+	Permits int  // it was one of so many permits; 0 if it was none
 }
 
 // start returns the latest instant at which the holder certainly had the lock. If the window closed
@@ -64,12 +67,15 @@ func (h *History) Holds() []Hold {
 	return holds
 }
 
-// Check checks that the holds of each name exclude each other. It returns nil if they do. Otherwise
-// the error joins an error for each rule that a hold breaks:
+// Check checks that the holds of each name exclude each other, as far as they must. It returns nil
+// if they do. Otherwise the error joins an error for each rule that a hold breaks:
 //
-//   - "two holders at once": the hold began before an earlier one ended
+//   - "two holders at once": the hold began before an earlier one ended, and they are neither both
+//     shared nor permits of the same number
+//   - "more holders than permits": the hold began while all permits were held
 //   - "token held twice": an earlier hold had the same token
-//   - "fences out of order": the fence is not 0, and an earlier hold had the same or a higher one
+//   - "fences out of order": the fence is not 0, and an earlier hold that it excludes had the same
+//     or a higher one. Permits are not checked: their fences order admissions, not holds.
 func (h *History) Check() error {
 	var errs []error
 	prior := map[string]*priorHolds{}
@@ -86,8 +92,9 @@ func (h *History) Check() error {
 // priorHolds is what matters about the earlier holds of a name. A single hold is not enough: the
 // last one may have no fence, and the longest one a low fence.
 type priorHolds struct {
-	longest *Hold // of the holds that were relied on, the one that ended last
-	highest *Hold // of the holds with a fence, the one with the highest fence
+	active  []Hold // those that were relied on and may not have ended yet
+	highest *Hold  // of the holds with a fence that were not shared, the one with the highest fence
+	shared  *Hold  // of the shared ones
 	tokens  map[string]Hold
 }
 
@@ -96,30 +103,64 @@ func (p *priorHolds) violations(hold Hold) (errs []error) {
 	if before, ok := p.tokens[hold.Token]; ok {
 		errs = append(errs, fmt.Errorf("token held twice: %v and %v", before, hold))
 	}
-	if p.longest != nil && hold.reliedOn() && hold.From < p.longest.To {
-		errs = append(errs, fmt.Errorf("two holders at once: %v and %v", *p.longest, hold))
+	if hold.reliedOn() {
+		errs = append(errs, p.overlaps(hold)...)
 	}
-	if p.highest != nil && hold.Fence != 0 && hold.Fence <= p.highest.Fence {
-		errs = append(errs, fmt.Errorf("fences out of order: %v before %v", *p.highest, hold))
+	if hold.Fence == 0 || hold.Permits > 0 {
+		return errs
+	}
+	for _, before := range []*Hold{p.highest, p.shared} {
+		if before != nil && hold.Fence <= before.Fence && !(hold.Shared && before.Shared) {
+			errs = append(errs, fmt.Errorf("fences out of order: %v before %v", *before, hold))
+		}
 	}
 	return errs
+}
+
+// overlaps returns the violations of a hold that begins while others have not ended.
+func (p *priorHolds) overlaps(hold Hold) (errs []error) {
+	p.active = slices.DeleteFunc(p.active, func(before Hold) bool { return before.To <= hold.From })
+	for _, before := range p.active {
+		if !hold.joins(before) {
+			errs = append(errs, fmt.Errorf("two holders at once: %v and %v", before, hold))
+		}
+	}
+	if hold.Permits > 0 && errs == nil && len(p.active) >= hold.Permits {
+		errs = append(errs, fmt.Errorf("more holders than permits: %v besides %v", hold, p.active))
+	}
+	return errs
+}
+
+// joins reports whether the hold may overlap with another one.
+func (h Hold) joins(other Hold) bool {
+	return h.Shared && other.Shared || h.Permits > 0 && h.Permits == other.Permits
 }
 
 func (p *priorHolds) add(hold Hold) {
 	if hold.Token != "" {
 		p.tokens[hold.Token] = hold
 	}
-	if hold.reliedOn() && (p.longest == nil || hold.To > p.longest.To) {
-		p.longest = &hold
+	if hold.reliedOn() {
+		p.active = append(p.active, hold)
 	}
-	if hold.Fence != 0 && (p.highest == nil || hold.Fence > p.highest.Fence) {
-		p.highest = &hold
+	highest := &p.highest
+	if hold.Shared {
+		highest = &p.shared
+	}
+	if hold.Fence != 0 && hold.Permits == 0 && (*highest == nil || hold.Fence > (*highest).Fence) {
+		*highest = &hold
 	}
 }
 
 // String returns the holder, the name, the period, and the fence if there is one.
 func (h Hold) String() string {
 	s := fmt.Sprintf("%s held %q from %v to %v", h.Holder, h.Name, h.From, h.To)
+	if h.Shared {
+		s += ", shared,"
+	}
+	if h.Permits > 0 {
+		s += fmt.Sprintf(" as one of %d", h.Permits)
+	}
 	if h.Fence != 0 {
 		s += fmt.Sprintf(" with fence %d", h.Fence)
 	}

@@ -39,7 +39,7 @@ var audits = []mutant{
 	{
 		name:  "releases-one-after-the-other",
 		rule:  "concurrent calls of Release return the same error",
-		edits: []edit{swap("release-other", "if other.err != nil {\n\t\t\treturn l.giveUp(ctx, op)\n\t\t}\n\t\treturn nil")},
+		edits: []edit{swap("release-other", "if g.other.err != nil {\n\t\t\treturn l.giveUp(ctx, op)\n\t\t}\n\t\treturn nil")},
 		pkg:   quorumPkg, tests: []string{"TestConcurrentReleasesEndTogether"},
 		minor: true,
 	},

@@ -50,9 +50,9 @@ var leadership = []mutant{
 		minor: true,
 	},
 	{
-		name:  "lead-without-waiting",
-		rule:  "Lead refuses options that bound the wait",
-		edits: []edit{cut("lead-waits")},
+		name:  "lead-checks-nothing",
+		rule:  "Lead refuses options that make no sense for it",
+		edits: []edit{cut("lead-checks")},
 		pkg:   quorumPkg, tests: []string{"TestLeadChecksItsParameters"},
 		minor: true,
 	},

@@ -82,13 +82,13 @@ var votes = []mutant{
 	{
 		name:  "window-from-the-answer",
 		rule:  "elapsed counts from before the first send",
-		edits: []edit{sub("new-lock", `(\w+)\.newLock\((\w+), (\w+), (\w+), \w+, `, "$1.newLock($2, $3, $4, $1.engine.clock.Now().Add($3.window), ")},
+		edits: []edit{sub("new-lock", `(\w+)\.newLock\(([\w.]+), ([\w.]+), ([\w.]+), [\w.]+, `, "$1.newLock($2, $3, $4, $1.engine.clock.Now().Add($3.window), ")},
 		pkg:   quorumPkg, tests: []string{"TestValidityCountsFromBeforeFirstRequest", "TestClientRetryIsNotARival"},
 	},
 	{
 		name:  "extended-from-the-answer",
 		rule:  "the window of an extension also counts from before the send",
-		edits: []edit{sub("extend-apply", `apply\((\w+), (\w+)\)`, "apply($1, &extension{until: e.clock.Now().Add(wanted.window), expires: $2.expires})")},
+		edits: []edit{sub("extend-apply", `apply\((\w+), (\w+)\)`, "apply($1, &extension{until: l.engine.clock.Now().Add($2.until.Sub($2.round.sent)), expires: $2.expires})")},
 		pkg:   quorumPkg, tests: []string{"TestExtensionWindowCountsFromSending"},
 		minor: true,
 	},
@@ -104,13 +104,13 @@ var votes = []mutant{
 	{
 		name:  "won-after-the-window",
 		rule:  "a quorum with no validity left is a failure and is rolled back",
-		edits: []edit{sub("attempt-won", " && !late", "")},
+		edits: []edit{sub("attempt-won", ` && !\w+\.late`, "")},
 		pkg:   quorumPkg, tests: []string{"TestQuorumConfirmedAfterSleepIsFailure"},
 	},
 	{
 		name:  "waits-beyond-the-window",
 		rule:  "an attempt does not wait longer than its window",
-		edits: []edit{sub("attempt-verdict", `(run\(\w+, \w+), \w+`, "$1, clock.Never")},
+		edits: []edit{sub("attempt-verdict", `(run\(\w+, [\w.]+), [\w.]+`, "$1, clock.Never")},
 		pkg:   quorumPkg, tests: []string{"TestQuorumWithoutValidityIsFailure"},
 		minor: true,
 	},
@@ -123,7 +123,7 @@ var votes = []mutant{
 	{
 		name:  "extend-waits-beyond-the-window",
 		rule:  "an extension must be confirmed before the old window ends",
-		edits: []edit{sub("extend-run", `(run\(\w+, \w+), \w+`, "$1, clock.Never")},
+		edits: []edit{sub("extend-run", `(run\(\w+, \w+), (\w+)`, "$1, max($2, clock.Never)")},
 		pkg:   quorumPkg, tests: []string{"TestExtendConfirmedAfterWindowIsLoss"},
 		minor: true,
 	},

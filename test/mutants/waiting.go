@@ -33,7 +33,7 @@ var waiting = []mutant{
 	{
 		name:  "messages-counted",
 		rule:  "a lock is held only if a majority confirmed the token within the window, whatever a message says",
-		edits: []edit{after("attempt-verdict", "\tif request.Confirms() {\n\t\tverdict = vote.Won\n\t}")},
+		edits: []edit{after("attempt-verdict", "\t\tif request.Confirms() {\n\t\t\tt.verdict = vote.Won\n\t\t}")},
 		pkg:   quorumPkg, tests: []string{"TestPublishedMessagesGrantNothing"},
 	},
 	{

@@ -1,0 +1,69 @@
+// Package admission decides what a client does that waits for a lock of an ordered kind: shared,
+// exclusive, or one of several permits.
+//
+// Masters admit entries in rising order of their fences. A master never refuses an entry because it
+// conflicts with another one. It tells each client whether the entries before its own leave room:
+//
+//	waiter           masters                        holder
+//	   |---- admit ----->|                             |
+//	   |<--- blocked ----|                             |
+//	   |                 |<----------- depart ---------|
+//	   |<--- message ----|                             |
+//	   |   Advanced; Step: Hold, once a quorum has room
+//	   |---- renew ----->|   a little later
+//
+// The client holds the lock if there is a quorum of masters on which its entry stands, with one and
+// the same fence, and before whose entries there is room. So nothing has to be granted, and votes
+// are never split.
+//
+// A client asks for the masters' time as its fence. A master that has admitted a later one already
+// admits it with the next fence after those. Then the client moves its entry up: it asks all masters
+// for the lowest fence that a quorum can still have. Entries never move down, and one that holds the
+// lock does not move. (So clocks propose the order, as in Lamport's, and the masters agree on it, as
+// in Skeen's total order multicast.)
+//
+// # Safety
+//
+// Take two entries that must not both hold the lock, X with the lower fence and Y, and suppose that
+// both are believed to. Each counts a quorum on which it stands with its fence, so some master M
+// counts for both.
+//
+//   - When M first had Y with its fence, X was there, or it was not. If it was, it had a lower fence
+//     than Y, because it has now, and entries only move up. If it was not, M admitted X later, with
+//     a higher fence than Y's, and X cannot have come down.
+//   - So every report of M on Y with that fence names X, or says that there is no room. Reports on Y
+//     with an earlier fence do not count. Y's client counts M, so it knows.
+//   - No two entries that exclude each other stand on M with the same fence.
+//
+// Of n + 1 entries for n permits, take the one with the highest fence. Each of the n others stands on
+// a quorum, and those of its masters that count for the first name it. So an entry counts if it may
+// stand on a quorum: on the masters that name it, and on those that do not count. And while the
+// window lasts, no other entry can come before this one on the masters that count, because its entry
+// stands there.
+//
+//   - A report may be late. While an entry stands with one fence, those before it only become fewer:
+//     others are admitted behind it, and move up. So of two reports, what both name is true of both
+//     times. Reports from before the entry was admitted again do not count.
+//   - A token that was released is named in vain: its client had stopped using the lock before.
+//   - An entry stands until its lease ends, by the master's clock. The lease counts from when the
+//     master got the request, so the window counts from before it was sent. Different requests ask
+//     for different leases. A message says nothing of the lease.
+//   - A master that forgot everything could admit them the other way round. The restart guard keeps
+//     it from admitting any until all leases that it granted before are over. A holder's entry is
+//     exempt. It is admitted again with its own fence, or not at all, and told what is before it.
+//
+// With fencing, a master stores an entry's fence when it has room for it. Whoever is admitted there
+// later gets a higher one. So the fences of holders that exclude each other increase: the masters
+// that count for two of them share one.
+//
+// # Liveness
+//
+//   - Every master admits every entry. Two contenders do not keep each other out, however far away
+//     they are: moving up takes a round, and again one for each master that was heard of late.
+//   - A waiter's entry has a short lease, which its polls renew. A dead one is removed when its
+//     lease ends, by the next request that reaches the master.
+//   - If a message is lost, a poll finds what it would have said.
+//
+// The package is pure: it has no I/O, goroutines, locks or clocks. Time is an argument, and the
+// same calls always lead to the same decisions. Callers must serialize all calls on an Entry.
+package admission

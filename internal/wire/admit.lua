@@ -1,0 +1,137 @@
+  -- conflict returns the mode of an entry that does not go together with a mode: permits go only
+  -- with as many permits.
+  local function conflict(order, mode)
+    local member = redis.call('ZRANGE', order, 0, 0)[1] or redis.call('ZRANGE', beside(order, 'shared'), 0, 0)[1]
+    local other = member and modeOf(member)
+    if other and other ~= mode and (permitsOf(other) or permitsOf(mode)) then --mutant:kinds-conflict
+      return other
+    end
+  end
+
+  -- floorOf returns the fence that a new entry's must exceed. The order of two shared entries does
+  -- not matter, so they need not arrive in the order of their fences.
+  local function floorOf(order, mode)
+    local floor = highest(order)
+    if mode == 'x' then
+      floor = math.max(floor, highest(beside(order, 'shared'))) --mutant:floor-of-readers
+    end
+    return floor
+  end
+
+  -- keep keeps an entry for so many milliseconds from now, but for no less than before.
+  local function keep(key, set, leases, member, life)
+    local before = redis.call('ZSCORE', leases, member)
+    if not before or tonumber(before) < now + life then --mutant:lease-lengthens
+      redis.call('ZADD', leases, string.format('%.0f', now + life), member)
+    end
+    for _, name in ipairs({key, set, leases}) do
+      rest().lengthen(name, life) --mutant:mark-lengthened
+    end
+  end
+
+  -- await stores how to notify a waiter, and returns the result for it.
+  local function await(k, a, code, inTheWay, fence)
+    local order, mode, channel = KEYS[k + 1], ARGV[a + 3], ARGV[a + 8]
+    local records = beside(order, 'records')
+    if channel ~= '' then
+      redis.call('HSET', records, ARGV[a + 1], ARGV[a + 7] .. ' ' .. (fencing and ARGV[a + 10] or '0') .. ' ' .. channel)
+      rest().lengthen(records, ARGV[a + 6])
+    end
+    local ends, rank = redis.call('ZSCORE', beside(order, 'leases'), inTheWay), nil
+    if mode == 's' then
+      rank = redis.call('ZCOUNT', order, '-inf', '(' .. fence)
+    else
+      rank = redis.call('ZRANK', order, mode .. ' ' .. ARGV[a + 1])
+    end
+    local left = ends and math.max(ends - now, 0) or 0
+    return {BLOCKED, code == STORED and 1 or 0, inTheWay, left, rank, rest().listeners(channel), fence}
+  end
+
+  -- spread gives the only entry of a name a place in the sorted sets.
+  local function spread(key, order, entry)
+    local mode, fence, token = lone().parse(entry)
+    local left = redis.call('PTTL', key)
+    left = left < 0 and 86400000 or math.max(left, 1) -- somebody may have made the key last forever
+    redis.call('SET', key, ORDERED, 'PX', left)
+    redis.call('DEL', order, beside(order, 'shared'), beside(order, 'leases'), beside(order, 'records')) --mutant:lone-is-alone
+    local set, leases, member = setOf(order, mode), beside(order, 'leases'), mode .. ' ' .. token
+    redis.call('ZADD', set, fence, member)
+    keep(key, set, leases, member, left)
+  end
+
+  -- enter adds an entry to the sorted sets. It returns its fence, or why it is not admitted.
+  local function enter(k, a, how, current)
+    local key, order, mode = KEYS[k], KEYS[k + 1], ARGV[a + 3]
+    local why = lone().banned(k, a, how)
+    if why then
+      return nil, why
+    end
+    if current ~= ORDERED then
+      spread(key, order, current)
+    end
+    local other = conflict(order, mode)
+    if other then
+      return nil, {CONFLICT, other}
+    end
+    local position = lone().positionOf(k, a, how, floorOf(order, mode))
+    if not position then
+      return nil, OVERTAKEN
+    end
+    return string.format('%.0f', position)
+  end
+
+  -- isUsed reports whether an entry has a fence that matters to one of the given mode.
+  local function isUsed(order, mode, fence)
+    fence = string.format('%.0f', fence)
+    return redis.call('ZCOUNT', order, fence, fence) > 0 or
+      mode == 'x' and redis.call('ZCOUNT', beside(order, 'shared'), fence, fence) > 0
+  end
+
+  -- moved returns the fence of an entry that moves up, if it does. No two that exclude each other
+  -- have the same, so that no two holders ever do.
+  local function moved(order, mode, token, before, wanted)
+    while before < wanted and isUsed(order, mode, wanted) do --mutant:fences-differ
+      wanted = wanted + lone().stride(token)
+    end
+    return string.format('%.0f', math.max(before, wanted)) --mutant:entry-moves-up
+  end
+
+  -- admit is that of lone.lua, if the lock's key has another value than this entry.
+  local function admit(k, a, how, current)
+    local key, order, mode, wanted, ttl = KEYS[k], KEYS[k + 1], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]
+    local member, set = mode .. ' ' .. ARGV[a + 1], setOf(order, mode)
+    if current ~= ORDERED and not lone().parse(current) then --mutant:admit-respects-plain
+      return {TAKEN, current, redis.call('PTTL', key)}
+    elseif current == ORDERED and not prune(key, order) then
+      return lone().admit(k, a, how)
+    end
+    local before, fence = current == ORDERED and redis.call('ZSCORE', set, member), nil
+    if before then
+      fence = moved(order, mode, ARGV[a + 1], tonumber(before), tonumber(wanted))
+    else
+      local why
+      fence, why = enter(k, a, how, current)
+      if why then
+        return why
+      end
+    end
+    local isNewPlace = not before or tonumber(before) < tonumber(fence)
+    if isNewPlace then
+      redis.call('ZADD', set, fence, member)
+    end
+    local inTheWay, others = inFront(order, mode, member, tonumber(fence))
+    if fencing and not inTheWay then
+      lone().carry(order, mode, fence, ARGV[a + 10])
+    end
+    keep(key, set, beside(order, 'leases'), member, tonumber(inTheWay and ARGV[a + 6] or ttl)) --mutant:waiters-lease
+    if before and isNewPlace then
+      advance(order, 1, mode == 'x' and before or nil, '-') --mutant:move-publishes
+    end
+    local code = before and HELD or STORED
+    if inTheWay then
+      return await(k, a, code, inTheWay, fence)
+    elseif fence == wanted and not (others and others[1]) then
+      return code
+    end
+    return {code, others and string.sub(tokens(others), 2) or '', fence} --mutant:permits-named
+  end

@@ -1,0 +1,170 @@
+-- lone returns the functions of ordered admission for a name that has one entry or none, as nearly
+-- always. Then the entry is the value of the lock's key, 'ORDERED mode fence token', and lasts as
+-- long as the key. Everything else is in ordered.lua.
+local loneFunctions
+local function lone()
+  if loneFunctions then
+    return loneFunctions
+  end
+
+  -- beside returns another key of the order, which has the name AUXorder.
+  local function beside(order, kind)
+    return AUX .. kind .. string.sub(order, #AUX + 6)
+  end
+
+  -- storedFence returns the fence that is stored under a key, or 0.
+  local function storedFence(key)
+    local stored = redis.call('GET', key)
+    return stored and fenceOf(stored) or 0
+  end
+
+  -- fenceFloor returns the highest fence that was ever stored for an entry that a new one must come
+  -- after. A master that forgot the entry of a holder may know its fence.
+  local function fenceFloor(order, mode, fence, isRepair)
+    local floor = storedFence(beside(order, 'fence'))
+    if mode ~= 's' then
+      floor = math.max(floor, storedFence(beside(order, 'readers'))) --mutant:fence-above-readers
+    end
+    return isRepair and floor == fence and 0 or floor
+  end
+
+  -- carry stores an entry's fence.
+  local function carry(order, mode, fence, retention)
+    storeFence(beside(order, mode == 's' and 'readers' or 'fence'), fence, retention) --mutant:admitted-fence
+  end
+
+  -- isNear reports whether a fence is near this master's time. So a client that knows nothing but its
+  -- own clock, which may be wrong, cannot push a name's fences far ahead.
+  local function isNear(fence)
+    local near = 60000000
+    if fencing and guard > 0 then --mutant:guarded-admission
+      near = math.min(near, guard * 250)
+    end
+    return math.abs(fence - micros) <= near --mutant:guessed-fence-near
+  end
+
+  -- stride returns how far behind others an entry goes that they have overtaken. It differs from
+  -- entry to entry, so that those that move up hardly ever ask for the same place.
+  local function stride(token)
+    local a, b = string.byte(token, 1, 2)
+    return 1 + (a * 31 + (b or 0)) % 61 --mutant:stride
+  end
+
+  -- positionOf returns the fence with which a new entry is admitted: the one that the client asks
+  -- for, or the next one after those that it must come after. floor is the highest of those that
+  -- stand. The entry of a holder is admitted with its own fence, or not at all.
+  local function positionOf(k, a, how, floor)
+    local order, mode, fence = KEYS[k + 1], ARGV[a + 3], tonumber(ARGV[a + 4])
+    if fencing then
+      floor = math.max(floor, fenceFloor(order, mode, fence, how == 'readmit')) --mutant:floor-of-fences
+    end
+    if how == 'readmit' then
+      return fence > floor and fence --mutant:readmission-floor
+    elseif ARGV[a + 9] == '' and not isNear(fence) then
+      fence = micros
+    end
+    if fence <= floor then --mutant:admission-floor
+      fence = floor + stride(ARGV[a + 1])
+    end
+    assert(fence <= 9007199254740991, 'the fences are used up')
+    return fence
+  end
+
+  -- banned returns why no new entry is admitted now, or nil.
+  local function banned(k, a, how)
+    if how == 'renew' then --mutant:renew-is-no-admission
+      return ABSENT
+    elseif isLate(ARGV[a + 2]) then
+      return EXPIRED
+    elseif how == 'readmit' then
+      return redis.pcall('GET', rest().barOf(KEYS[k], ARGV[a + 1])) == '1' and ABSENT or nil --mutant:barred-readmission
+    end
+    local left = guard > 0 and rest().quarantine(guard) or 0 --mutant:admit-guarded
+    return left > 0 and {QUARANTINED, left} or nil
+  end
+
+  -- entryOf returns the value of the lock's key if the entry is the only one. parse is its inverse.
+  -- It returns nil for other values.
+  local function entryOf(mode, fence, token)
+    return LONE .. mode .. ' ' .. fence .. ' ' .. token
+  end
+
+  local function parse(value)
+    if type(value) == 'string' and string.sub(value, 1, #LONE) == LONE then
+      return string.match(value, '^%S+ (%S+) (%d+) (.*)$')
+    end
+  end
+
+  -- admit admits an entry, or keeps the one that stands. If the client asks for a higher fence than
+  -- the entry has, it moves up. An entry before which there is room is kept for the TTL. One that
+  -- waits is kept for a shorter lease, so that a dead waiter does not keep others waiting.
+  --
+  -- KEYS    the lock's key, the key of the order
+  -- ARGV    admit; renew: only keep an entry that stands; readmit: for a holder that a majority has
+  --         just confirmed, so the restart guard does not apply;
+  --         the token, the deadline, the mode, the fence, the TTL and the lease in milliseconds, the
+  --         waiter's question, its channel, '' for none, '' if the fence is a guess by the client's
+  --         clock; with fencing: how many milliseconds a fence is kept
+  -- Result  HELD the entry stands with this fence and has room, STORED it was admitted just now, or
+  --         {HELD or STORED, the tokens before it for a permit, the fence that it has}
+  --         {BLOCKED, 1 if it was admitted just now, the member that is in its way, milliseconds left
+  --         of that one's lease, how many are before it, how many listen on the channel, its fence}
+  --         {CONFLICT, the mode of the others}, {TAKEN, the token of a plain lock, milliseconds
+  --         left}, {QUARANTINED, milliseconds left}, ABSENT, EXPIRED, OVERTAKEN it is not readmitted
+  local function admit(k, a, how)
+    readTime()
+    local key, order, mode, wanted, token = KEYS[k], KEYS[k + 1], ARGV[a + 3], ARGV[a + 4], ARGV[a + 1]
+    local ttl, fence, current = ARGV[a + 5], nil, redis.call('GET', key)
+    if current == entryOf(mode, wanted, token) then
+      fence = wanted
+    elseif current then
+      local ownMode, ownFence, ownToken = parse(current)
+      if ownToken ~= token or ownMode ~= mode then
+        return ordered().admit(k, a, how, current)
+      end
+      fence = string.format('%.0f', math.max(tonumber(ownFence), tonumber(wanted))) --mutant:lone-moves-up
+    else
+      local why = banned(k, a, how)
+      if why then
+        return why
+      end
+      local position = positionOf(k, a, how, 0)
+      if not position then
+        return OVERTAKEN
+      end
+      fence = string.format('%.0f', position)
+    end
+    if fencing then
+      carry(order, mode, fence, ARGV[a + 10])
+    end
+    if current then
+      ttl = math.max(redis.call('PTTL', key), tonumber(ttl)) --mutant:lone-lengthens
+    end
+    redis.call('SET', key, entryOf(mode, fence, token), 'PX', ttl)
+    local code = current and HELD or STORED
+    return fence == wanted and code or {code, '', fence}
+  end
+
+  -- depart removes an entry, whether it holds the lock or waits for it. It never fails for lack of
+  -- memory or of a right to publish.
+  --
+  -- KEYS    the lock's key, the key of the order
+  -- ARGV    depart, the token, the mode
+  -- Result  HELD the entry stood, HANDED_ON it did and there is room for a waiter now, ABSENT
+  local function depart(k, a)
+    local key, current = KEYS[k], redis.pcall('GET', KEYS[k])
+    if current == ORDERED then
+      return ordered().leave(key, KEYS[k + 1], ARGV[a + 2] .. ' ' .. ARGV[a + 1])
+    end
+    local _, _, token = parse(current)
+    if token ~= ARGV[a + 1] then --mutant:depart-compares
+      return ABSENT
+    end
+    redis.call('DEL', key)
+    return HELD
+  end
+
+  loneFunctions = {stride = stride, admit = admit, depart = depart, parse = parse, positionOf = positionOf, banned = banned,
+    carry = carry, beside = beside}
+  return loneFunctions
+end

@@ -1,0 +1,60 @@
+package quorum
+
+import (
+	"time"
+
+	"github.com/quorumlock/redlock/internal/vote"
+	"github.com/quorumlock/redlock/internal/wire"
+)
+
+// lone is how long masters keep the entry of an attempt that does not wait, if there is no room.
+const lone = 4 * time.Second
+
+// enterOrder makes a claim's lock one of an ordered kind. Its entry asks for the masters' time as
+// its fence. If too few masters have reported their time, the client's own has to do. Then the fence
+// is a guess, which the masters check.
+func (e *engine) enterOrder(c *claim, mode wire.Mode) {
+	c.mode = mode
+	c.guess = !e.system.HasQuorum(e.offsets.known())
+	e.place(c, min(max(e.offsets.mastersTime(e.clock.Now()), 1), vote.MaxFence))
+}
+
+// place gives a claim's entry its fence.
+func (e *engine) place(c *claim, fence int64) {
+	if c.place = fence; e.opts.Fencing {
+		c.fence.Store(fence)
+	}
+}
+
+// entry describes the claim's entry in ordered admission for the masters.
+func (c *claim) entry(ttl, lease time.Duration) wire.Entry {
+	return wire.Entry{Mode: c.mode, Fence: c.place, TTL: ttl, Lease: lease, Retention: c.retention(), Guess: c.guess}
+}
+
+// moveUp makes a round that moves the entry of a try up, if masters have room for it with different
+// fences. It returns false if no such round is needed.
+func (a *acquirer) moveUp(t *try) (again bool) {
+	if t.verdict != vote.Scattered {
+		return false
+	}
+	fence, c := t.last.reachable(), t.claim
+	a.engine.place(c, fence)
+	c.guess = false
+	t.last, t.sent = newRound(a.engine, c, a.request(t.params, c)), a.engine.clock.Now() //mutant:moves-up
+	return true
+}
+
+// reachable returns the lowest fence that a quorum of the masters can have for the entry, or 0 if too
+// few have answered that they have room.
+func (r *round) reachable() int64 {
+	var room vote.Set
+	fences := make([]int64, len(r.ops)) // negative, because Agreed looks for the highest
+	r.each(func(master int, a *wire.Answer) {
+		if a.Outcome == vote.Held || a.Outcome == vote.Overtaken {
+			room |= vote.Only(master)
+			fences[master] = -a.Fence
+		}
+	})
+	fence, _ := vote.Agreed(r.engine.system, room, fences)
+	return -fence
+}
