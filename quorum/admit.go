@@ -7,9 +7,6 @@ import (
 	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// lone is how long masters keep the entry of an attempt that does not wait, if there is no room.
-const lone = 4 * time.Second
-
 // enterOrder makes a claim's lock one of an ordered kind. Its entry asks for the masters' time as
 // its fence. If too few masters have reported their time, the client's own has to do. Then the fence
 // is a guess, which the masters check.

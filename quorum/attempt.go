@@ -45,7 +45,7 @@ func (a *acquirer) freshClaim(ctx context.Context, p acquireParams) *claim {
 // request makes the request with which an attempt acquires the lock.
 func (a *acquirer) request(p acquireParams, c *claim) wire.Request {
 	if c.mode != "" {
-		return c.subject.Admit(c.entry(p.keep, min(p.keep, lone)))
+		return c.subject.Admit(c.entry(p.keep, 0))
 	}
 	return c.subject.Acquire(p.keep, a.engine.proposal(), c.retention())
 }

@@ -137,6 +137,7 @@ func (s *waiters) admissionConfig(p acquireParams) admission.Config {
 	}
 	return admission.Config{
 		System: e.system, Permits: p.mode.Permits(), Window: e.opts.Drift.Window, TTL: p.ttl, Guard: guard,
+		Patience:   e.opts.AttemptTimeout,
 		MinBackoff: e.opts.MinBackoff, MaxBackoff: e.opts.MaxBackoff,
 	}
 }
@@ -238,7 +239,7 @@ func (n *waitingEntry) ask(master int, now clock.Instant) {
 	n.entrant.mu.Lock()
 	describe := c.subject.Admit
 	if n.state.Stands(master) { //mutant:asks-to-renew
-		describe = c.subject.Renew
+		describe = c.subject.Remain
 	}
 	entry := n.describe(master, now)
 	n.entrant.mu.Unlock()

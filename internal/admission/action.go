@@ -11,7 +11,8 @@ const (
 	Stay Action = iota
 	// Hold takes the lock; see Entry.Window.
 	Hold
-	// Reenter leaves, and begins again with another token: too many masters have lost the entry.
+	// Reenter leaves, and begins again with another token a little later: too few masters have the
+	// entry.
 	Reenter
 	// GiveUp leaves for good: the name is in use with another kind of lock.
 	GiveUp

@@ -39,6 +39,8 @@ type Config struct {
 	// TTL is for how long masters are asked to keep the entry if there is room. It is also the
 	// longest lease, and so is Guard; 0 for no guard.
 	TTL, Guard time.Duration
+	// Patience is how long the entry stays where it stands while that is no quorum.
+	Patience time.Duration
 	// MinBackoff is the first pause before a master is asked again that has refused the entry.
 	MinBackoff time.Duration
 	// MaxBackoff bounds such pauses.

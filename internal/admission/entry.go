@@ -21,6 +21,7 @@ type Entry struct {
 	place   int64         // the fence that the entry is to have everywhere
 	guess   bool          // place goes by the waiter's clock alone
 	until   clock.Instant // see Window
+	lacking clock.Instant // since when it stands on too few masters; 0 if it stands on a quorum
 }
 
 // NewEntry returns an entry that no master has been asked about. place is the fence to ask for. guess
@@ -77,7 +78,7 @@ func (e *Entry) ask(master int, now clock.Instant) {
 // Answered records a master's answer. notified says whether messages from the master can reach this
 // waiter.
 func (e *Entry) Answered(master int, a Answer, now clock.Instant, notified bool) {
-	e.record(master, a)
+	e.record(master, a, now)
 	m := &e.masters[master]
 	m.answer, m.heard, m.inFlight = a, now, false
 	m.due = e.plan(master, notified, now)
@@ -98,6 +99,9 @@ func (e *Entry) Advanced(master int, t Turn, now clock.Instant) {
 	}
 	if !m.stands { // the answer is still on its way, and so is the term
 		m.enter(t.Asked)
+		if m.asked.Sub(t.Asked) < time.Microsecond {
+			m.since = m.asked
+		}
 	}
 	e.see(master, t.Fence, true, t.Before)
 	m.rechecks = 0
@@ -118,9 +122,12 @@ func (e *Entry) Window() clock.Instant { return e.until }
 // Step decides what the waiter does now. If the action is Stay, the caller must ask the masters in
 // ask. It must call Step again when anything changes, and no later than next.
 func (e *Entry) Step(now clock.Instant) (act Action, ask []int, next clock.Instant) {
-	var final, conflicts vote.Set
+	var final, conflicts, standing vote.Set
 	for i := range e.masters {
 		m := &e.masters[i]
+		if m.stands && (m.term == 0 || m.term > now) {
+			standing |= vote.Only(i)
+		}
 		if m.final {
 			final |= vote.Only(i)
 		}
@@ -142,6 +149,17 @@ func (e *Entry) Step(now clock.Instant) (act Action, ask []int, next clock.Insta
 		return Reenter, nil, 0
 	}
 	next = clock.Never
+	if !e.cfg.System.HasQuorum(standing) {
+		// Where it stands, it is in the way of others, who may reach a quorum.
+		if next = e.lacking.Add(e.cfg.Patience); e.lacking == 0 {
+			e.lacking, next = now, now.Add(e.cfg.Patience)
+		}
+		if next <= now { //mutant:lacking-leaves
+			return Reenter, nil, 0
+		}
+	} else {
+		e.lacking = 0
+	}
 	for i := range e.masters {
 		m := &e.masters[i]
 		if fits && m.hasRoom && m.asked < now || m.stands && m.fence < e.place && m.moving < e.place && !e.guess {

@@ -65,11 +65,14 @@ type masterView struct {
 }
 
 // record records an answer.
-func (e *Entry) record(master int, a Answer) {
+func (e *Entry) record(master int, a Answer, now clock.Instant) {
 	m := &e.masters[master]
 	switch a.Outcome {
 	case vote.Held, vote.Overtaken, vote.Blocked:
-		if !m.stands || a.Anew && m.since != m.asked { // a message may have told of it before the answer //mutant:admitted-anew
+		switch {
+		case !m.stands, a.Anew && m.since != m.asked: // a message may have told of it before the answer //mutant:admitted-anew
+			m.enter(m.asked)
+		case m.term != 0 && m.term <= now: // it may have expired, and a late request may have made it stand again //mutant:stood-throughout
 			m.enter(m.asked)
 		}
 		lease := m.lease //mutant:term-of-lease
@@ -109,7 +112,7 @@ func (e *Entry) see(master int, fence int64, hasRoom bool, before []string) {
 // can reach this waiter.
 func (e *Entry) plan(master int, notified bool, now clock.Instant) clock.Instant {
 	m := &e.masters[master]
-	period := periodOf(m.answer.Rank)
+	period := e.period(master)
 	pause := time.Duration(float64(period) * (3 + e.jitter) / 4)
 	switch a := m.answer; {
 	case m.final:
@@ -157,6 +160,11 @@ func (m *masterView) recheck(pause, left time.Duration) time.Duration {
 func (e *Entry) backOff(m *masterView) time.Duration {
 	m.rechecks = min(m.rechecks+1, maxRechecks)
 	return backoff.Pause(e.cfg.MinBackoff, e.cfg.MaxBackoff, m.rechecks, e.token)
+}
+
+// period returns how often to ask a master. Two polls in a row may get lost before the lease ends.
+func (e *Entry) period(master int) time.Duration {
+	return min(periodOf(e.masters[master].answer.Rank), 2*e.Lease(master)/7) //mutant:period-of-lease
 }
 
 // periodOf returns how often to ask a master that has that many entries before this one.

@@ -67,12 +67,12 @@ func (b *scriptCall) width(name string) width {
 		"acquire": {1, 4}, "confirm": {2, 4}, "extend": {1, 4}, "repair": {1, 4}, "release": {2, 4}, "drop": {1, 2},
 		"wait": {3, 9}, "inspect": {2, 1}, "peek": {1, 1}, "bootstrap": {1, 3},
 		"dated": {2, 6}, "tombstone": {1, 3}, "leave": {2, 3}, "break": {3, 5},
-		"admit": {2, 10}, "renew": {2, 10}, "readmit": {2, 10}, "depart": {2, 3},
+		"admit": {2, 10}, "remain": {2, 10}, "renew": {2, 10}, "readmit": {2, 10}, "depart": {2, 3},
 	}[name]
 	if b.fencing && slices.Contains([]string{"acquire", "confirm", "extend", "repair", "dated"}, name) {
 		w.keys, w.args = w.keys+1, w.args+2
 	}
-	if b.fencing && slices.Contains([]string{"admit", "renew", "readmit"}, name) {
+	if b.fencing && slices.Contains([]string{"admit", "remain", "renew", "readmit"}, name) {
 		w.args++
 	}
 	return w
@@ -100,7 +100,7 @@ func (b *scriptCall) run(o operation) (result any) {
 	}
 	b.readTime()
 	switch o.name {
-	case "admit", "renew", "readmit":
+	case "admit", "remain", "renew", "readmit":
 		return b.admit(o)
 	case "dated":
 		return b.dated(o)

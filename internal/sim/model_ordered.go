@@ -81,16 +81,19 @@ func (b *scriptCall) admit(o operation) any {
 	}
 	set, position := setOf(e.order, e.mode), e.fence
 	before, standing := m.members(b.now, set)[e.member()]
-	if standing = standing && !lone; standing {
+	standing = standing && !lone
+	why := b.banned(o.name, o.args[1], e, standing)
+	switch {
+	case standing:
 		position = m.moved(b.now, e.order, e.mode, e.token, before, e.fence)
-	} else {
-		var why any
-		if position, why = b.enter(o.name, o.args[1], e, current); why != nil {
-			return why
-		}
+	case why == nil:
+		position, why = b.enter(o.name, e, current)
+	}
+	if !standing && why != nil {
+		return why
 	}
 	m.addMember(b.now, set, e.member(), position)
-	return b.answerEntry(e, standing, before, position)
+	return b.answerEntry(e, standing, before, position, why)
 }
 
 // moved is moved of admit.lua.
@@ -116,10 +119,7 @@ func (m *model) moved(now time.Duration, order, mode, token string, before, want
 }
 
 // enter is enter of admit.lua.
-func (b *scriptCall) enter(how, deadline string, e orderedEntry, current string) (position int64, why any) {
-	if why := b.banned(how, deadline, e); why != nil {
-		return 0, why
-	}
+func (b *scriptCall) enter(how string, e orderedEntry, current string) (position int64, why any) {
 	if current != wire.Ordered {
 		b.spread(e.key, e.order, current)
 	}
@@ -136,13 +136,13 @@ func (b *scriptCall) enter(how, deadline string, e orderedEntry, current string)
 // admitLone is admit of lone.lua, for a key that is vacant or has this entry.
 func (b *scriptCall) admitLone(o operation, e orderedEntry, standing bool) any {
 	m, position, code := b.model, e.fence, int64(3)
+	if why := b.banned(o.name, o.args[1], e, standing); why != nil {
+		return why
+	}
 	if standing {
 		_, fence, _, _ := parseLone(m.keys[e.key].value)
 		position, code = max(position, fence), 1
 	} else {
-		if why := b.banned(o.name, o.args[1], e); why != nil {
-			return why
-		}
 		var why any
 		if position, why = b.positionOf(o.name, e, 0); why != nil {
 			return why
@@ -196,17 +196,21 @@ func (b *scriptCall) spread(key, order, lone string) {
 }
 
 // answerEntry keeps an entry, and returns what is before it.
-func (b *scriptCall) answerEntry(e orderedEntry, standing bool, before, position int64) any {
+func (b *scriptCall) answerEntry(e orderedEntry, standing bool, before, position int64, why any) any {
 	m, leases, wanted := b.model, orderBeside(e.order, ":leases"), e.fence
 	e.fence = position
 	inTheWay, others := b.inFront(e.order, e.mode, e.member(), position)
-	if inTheWay == "" {
+	if inTheWay != "" && !standing && e.lease == 0 {
+		m.removeMember(b.now, setOf(e.order, e.mode), e.member())
+		return b.blocked(e, inTheWay, true, position)
+	}
+	if inTheWay == "" && why == nil {
 		if bad := b.carry(e, position); bad != nil {
 			return b.failed(*bad)
 		}
 	}
 	life := e.ttl
-	if inTheWay != "" {
+	if inTheWay != "" || why != nil {
 		life = e.lease
 	}
 	ends := m.time(b.now)/1000 + life.Milliseconds()
@@ -224,20 +228,30 @@ func (b *scriptCall) answerEntry(e orderedEntry, standing bool, before, position
 		}
 		b.advance(e.order, 1, above, "-")
 	}
-	code, isNew := int64(3), int64(1)
+	code := int64(3)
 	if standing {
-		code, isNew = 1, 0
+		code = 1
 	}
-	fence := strconv.FormatInt(position, 10)
 	switch {
+	case why != nil:
+		return why
 	case inTheWay == "" && len(others) == 0 && position == wanted:
 		return code
 	case inTheWay == "":
-		return []any{code, strings.Join(others, " "), fence}
+		return []any{code, strings.Join(others, " "), strconv.FormatInt(position, 10)}
+	}
+	return b.blocked(e, inTheWay, standing, position)
+}
+
+// blocked is the result for an entry that waits.
+func (b *scriptCall) blocked(e orderedEntry, inTheWay string, standing bool, position int64) any {
+	m, leases, isNew := b.model, orderBeside(e.order, ":leases"), int64(1)
+	if standing {
+		isNew = 0
 	}
 	b.await(e)
 	left := max(m.members(b.now, leases)[inTheWay]-m.time(b.now)/1000, 0)
-	rank := int64(slices.Index(m.queuedNow(b.now, e.order), e.member()))
+	rank := max(int64(slices.Index(m.queuedNow(b.now, e.order), e.member())), 0)
 	if e.mode == "s" {
 		rank = 0
 		for _, other := range m.members(b.now, e.order) {
@@ -246,12 +260,12 @@ func (b *scriptCall) answerEntry(e orderedEntry, standing bool, before, position
 			}
 		}
 	}
-	return []any{int64(-5), isNew, inTheWay, left, rank, m.numSub(e.channel), fence}
+	return []any{int64(-5), isNew, inTheWay, left, rank, m.numSub(e.channel), strconv.FormatInt(position, 10)}
 }
 
 // await stores how to notify a waiter.
 func (b *scriptCall) await(e orderedEntry) {
-	if e.channel == "" {
+	if e.channel == "" || e.lease == 0 {
 		return
 	}
 	m, records := b.model, orderBeside(e.order, ":records")
@@ -264,22 +278,21 @@ func (b *scriptCall) await(e orderedEntry) {
 	if b.fencing {
 		retention = e.retention.Milliseconds()
 	}
-	r.waiters[e.token] = fmt.Sprint(e.question, " ", retention, " ", e.channel)
+	r.waiters[e.token] = fmt.Sprint(e.question, " ", retention, " ", b.guard.Milliseconds(), " ", e.channel)
 	r.expires = max(r.expires, b.now+e.lease)
 	m.keys[records] = r
 }
 
 // banned is banned of lone.lua.
-func (b *scriptCall) banned(how, deadline string, e orderedEntry) any {
+func (b *scriptCall) banned(how, deadline string, e orderedEntry, standing bool) any {
 	switch {
-	case how == "renew":
+	case (how == "renew" || how == "remain") && !standing:
 		return int64(0)
-	case b.isLate(deadline):
+	case !standing && b.isLate(deadline):
 		return int64(-3)
-	case how == "readmit":
-		if b.model.text(b.now, barOf(e.key, e.token)) == "1" {
-			return int64(0)
-		}
+	case !standing && b.model.text(b.now, barOf(e.key, e.token)) == "1":
+		return int64(0)
+	case how == "renew" || how == "readmit":
 		return nil
 	}
 	if left := b.quarantine(b.guard); left > 0 {
@@ -305,7 +318,7 @@ func (b *scriptCall) positionOf(how string, e orderedEntry, floor int64) (positi
 		return 0, int64(-6)
 	case repair:
 		return e.fence, nil
-	case e.guess && !b.isNear(e.fence):
+	case !b.isCredible(e):
 		e.fence = b.model.time(b.now)
 	}
 	if position = e.fence; position <= floor {
@@ -345,13 +358,14 @@ func stride(token string) int64 {
 	return 1 + (a*31+b)%61
 }
 
-func (b *scriptCall) isNear(fence int64) bool {
-	near := time.Minute.Microseconds()
-	if b.fencing && b.guard > 0 {
+// isCredible is isCredible of lone.lua.
+func (b *scriptCall) isCredible(e orderedEntry) bool {
+	near, guarded := time.Minute.Microseconds(), b.fencing && b.guard > 0
+	if guarded {
 		near = min(near, b.guard.Microseconds()/4)
 	}
 	now := b.model.time(b.now)
-	return max(fence-now, now-fence) <= near
+	return !e.guess && !guarded || max(e.fence-now, now-e.fence) <= near
 }
 
 func (b *scriptCall) conflict(order, mode string) string {
@@ -424,7 +438,7 @@ func (b *scriptCall) depart(o operation) any {
 	current := b.model.text(b.now, key)
 	if current == wire.Ordered {
 		b.readTime()
-		return b.leaveOrder(key, o.keys[1], mode+" "+token)
+		return b.leaveOrder(key, o.keys[1], mode+" "+token, token)
 	}
 	if _, _, stored, lone := parseLone(current); !lone || stored != token {
 		return int64(0)
@@ -433,7 +447,7 @@ func (b *scriptCall) depart(o operation) any {
 	return int64(1)
 }
 
-func (b *scriptCall) leaveOrder(key, order, member string) any {
+func (b *scriptCall) leaveOrder(key, order, member, gone string) any {
 	m := b.model
 	fence, there := m.members(b.now, setOf(order, modeOf(member)))[member]
 	m.removeMember(b.now, setOf(order, modeOf(member)), member)
@@ -460,7 +474,7 @@ func (b *scriptCall) leaveOrder(key, order, member string) any {
 	if modeOf(member) == "x" {
 		above = fence
 	}
-	if b.advance(order, permits, above, tokenOf(member)) {
+	if b.advance(order, permits, above, gone) {
 		return int64(2)
 	}
 	return int64(1)
@@ -483,7 +497,7 @@ func (b *scriptCall) expel(key, order, token string) any {
 	for _, mode := range modes {
 		member := mode + " " + token
 		if _, there := b.model.members(b.now, setOf(order, mode))[member]; there {
-			return b.leaveOrder(key, order, member)
+			return b.leaveOrder(key, order, member, "-")
 		}
 	}
 	return int64(0)
@@ -537,11 +551,11 @@ func (b *scriptCall) advance(order string, permits int, above int64, gone string
 // notify is notify of entries.lua.
 func (b *scriptCall) notify(order, member, gone string) bool {
 	m, token := b.model, tokenOf(member)
-	record := strings.SplitN(m.keys[orderBeside(order, ":records")].waiters[token], " ", 3)
-	if len(record) < 3 {
+	record := strings.SplitN(m.keys[orderBeside(order, ":records")].waiters[token], " ", 4)
+	if len(record) < 4 || b.mayBeQuarantined(milliseconds(record[2])) {
 		return false
 	}
-	question, retention, channel := record[0], milliseconds(record[1]), record[2]
+	question, retention, channel := record[0], milliseconds(record[1]), record[3]
 	fence := m.members(b.now, setOf(order, modeOf(member)))[member]
 	kind := "+"
 	if retention > 0 && (!b.fencing || b.carry(orderedEntry{order: order, mode: modeOf(member), retention: retention}, fence) != nil) {

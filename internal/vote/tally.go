@@ -111,7 +111,7 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 	switch op {
 	case Acquire:
 		if t.crowded(y) {
-			return judgeCrowd(pending)
+			return judgeCrowd(pending, LostToRival)
 		}
 		if !y.HasQuorum(t.by[Held]) && y.HasQuorum(t.by[Held]|t.by[Overtaken]) {
 			return Scattered
@@ -119,7 +119,7 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 		return judge(y, t.by[Held], pending, t.by[Taken]|t.by[Blocked], y.Blocks) //mutant:acquire-verdict
 	case Extend, Repair:
 		if t.crowded(y) {
-			return judgeCrowd(pending)
+			return judgeCrowd(pending, Failed) // it has room for the rest of its window //mutant:crowded-is-not-lost
 		}
 		return judge(y, t.by[Held], pending, gone|t.by[Blocked], y.HasQuorum) //mutant:extend-verdict
 	case Release:
@@ -139,13 +139,13 @@ func (t *Tally) crowded(y System) bool {
 	return t.Room != nil && y.HasQuorum(t.by[Held]) && !t.Room.Suffices(y, t.by[Held]) //mutant:permits-together
 }
 
-// judgeCrowd returns the verdict if the entry is crowded. Pending answers may show that there is
-// room after all.
-func judgeCrowd(pending Set) Verdict {
+// judgeCrowd returns the verdict if the entry is crowded: last, unless pending answers may show that
+// there is room after all.
+func judgeCrowd(pending Set, last Verdict) Verdict {
 	if pending != 0 {
 		return Doomed
 	}
-	return LostToRival
+	return last
 }
 
 // release returns the verdict on a release. Masters that were never sent the token count as votes,

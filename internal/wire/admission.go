@@ -50,7 +50,7 @@ type Entry struct {
 	Mode      Mode
 	Fence     int64         // its place in the order
 	TTL       time.Duration // how long a master keeps it if there is room before it
-	Lease     time.Duration // how long it is kept if not
+	Lease     time.Duration // how long it is kept if not; 0 to be admitted only if there is room
 	Retention time.Duration // how long the fence is kept, with fencing
 	Question  int64         // comes back with a Turn
 	Channels  []string      // notify the waiter, by master; nil for none
@@ -60,7 +60,10 @@ type Entry struct {
 // Admit asks the masters to admit an entry, or to keep it.
 func (s *Subject) Admit(e Entry) Request { return s.entry(vote.Acquire, nameAdmit, e) }
 
-// Renew asks the masters to keep an entry that they have admitted.
+// Remain asks the masters to keep a waiter's entry that they have admitted.
+func (s *Subject) Remain(e Entry) Request { return s.entry(vote.Extend, nameRemain, e) }
+
+// Renew asks the masters to keep the entry of a lock.
 func (s *Subject) Renew(e Entry) Request { return s.entry(vote.Extend, nameRenew, e) }
 
 // Readmit is Admit for a lock that a majority has just confirmed.

@@ -33,39 +33,38 @@
   local function await(k, a, code, inTheWay, fence)
     local order, mode, channel = KEYS[k + 1], ARGV[a + 3], ARGV[a + 8]
     local records = beside(order, 'records')
-    if channel ~= '' then
-      redis.call('HSET', records, ARGV[a + 1], ARGV[a + 7] .. ' ' .. (fencing and ARGV[a + 10] or '0') .. ' ' .. channel)
+    if channel ~= '' and ARGV[a + 6] ~= '0' then
+      redis.call('HSET', records, ARGV[a + 1], table.concat({ARGV[a + 7], fencing and ARGV[a + 10] or '0', guard, channel}, ' '))
       rest().lengthen(records, ARGV[a + 6])
     end
     local ends, rank = redis.call('ZSCORE', beside(order, 'leases'), inTheWay), nil
     if mode == 's' then
       rank = redis.call('ZCOUNT', order, '-inf', '(' .. fence)
     else
-      rank = redis.call('ZRANK', order, mode .. ' ' .. ARGV[a + 1])
+      rank = redis.call('ZRANK', order, mode .. ' ' .. ARGV[a + 1]) or 0
     end
     local left = ends and math.max(ends - now, 0) or 0
     return {BLOCKED, code == STORED and 1 or 0, inTheWay, left, rank, rest().listeners(channel), fence}
   end
 
-  -- spread gives the only entry of a name a place in the sorted sets.
+  -- spread gives the only entry of a name a place in the sorted sets. The lock's key is written last:
+  -- if the client lacks a right to the others, nothing has changed.
   local function spread(key, order, entry)
     local mode, fence, token = lone().parse(entry)
     local left = redis.call('PTTL', key)
     left = left < 0 and 86400000 or math.max(left, 1) -- somebody may have made the key last forever
-    redis.call('SET', key, ORDERED, 'PX', left)
-    redis.call('DEL', order, beside(order, 'shared'), beside(order, 'leases'), beside(order, 'records')) --mutant:lone-is-alone
     local set, leases, member = setOf(order, mode), beside(order, 'leases'), mode .. ' ' .. token
+    redis.call('DEL', order, beside(order, 'shared'), leases, beside(order, 'records')) --mutant:lone-is-alone
     redis.call('ZADD', set, fence, member)
-    keep(key, set, leases, member, left)
+    redis.call('PEXPIRE', set, left)
+    redis.call('ZADD', leases, string.format('%.0f', now + left), member)
+    redis.call('PEXPIRE', leases, left)
+    redis.call('SET', key, ORDERED, 'PX', left) --mutant:spread-writes-last
   end
 
   -- enter adds an entry to the sorted sets. It returns its fence, or why it is not admitted.
   local function enter(k, a, how, current)
     local key, order, mode = KEYS[k], KEYS[k + 1], ARGV[a + 3]
-    local why = lone().banned(k, a, how)
-    if why then
-      return nil, why
-    end
     if current ~= ORDERED then
       spread(key, order, current)
     end
@@ -98,37 +97,42 @@
 
   -- admit is that of lone.lua, if the lock's key has another value than this entry.
   local function admit(k, a, how, current)
-    local key, order, mode, wanted, ttl = KEYS[k], KEYS[k + 1], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]
+    local key, order, mode, wanted = KEYS[k], KEYS[k + 1], ARGV[a + 3], ARGV[a + 4]
     local member, set = mode .. ' ' .. ARGV[a + 1], setOf(order, mode)
     if current ~= ORDERED and not lone().parse(current) then --mutant:admit-respects-plain
       return {TAKEN, current, redis.call('PTTL', key)}
     elseif current == ORDERED and not prune(key, order) then
       return lone().admit(k, a, how)
     end
-    local before, fence = current == ORDERED and redis.call('ZSCORE', set, member), nil
+    local before = current == ORDERED and redis.call('ZSCORE', set, member)
+    local why, fence = lone().banned(k, a, how, before), nil
     if before then
       fence = moved(order, mode, ARGV[a + 1], tonumber(before), tonumber(wanted))
-    else
-      local why
+    elseif not why then
       fence, why = enter(k, a, how, current)
-      if why then
-        return why
-      end
+    end
+    if not fence then
+      return why
     end
     local isNewPlace = not before or tonumber(before) < tonumber(fence)
     if isNewPlace then
       redis.call('ZADD', set, fence, member)
     end
     local inTheWay, others = inFront(order, mode, member, tonumber(fence))
-    if fencing and not inTheWay then
+    if inTheWay and not before and ARGV[a + 6] == '0' then --mutant:try-leaves-nothing
+      redis.call('ZREM', set, member)
+      return await(k, a, HELD, inTheWay, fence)
+    elseif fencing and not (inTheWay or why) then
       lone().carry(order, mode, fence, ARGV[a + 10])
     end
-    keep(key, set, beside(order, 'leases'), member, tonumber(inTheWay and ARGV[a + 6] or ttl)) --mutant:waiters-lease
+    keep(key, set, beside(order, 'leases'), member, tonumber((inTheWay or why) and ARGV[a + 6] or ARGV[a + 5])) --mutant:waiters-lease
     if before and isNewPlace then
       advance(order, 1, mode == 'x' and before or nil, '-') --mutant:move-publishes
     end
     local code = before and HELD or STORED
-    if inTheWay then
+    if why then
+      return why
+    elseif inTheWay then
       return await(k, a, code, inTheWay, fence)
     elseif fence == wanted and not (others and others[1]) then
       return code

@@ -7,7 +7,7 @@ while ARGV[a] do
     run, how, keys, args = release, nil, 1, 2
   elseif name == 'confirm' then
     how, keys = true, keys + 1
-  elseif name == 'admit' or name == 'renew' or name == 'readmit' then
+  elseif name == 'admit' or name == 'remain' or name == 'renew' or name == 'readmit' then
     run, how, keys, args = lone().admit, name, 2, 10 + more
   elseif name == 'depart' then
     run, keys, args = lone().depart, 2, 3

@@ -1,5 +1,6 @@
-  -- leave removes an entry, and notifies those who come after it.
-  local function leave(key, order, member)
+  -- leave removes an entry, and notifies those who come after it. gone is its token if its own client
+  -- has released it, and '-' otherwise.
+  local function leave(key, order, member, gone)
     local mode, token = string.match(member, '^(%S+) (.*)$')
     local fence = redis.pcall('ZSCORE', setOf(order, mode), member)
     if not remove(order, member) then
@@ -12,7 +13,7 @@
     if n and redis.pcall('ZCOUNT', order, '-inf', '(' .. fence) < n then --mutant:departed-rank
       permits = 1
     end
-    return advance(order, permits, mode == 'x' and fence or nil, token) and HANDED_ON or HELD
+    return advance(order, permits, mode == 'x' and fence or nil, gone) and HANDED_ON or HELD
   end
 
   -- memberOf returns the member of a token, or nil.
@@ -36,7 +37,7 @@
     local current = redis.call('GET', key)
     if current == ORDERED then
       local member = memberOf(order, token)
-      return member and leave(key, order, member) or ABSENT
+      return member and leave(key, order, member, '-') or ABSENT --mutant:expelled-is-not-gone
     end
     local _, _, stored = lone().parse(current)
     if stored ~= token then

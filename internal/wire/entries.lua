@@ -37,11 +37,15 @@
   local function notify(order, member, gone)
     local mode, token = string.match(member, '^(%S+) (.*)$')
     local record = redis.pcall('HGET', beside(order, 'records'), token)
-    local question, retention, channel = string.match(type(record) == 'string' and record or '', '^(%d+) (%d+) (.+)$')
+    local question, retention, waitersGuard, channel = string.match(type(record) == 'string' and record or '', '^(%d+) (%d+) (%d+) (.+)$')
     if not question or budget == 0 then
       return false
     end
     budget = budget - 1
+    local ok, left = pcall(rest().quarantine, tonumber(waitersGuard))
+    if not ok or left > 0 then --mutant:quarantined-notifies-nobody
+      return false
+    end
     local fence = string.format('%.0f', tonumber(redis.call('ZSCORE', setOf(order, mode), member)))
     local isStored = retention == '0' or fencing and pcall(lone().carry, order, mode, fence, retention) --mutant:notify-stores-fence
     local list = ''
@@ -93,7 +97,7 @@
   -- returns whether there are any left.
   local function settle(key, order)
     local leases = beside(order, 'leases')
-    local last = redis.pcall('ZRANGE', leases, -1, -1, 'WITHSCORES')[2]
+    local last = redis.call('ZRANGE', leases, -1, -1, 'WITHSCORES')[2]
     if last then
       redis.call('PEXPIREAT', key, string.format('%.0f', tonumber(last))) --mutant:mark-shortened
       return true

@@ -33,14 +33,14 @@ local function lone()
     storeFence(beside(order, mode == 's' and 'readers' or 'fence'), fence, retention) --mutant:admitted-fence
   end
 
-  -- isNear reports whether a fence is near this master's time. So a client that knows nothing but its
-  -- own clock, which may be wrong, cannot push a name's fences far ahead.
-  local function isNear(fence)
-    local near = 60000000
-    if fencing and guard > 0 then --mutant:guarded-admission
-      near = math.min(near, guard * 250)
-    end
-    return math.abs(fence - micros) <= near --mutant:guessed-fence-near
+  -- isCredible reports whether a fence is near this master's time, if it must be. So a client that
+  -- knows nothing but its own clock, which may be wrong, cannot push a name's fences far ahead. With
+  -- fencing and a restart guard, no fence may be far behind: after a quarantine, the master knows
+  -- none of the earlier ones.
+  local function isCredible(fence, isGuess)
+    local guarded = fencing and guard > 0 --mutant:guarded-admission
+    local near = guarded and math.min(60000000, guard * 250) or 60000000
+    return not (isGuess or guarded) or math.abs(fence - micros) <= near --mutant:guessed-fence-near
   end
 
   -- stride returns how far behind others an entry goes that they have overtaken. It differs from
@@ -60,7 +60,7 @@ local function lone()
     end
     if how == 'readmit' then
       return fence > floor and fence --mutant:readmission-floor
-    elseif ARGV[a + 9] == '' and not isNear(fence) then
+    elseif not isCredible(fence, ARGV[a + 9] == '') then
       fence = micros
     end
     if fence <= floor then --mutant:admission-floor
@@ -70,16 +70,17 @@ local function lone()
     return fence
   end
 
-  -- banned returns why no new entry is admitted now, or nil.
-  local function banned(k, a, how)
-    if how == 'renew' then --mutant:renew-is-no-admission
+  -- banned returns why an entry is not admitted now, or nil. A waiter whose entry stands must learn
+  -- nothing in a quarantine: the master may have forgotten that the leases before it are longer.
+  local function banned(k, a, how, standing)
+    if (how == 'renew' or how == 'remain') and not standing then --mutant:renew-is-no-admission
       return ABSENT
-    elseif isLate(ARGV[a + 2]) then
+    elseif not standing and isLate(ARGV[a + 2]) then
       return EXPIRED
-    elseif how == 'readmit' then
-      return redis.pcall('GET', rest().barOf(KEYS[k], ARGV[a + 1])) == '1' and ABSENT or nil --mutant:barred-readmission
+    elseif not standing and redis.pcall('GET', rest().barOf(KEYS[k], ARGV[a + 1])) == '1' then --mutant:barred-admission
+      return ABSENT
     end
-    local left = guard > 0 and rest().quarantine(guard) or 0 --mutant:admit-guarded
+    local left = guard > 0 and (how == 'admit' or how == 'remain') and rest().quarantine(guard) or 0 --mutant:admit-guarded
     return left > 0 and {QUARANTINED, left} or nil
   end
 
@@ -100,10 +101,11 @@ local function lone()
   -- waits is kept for a shorter lease, so that a dead waiter does not keep others waiting.
   --
   -- KEYS    the lock's key, the key of the order
-  -- ARGV    admit; renew: only keep an entry that stands; readmit: for a holder that a majority has
-  --         just confirmed, so the restart guard does not apply;
-  --         the token, the deadline, the mode, the fence, the TTL and the lease in milliseconds, the
-  --         waiter's question, its channel, '' for none, '' if the fence is a guess by the client's
+  -- ARGV    admit; remain: only keep a waiter's entry that stands; renew: only keep a holder's;
+  --         readmit: for a holder that a majority has just confirmed. To the last two, the restart
+  --         guard does not apply;
+  --         the token, the deadline, the mode, the fence, the TTL and the lease in milliseconds, '0'
+  --         to be admitted only if there is room, the waiter's question, its channel, '' for none, '' if the fence is a guess by the client's
   --         clock; with fencing: how many milliseconds a fence is kept
   -- Result  HELD the entry stands with this fence and has room, STORED it was admitted just now, or
   --         {HELD or STORED, the tokens before it for a permit, the fence that it has}
@@ -123,11 +125,11 @@ local function lone()
         return ordered().admit(k, a, how, current)
       end
       fence = string.format('%.0f', math.max(tonumber(ownFence), tonumber(wanted))) --mutant:lone-moves-up
-    else
-      local why = banned(k, a, how)
-      if why then
-        return why
-      end
+    end
+    local why = banned(k, a, how, current)
+    if why then
+      return why
+    elseif not current then
       local position = positionOf(k, a, how, 0)
       if not position then
         return OVERTAKEN
@@ -154,7 +156,7 @@ local function lone()
   local function depart(k, a)
     local key, current = KEYS[k], redis.pcall('GET', KEYS[k])
     if current == ORDERED then
-      return ordered().leave(key, KEYS[k + 1], ARGV[a + 2] .. ' ' .. ARGV[a + 1])
+      return ordered().leave(key, KEYS[k + 1], ARGV[a + 2] .. ' ' .. ARGV[a + 1], ARGV[a + 1])
     end
     local _, _, token = parse(current)
     if token ~= ARGV[a + 1] then --mutant:depart-compares

@@ -14,8 +14,8 @@
 --   redlock:aux:shared{key}   sorted set: shared entries
 --   redlock:aux:leases{key}   sorted set: all entries, by when their leases end, in milliseconds
 --   redlock:aux:records{key}  hash by token, of those who wait: their latest question, for how many
---                             milliseconds their fence is kept, 0 without fencing, and the channel
---                             that notifies them
+--                             milliseconds their fence is kept, 0 without fencing, their restart
+--                             guard, and the channel that notifies them
 --   redlock:aux:readers{key}  with fencing: the highest fence of a shared entry ever admitted. The
 --                             others' is where plain locks have theirs.
 --

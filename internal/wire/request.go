@@ -98,6 +98,7 @@ var (
 	nameLeave     any = "leave"
 	nameBreak     any = "break"
 	nameAdmit     any = "admit"
+	nameRemain    any = "remain"
 	nameRenew     any = "renew"
 	nameReadmit   any = "readmit"
 	nameDepart    any = "depart"
