@@ -9,11 +9,11 @@ import (
 	"github.com/quorumlock/redlock/internal/wire"
 )
 
-// AcquireOption changes one call of TryAcquire, Acquire or Do.
+// AcquireOption changes one call of TryAcquire, Acquire, Do or Lead.
 type AcquireOption func(*acquireParams)
 
 // NoWait makes Acquire and Do return at once if another client holds the lock, with ErrTaken, as
-// TryAcquire does.
+// TryAcquire does. With Lead, it is an error.
 func NoWait() AcquireOption {
 	return func(p *acquireParams) { p.noWait = true }
 }
@@ -22,7 +22,7 @@ func NoWait() AcquireOption {
 // the last attempt, ErrTaken or ErrNoQuorum, together with ErrWaitExceeded, and no context's error.
 // The bound does not apply once the lock is held. WaitAtMost(0) is NoWait. A d that is too short
 // for a round trip leaves no time for an attempt. A negative d is an error, and so is a call of
-// TryAcquire with a positive d.
+// TryAcquire with a positive d, or of Lead with any.
 func WaitAtMost(d time.Duration) AcquireOption {
 	return func(p *acquireParams) {
 		if d < 0 {
@@ -35,8 +35,9 @@ func WaitAtMost(d time.Duration) AcquireOption {
 // MaxHold bounds how long the lock can be held, counted from its acquisition, however often it is
 // renewed or extended. After that the lock is lost with ErrHoldLimit, whatever the masters say, and
 // unless there is a LockDelay, the masters are told to release it. So a job that hangs cannot hold
-// its lock forever. 0 means no bound. Any other value under 1 ms is an error, and so
-// is another bound by AutoRenew.
+// its lock forever. Lead waits for its function before it releases the lock, or leaves it to
+// expire. 0 means no bound. Any other value under 1 ms is an error, and so is another bound by
+// AutoRenew.
 func MaxHold(d time.Duration) AcquireOption {
 	return func(p *acquireParams) { p.limitTo("MaxHold", d) }
 }
@@ -88,6 +89,7 @@ type acquireParams struct {
 
 	began      clock.Instant // when the call began
 	seekHolder bool          // find out whether a single other token has a majority
+	leads      bool          // Lead calls
 	silent     bool          // the end of the lock is no loss: nobody relies on the window of Once's period
 }
 

@@ -274,7 +274,7 @@ func (a *acquirer) publish(l *Lock, p acquireParams) {
 func (a *acquirer) newLock(c *claim, p acquireParams, start, until, kept clock.Instant) *Lock {
 	l := &Lock{
 		engine: a.engine, claim: c, since: a.engine.clock.Now(), limit: p.ends(start),
-		until: until, kept: kept, told: p.silent,
+		until: until, kept: kept, told: p.silent, leads: p.leads,
 	}
 	l.watched.item, l.held.item = l, l
 	if p.renew { //mutant:lock-renewal

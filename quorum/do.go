@@ -30,12 +30,8 @@ import (
 // panics, Do releases the lock and the panic continues.
 //
 // Do runs fn on the caller's goroutine.
-func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error, opts ...AcquireOption) (err error) {
-	mustHave(ctx)
-	if fn == nil { //mutant:do-nil
-		return errNoFunction
-	}
-	p, err := m.begin(ctx, name, ttl, append([]AcquireOption{AutoRenew(0)}, opts...))
+func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error, opts ...AcquireOption) error {
+	p, err := m.beginRun(ctx, name, ttl, fn, opts)
 	if err != nil {
 		return err
 	}
@@ -44,15 +40,31 @@ func (m *Manager) Do(ctx context.Context, name string, ttl time.Duration, fn fun
 	if err != nil {
 		return err
 	}
+	lost, err := l.run(ctx, "do", fn)
+	return lostWhile(ctx, lost, err)
+}
+
+// beginRun is begin for a call that runs fn while it holds the lock.
+func (m *Manager) beginRun(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error, opts []AcquireOption) (acquireParams, error) {
+	mustHave(ctx)
+	if fn == nil { //mutant:do-nil
+		return acquireParams{}, errNoFunction
+	}
+	return m.begin(ctx, name, ttl, append([]AcquireOption{AutoRenew(0)}, opts...))
+}
+
+// run runs fn and releases the lock, even if fn panics. It returns why the lock was lost before
+// that, if it was, and fn's error.
+func (l *Lock) run(ctx context.Context, op string, fn func(context.Context, *Lock) error) (lost, err error) {
 	held, cancel := l.Context(ctx)
 	defer cancel()
-	defer func() { // also while fn panics
-		lost := l.giveUp(ctx, "do") //mutant:do-gives-up
-		if errors.Is(lost, ErrLost) && !errors.Is(lost, ErrDetached) {
-			err = lostWhile(ctx, lost, err)
+	defer func() {
+		why := l.giveUp(ctx, op) //mutant:run-gives-up
+		if errors.Is(why, ErrLost) && !errors.Is(why, ErrDetached) {
+			lost = why
 		}
 	}()
-	return withCause(ctx, fn(held, l)) //mutant:do-runs-fn
+	return nil, withCause(ctx, fn(held, l)) //mutant:run-runs-fn
 }
 
 var errNoFunction error = &notAcquired{errors.New("quorum: the function to run is nil")}
@@ -66,16 +78,20 @@ func withCause(ctx context.Context, err error) error {
 	return errors.Join(err, cause)
 }
 
-// lostError is the error of a Do that lost its lock, and whose function returned an error.
+// lostError is the error of a call that lost its lock, and whose function returned an error.
 type lostError struct {
 	lost error
 	fn   error
 	ctx  error // of the caller's context; nil if it has not ended
 }
 
-// lostWhile returns the error of a Do that lost its lock while a function ran.
+// lostWhile returns the error of a function that ran while its lock was held, together with why the
+// lock was lost, if it was.
 func lostWhile(ctx context.Context, lost, fn error) error {
-	if fn == nil {
+	switch {
+	case lost == nil:
+		return fn
+	case fn == nil:
 		return lost
 	}
 	return &lostError{lost, fn, ctx.Err()}

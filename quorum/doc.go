@@ -125,19 +125,19 @@
 //     masters that released its token give it nothing anymore, and the others are no majority
 //     (TestBreakIsNotUndoneByRepairs).
 //
-// Work that outlasts the window is no longer protected by the lock. Do and AutoRenew extend the
-// lock in time, and report when they cannot.
+// Work that outlasts the window is no longer protected by the lock. Do, Lead and AutoRenew extend
+// the lock in time, and report when they cannot.
 //
 // # Waiting
 //
-// Acquire and Do wait without polling. A caller that is refused joins a queue on every master. When
-// the holder releases the lock, each master hands it to the first waiter in its queue, in the same
-// atomic step, and notifies that waiter. Once a majority has done so, the waiter holds the lock: a
-// hand-off takes one round trip. The masters keep the lock for a waiter for a short time only, at
-// most 2 s, so that a dead waiter does not cost its TTL. Validity says so. A few milliseconds
-// later, the masters are asked in the background to keep the lock for its whole TTL, again and
-// again while that short window is open. With fencing, the masters store the waiter's fence when
-// they hand the lock on.
+// Acquire, Do and Lead wait without polling. A caller that is refused joins a queue on every
+// master. When the holder releases the lock, each master hands it to the first waiter in its queue,
+// in the same atomic step, and notifies that waiter. Once a majority has done so, the waiter holds
+// the lock: a hand-off takes one round trip. The masters keep the lock for a waiter for a short
+// time only, at most 2 s, so that a dead waiter does not cost its TTL. Validity says so. A few
+// milliseconds later, the masters are asked in the background to keep the lock for its whole TTL,
+// again and again while that short window is open. With fencing, the masters store the waiter's
+// fence when they hand the lock on.
 //
 // Callers of one Manager wait for each other first, in order, and only one of them at a time is in
 // the masters' queues. So the order across Managers is not the order of their callers: a Manager
@@ -153,6 +153,31 @@
 // but at most the 15 s after which the masters forget them. A dead holder costs its TTL. Waiters
 // poll with growing pauses if they lack the rights to subscribe to channels or to use auxiliary
 // keys, or if a proxy prevents it. The queues' keys expire by themselves.
+//
+// # Leadership
+//
+// Lead is for work that one replica out of many does all the time, such as a scheduler. Each
+// replica calls Lead with the same name, and one of them runs its function:
+//
+//	            acquired                          fn is done, ctx ended, or Close
+//	campaign --------------> fn runs --> release ---------------------------------> Lead returns
+//	   ^                                    |
+//	   |                                    | fn failed, or the lock was lost
+//	   +---------------- pause <------------+
+//
+// A leader that dies is replaced when its TTL is over. One that is told to stop, by the end of its
+// context or by Close, is replaced as soon as its function has returned. One that is cut off, or
+// was paused, learns from its own clock that its window is closed, before another can lead. It then
+// campaigns again.
+//
+// With Options.Fencing, each term has a number that is higher than that of every earlier term:
+// Lock.Fence. Pass it on to whatever the leader changes, and have that refuse lower numbers. Then a
+// leader that acts late does no harm.
+//
+// While a leader stops, its lock is kept alive. So the time that the function takes to return is
+// time without a leader, but never time with two, unless the lock was lost. MaxHold makes leaders
+// take turns. A function that ignores the end of its context at MaxHold keeps others from leading
+// until its lock has expired, and no longer.
 //
 // # On call
 //

@@ -134,6 +134,14 @@ func (e *engine) sleep(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
+// over returns why a call cannot go on: ErrClosed, ctx's error, or nil if it can.
+func (e *engine) over(ctx context.Context) error {
+	if e.closed.Load() {
+		return ErrClosed
+	}
+	return ctx.Err()
+}
+
 // newClaim makes a claim on the lock called name, with a fresh token that tells the current time by
 // the masters' clocks.
 func (e *engine) newClaim(name string) *claim {

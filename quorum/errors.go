@@ -30,11 +30,11 @@ var (
 	ErrClosed = errors.New("quorum: manager closed")
 
 	// ErrNotAcquired means that a call returned without the lock, for whatever reason: TryAcquire,
-	// Acquire, Do and Once return no other error unless they had the lock. So a function given to
-	// Do or Once did not run. An error says why by its other sentinels.
+	// Acquire, Do, Lead and Once return no other error unless they had the lock. So a function
+	// given to Do, Lead or Once did not run. An error says why by its other sentinels.
 	//
-	// Do returns its function's error as it is. If the function acquires locks of its own, it
-	// should not return their errors unchanged.
+	// Do and Lead return their function's error as it is. If the function acquires locks of its
+	// own, it should not return their errors unchanged.
 	ErrNotAcquired = errors.New("quorum: lock not acquired")
 )
 
@@ -105,8 +105,8 @@ type MasterResult struct {
 //
 // Neither its text nor its parts hold a password or a full ownership token.
 type AttemptError struct {
-	// Op is "acquire", "do", "extend", "release", "inspect", "break", "detach", "resume", "check"
-	// or "bootstrap".
+	// Op is "acquire", "do", "lead", "extend", "release", "inspect", "break", "detach", "resume",
+	// "check" or "bootstrap".
 	Op      string
 	Name    string         // the lock's name; "" for bootstrap and check
 	Quorum  int            // how many masters were needed

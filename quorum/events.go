@@ -32,6 +32,8 @@ type Events struct {
 	Lost func(LostEvent)
 	// Released: a lock was released, or its holder is done with it.
 	Released func(ReleasedEvent)
+	// TermEnded: a term of Lead ended.
+	TermEnded func(TermEndedEvent)
 	// HandedOn: a released lock was handed on to a waiter.
 	HandedOn func(HandedOnEvent)
 	// Repaired: a master that had forgotten a lock stores it again.
@@ -156,6 +158,22 @@ type ReleasedEvent struct {
 	// Err is nil if a quorum confirmed the release. Otherwise it is what Release returned, an
 	// ErrNoQuorum, and the release is repeated in the background. A release that finds that the
 	// lock had been lost is told as Lost.
+	Err error
+}
+
+// TermEndedEvent says that a term of Lead ended, and why. The term began with an AcquiredEvent, and
+// its lock ended with a LostEvent or a ReleasedEvent before.
+type TermEndedEvent struct {
+	Acquisition
+	// Time is when the term's lock had been released.
+	Time time.Time
+	// Ran is how long the function ran.
+	Ran time.Duration
+	// Rejoins says that Lead campaigns again. Otherwise it returns Err.
+	Rejoins bool
+	// Err is nil if the function is done. It is an ErrLost if the lock was lost. In any case it
+	// also satisfies errors.Is for what the function returned. If ctx or Close ended the term, it
+	// satisfies errors.Is for that.
 	Err error
 }
 

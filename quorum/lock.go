@@ -23,6 +23,7 @@ type Lock struct {
 	gone   atomic.Bool   // letGo has been called
 
 	handedOn bool // masters handed it on to a waiter
+	leads    bool // it is Lead's, which lets it go only when its function has returned
 
 	mu      sync.Mutex // guards all below up to the blank line
 	until   clock.Instant
@@ -68,8 +69,9 @@ func (l *Lock) Fence() int64 { return l.claim.fence.Load() }
 // over, for whatever reason. Validity reads the clock and does not ask the masters. It is correct
 // at once even after the process or the machine was asleep.
 //
-// Right after Acquire or Do has waited, Validity may be a second or two even if the TTL is longer:
-// it is what the masters have confirmed so far. It grows to the whole TTL a few milliseconds later.
+// Right after Acquire, Do or Lead has waited, Validity may be a second or two even if the TTL is
+// longer: it is what the masters have confirmed so far. It grows to the whole TTL a few
+// milliseconds later.
 func (l *Lock) Validity() time.Duration { //mutant:validity
 	now := l.engine.clock.Now()
 	l.mu.Lock()

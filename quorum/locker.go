@@ -14,6 +14,8 @@ type Locker interface {
 	Acquire(ctx context.Context, name string, ttl time.Duration, opts ...AcquireOption) (*Lock, error)
 	// Do runs a function while it holds a lock; see Manager.Do.
 	Do(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error, opts ...AcquireOption) error
+	// Lead runs a function while it leads; see Manager.Lead.
+	Lead(ctx context.Context, name string, ttl time.Duration, fn func(context.Context, *Lock) error, opts ...AcquireOption) error
 	// Once runs a function on one replica per period; see Manager.Once.
 	Once(ctx context.Context, name string, period time.Duration, fn func(context.Context) error, opts ...OnceOption) (ran bool, err error)
 }

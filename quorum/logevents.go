@@ -12,7 +12,8 @@ import (
 //
 //   - Error: a lock was lost, or a handler panicked
 //   - Warn: something may soon go wrong: too few masters answer, a renewal failed, a release was
-//     not confirmed, a master stopped answering, is quarantined or has no queue
+//     not confirmed, a master stopped answering, is quarantined or has no queue, a leader failed
+//     or was deposed
 //   - Info: something went back to normal, or a release has to be repeated
 //   - Debug: the rest, including attempts at locks that others hold
 //
@@ -27,6 +28,7 @@ func LogEvents(logger *slog.Logger) Events {
 		RenewalFailed:     logTo[RenewalFailedEvent](logger),
 		Lost:              logTo[LostEvent](logger),
 		Released:          logTo[ReleasedEvent](logger),
+		TermEnded:         logTo[TermEndedEvent](logger),
 		HandedOn:          logTo[HandedOnEvent](logger),
 		Repaired:          logTo[RepairedEvent](logger),
 		Broken:            logTo[BrokenEvent](logger),
@@ -169,6 +171,17 @@ func (e ReleasedEvent) describe() description {
 
 // String returns what the event says, without secrets.
 func (e ReleasedEvent) String() string { return e.describe().String() }
+
+func (e TermEndedEvent) describe() description {
+	level := slog.LevelDebug
+	if e.Rejoins && !errors.Is(e.Err, ErrHoldLimit) { // that is how leaders take turns
+		level = slog.LevelWarn
+	}
+	return description{e.Context, level, "leadership ended", append(e.attrs(), slog.Duration("ran", e.Ran), slog.Bool("rejoins", e.Rejoins), errAttr(e.Err))}
+}
+
+// String returns what the event says, without secrets.
+func (e TermEndedEvent) String() string { return e.describe().String() }
 
 func (e HandedOnEvent) describe() description {
 	return description{e.Context, slog.LevelDebug, "lock handed on", e.attrs()}

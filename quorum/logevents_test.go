@@ -71,7 +71,7 @@ func TestEveryEventIsLogged(t *testing.T) {
 				"Token": `token="the token"`, "Master": `master="the master"`, "Waited": "waited=3s", "Held": "held=3s",
 				"Validity": "validity=3s", "Err": `error="some reason"`, "Silent": "silent=3s", "Left": "left=3s",
 				"Count": "count=5", "Event": `event="the event"`, "Value": "value=thrown", "HandedOn": "handed_on=true",
-				"LeftToExpire": "left_to_expire=true", "Took": "took=3s", "Time": "", "Context": "",
+				"LeftToExpire": "left_to_expire=true", "Took": "took=3s", "Ran": "ran=3s", "Rejoins": "rejoins=true", "Time": "", "Context": "",
 			}
 			text, known := want[event.Type().Field(i).Name]
 			require.True(t, known, "%s.%s", name, event.Type().Field(i).Name)
@@ -106,6 +106,9 @@ func TestLogLevelsTellTroubleFromBusiness(t *testing.T) {
 	assert.Equal(t, "INFO", level(func() { e.Lost(quorum.LostEvent{Err: quorum.ErrClosed}) }))
 	assert.Equal(t, "DEBUG", level(func() { e.Released(quorum.ReleasedEvent{}) }))
 	assert.Equal(t, "WARN", level(func() { e.Released(quorum.ReleasedEvent{Err: quorum.ErrNoQuorum}) }))
+	assert.Equal(t, "DEBUG", level(func() { e.TermEnded(quorum.TermEndedEvent{Err: context.Canceled}) }))
+	assert.Equal(t, "WARN", level(func() { e.TermEnded(quorum.TermEndedEvent{Err: errJob, Rejoins: true}) }))
+	assert.Equal(t, "DEBUG", level(func() { e.TermEnded(quorum.TermEndedEvent{Err: quorum.ErrHoldLimit, Rejoins: true}) }))
 	assert.Equal(t, "WARN", level(func() { e.MasterStopped(quorum.MasterStoppedEvent{}) }))
 	assert.NotContains(t, level(func() { e.MasterStopped(quorum.MasterStoppedEvent{}) })+out.String(), "error=", "no error is no attribute")
 }

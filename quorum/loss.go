@@ -4,7 +4,7 @@ import "errors"
 
 // These errors say why a lock is over. Each also satisfies errors.Is for ErrLost, ErrReleased and
 // ErrDetached included: whoever still relies on the lock must stop. They are the
-// causes of the lock's contexts, and part of the errors of Do, Extend and Release.
+// causes of the lock's contexts, and part of the errors of Do, Lead, Extend and Release.
 var (
 	// ErrExpired: the window of validity closed before a quorum confirmed an extension, or while
 	// the process or the machine was asleep.

@@ -96,9 +96,9 @@ func start(clients, owned []redis.UniversalClient, opts Options) *Manager {
 }
 
 // Close shuts down the Manager. It signals the holders of its locks, ends the calls that are
-// waiting, lets running calls of Do and Once return, and delivers pending releases to the masters.
-// Locks that were not released are left to expire. After Close, every call returns ErrClosed,
-// including Release and Close.
+// waiting, lets running calls of Do, Lead and Once return, and delivers pending releases to the
+// masters. Locks that were not released are left to expire. After Close, every call returns
+// ErrClosed, including Release and Close.
 //
 // Close takes no longer than Options.CloseTimeout. A minority of masters that do not answer does
 // not delay it, and keys left to expire on them block no one from a lock. If a majority does not

@@ -36,8 +36,9 @@ type Options struct {
 
 	// MinBackoff and MaxBackoff bound the pauses between attempts. Acquire pauses between attempts
 	// when too few masters answer to form a queue, or when they refuse one. Once pauses when
-	// attempts fail. The pause is about MinBackoff after the first attempt and doubles after each
-	// further one, up to MaxBackoff. Each pause is shortened at random by up to half.
+	// attempts fail, and Lead between its terms. The pause is about MinBackoff after the first
+	// attempt and doubles after each further one, up to MaxBackoff. Each pause is shortened at
+	// random by up to half.
 	// Default: 16 ms and 512 ms.
 	MinBackoff, MaxBackoff time.Duration
 

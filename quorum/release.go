@@ -168,21 +168,31 @@ func (l *Lock) letGo(over error, now clock.Instant) {
 		return
 	}
 	to := wire.Nobody // a grant of what is left could block the lock's new holder
-	if errors.Is(over, ErrHoldLimit) {
+	if l.endedEarly(over, now) {
 		to = wire.Anyone
 	}
 	startRelease(l.engine, l.claim, to, now, 0, 0)
 }
 
+// endedEarly reports whether a lock that is over has no new holder, because its bound or Close
+// ended it inside its window.
+func (l *Lock) endedEarly(over error, now clock.Instant) bool {
+	l.mu.Lock()
+	defer l.unlock()
+	return now < l.until && (errors.Is(over, ErrHoldLimit) || errors.Is(over, ErrClosed)) //mutant:ended-early
+}
+
 // letGoInTime is letGo for a lock that ended by itself. It acts when the window would have closed.
 // Until then the lock stays in the expiry loop. With a LockDelay, the keys are left to expire:
-// nobody else gets the lock before, and the holder may not have noticed yet.
+// nobody else gets the lock before, and the holder may not have noticed yet. A leader's lock is let
+// go when the leader has noticed.
 func (l *Lock) letGoInTime(over error, now clock.Instant) {
 	l.mu.Lock()
 	closes := l.closes()
 	l.unlock()
 	switch {
 	case isOwnEnd(over), errors.Is(over, ErrClosed):
+	case l.leads: //mutant:leader-lets-go
 	case l.engine.opts.LockDelay > 0: //mutant:delay-lets-expire
 	case now >= closes:
 		l.letGo(over, now)

@@ -11,6 +11,7 @@ func TeeEvents(all ...Events) Events {
 		RenewalFailed:     tee(all, func(e Events) func(RenewalFailedEvent) { return e.RenewalFailed }),
 		Lost:              tee(all, func(e Events) func(LostEvent) { return e.Lost }),
 		Released:          tee(all, func(e Events) func(ReleasedEvent) { return e.Released }),
+		TermEnded:         tee(all, func(e Events) func(TermEndedEvent) { return e.TermEnded }),
 		HandedOn:          tee(all, func(e Events) func(HandedOnEvent) { return e.HandedOn }),
 		Repaired:          tee(all, func(e Events) func(RepairedEvent) { return e.Repaired }),
 		Broken:            tee(all, func(e Events) func(BrokenEvent) { return e.Broken }),

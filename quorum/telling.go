@@ -90,6 +90,17 @@ func (l *Lock) tellReleased(at clock.Instant, leftToExpire bool, err error) {
 	})
 }
 
+// tellTermEnded tells that the lock's term of Lead ended.
+func (l *Lock) tellTermEnded(ran time.Duration, rejoins bool, err error) {
+	d := l.engine.events
+	if d.handlers.TermEnded == nil {
+		return
+	}
+	tell(d, "TermEnded", d.handlers.TermEnded, TermEndedEvent{
+		Acquisition: l.claim.acquisition(), Time: d.now(), Ran: ran, Rejoins: rejoins, Err: copied(err),
+	})
+}
+
 // tellHandedOn tells that the lock was handed on, once per lock. Claims that never became locks are
 // handed on silently.
 func (e *engine) tellHandedOn(c *claim) {

@@ -21,6 +21,7 @@ func (t *Telemetry) Events() quorum.Events {
 		RenewalFailed:     func(e quorum.RenewalFailedEvent) { t.countLock(e.Context, t.locks.renewalsFailed, e.Name) },
 		Lost:              t.lost,
 		Released:          t.released,
+		TermEnded:         t.termEnded,
 		HandedOn:          func(e quorum.HandedOnEvent) { t.countLock(e.Context, t.locks.handOffsGiven, e.Name) },
 		Repaired:          func(e quorum.RepairedEvent) { countMaster(t.masters.repairs, e.Master) },
 		Broken:            func(e quorum.BrokenEvent) { t.countLock(e.Context, t.locks.breaks, e.Name) },
@@ -100,6 +101,10 @@ func (t *Telemetry) released(e quorum.ReleasedEvent) {
 	if e.Err != nil {
 		count(ctx, t.locks.releasesUnconfirmed, label)
 	}
+}
+
+func (t *Telemetry) termEnded(e quorum.TermEndedEvent) {
+	count(e.Context, t.locks.terms, t.label(e.Name), outcomeKey.String(termOutcome(e)))
 }
 
 func (t *Telemetry) masterResumed(e quorum.MasterResumedEvent) {

@@ -111,6 +111,10 @@ var cases = map[string]eventCase{
 			`redlock.hold.duration sum{redlock.outcome=left_to_expire}`: 7,
 		},
 	},
+	"TermEnded": {
+		quorum.TermEndedEvent{Acquisition: lock, Rejoins: true, Err: errRefused},
+		map[string]float64{`redlock.terms{redlock.outcome=failed}`: 1},
+	},
 	"HandedOn":          {quorum.HandedOnEvent{Acquisition: lock}, map[string]float64{`redlock.hand_offs.given`: 1}},
 	"Broken":            {quorum.BrokenEvent{Name: lock.Name}, map[string]float64{`redlock.breaks`: 1}},
 	"Repaired":          {quorum.RepairedEvent{Acquisition: lock, Master: master}, onMaster("repairs")},
@@ -287,5 +291,20 @@ func tellEverything(t *testing.T, telemetry *redlockotel.Telemetry) {
 	telemetry.Events().Released(quorum.ReleasedEvent{Acquisition: lock, Err: attempt})
 	for _, err := range losses {
 		telemetry.Events().Lost(quorum.LostEvent{Acquisition: lock, Err: err})
+	}
+}
+
+// TestTermsAreCountedByOutcome has every way in which a term can end.
+func TestTermsAreCountedByOutcome(t *testing.T) {
+	for outcome, e := range map[string]quorum.TermEndedEvent{
+		"done":       {},
+		"stopped":    {Err: errors.Join(errRefused, context.Canceled)},
+		"hold_limit": {Err: errors.Join(quorum.ErrHoldLimit, errRefused), Rejoins: true},
+		"lost":       {Err: errors.Join(quorum.ErrExpired, errRefused), Rejoins: true},
+		"failed":     {Err: errRefused, Rejoins: true},
+	} {
+		telemetry, back := start(t, nil)
+		telemetry.Events().TermEnded(e)
+		require.Equal(t, map[string]float64{fmt.Sprintf(`redlock.terms{redlock.outcome=%s}`, outcome): 1}, back.counted(t))
 	}
 }

@@ -17,6 +17,7 @@ var (
 type lockMetrics struct {
 	wait, hold, release             metric.Float64Histogram
 	attemptsFailed, losses          metric.Int64Counter // by reason
+	terms                           metric.Int64Counter // by outcome
 	renewals, renewalsFailed        metric.Int64Counter
 	releasesUnconfirmed, breaks     metric.Int64Counter
 	handOffsGiven, handOffsReceived metric.Int64Counter
@@ -36,6 +37,8 @@ func newLockMetrics(i *instruments) *lockMetrics {
 			"Attempts to acquire a lock that failed. A waiting call makes several."),
 		losses: i.counter("redlock.losses", "{lock}",
 			"Locks that were lost before they were released."),
+		terms: i.counter("redlock.terms", "{term}",
+			"Terms of Lead that ended here, by the way in which they did."),
 		renewals: i.counter("redlock.renewals.succeeded", "{renewal}",
 			"Automatic renewals that a quorum confirmed."),
 		renewalsFailed: i.counter("redlock.renewals.failed", "{renewal}",
@@ -62,6 +65,9 @@ func (m *lockMetrics) start(label string) {
 	}
 	for _, c := range losses {
 		m.losses.Add(ctx, 0, metric.WithAttributes(attributes(label, reasonKey.String(c.name))...))
+	}
+	for _, outcome := range termOutcomes {
+		m.terms.Add(ctx, 0, metric.WithAttributes(attributes(label, outcomeKey.String(outcome))...))
 	}
 	for _, counter := range []metric.Int64Counter{
 		m.renewals, m.renewalsFailed, m.releasesUnconfirmed, m.breaks, m.handOffsGiven, m.handOffsReceived,

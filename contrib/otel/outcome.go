@@ -70,3 +70,29 @@ func holdOutcome(reason string) string {
 	}
 	return "lost_" + reason
 }
+
+// termOutcomes are the values of redlock.outcome of terms.
+var termOutcomes = []string{termDone, termStopped, termHoldLimit, termLost, termFailed}
+
+const (
+	termDone      = "done"
+	termStopped   = "stopped"
+	termHoldLimit = "hold_limit"
+	termLost      = "lost"
+	termFailed    = "failed"
+)
+
+// termOutcome returns the outcome of a term.
+func termOutcome(e quorum.TermEndedEvent) string {
+	switch {
+	case e.Err == nil:
+		return termDone
+	case !e.Rejoins:
+		return termStopped
+	case errors.Is(e.Err, quorum.ErrHoldLimit):
+		return termHoldLimit
+	case errors.Is(e.Err, quorum.ErrLost):
+		return termLost
+	}
+	return termFailed
+}

@@ -18,6 +18,7 @@ func (c *Collector) Events() quorum.Events {
 		RenewalFailed:     func(e quorum.RenewalFailedEvent) { count(c.locks.renewalsFailed, c.label(e.Name)) },
 		Lost:              c.lost,
 		Released:          c.released,
+		TermEnded:         c.termEnded,
 		HandedOn:          func(e quorum.HandedOnEvent) { count(c.locks.handOffsGiven, c.label(e.Name)) },
 		Repaired:          func(e quorum.RepairedEvent) { count(c.masters.repairs, text(e.Master)) },
 		Broken:            func(e quorum.BrokenEvent) { count(c.locks.breaks, c.label(e.Name)) },
@@ -76,6 +77,10 @@ func (c *Collector) released(e quorum.ReleasedEvent) {
 	if e.Err != nil {
 		count(c.locks.releasesUnconfirmed, label)
 	}
+}
+
+func (c *Collector) termEnded(e quorum.TermEndedEvent) {
+	c.locks.terms.WithLabelValues(c.label(e.Name), termOutcome(e)).Inc()
 }
 
 func (c *Collector) masterResumed(e quorum.MasterResumedEvent) {

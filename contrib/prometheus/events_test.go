@@ -102,6 +102,10 @@ var cases = map[string]eventCase{
 			`redlock_hold_seconds_sum{lock="",outcome="left_to_expire"}`:   7,
 		},
 	},
+	"TermEnded": {
+		quorum.TermEndedEvent{Acquisition: lock, Rejoins: true, Err: errRefused},
+		map[string]float64{`redlock_terms_total{lock="",outcome="failed"}`: 1},
+	},
 	"HandedOn":          {quorum.HandedOnEvent{Acquisition: lock}, map[string]float64{`redlock_hand_offs_given_total{lock=""}`: 1}},
 	"Broken":            {quorum.BrokenEvent{Name: lock.Name}, map[string]float64{`redlock_breaks_total{lock=""}`: 1}},
 	"Repaired":          {quorum.RepairedEvent{Acquisition: lock, Master: master}, onMaster("repairs")},
@@ -254,3 +258,18 @@ var (
 	}
 	losses = []error{quorum.ErrExpired, quorum.ErrDenied, quorum.ErrHoldLimit, quorum.ErrClosed, quorum.ErrLost}
 )
+
+// TestTermsAreCountedByOutcome has every way in which a term can end.
+func TestTermsAreCountedByOutcome(t *testing.T) {
+	for outcome, e := range map[string]quorum.TermEndedEvent{
+		"done":       {},
+		"stopped":    {Err: errors.Join(errRefused, context.Canceled)},
+		"hold_limit": {Err: errors.Join(quorum.ErrHoldLimit, errRefused), Rejoins: true},
+		"lost":       {Err: errors.Join(quorum.ErrExpired, errRefused), Rejoins: true},
+		"failed":     {Err: errRefused, Rejoins: true},
+	} {
+		c := redlockprom.New(redlockprom.Options{})
+		c.Events().TermEnded(e)
+		require.Equal(t, map[string]float64{fmt.Sprintf(`redlock_terms_total{lock="",outcome=%q}`, outcome): 1}, counted(t, c))
+	}
+}

@@ -10,6 +10,7 @@ import (
 type lockMetrics struct {
 	wait, hold, release             *prometheus.HistogramVec
 	attemptsFailed, losses          *prometheus.CounterVec // by reason
+	terms                           *prometheus.CounterVec // by outcome
 	renewals, renewalsFailed        *prometheus.CounterVec
 	releasesUnconfirmed, breaks     *prometheus.CounterVec
 	handOffsGiven, handOffsReceived *prometheus.CounterVec
@@ -29,6 +30,8 @@ func newLockMetrics(set *metricSet, opts Options) *lockMetrics {
 			"Attempts to acquire a lock that failed. A waiting call makes several.", "lock", "reason"),
 		losses: set.counter("redlock_losses_total",
 			"Locks that were lost before they were released.", "lock", "reason"),
+		terms: set.counter("redlock_terms_total",
+			"Terms of Lead that ended here, by the way in which they did.", "lock", "outcome"),
 		renewals: set.counter("redlock_renewals_total",
 			"Automatic renewals that a quorum confirmed.", "lock"),
 		renewalsFailed: set.counter("redlock_renewals_failed_total",
@@ -54,6 +57,9 @@ func (m *lockMetrics) start(label string) {
 	}
 	for _, c := range losses {
 		m.losses.WithLabelValues(label, c.name)
+	}
+	for _, outcome := range termOutcomes {
+		m.terms.WithLabelValues(label, outcome)
 	}
 	for _, counter := range []*prometheus.CounterVec{
 		m.renewals, m.renewalsFailed, m.releasesUnconfirmed, m.breaks, m.handOffsGiven, m.handOffsReceived,

@@ -101,7 +101,11 @@ func (c *client) work(worker int) {
 		w.mu.Unlock()
 		switch r.IntN(10) {
 		case 0:
-			c.useDo(r, who, name, ttl)
+			if r.chance(0.5) {
+				c.useLead(r, who, name, ttl)
+			} else {
+				c.useDo(r, who, name, ttl)
+			}
 		case 1:
 			if !w.cfg.Tidy && !w.usualKind(name).ordered() { // nobody releases a period
 				c.useOnce(r, who, name, ttl)
@@ -298,22 +302,62 @@ func (c *client) useDo(r random, who, name string, ttl time.Duration) {
 		ran = true
 		k.end()
 		c.world.log("%s runs Do for %s", who, name)
-		h := c.hold(r, who, l, kind, true)
-		end := time.Now().Add(working)
-		for ctx.Err() == nil && time.Now().Before(end) {
-			h.use(min(ttl/7+1, longestUse/7, time.Until(end)))
-		}
-		if l.Validity() > 0 && errors.Is(context.Cause(ctx), quorum.ErrLost) {
-			c.world.violation("%s: the context says that the lock is lost, Validity says that it is held", who)
-		}
-		h.checkLoss(context.Cause(ctx))
-		h.finish()
+		c.useRenewed(ctx, r, who, l, kind, ttl, working)
 		return nil
 	}, kind.options()...)
 	c.world.log("%s ends Do for %s: %v", who, name, sentinels(err))
 	if !ran {
 		k.end()
 		k.checkError(ctx, who, err)
+	}
+}
+
+// useRenewed uses a lock that the library renews, for as long as the work takes, or until ctx ends.
+func (c *client) useRenewed(ctx context.Context, r random, who string, l *quorum.Lock, kind kind, ttl, working time.Duration) {
+	h := c.hold(r, who, l, kind, true)
+	end := time.Now().Add(working)
+	for ctx.Err() == nil && time.Now().Before(end) {
+		h.use(min(ttl/7+1, longestUse/7, time.Until(end)))
+	}
+	if l.Validity() > 0 && errors.Is(context.Cause(ctx), quorum.ErrLost) {
+		c.world.violation("%s: the context says that the lock is lost, Validity says that it is held", who)
+	}
+	h.checkLoss(context.Cause(ctx))
+	h.finish()
+}
+
+var errTermFailed = errors.New("the term failed")
+
+// useLead holds the lock through Lead, for several terms if they fail or if the lock is lost.
+func (c *client) useLead(r random, who, name string, ttl time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, min(8*ttl, 2*longestUse)))
+	defer cancel()
+	terms, done, k, kind := 0, false, c.startCall(name), c.world.drawKind(r, name)
+	if kind.shared { // which Lead refuses
+		kind.shared, kind.exclusive = false, true
+	}
+	err := c.manager.Lead(ctx, name, ttl, func(held context.Context, l *quorum.Lock) error {
+		k.end()
+		terms++
+		c.world.log("%s leads %s for the %d. time", who, name, terms)
+		c.useRenewed(held, r, who, l, kind, ttl, r.between(time.Microsecond, min(2*ttl, longestUse)))
+		k = c.startCall(name) // of the next campaign
+		if done = r.chance(0.3); done {
+			return nil
+		}
+		return errTermFailed
+	}, kind.options()...)
+	k.end()
+	c.world.log("%s ends Lead for %s: %v", who, name, sentinels(err))
+	if errors.Is(err, quorum.ErrTaken) || errors.Is(err, quorum.ErrNoQuorum) { // a campaign has ended
+		k.checkError(ctx, who, err)
+	}
+	if errors.Is(err, quorum.ErrNotAcquired) != (terms == 0) {
+		c.world.violation("%s: after %d terms, Lead failed with %v", who, terms, err)
+	}
+	over := err == nil && done || errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil
+	if !over && !errors.Is(err, quorum.ErrConflict) {
+		c.world.violation("%s: Lead returned too early: %v", who, err)
 	}
 }
 

@@ -46,6 +46,7 @@ func TestFakeIsALocker(t *testing.T) {
 		require.ErrorIs(t, err, quorum.ErrTaken)
 		require.NoError(t, l.Release(t.Context()))
 		require.NoError(t, locks.Do(t.Context(), job, ttl, func(context.Context, *quorum.Lock) error { return nil }))
+		require.NoError(t, locks.Lead(t.Context(), job, ttl, func(context.Context, *quorum.Lock) error { return nil }))
 		l, err = locks.Acquire(t.Context(), job, ttl)
 		require.NoError(t, err)
 		require.NoError(t, l.Release(t.Context()))
@@ -109,6 +110,30 @@ func TestFakeLose(t *testing.T) {
 		l, err = f.TryAcquire(t.Context(), job, ttl)
 		require.NoError(t, err, "the lock is free")
 		require.NoError(t, l.Release(t.Context()))
+	})
+}
+
+// TestFakeMovesLeadership has the code under test lead after another replica, lose the leadership,
+// and lead again.
+func TestFakeMovesLeadership(t *testing.T) {
+	withFake(t, func(t *testing.T, f *quorumtest.Fake) {
+		f.Take(job)
+		leads, done := make(chan bool), make(chan error)
+		ctx, stop := context.WithCancel(t.Context())
+		go func() {
+			done <- f.Lead(ctx, job, ttl, func(ctx context.Context, _ *quorum.Lock) error {
+				leads <- true
+				<-ctx.Done()
+				return nil
+			})
+		}()
+		f.Free(job)
+		<-leads
+		f.Lose(job)
+		<-leads
+		stop()
+		require.ErrorIs(t, <-done, context.Canceled)
+		f.Take(job) // nobody leads
 	})
 }
 

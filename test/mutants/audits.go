@@ -55,7 +55,7 @@ var audits = []mutant{
 		rule: "a nil function is rejected before anything is acquired",
 		edits: []edit{
 			cut("do-nil"),
-			before("do-runs-fn", "\tif fn == nil {\n\t\treturn errNoFunction\n\t}"),
+			before("run-runs-fn", "\tif fn == nil {\n\t\treturn nil, errNoFunction\n\t}"),
 		},
 		pkg: quorumPkg, tests: []string{"TestDoDoesNotRunFnWithoutLock"},
 		minor: true,

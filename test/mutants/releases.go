@@ -187,8 +187,8 @@ var releases = []mutant{
 		name: "panic-keeps-the-lock",
 		rule: "Do releases the lock even if fn panics",
 		edits: []edit{
-			sub("do-gives-up", `l\.giveUp\([^\n]*\)`, "error(nil)"),
-			sub("do-runs-fn", "return (.*)", "err = $1\n\t_ = l.giveUp(ctx, \"do\")\n\treturn err"),
+			sub("run-gives-up", `l\.giveUp\(.*\)`, "error(nil)"),
+			sub("run-runs-fn", "return nil, (.*)", "err = $1\n\treturn l.giveUp(ctx, op), err"),
 		},
 		pkg: quorumPkg, tests: []string{"TestDoReleasesWhenFnPanics"},
 	},
