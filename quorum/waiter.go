@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,12 +39,24 @@ func newWaiters(a *acquirer, n *notifier) *waiters {
 
 // acquireWithin is acquire, bounded by WaitAtMost.
 func (s *waiters) acquireWithin(ctx context.Context, p acquireParams) (*Lock, error) {
-	if p.waitAtMost == 0 {
-		return s.acquire(ctx, p)
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, p.waitAtMost, &waitedError{p.waitAtMost}) //mutant:wait-at-most
+	ctx, cancel := p.boundWait(ctx)
 	defer cancel()
 	return s.acquire(ctx, p)
+}
+
+// boundWait returns a context that also ends when WaitAtMost is over. The caller must call the
+// CancelFunc.
+func (p *acquireParams) boundWait(ctx context.Context) (context.Context, context.CancelFunc) {
+	if p.waitAtMost == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, p.waitAtMost, &waitedError{p.waitAtMost}) //mutant:wait-at-most
+}
+
+// contended reports whether an attempt at a lock is likely to fail, because somebody waits for it,
+// here or elsewhere.
+func (s *waiters) contended(key string) bool {
+	return s.locals.contended(key) || s.acquirer.engine.contention.contended(key, s.acquirer.engine.clock.Now())
 }
 
 // waitedError is why a call stopped waiting. Unlike the end of the caller's context, it is no
@@ -61,7 +74,7 @@ func (e *waitedError) Is(target error) bool { return target == ErrWaitExceeded }
 // A caller that wins too late to have any validity left lets the others go first. Its TTL may be
 // too short to ever succeed, and theirs need not be.
 func (s *waiters) acquire(ctx context.Context, p acquireParams) (*Lock, error) {
-	w := &waiter{waiters: s, engine: s.acquirer.engine, params: p, wake: newSignal()}
+	w := &waiter{waiters: s, engine: s.acquirer.engine, params: p, ticket: p.keptTicket(), wake: newSignal()}
 	for {
 		l, err := w.takeTurn(ctx)
 		var failure *AttemptError
@@ -108,9 +121,9 @@ type queueEntry struct {
 // takeTurn waits for the waiter's turn in this process, and contends.
 func (w *waiter) takeTurn(ctx context.Context) (*Lock, error) { //mutant:take-turn
 	key := w.engine.opts.Prefix + w.params.name
-	q, ok := w.waiters.locals.takeTurn(ctx, key)
+	q, ok := w.waiters.locals.takeTurn(ctx, key, w.params.began)
 	if !ok {
-		return nil, w.waitedInVain(ctx, w.waiters.locals.why(q))
+		return nil, w.waitedInVain(ctx, cmp.Or(w.waiters.locals.why(q), w.params.refused))
 	}
 	acquired := clock.Never
 	defer func() { w.waiters.locals.pass(key, q, acquired) }() // also if the client panics
@@ -141,10 +154,10 @@ func (w *waiter) waitedInVain(ctx context.Context, last *AttemptError) error {
 func (w *waiter) contend(ctx context.Context, key string, q *localQueue) (*Lock, error) {
 	defer w.leave(wire.Anyone) //mutant:waiter-leaves
 	next := queue.Attempt
-	if w.engine.contention.contended(key, w.engine.clock.Now()) && ctx.Err() == nil {
+	if ctx.Err() == nil && (w.params.refused != nil || w.engine.contention.contended(key, w.engine.clock.Now())) { //mutant:refused-waits
 		next = queue.Stay
 	}
-	last := w.waiters.locals.contend(q, w) // the last attempt that ctx did not interrupt, even another caller's
+	last := cmp.Or(w.waiters.locals.contend(q, w), w.params.refused) // the last attempt that ctx did not interrupt, even another caller's
 	for {
 		l, err := w.act(ctx, next)
 		var failure *AttemptError
@@ -290,6 +303,7 @@ func (w *waiter) enqueue(ctx context.Context) error {
 	}
 	if w.ticket == 0 {
 		w.ticket = w.newTicket(ctx, c)
+		w.params.keepTicket(w.ticket)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
