@@ -38,7 +38,9 @@ type allLocker interface {
 	acquire(ctx context.Context, names []string) (releaser, error)
 }
 
-type releaser interface{ Release(ctx context.Context) error }
+type releaser interface {
+	Release(ctx context.Context) error
+}
 
 type single struct{ *quorum.Manager }
 

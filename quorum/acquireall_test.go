@@ -174,7 +174,9 @@ func TestWrongNamesAreErrors(t *testing.T) {
 			{[]string{"a", "b", "a"}, `quorum: acquire: name "a" occurs twice`},
 		} {
 			for _, acquire := range []func(context.Context, []string, time.Duration, ...quorum.AcquireOption) (*quorum.Locks, error){b.TryAcquireAll, b.AcquireAll} {
-				locks, err := acquire(b.Context(), tt.names, ttl)
+				ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+				locks, err := acquire(ctx, tt.names, ttl)
+				cancel()
 				assert.Nil(b, locks)
 				assert.EqualError(b, err, tt.want)
 				assert.ErrorIs(b, err, quorum.ErrNotAcquired)
@@ -435,8 +437,10 @@ func TestNoDeadlockInOppositeOrder(t *testing.T) {
 		_, held := b.rival("a", "b")
 		managers := b.otherManagers(2, quorum.Options{})
 		defer b.closeAll(managers)
-		one := b.acquireAll(b.Context(), managers[0], []string{"a", "b"})
-		two := b.acquireAll(b.Context(), managers[1], []string{"b", "a"})
+		ctx, cancel := context.WithTimeout(b.Context(), time.Hour)
+		defer cancel()
+		one := b.acquireAll(ctx, managers[0], []string{"a", "b"})
+		two := b.acquireAll(ctx, managers[1], []string{"b", "a"})
 		require.NoError(b, held["a"].Release(b.Context()))
 		require.NoError(b, held["b"].Release(b.Context()))
 		for _, result := range []func() (*quorum.Locks, error){one, two} {
@@ -605,19 +609,24 @@ func TestCallGivesUpWaiting(t *testing.T) {
 // TestLimitsOfAllCountFromCompletion: MinHold, MaxHold and AutoRenew apply to the whole, and not to
 // the time during which the first locks are kept.
 func TestLimitsOfAllCountFromCompletion(t *testing.T) {
-	bubble(t, 3, func(b *testbed) {
-		for _, wait := range []time.Duration{0, time.Minute} {
-			_, held := b.rival("b")
-			if wait == 0 {
-				require.NoError(b, held["b"].Release(b.Context()))
+	for _, wait := range []time.Duration{0, time.Minute} {
+		bubble(t, 3, func(b *testbed) {
+			acquire := func(opts ...quorum.AcquireOption) *quorum.Locks {
+				b.Helper()
+				_, held := b.rival("b")
+				if wait == 0 {
+					require.NoError(b, held["b"].Release(b.Context()))
+				}
+				result := b.acquireAll(b.Context(), b.Manager, []string{"a", "b"}, opts...)
+				if wait > 0 {
+					time.Sleep(wait)
+					require.NoError(b, held["b"].Release(b.Context()))
+				}
+				locks, err := result()
+				require.NoError(b, err)
+				return locks
 			}
-			result := b.acquireAll(b.Context(), b.Manager, []string{"a", "b"}, quorum.AutoRenew(20*time.Second), quorum.MinHold(5*time.Second))
-			if wait > 0 {
-				time.Sleep(wait)
-				require.NoError(b, held["b"].Release(b.Context()))
-			}
-			locks, err := result()
-			require.NoError(b, err)
+			locks := acquire(quorum.AutoRenew(20 * time.Second))
 			time.Sleep(15 * time.Second)
 			assert.Positive(b, locks.Validity())
 			assert.LessOrEqual(b, locks.Validity(), 5*time.Second)
@@ -625,15 +634,17 @@ func TestLimitsOfAllCountFromCompletion(t *testing.T) {
 			assert.ErrorIs(b, locks.Err(), quorum.ErrHoldLimit)
 			time.Sleep(time.Second)
 			b.assertStored()
-		}
-		locks, err := b.AcquireAll(b.Context(), []string{"a", "b"}, ttl, quorum.MinHold(5*time.Second))
-		require.NoError(b, err)
-		time.Sleep(time.Second)
-		require.NoError(b, locks.Release(b.Context()))
-		b.assertStored("a", "b")
-		time.Sleep(4 * time.Second)
-		b.assertStored()
-	})
+
+			locks = acquire(quorum.MinHold(5 * time.Second))
+			time.Sleep(time.Second)
+			require.NoError(b, locks.Release(b.Context()))
+			b.assertStored("a", "b")
+			time.Sleep(3 * time.Second)
+			b.assertStored("a", "b")
+			time.Sleep(time.Second)
+			b.assertStored()
+		})
+	}
 }
 
 // TestGivenBackPrefixRestsNotAtAll: a minimum hold does not apply to locks that nobody held.
@@ -746,6 +757,7 @@ func TestMastersThatForgetDoNotStopCall(t *testing.T) {
 				m.Del("a")
 			}
 			time.Sleep(ttl)
+			b.assertStored("a", "b")
 		}
 		require.NoError(b, held["b"].Release(b.Context()))
 		locks, err := result()

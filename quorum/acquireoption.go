@@ -145,7 +145,7 @@ func (p *acquireParams) keptTicket() int64 {
 	if p.ticket == nil {
 		return 0
 	}
-	return *p.ticket //mutant:kept-ticket
+	return *p.ticket
 }
 
 // keepTicket keeps a ticket for the later waits of the call.

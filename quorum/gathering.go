@@ -191,7 +191,7 @@ func (g *gathering) dropLost() bool {
 	g.mu.Lock()
 	g.lost = false // before looking
 	g.mu.Unlock()
-	first := slices.IndexFunc(g.held, (*Lock).isOver)
+	first := slices.IndexFunc(g.held, (*Lock).isOver) //mutant:drop-lost
 	if first < 0 {
 		return false
 	}
