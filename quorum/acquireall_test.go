@@ -616,6 +616,7 @@ func TestLimitsOfAllCountFromCompletion(t *testing.T) {
 				_, held := b.rival("b")
 				if wait == 0 {
 					require.NoError(b, held["b"].Release(b.Context()))
+					synctest.Wait()
 				}
 				result := b.acquireAll(b.Context(), b.Manager, []string{"a", "b"}, opts...)
 				if wait > 0 {

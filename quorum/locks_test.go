@@ -137,6 +137,7 @@ func TestLocksAreRenewedTogether(t *testing.T) {
 			_, held := b.rival("name-5")
 			if !wait {
 				require.NoError(b, held["name-5"].Release(b.Context()))
+				synctest.Wait()
 			}
 			result := b.acquireAll(b.Context(), b.Manager, names, quorum.AutoRenew(0))
 			if wait {
