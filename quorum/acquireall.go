@@ -8,19 +8,18 @@ import (
 	"time"
 )
 
-// TryAcquireAll makes one attempt to acquire the locks of all names at once, for ttl. Either it
-// acquires all of them, or none. It does not wait for others to release a lock.
+// TryAcquireAll makes one attempt to acquire the locks of all names at once, for ttl. It acquires
+// either all of them or none, and does not wait for others to release a lock.
 //
 // names must not be empty, and no name may occur twice. Their order does not matter. The other
-// parameters are those of TryAcquire, for each name. The attempt takes one round trip, as
-// TryAcquire does, however many names there are; with a Cluster client, they may belong to
-// different slots. All locks have the same window, which counts from before the first request was
-// sent.
+// parameters are those of TryAcquire, and apply to each name. The attempt takes one round trip,
+// however many names there are. With a Cluster client, they may belong to different slots. All
+// locks have the same window, which counts from before the first request was sent.
 //
-// The error is a *LocksError, which names the locks that could not be acquired. It is ErrTaken if
-// TryAcquire's would be for any of the names, because another client holds that lock. Otherwise it
-// is as that of TryAcquire. A failed attempt leaves nothing behind: whatever was granted, or may
-// have been, is released.
+// The error is a *LocksError, which says which names failed. It is ErrTaken if another client holds
+// any of them, and ErrNoQuorum for any other failure of the attempt, as with TryAcquire. After
+// Close it is ErrClosed. Any other error says what is wrong with the parameters. A failed attempt
+// leaves nothing behind: whatever was granted, or may have been, is released.
 func (m *Manager) TryAcquireAll(ctx context.Context, names []string, ttl time.Duration, opts ...AcquireOption) (*Locks, error) {
 	g, err := m.beginAll(ctx, names, ttl, opts)
 	if err != nil {
@@ -36,22 +35,22 @@ func (m *Manager) TryAcquireAll(ctx context.Context, names []string, ttl time.Du
 // AcquireAll acquires the locks of all names, for ttl. It waits until it has all of them, until ctx
 // ends, or as WaitAtMost and NoWait say. The parameters are those of TryAcquireAll.
 //
-// First, AcquireAll tries to acquire all locks at once, in one round trip. If some are taken, it
-// keeps those before the first one that is taken, in the order of their keys, and gives back the
-// others. It waits for that one as Acquire does, in its turn, and tries the rest again. So it waits
-// only while it keeps locks with lower keys, and no two clients wait for each other, whatever the
-// order of names in their calls. Whoever calls Acquire for several names, one by one, can rule out
-// a deadlock only by calling it in the same order everywhere.
+// First, AcquireAll tries all names at once, in one round trip. If some are taken, it keeps the
+// locks before the first of these, in the order of their keys, and gives back the others. It waits
+// for that one in its turn, as Acquire does, and then tries the rest at once. It leaves out names
+// that somebody is known to wait for, and those after them. So a call that waits keeps only locks
+// with lower keys than the one that it waits for. No two calls wait for each other, whatever the
+// order of their names. The turn of a call depends on when it first had to wait.
 //
-// The locks that it keeps while it waits are kept alive. If one of them is lost in the meantime,
-// it acquires that one again. No event tells of them, and Held does not list them, until all locks
-// are acquired. Then all get the whole TTL, counted from now: as after Acquire, Validity may be
-// less at first, and grows a few milliseconds later. AutoRenew, MaxHold and MinHold count from then
-// on, too.
+// The locks that are kept during a wait are renewed. If one is lost, AcquireAll acquires it again.
+// Until all locks are acquired, no event mentions them, and Held does not list them. Then they
+// become the caller's together. Right after a wait, Validity may be less than the TTL: the locks
+// are extended to the whole TTL a few milliseconds later, as after Acquire. AutoRenew, MaxHold and
+// MinHold apply to the whole, and count from its completion.
 //
-// When ctx ends, the error is a *LocksError as that of TryAcquireAll, for the name that was waited
-// for, and also satisfies errors.Is for ctx's error. After Close the error is ErrClosed. Nothing
-// is kept then.
+// When ctx ends, the error is a *LocksError for the name that was waited for. It satisfies
+// errors.Is for ctx's error, and for the reason of the last attempt, ErrTaken or ErrNoQuorum. After
+// Close the error is ErrClosed. In either case, no lock is kept.
 func (m *Manager) AcquireAll(ctx context.Context, names []string, ttl time.Duration, opts ...AcquireOption) (*Locks, error) {
 	g, err := m.beginAll(ctx, names, ttl, opts)
 	if err != nil {

@@ -129,6 +129,7 @@ func TestTakenNameRollsBackAll(t *testing.T) {
 		assert.ErrorIs(b, err, quorum.ErrNotAcquired)
 		assert.ErrorContains(b, err, `quorum: acquire 1 of 3 names failed: "b": taken by another (quorum 3 of 5 masters`)
 		failure := requireLocksError(b, err)
+		assert.Equal(b, 3, failure.Total)
 		require.Len(b, failure.Failures, 1)
 		assert.Equal(b, "b", failure.Failures[0].Name)
 		assert.Equal(b, "b", requireAttemptError(b, err).Name)

@@ -14,27 +14,27 @@ import (
 // is lost. So a LocksError is one of ErrTaken, ErrNoQuorum and ErrLost, and never two of them.
 type LocksError struct {
 	Op       string          // "acquire", "extend" or "release"
-	Names    int             // how many locks the operation was about
+	Total    int             // how many locks the operation was about
 	Failures []*AttemptError // one per lock that failed, never empty
 }
 
 // newLocksError returns the error of an operation on several locks, or nil if there are no
 // failures.
-func newLocksError(op string, names int, failures []*AttemptError) error {
+func newLocksError(op string, total int, failures []*AttemptError) error {
 	if len(failures) == 0 {
 		return nil
 	}
-	return &LocksError{Op: op, Names: names, Failures: failures}
+	return &LocksError{Op: op, Total: total, Failures: failures}
 }
 
 // Error names the operation, and the locks that failed with their reasons. Of many, it shows the
 // first.
 func (e *LocksError) Error() string {
-	if e.Names == 1 {
+	if e.Total == 1 {
 		return e.Failures[0].Error()
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "quorum: %s %d of %d names failed: ", e.Op, len(e.Failures), e.Names)
+	fmt.Fprintf(&b, "quorum: %s %d of %d names failed: ", e.Op, len(e.Failures), e.Total)
 	shown := e.decisive()
 	for i, failure := range shown {
 		if i == maxShownNames {

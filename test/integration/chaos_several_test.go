@@ -8,8 +8,8 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// acquireSeveral acquires up to five locks together, in any order, half of the time without waiting.
-// Each of them is a hold of its own.
+// acquireSeveral acquires up to five locks together, in any order. Half of the time it does not
+// wait. Each of the locks is a hold of its own.
 func (w *chaosWorker) acquireSeveral(ctx context.Context) {
 	names := slices.Clone(w.setup.Names)
 	w.random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
