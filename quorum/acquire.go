@@ -2,7 +2,6 @@ package quorum
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -27,10 +26,9 @@ func (m *Manager) TryAcquire(ctx context.Context, name string, ttl time.Duration
 		return nil, err
 	}
 	defer m.engine.exit()
-	if p.waitAtMost > 0 {
-		return nil, acquireError(name, fmt.Errorf("TryAcquire does not wait, so WaitAtMost %v makes no sense", p.waitAtMost))
+	if err := p.forbidWait("TryAcquire"); err != nil {
+		return nil, acquireError(err, name)
 	}
-	p.noWait = true
 	return m.acquire(ctx, p)
 }
 

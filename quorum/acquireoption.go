@@ -91,6 +91,12 @@ type acquireParams struct {
 	seekHolder bool          // find out whether a single other token has a majority
 	leads      bool          // Lead calls
 	silent     bool          // the end of the lock is no loss: nobody relies on the window of Once's period
+
+	whole       whole         // what the lock is a part of; nil for none
+	pace        string        // a token that spreads the renewals of all parts alike; "" for the lock's own
+	provisional bool          // the lock is not its user's yet; see gathering
+	refused     *AttemptError // why the attempt failed that the call has just made; nil for none
+	ticket      *int64        // of all waits of the call, 0 before the first; nil for its own
 }
 
 // bad records that an option is wrong.
@@ -130,6 +136,30 @@ func (p *acquireParams) check(o *Options) error {
 	return p.err
 }
 
+// forbidWait makes the call return at once, as one that is called as said does.
+func (p *acquireParams) forbidWait(call string) error {
+	if p.waitAtMost > 0 {
+		return fmt.Errorf("%s does not wait, so WaitAtMost %v makes no sense", call, p.waitAtMost)
+	}
+	p.noWait = true
+	return nil
+}
+
+// keptTicket returns the ticket that an earlier wait of the call has got, or 0.
+func (p *acquireParams) keptTicket() int64 {
+	if p.ticket == nil {
+		return 0
+	}
+	return *p.ticket
+}
+
+// keepTicket keeps a ticket for the later waits of the call.
+func (p *acquireParams) keepTicket(ticket int64) {
+	if p.ticket != nil {
+		*p.ticket = ticket
+	}
+}
+
 // ends returns when a lock requested at start is over, however often it is renewed.
 func (p *acquireParams) ends(start clock.Instant) clock.Instant {
 	if p.limit > 0 {
@@ -138,30 +168,35 @@ func (p *acquireParams) ends(start clock.Instant) clock.Instant {
 	return clock.Never
 }
 
-// checkAcquire checks the parameters of an acquisition. It truncates the TTL to whole milliseconds,
-// the masters' unit.
+// checkAcquire checks the parameters of an acquisition.
 func (o *Options) checkAcquire(name string, ttl, delay time.Duration, opts []AcquireOption) (acquireParams, error) {
-	p := acquireParams{name: name}
 	if err := o.checkName(name); err != nil {
-		return p, &notAcquired{fmt.Errorf("quorum: acquire: %w", err)}
+		return acquireParams{name: name}, &notAcquired{fmt.Errorf("quorum: acquire: %w", err)}
 	}
-	var err error
+	p, err := o.checkCall(ttl, delay, opts)
+	p.name = name
+	if err != nil {
+		return p, acquireError(err, name)
+	}
+	return p, nil
+}
+
+// checkCall checks all parameters of an acquisition but the name. It truncates the TTL to whole
+// milliseconds, the masters' unit.
+func (o *Options) checkCall(ttl, delay time.Duration, opts []AcquireOption) (p acquireParams, err error) {
 	if p.lease, err = o.checkTTL(ttl, delay); err != nil { //mutant:acquire-ttl
-		return p, acquireError(name, err)
+		return p, err
 	}
 	for _, opt := range opts {
 		if opt != nil {
 			opt(&p)
 		}
 	}
-	if err := p.check(o); err != nil {
-		return p, acquireError(name, err)
-	}
-	return p, nil
+	return p, p.check(o)
 }
 
 // acquireError returns the error of an acquisition whose parameters are wrong. Nothing has been
 // sent.
-func acquireError(name string, err error) error {
-	return &notAcquired{fmt.Errorf("quorum: acquire %s: %w", quote(name), err)}
+func acquireError(err error, names ...string) error {
+	return &notAcquired{fmt.Errorf("quorum: acquire %s: %w", quoteAll(names), err)}
 }

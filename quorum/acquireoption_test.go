@@ -21,12 +21,24 @@ func (b *testbed) acquisitions() map[string]func(context.Context, time.Duration,
 		}
 		return err
 	}
+	releaseAll := func(l *quorum.Locks, err error) error {
+		if err == nil {
+			err = l.Release(b.Context())
+		}
+		return err
+	}
 	return map[string]func(context.Context, time.Duration, ...quorum.AcquireOption) error{
 		"TryAcquire": func(ctx context.Context, ttl time.Duration, opts ...quorum.AcquireOption) error {
 			return release(b.TryAcquire(ctx, name, ttl, opts...))
 		},
 		"Acquire": func(ctx context.Context, ttl time.Duration, opts ...quorum.AcquireOption) error {
 			return release(b.Acquire(ctx, name, ttl, opts...))
+		},
+		"TryAcquireAll": func(ctx context.Context, ttl time.Duration, opts ...quorum.AcquireOption) error {
+			return releaseAll(b.TryAcquireAll(ctx, []string{name}, ttl, opts...))
+		},
+		"AcquireAll": func(ctx context.Context, ttl time.Duration, opts ...quorum.AcquireOption) error {
+			return releaseAll(b.AcquireAll(ctx, []string{name}, ttl, opts...))
 		},
 		"Do": func(ctx context.Context, ttl time.Duration, opts ...quorum.AcquireOption) error {
 			return b.Do(ctx, name, ttl, func(context.Context, *quorum.Lock) error { return nil }, opts...)
@@ -59,7 +71,7 @@ func TestNoWaitReturnsAtOnce(t *testing.T) {
 func TestWaitAtMostBoundsTheWait(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
 		b.occupy(2)
-		for _, how := range []string{"Acquire", "Do"} {
+		for _, how := range []string{"Acquire", "AcquireAll", "Do"} {
 			var err error
 			acquire := b.acquisitions()[how]
 			assert.Equal(b, 5*time.Second, took(func() { err = acquire(b.Context(), ttl, quorum.WaitAtMost(5*time.Second)) }))
@@ -135,7 +147,7 @@ func TestMaxHoldEndsExtendedLock(t *testing.T) {
 
 // TestContradictoryOptionsAreErrors checks that nothing is coerced and nothing is sent.
 func TestContradictoryOptionsAreErrors(t *testing.T) {
-	both := []string{"Acquire", "Do", "TryAcquire"}
+	both := []string{"Acquire", "Do", "TryAcquire", "AcquireAll", "TryAcquireAll"}
 	for what, tt := range map[string]struct {
 		opts []quorum.AcquireOption
 		how  []string

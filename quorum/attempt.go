@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -251,19 +252,18 @@ const dateDelay = time.Second
 const fillDelay = 10 * time.Millisecond
 
 // publish makes a complete lock known: to events, to Held, and to the expiry loop, which renews it
-// and notices its end.
+// and notices its end. Only the expiry loop learns of a provisional lock.
 func (a *acquirer) publish(l *Lock, p acquireParams) {
 	e := a.engine
-	l.claim.won.Store(true)
-	next := clock.Never
-	if l.renewal != nil {
-		next = l.renewal.next
+	next := l.renewalDue()
+	if !p.provisional {
+		l.claim.won.Store(true)
+		if e.events.handlers.Lost != nil && !p.silent {
+			next = min(next, l.windowCloses()) // to tell a loss in time //mutant:lost-told
+		}
+		l.tellAcquired(p.began)
+		e.held.add(&l.held)
 	}
-	if e.events.handlers.Lost != nil && !p.silent {
-		next = min(next, l.closes()) // to tell a loss in time //mutant:lost-told
-	}
-	l.tellAcquired(p.began)
-	e.held.add(&l.held)
 	if next != clock.Never {
 		e.expiry.look(&l.watched, next)
 	}
@@ -274,11 +274,11 @@ func (a *acquirer) publish(l *Lock, p acquireParams) {
 func (a *acquirer) newLock(c *claim, p acquireParams, start, until, kept clock.Instant) *Lock {
 	l := &Lock{
 		engine: a.engine, claim: c, since: a.engine.clock.Now(), limit: p.ends(start),
-		until: until, kept: kept, told: p.silent, leads: p.leads,
+		until: until, kept: kept, silent: p.silent, leads: p.leads, whole: p.whole,
 	}
 	l.watched.item, l.held.item = l, l
 	if p.renew { //mutant:lock-renewal
-		l.renewal = newRenewal(c.subject.Token, p, start)
+		l.renewal = newRenewal(cmp.Or(p.pace, c.subject.Token), p, start)
 	}
 	c.restUntil(l.since.Add(p.minHold)) //mutant:min-hold
 	return l

@@ -124,6 +124,10 @@
 //  8. When a lock is broken, its holder may rely on its window once more, and no longer: the
 //     masters that released its token give it nothing anymore, and the others are no majority
 //     (TestBreakIsNotUndoneByRepairs).
+//  9. Several locks that were acquired together are locks of their own, each with its own token.
+//     The whole is valid for as long as the lock with the least validity (TestValidityIsTheLeast),
+//     and over as soon as one of them is (TestLossOfOneIsTheLossOfAll). A call that loses a lock
+//     while it waits for others does not return with it (TestLostPrefixIsAcquiredAgain).
 //
 // Work that outlasts the window is no longer protected by the lock. Do, Lead and AutoRenew extend
 // the lock in time, and report when they cannot.
@@ -178,6 +182,26 @@
 // time without a leader, but never time with two, unless the lock was lost. MaxHold makes leaders
 // take turns. A function that ignores the end of its context at MaxHold keeps others from leading
 // until its lock has expired, and no longer.
+//
+// # Several locks
+//
+// TryAcquireAll and AcquireAll acquire the locks of several names, all or none, for work that
+// touches several things at once. If nobody else holds any of them, that takes one round trip, and
+// little longer than for one name: what is sent to a master for all names is one call. The names
+// may be in any order. They are renewed, extended, released and lost as one: see Locks.
+//
+// A call of AcquireAll that has to wait keeps the locks with the lowest keys, and waits for the
+// next one, in its turn. So no two calls wait for each other, in whatever processes and for
+// whatever overlapping names (TestNoDeadlockInOppositeOrder). The call has one ticket for all its
+// waits. When it has waited for one lock and then waits for another, it comes before all calls that
+// began to wait later (TestCallThatHasWaitedGoesFirst). Otherwise a call for many contended names
+// would wait in every queue anew, and hardly ever be done.
+//
+// While a call waits, the locks that it keeps are idle. Under contention it helps if the names that
+// most calls need sort last: then these locks are acquired last, and are idle least.
+//
+// Only a single call for all names rules out a deadlock. A program that holds one lock and calls
+// Acquire or AcquireAll for another may still wait for a program that does the opposite.
 //
 // # On call
 //

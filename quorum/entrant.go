@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -45,9 +46,9 @@ func (s *waiters) admit(ctx context.Context, p acquireParams) (*Lock, error) {
 	e := s.acquirer.engine
 	w := &entrant{waiters: s, engine: e, params: p, wake: newSignal()}
 	key := "ordered " + e.opts.Prefix + p.name
-	q, ok := s.locals.takeTurn(ctx, key, maxEntrants)
+	q, ok := s.locals.takeTurn(ctx, key, maxEntrants, p.began)
 	if !ok {
-		return nil, waitedInVain(ctx, e, p.name, s.locals.why(q))
+		return nil, waitedInVain(ctx, e, p.name, cmp.Or(s.locals.why(q), p.refused))
 	}
 	last := s.locals.contend(q, w)
 	joined := sync.OnceFunc(func() { s.locals.joined(key, q) })

@@ -16,12 +16,12 @@ import (
 //
 // LogEvents returns Events that log, and TeeEvents combines several.
 type Events struct {
-	// Acquired: a call acquired a lock.
+	// Acquired: a call acquired a lock. A call for several names tells it for each.
 	Acquired func(AcquiredEvent)
 	// AttemptFailed: an attempt to acquire a lock failed. A call that waits makes another one.
 	AttemptFailed func(AttemptFailedEvent)
 	// NotAcquired: a call returned without the lock. Calls with wrong parameters, and those after
-	// Close, are not told.
+	// Close, are not told. A call for several names tells it for each name that is the reason.
 	NotAcquired func(NotAcquiredEvent)
 	// Renewed: a lock's automatic renewal succeeded.
 	Renewed func(RenewedEvent)

@@ -19,3 +19,6 @@ func Remembered(m *Manager) int { return m.engine.held.n }
 
 // Contexts returns how many contexts a lock refers to.
 func Contexts(l *Lock) int { return len(l.derived) }
+
+// ContextsOfAll returns how many contexts a whole refers to.
+func ContextsOfAll(s *Locks) int { return len(s.derived) }

@@ -66,6 +66,29 @@ func (l *Lock) LogValue() slog.Value {
 	return slog.GroupValue(attrs...)
 }
 
+// String returns the names, of many the first, and the remaining validity of the whole.
+func (s *Locks) String() string {
+	if s == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("locks %s (valid for %v)", quoteAll(s.Names()), s.Validity())
+}
+
+// Format prints String, whatever the verb.
+func (s *Locks) Format(f fmt.State, verb rune) { format(f, verb, s.String()) }
+
+// LogValue returns what log/slog shows: the parts of String.
+func (s *Locks) LogValue() slog.Value {
+	if s == nil {
+		return slog.AnyValue(nil)
+	}
+	return slog.GroupValue(
+		slog.String("names", quoteAll(s.Names())),
+		slog.Int("count", len(s.locks)),
+		slog.Duration("validity", s.Validity()),
+	)
+}
+
 // String returns the state and each master's answer, with the tokens abbreviated.
 func (i Inspection) String() string {
 	s := fmt.Sprintf("lock %s is %v", quote(i.Name), i.State)

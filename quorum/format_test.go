@@ -72,6 +72,33 @@ func TestLockNeverPrintsWholeToken(t *testing.T) {
 	})
 }
 
+// TestLocksNeverPrintWholeTokens prints and logs a whole.
+func TestLocksNeverPrintWholeTokens(t *testing.T) {
+	bubble(t, 1, func(b *testbed) {
+		names := numberedNames(5)
+		locks, err := b.TryAcquireAll(b.Context(), names, ttl)
+		require.NoError(b, err)
+		const text = `locks "name-0", "name-1", "name-2" and 2 more (valid for 9.898s)`
+		var values []any
+		for _, verb := range verbs {
+			values = append(values, fmt.Sprintf(verb, locks), fmt.Sprintf(verb, struct{ *quorum.Locks }{locks}))
+		}
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
+			assert.Equal(b, text, fmt.Sprintf(verb, locks), verb)
+		}
+		asJSON, asText := logged(locks)
+		assert.Contains(b, asJSON, `"it":{"names":"\"name-0\", \"name-1\", \"name-2\" and 2 more","count":5,"validity":9898000000}`)
+		for _, l := range locks.All() {
+			for _, shown := range append(values, asJSON, asText) {
+				assert.NotContains(b, shown, l.Token())
+			}
+		}
+		var none *quorum.Locks
+		assert.Equal(b, "<nil>", fmt.Sprint(none))
+		assert.NotPanics(b, func() { logged(none) })
+	})
+}
+
 // logged returns what slog's JSON and text handlers write for a value.
 func logged(value any) (asJSON, asText string) {
 	var j, t bytes.Buffer

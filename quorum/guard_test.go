@@ -153,12 +153,17 @@ func TestTTLsAboveGuardAreRejected(t *testing.T) {
 		assert.ErrorContains(b, err, "over the restart guard")
 		err = b.Do(b.Context(), name, over, func(context.Context, *quorum.Lock) error { return nil })
 		assert.ErrorContains(b, err, "over the restart guard")
+		_, err = b.AcquireAll(b.Context(), []string{name, "another"}, over)
+		assert.ErrorContains(b, err, "over the restart guard")
 		assert.Equal(b, executed, b.Master(0).Commands())
 
 		l, err := b.TryAcquire(b.Context(), name, guard)
 		require.NoError(b, err)
 		assert.ErrorContains(b, l.Extend(b.Context(), over), "over the restart guard")
 		assert.NoError(b, l.Extend(b.Context(), guard))
+		all, err := b.TryAcquireAll(b.Context(), []string{"one", "two"}, guard)
+		require.NoError(b, err)
+		assert.ErrorContains(b, all.Extend(b.Context(), over), `quorum: extend "one", "two": TTL 1m0.001s is over the restart guard 1m0s`)
 	})
 }
 

@@ -63,7 +63,7 @@ func (m *Manager) Lead(ctx context.Context, name string, ttl time.Duration, fn f
 	}
 	defer m.engine.exit()
 	if err := p.checkLead(); err != nil { //mutant:lead-checks
-		return acquireError(name, err)
+		return acquireError(err, name)
 	}
 	p.leads = true
 	short := 0 // terms since the last one that lasted

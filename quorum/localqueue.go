@@ -9,8 +9,8 @@ import (
 )
 
 // localQueues is where the callers of Acquire in this process wait for their turn. One caller per
-// lock contends on the masters. The others wait behind it, first come, first served, and cost
-// nothing but memory.
+// lock contends on the masters. The others wait behind it, in the order in which their calls began,
+// and cost nothing but memory.
 type localQueues struct {
 	contention *contention
 	done       <-chan struct{} // closed when the Manager is
@@ -30,6 +30,7 @@ type localQueue struct {
 
 // place is a caller's place in a localQueue.
 type place struct {
+	began clock.Instant // when the call began
 	turn  chan struct{} // closed when the turn has come
 	limit int           // how many callers may contend
 }
@@ -45,21 +46,22 @@ func newLocalQueues(c *contention, done <-chan struct{}) *localQueues {
 	return &localQueues{contention: c, done: done, byKey: map[string]*localQueue{}}
 }
 
-// takeTurn waits for the caller's turn to contend for a lock. So many may contend at once, but not
+// takeTurn waits for the turn of a call to contend for a lock. So many may contend at once, but not
 // before the last one has called joined. It returns false if ctx ended or the Manager was closed
-// first. Otherwise the caller must pass the turn on.
-func (s *localQueues) takeTurn(ctx context.Context, key string, limit int) (*localQueue, bool) {
-	q, at := s.join(key, limit)
-	if at == nil {
+// first. Otherwise the caller must pass the turn on. began is when the call began: one that has
+// waited for other locks before comes before those that began later.
+func (s *localQueues) takeTurn(ctx context.Context, key string, limit int, began clock.Instant) (*localQueue, bool) {
+	q, mine := s.join(key, limit, began)
+	if mine == nil {
 		return q, true
 	}
 	select {
-	case <-at.Value.(place).turn:
+	case <-mine.Value.(place).turn:
 		return q, true
 	case <-ctx.Done():
 	case <-s.done:
 	}
-	if s.withdraw(q, at) {
+	if s.withdraw(q, mine) {
 		return q, false
 	}
 	s.pass(key, q, clock.Never) // the turn came at the same time
@@ -68,7 +70,7 @@ func (s *localQueues) takeTurn(ctx context.Context, key string, limit int) (*loc
 
 // join returns the lock's queue and the caller's place in it. The place is nil if it is the
 // caller's turn at once.
-func (s *localQueues) join(key string, limit int) (*localQueue, *list.Element) {
+func (s *localQueues) join(key string, limit int, began clock.Instant) (*localQueue, *list.Element) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q, ok := s.byKey[key]
@@ -77,22 +79,41 @@ func (s *localQueues) join(key string, limit int) (*localQueue, *list.Element) {
 		s.byKey[key] = q
 	}
 	if q.joining || q.contending >= limit || q.waiting.Len() > 0 { //mutant:local-contender
-		return q, q.waiting.PushBack(place{make(chan struct{}), limit}) //mutant:local-order
+		return q, q.insert(place{began, make(chan struct{}), limit})
 	}
 	q.joining = true
 	q.contending++
 	return q, nil
 }
 
+// insert adds a place behind those of calls that began earlier.
+func (q *localQueue) insert(p place) *list.Element {
+	last := q.waiting.Back()
+	for last != nil && last.Value.(place).began > p.began { //mutant:local-order
+		last = last.Prev()
+	}
+	if last == nil {
+		return q.waiting.PushFront(p)
+	}
+	return q.waiting.InsertAfter(p, last)
+}
+
+// contended reports whether a caller contends for a lock.
+func (s *localQueues) contended(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byKey[key] != nil
+}
+
 // withdraw removes a place from the queue. It returns false if the place's turn has already come.
-func (s *localQueues) withdraw(q *localQueue, at *list.Element) bool {
+func (s *localQueues) withdraw(q *localQueue, mine *list.Element) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case <-at.Value.(place).turn:
+	case <-mine.Value.(place).turn:
 		return false
 	default:
-		q.waiting.Remove(at)
+		q.waiting.Remove(mine)
 		return true
 	}
 }

@@ -18,14 +18,16 @@ import (
 type Lock struct {
 	engine *engine
 	claim  *claim
-	since  clock.Instant // when it was acquired
-	limit  clock.Instant // it is not held past this; Never for no limit
-	gone   atomic.Bool   // letGo has been called
+	gone   atomic.Bool // letGo has been called
 
 	handedOn bool // masters handed it on to a waiter
 	leads    bool // it is Lead's, which lets it go only when its function has returned
 
-	mu      sync.Mutex // guards all below up to the blank line
+	mu      sync.Mutex    // guards all below up to the blank line
+	since   clock.Instant // when it was acquired; adopt sets it before anybody has the lock, so it is also read without mu
+	limit   clock.Instant // it is not held past this; Never for no limit
+	whole   whole         // what it is a part of; nil for none
+	silent  bool          // no event tells its end
 	until   clock.Instant
 	kept    clock.Instant         // the latest instant until which a majority was told to keep the key
 	asked   clock.Instant         // the latest instant until which Extend asked masters to keep the key
@@ -39,6 +41,12 @@ type Lock struct {
 
 	watched watched // belongs to the expiry loop
 	held    element // belongs to the held locks
+}
+
+// whole is all that a Lock knows of the Locks that it is a part of.
+type whole interface {
+	// partEnded is told that the lock called name is over, and why. It holds no mutex of the lock.
+	partEnded(name string, why error)
 }
 
 // closedChannel is what Lost returns for a lock that is already over.
@@ -117,6 +125,9 @@ func (l *Lock) Err() error {
 	return l.over(now)
 }
 
+// isOver reports whether the lock is over.
+func (l *Lock) isOver() bool { return l.Err() != nil }
+
 // over returns why the lock is over, or nil if it is not. It reads the clock, so it ends a lock
 // whose time is over even if nothing has noticed that yet. The caller must hold mu.
 func (l *Lock) over(now clock.Instant) error {
@@ -149,17 +160,31 @@ func (l *Lock) unlock() {
 	if first {
 		l.told, l.derived = true, nil
 	}
+	whole, silent := l.whole, l.silent
 	l.mu.Unlock()
 	if !first {
 		return
+	}
+	if whole != nil {
+		whole.partEnded(l.Name(), ended) //mutant:part-ended
 	}
 	for ctx := range derived {
 		ctx.cancel(ended)
 	}
 	l.engine.held.remove(&l.held)
-	if !isOwnEnd(ended) {
+	if !silent && !isOwnEnd(ended) {
 		l.tellLost(ended)
 	}
+}
+
+// renewalDue returns when the lock is to be renewed, or Never.
+func (l *Lock) renewalDue() clock.Instant {
+	l.mu.Lock()
+	defer l.unlock()
+	if l.renewal == nil {
+		return clock.Never
+	}
+	return l.renewal.next
 }
 
 // end ends the lock unless it is already over.

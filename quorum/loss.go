@@ -37,7 +37,10 @@ type loss struct {
 	also error // a sentinel that it wraps besides ErrLost; may be nil
 }
 
-func (l *loss) Error() string { return "quorum: lock lost: " + l.text }
+// lossPrefix begins the text of every loss.
+const lossPrefix = "quorum: lock lost: "
+
+func (l *loss) Error() string { return lossPrefix + l.text }
 
 // Is makes every loss an ErrLost.
 func (l *loss) Is(target error) bool { return target == ErrLost } //nolint:errorlint // this is what errors.Is asks

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -15,6 +16,25 @@ func quote(name string) string {
 		return fmt.Sprintf("%q", name)
 	}
 	return fmt.Sprintf("%q (%d bytes)", clip(name), len(name))
+}
+
+// maxShownNames is how many names are shown of those that one call is about.
+const maxShownNames = 3
+
+// quoteAll returns names in the form that errors show. Of many, it shows the first.
+func quoteAll(names []string) string {
+	var b strings.Builder
+	for i, name := range names {
+		switch {
+		case i == maxShownNames:
+			fmt.Fprintf(&b, " and %d more", len(names)-i)
+			return b.String()
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(quote(name))
+	}
+	return b.String()
 }
 
 // clip returns the name, or its beginning if it is long. It does not split a character.

@@ -191,7 +191,7 @@ func (r *round) await(ctx context.Context) vote.Verdict { return r.wait(ctx, r.s
 // waited for before does not matter, so several rounds can be waited for one after the other.
 func (r *round) wait(ctx context.Context, start, deadline clock.Instant) vote.Verdict {
 	now := r.engine.clock.Now
-	timer := r.engine.timers.take(deadline.Sub(start))
+	timer := r.engine.timers.take(deadline.Sub(now())) //mutant:wait-timer
 	defer r.engine.timers.giveBack(timer)
 	closed := r.engine.done
 	if r.Op == vote.Release { // Close waits for releases //mutant:close-ends-rounds
@@ -216,7 +216,7 @@ func (r *round) wait(ctx context.Context, start, deadline clock.Instant) vote.Ve
 			return v
 		case v == vote.Undecided, r.mayBeUsurped(): // the latter is rare, and worth waiting for until deadline
 		default:
-			deadline = min(deadline, r.graceEnds(start))
+			deadline = min(deadline, r.graceEnds(start)) //mutant:grace-ends
 			timer.Reset(deadline.Sub(now()))
 		}
 	}

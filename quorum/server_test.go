@@ -391,3 +391,51 @@ func TestForbiddenKeysDoNotAffectOtherLocks(t *testing.T) {
 		return handedOn > len(admins)/2
 	}, patience, time.Millisecond, "a majority hands the lock on in the release")
 }
+
+// TestAcquireAllOnRealMasters acquires names of different slots on a Cluster, which counts as one
+// master, beside two other masters. Another Manager waits for some of them.
+func TestAcquireAllOnRealMasters(t *testing.T) {
+	t.Parallel() // it waits for servers
+	whole := redis.NewClusterClient(&redis.ClusterOptions{Addrs: startCluster(t, 2)})
+	t.Cleanup(func() { require.NoError(t, whole.Close()) })
+	opts := *patientOptions
+	opts.Fencing = true
+	clients := append(clients(t, redisproc.Start(t, 2)), whole)
+	var managers [2]*quorum.Manager
+	for i := range managers {
+		m, err := quorum.New(clients, &opts)
+		require.NoError(t, err)
+		t.Cleanup(func() { assert.NoError(t, m.Close()) })
+		managers[i] = m
+	}
+	names := numberedNames(20)
+	locks, err := managers[0].AcquireAll(patiently(t), names, time.Minute)
+	require.NoError(t, err)
+	require.NoError(t, locks.Extend(patiently(t), 2*time.Minute))
+	for _, l := range locks.All() {
+		token, err := whole.Get(t.Context(), l.Name()).Result()
+		require.NoError(t, err)
+		require.Equal(t, l.Token(), token)
+	}
+	_, err = managers[1].TryAcquireAll(patiently(t), []string{"another", "name-7"}, time.Minute)
+	assertReason(t, err, quorum.ErrTaken)
+	var group errgroup.Group
+	var next *quorum.Locks
+	group.Go(func() (err error) {
+		next, err = managers[1].AcquireAll(patiently(t), []string{"name-7", "another", "name-3"}, time.Minute)
+		return err
+	})
+	require.Eventually(t, func() bool {
+		i, err := managers[0].Inspect(patiently(t), "name-3")
+		return err == nil && i.Waiting > 0
+	}, patience, time.Millisecond)
+	require.NoError(t, locks.Release(patiently(t)))
+	require.NoError(t, group.Wait())
+	for _, name := range []string{"name-3", "name-7"} {
+		assert.Greater(t, next.Lock(name).Fence(), locks.Lock(name).Fence())
+	}
+	require.NoError(t, next.Release(patiently(t)))
+	left, err := whole.Exists(t.Context(), "another").Result()
+	require.NoError(t, err)
+	assert.Zero(t, left)
+}

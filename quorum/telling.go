@@ -10,6 +10,9 @@ import (
 	"github.com/quorumlock/redlock/token"
 )
 
+// What happens to a claim is told only once it has become a Lock that somebody has: claim.won says
+// so. Nobody has a provisional lock.
+
 // acquisition identifies a claim in events.
 func (c *claim) acquisition() Acquisition {
 	ctx := c.call
@@ -114,7 +117,7 @@ func (e *engine) tellHandedOn(c *claim) {
 // tellRenewed tells that a renewal succeeded.
 func (l *Lock) tellRenewed() {
 	d := l.engine.events
-	if d.handlers.Renewed == nil {
+	if d.handlers.Renewed == nil || !l.claim.won.Load() {
 		return
 	}
 	tell(d, "Renewed", d.handlers.Renewed, RenewedEvent{
@@ -125,6 +128,9 @@ func (l *Lock) tellRenewed() {
 // tellRenewalFailed tells that a try to renew the lock failed.
 func (l *Lock) tellRenewalFailed(r *round) {
 	d := l.engine.events
+	if !l.claim.won.Load() {
+		return
+	}
 	tell(d, "RenewalFailed", d.handlers.RenewalFailed, RenewalFailedEvent{
 		Acquisition: l.claim.acquisition(), Time: d.now(), Validity: l.Validity(), Err: r.failure("extend", ErrNoQuorum),
 	})
@@ -133,7 +139,7 @@ func (l *Lock) tellRenewalFailed(r *round) {
 // tellRepaired tells that a master stores the lock again.
 func (l *Lock) tellRepaired(master int) {
 	d := l.engine.events
-	if d.handlers.Repaired == nil {
+	if d.handlers.Repaired == nil || !l.claim.won.Load() {
 		return
 	}
 	tell(d, "Repaired", d.handlers.Repaired, RepairedEvent{

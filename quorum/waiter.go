@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,12 +39,24 @@ func newWaiters(a *acquirer, n *notifier) *waiters {
 
 // acquireWithin is acquire, bounded by WaitAtMost.
 func (s *waiters) acquireWithin(ctx context.Context, p acquireParams) (*Lock, error) {
-	if p.waitAtMost == 0 {
-		return s.acquire(ctx, p)
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, p.waitAtMost, &waitedError{p.waitAtMost}) //mutant:wait-at-most
+	ctx, cancel := p.boundWait(ctx)
 	defer cancel()
 	return s.acquire(ctx, p)
+}
+
+// boundWait returns a context that also ends when WaitAtMost is over. The caller must call the
+// CancelFunc.
+func (p *acquireParams) boundWait(ctx context.Context) (context.Context, context.CancelFunc) {
+	if p.waitAtMost == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, p.waitAtMost, &waitedError{p.waitAtMost}) //mutant:wait-at-most
+}
+
+// contended reports whether an attempt at a lock is likely to fail, because somebody waits for it,
+// here or elsewhere.
+func (s *waiters) contended(key string) bool {
+	return s.locals.contended(key) || s.acquirer.engine.contention.contended(key, s.acquirer.engine.clock.Now())
 }
 
 // waitedError is why a call stopped waiting. Unlike the end of the caller's context, it is no
@@ -64,7 +77,7 @@ func (s *waiters) acquire(ctx context.Context, p acquireParams) (*Lock, error) {
 	if p.mode != "" {
 		return s.admit(ctx, p)
 	}
-	w := &waiter{waiters: s, engine: s.acquirer.engine, params: p, wake: newSignal()}
+	w := &waiter{waiters: s, engine: s.acquirer.engine, params: p, ticket: p.keptTicket(), wake: newSignal()}
 	for {
 		l, err := w.takeTurn(ctx)
 		var failure *AttemptError
@@ -111,9 +124,9 @@ type queueEntry struct {
 // takeTurn waits for the waiter's turn in this process, and contends.
 func (w *waiter) takeTurn(ctx context.Context) (*Lock, error) { //mutant:take-turn
 	key := w.engine.opts.Prefix + w.params.name
-	q, ok := w.waiters.locals.takeTurn(ctx, key, 1)
+	q, ok := w.waiters.locals.takeTurn(ctx, key, 1, w.params.began)
 	if !ok {
-		return nil, waitedInVain(ctx, w.engine, w.params.name, w.waiters.locals.why(q))
+		return nil, waitedInVain(ctx, w.engine, w.params.name, cmp.Or(w.waiters.locals.why(q), w.params.refused))
 	}
 	acquired := clock.Never
 	defer func() { w.waiters.locals.pass(key, q, acquired) }() // also if the client panics
@@ -144,10 +157,10 @@ func waitedInVain(ctx context.Context, e *engine, name string, last *AttemptErro
 func (w *waiter) contend(ctx context.Context, key string, q *localQueue) (*Lock, error) {
 	defer w.leave(wire.Anyone) //mutant:waiter-leaves
 	next := queue.Attempt
-	if w.engine.contention.contended(key, w.engine.clock.Now()) && ctx.Err() == nil {
+	if ctx.Err() == nil && (w.params.refused != nil || w.engine.contention.contended(key, w.engine.clock.Now())) { //mutant:refused-waits
 		next = queue.Stay
 	}
-	last := w.waiters.locals.contend(q, w) // the last attempt that ctx did not interrupt, even another caller's
+	last := cmp.Or(w.waiters.locals.contend(q, w), w.params.refused) // the last attempt that ctx did not interrupt, even another caller's
 	for {
 		l, err := w.act(ctx, next)
 		var failure *AttemptError
@@ -293,6 +306,7 @@ func (w *waiter) enqueue(ctx context.Context) error {
 	}
 	if w.ticket == 0 {
 		w.ticket = w.newTicket(ctx, c)
+		w.params.keepTicket(w.ticket)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -152,7 +152,7 @@ type Submission[P any] struct {
 // operations before it sends the first one, so that they go in one call.
 func (g *Group[P]) SubmitAll(now time.Duration, all []Submission[P]) {
 	for _, l := range g.lanes {
-		l.submitAll(all, now)
+		l.submitAll(all, now) //mutant:submit-all
 	}
 }
 

@@ -43,8 +43,7 @@ func (l *lane[P]) submit(s *slot[P], op *Op[P], now time.Duration) {
 	settleDropped(dropped)
 }
 
-// submitAll submits one operation of each of several sequences. It wakes the lane only once the lane
-// has all of them.
+// submitAll submits one operation of each of several sequences, and wakes the lane only then.
 func (l *lane[P]) submitAll(all []Submission[P], now time.Duration) {
 	var dropped *Op[P]
 	work := false

@@ -99,6 +99,10 @@ func (c *client) work(worker int) {
 		w.mu.Lock()
 		w.ops++
 		w.mu.Unlock()
+		if r.chance(w.cfg.Several) {
+			c.useSeveral(r, who, ttl)
+			continue
+		}
 		switch r.IntN(10) {
 		case 0:
 			if r.chance(0.5) {
@@ -406,13 +410,18 @@ func (k *apiCall) recordPeriod(who string, period time.Duration) {
 	w.history.Add(quorumtest.Hold{Name: k.name, Holder: who + " by Once", From: now, To: end})
 }
 
-// mustAcquire acquires a lock after all faults are over. It allows for a few attempts, and for the
-// time during which leftovers can block the lock.
-func (c *client) mustAcquire(name string) {
-	bound := 4*c.world.cfg.TTL + c.world.cfg.Delay + c.world.cfg.Guard + 10*time.Second
-	if c.world.cfg.Tidy {
-		bound = releaseRetries
+// patienceAfterFaults is how long a call must get its lock within, once all faults are over. It
+// allows for a few attempts, and for the time during which leftovers can block the lock.
+func (w *world) patienceAfterFaults() time.Duration {
+	if w.cfg.Tidy {
+		return releaseRetries
 	}
+	return 4*w.cfg.TTL + w.cfg.Delay + w.cfg.Guard + 10*time.Second
+}
+
+// mustAcquire acquires a lock after all faults are over.
+func (c *client) mustAcquire(name string) {
+	bound := c.world.patienceAfterFaults()
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
 	kind := c.world.usualKind(name)

@@ -37,6 +37,9 @@ type Config struct {
 	// permits. Mixed is the probability that a call for it asks for another kind.
 	Ordered, Mixed float64
 
+	// Several is the probability that a worker acquires several locks together.
+	Several float64
+
 	Fencing    bool
 	Guard      time.Duration // quorum.Options.RestartGuard; 0 turns the guard off
 	Skew       time.Duration // maximum difference between the wall clocks of two masters
@@ -49,7 +52,7 @@ func Random(seed uint64) Config {
 	pick := func(of ...int) int { return of[r.IntN(len(of))] }
 	cfg := Config{
 		Masters: pick(1, 2, 3, 3, 3, 4, 5, 5, 5, 6, 7, 9),
-		Clients: pick(1, 2, 3, 4), Workers: pick(1, 2, 3), Names: pick(1, 1, 2, 3),
+		Clients: pick(1, 2, 3, 4), Workers: pick(1, 2, 3), Names: pick(1, 1, 2, 3, 4),
 		TTL:     r.between(100*time.Millisecond, 2*time.Second),
 		Length:  r.between(2*time.Second, 5*time.Second),
 		Drift:   0.0099 * r.Float64(),
@@ -67,6 +70,9 @@ func Random(seed uint64) Config {
 	cfg.Ordered, cfg.Mixed = float64(pick(0, 0, 50, 100))/100, float64(pick(0, 0, 10))/100
 	if r.chance(0.2) {
 		cfg.Delay = r.between(time.Millisecond, cfg.TTL).Truncate(time.Millisecond)
+	}
+	if cfg.Names > 1 {
+		cfg.Several = float64(pick(0, 20, 50, 80)) / 100
 	}
 	if r.chance(0.15) {
 		// The TTL is so long that any key left unreleased blocks the lock for the whole history.

@@ -171,6 +171,7 @@ func (w *world) endFaults() {
 	for i := range w.cfg.Names {
 		c.mustAcquire(w.lockName(i))
 	}
+	c.mustAcquireAll()
 }
 
 // checkReleased checks that all lock keys are gone once late requests have arrived and repeated

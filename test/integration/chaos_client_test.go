@@ -163,11 +163,11 @@ func (w *chaosWorker) run(ctx context.Context) {
 		weight int
 		do     func(context.Context)
 	}{
-		{24, w.tryAcquire}, {24, w.acquireAndUse}, {3, w.extendRepeatedly}, {2, w.renew}, {3, w.do}, {4, w.once},
-		{1, w.releaseLate}, {1, w.letExpire}, {2, w.inspect},
+		{24, w.tryAcquire}, {20, w.acquireAndUse}, {6, w.acquireSeveral}, {3, w.extendRepeatedly}, {2, w.renew}, {3, w.do},
+		{4, w.once}, {1, w.releaseLate}, {1, w.letExpire}, {2, w.inspect},
 	}
 	if w.setup.Tidy {
-		actions = slices.Delete(actions, 5, 8) // those that let a key expire
+		actions = slices.Delete(actions, 6, 9) // those that let a key expire
 	}
 	total := 0
 	for _, d := range actions {

@@ -45,7 +45,7 @@ var waiting = []mutant{
 	{
 		name:  "local-last-first",
 		rule:  "waiters in one process are served in order",
-		edits: []edit{sub("local-order", `PushBack`, "PushFront")},
+		edits: []edit{sub("local-order", `began > `, "began <= ")},
 		pkg:   quorumPkg, tests: []string{"TestLocalWaitersQueueLocally"},
 		minor: true,
 	},
