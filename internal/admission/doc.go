@@ -19,7 +19,7 @@
 // A client asks for the masters' time as its fence. A master that has admitted a later one already
 // admits it with the next fence after those. Then the client moves its entry up: it asks all masters
 // for the lowest fence that a quorum can still have. Entries never move down, and one that holds the
-// lock does not move. (So clocks propose the order, as in Lamport's, and the masters agree on it, as
+// lock does not move: all that was ever asked for it is lower. (So clocks propose the order, as in Lamport's, and the masters agree on it, as
 // in Skeen's total order multicast.)
 //
 // # Safety

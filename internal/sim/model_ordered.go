@@ -85,7 +85,11 @@ func (b *scriptCall) admit(o operation) any {
 	why := b.banned(o.name, o.args[1], e, standing)
 	switch {
 	case standing:
-		position = m.moved(b.now, e.order, e.mode, e.token, before, e.fence)
+		wanted := e.fence
+		if e.guess {
+			wanted = 0
+		}
+		position = m.moved(b.now, e.order, e.mode, e.token, before, wanted)
 	case why == nil:
 		position, why = b.enter(o.name, e, current)
 	}
@@ -154,6 +158,9 @@ func (b *scriptCall) admitLone(o operation, e orderedEntry, standing bool) any {
 	if standing {
 		_, fence, _, _ := parseLone(m.keys[e.key].value)
 		position, code = max(position, fence), 1
+		if e.guess {
+			position = fence
+		}
 	} else {
 		var why any
 		if position, why = b.positionOf(o.name, e, 0); why != nil {

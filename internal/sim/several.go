@@ -30,16 +30,24 @@ func (c *client) useSeveral(r random, who string, ttl time.Duration) {
 	if renewed {
 		opts = append(opts, quorum.AutoRenew(time.Duration(r.IntN(2))*4*ttl))
 	}
-	minHold := time.Duration(0)
-	if r.chance(w.cfg.MinHold) {
-		minHold = r.between(time.Millisecond, ttl)
-		opts = append(opts, quorum.MinHold(minHold))
-	}
 	var names []string
 	calls := map[string]*apiCall{}
+	var usual kind
 	for _, i := range r.Perm(w.cfg.Names)[:2+r.IntN(w.cfg.Names-1)] {
 		name := w.lockName(i)
-		names, calls[name] = append(names, name), c.startCall(name)
+		if names == nil {
+			usual = w.usualKind(name)
+		}
+		if w.usualKind(name) == usual { // all are of one kind
+			names, calls[name] = append(names, name), c.startCall(name)
+		}
+	}
+	k := w.drawKind(r, names[0])
+	opts = append(opts, k.options()...)
+	minHold := time.Duration(0)
+	if r.chance(w.cfg.MinHold) && !k.ordered() {
+		minHold = r.between(time.Millisecond, ttl)
+		opts = append(opts, quorum.MinHold(minHold))
 	}
 	locks, err := acquire(ctx, names, ttl, opts...)
 	for _, k := range calls {
@@ -51,7 +59,7 @@ func (c *client) useSeveral(r random, who string, ttl time.Duration) {
 	}
 	s := &several{client: c, who: who, locks: locks}
 	for _, l := range locks.All() {
-		h := c.hold(r, who, l, kind{}, renewed)
+		h := c.hold(r, who, l, k, renewed)
 		h.rests = calls[l.Name()].from + minHold
 		s.holds = append(s.holds, h)
 	}

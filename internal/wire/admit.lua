@@ -131,7 +131,7 @@
     local before = current == ORDERED and redis.call('ZSCORE', set, member)
     local why, fence = lone().banned(k, a, how, before), nil
     if before then
-      fence = moved(order, mode, ARGV[a + 1], tonumber(before), tonumber(wanted))
+      fence = moved(order, mode, ARGV[a + 1], tonumber(before), ARGV[a + 9] == '' and 0 or tonumber(wanted)) --mutant:guess-moves-nobody
     elseif not why then
       fence, why = enter(k, a, how, current)
     end

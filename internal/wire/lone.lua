@@ -112,7 +112,8 @@ local function lone()
   end
 
   -- admit admits an entry, or keeps the one that stands. If the client asks for a higher fence than
-  -- the entry has, it moves up. An entry before which there is room is kept for the TTL. One that
+  -- the entry has, it moves up, unless that is a guess: the request may be late, and the entry may
+  -- hold the lock by now. An entry before which there is room is kept for the TTL. One that
   -- waits is kept for a shorter lease, so that a dead waiter does not keep others waiting.
   --
   -- KEYS    the lock's key, the key of the order
@@ -139,7 +140,11 @@ local function lone()
       if ownToken ~= token or ownMode ~= mode then
         return ordered().admit(k, a, how, current)
       end
-      fence = string.format('%.0f', math.max(tonumber(ownFence), tonumber(wanted))) --mutant:lone-moves-up
+      if ARGV[a + 9] == '' then --mutant:guess-moves-nothing
+        fence = ownFence
+      else
+        fence = string.format('%.0f', math.max(tonumber(ownFence), tonumber(wanted))) --mutant:lone-moves-up
+      end
     end
     local why = banned(k, a, how, current)
     if why and not current then
