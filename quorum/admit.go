@@ -8,8 +8,8 @@ import (
 )
 
 // enterOrder makes a claim's lock one of an ordered kind. Its entry asks for the masters' time as
-// its fence. If too few masters have reported their time, the client's own has to do. Then the fence
-// is a guess, which the masters check.
+// its fence. If too few masters have reported their time, the client's own has to do. Then the
+// fence is a guess, which the masters check.
 func (e *engine) enterOrder(c *claim, mode wire.Mode) {
 	c.mode = mode
 	c.guess = !e.system.HasQuorum(e.offsets.known())
@@ -41,8 +41,8 @@ func (a *acquirer) moveUp(t *try) (again bool) {
 	return true
 }
 
-// reachable returns the lowest fence that a quorum of the masters can have for the entry, or 0 if too
-// few have answered that they have room.
+// reachable returns the lowest fence that a quorum of the masters can have for the entry, or 0 if
+// too few have answered that they have room.
 func (r *round) reachable() int64 {
 	var room vote.Set
 	fences := make([]int64, len(r.ops)) // negative, because Agreed looks for the highest

@@ -158,6 +158,49 @@
 // poll with growing pauses if they lack the rights to subscribe to channels or to use auxiliary
 // keys, or if a proxy prevents it. The queues' keys expire by themselves.
 //
+// # Shared locks and permits
+//
+// Shared, Exclusive and Permits make a lock that several may hold: many readers or one writer, or
+// at most n holders. For these, a master grants nothing by itself, because grants of different
+// masters add up to too many. It admits the clients' entries in one order, and tells each client
+// which others are before it. A client holds the lock if there is room on a quorum:
+//
+//	client            each master                                       another client
+//	   |--- admit ------->|  entries, in the order of their fences           |
+//	   |<-- who is before |    [writer 101] [reader 105] [reader 107]        |
+//	   |                  |<------------------- depart ----------------------| writer 101
+//	   |<-- room ---------|  to both readers, in one message each            |
+//
+// So votes are never split, nobody starves, and a hand-off takes one round trip. The order is that
+// of the masters' clocks, roughly. An entry that others have overtaken on the way is admitted
+// behind them, and moved to the same place on all masters. One that waits is kept for a few
+// seconds, and renewed; one that holds the lock, for its TTL.
+//
+// The steps of the safety argument are those of package internal/admission. Each is tested there,
+// by the simulation, and by these tests: a client counts a quorum on which its entry has one and
+// the same place (TestEntryMovesUp); masters admit nobody before those that stand there
+// (TestModelMatchesRedis, of internal/sim); whoever may hold a permit counts
+// (TestRoomAgainstBruteForce); the window counts from the lease that a request asked for
+// (TestWindowIsOfTheLeaseThatWasAskedFor) and ends with the earliest of its quorum
+// (TestWindowEndsWithTheEarliestLeaseOfItsQuorum); what was known before an entry may have expired
+// counts no more (TestRoomIsForgottenIfTheEntryMayHaveExpired).
+//
+// A plain lock of the same name and these exclude each other on each master: while there are
+// entries, the lock's key holds a mark that is no token of a plain lock. Neither waits in the
+// other's queue; they poll. Permits of two numbers, or beside shared and exclusive locks, are
+// refused with ErrConflict. To change the number of permits, let the clients of the old one finish
+// first.
+//
+// With Options.Fencing, the fence of an exclusive lock is above those of all exclusive and shared
+// locks before it, and the fence of a shared lock is above those of all exclusive ones before it.
+// Let the resource keep the highest fence of each. It should refuse readers below the highest
+// writer, and writers below the highest of both. Fences of permits say in which order the clients
+// came, not in which order they held them. Fences of plain locks are not ordered with those of
+// shared locks of the same name.
+//
+// While Options.RestartGuard quarantines a master, it counts for no such lock, not even for one
+// that stood there before. So restart one master at a time, and wait for the guard in between.
+//
 // # Leadership
 //
 // Lead is for work that one replica out of many does all the time, such as a scheduler. Each
@@ -306,14 +349,15 @@
 //
 //	ACL SETUSER queue reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +pexpire +time +eval +evalsha +select +exists +zadd +zrem +zrange +zrank +zcard +hset +hget +hdel +publish +subscribe +ping +pubsub|numsub
 //
-// This user can do everything, also use fencing and the restart guard, and bootstrap:
+// This user can do everything, also use shared locks and permits, fencing and the restart guard,
+// and bootstrap:
 //
-//	ACL SETUSER full reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +pexpire +time +eval +evalsha +select +exists +zadd +zrem +zrange +zrank +zcard +hset +hget +hdel +publish +subscribe +ping +pubsub|numsub +info
+//	ACL SETUSER full reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +pexpire +time +eval +evalsha +select +exists +zadd +zrem +zrange +zrank +zcard +zscore +zcount +zrangebyscore +pexpireat +hset +hget +hdel +publish +subscribe +ping +pubsub|numsub +info
 //
 // This user is for operators and their tools. It can inspect, list and break locks. Check and
 // Diagnose try what the Manager's own user can do:
 //
-//	ACL SETUSER operator reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +time +eval +evalsha +select +exists +zrem +zrange +zcard +hget +hdel +publish +scan +strlen +info
+//	ACL SETUSER operator reset on >password ~app:* ~redlock:aux:* resetchannels &redlock:aux:* +set +get +del +pttl +time +eval +evalsha +select +exists +zrem +zrange +zcard +zscore +zcount +zrangebyscore +zrank +pexpireat +hget +hdel +publish +scan +strlen +info
 //
 // Here app: is Options.Prefix. Without a prefix, list the locks' names instead, or write ~*. Redis
 // 6.0 has no rights to channels: leave out resetchannels and the word that begins with &. A client

@@ -19,9 +19,9 @@ import (
 // masters. The others wait in the local queue, and cost nothing but memory.
 const maxEntrants = 16
 
-// entrant is a caller of Acquire for a lock of an ordered kind. It has an entry on each master, from
-// its first request until it gives up the lock. Package admission decides what to do next; entrant
-// does it.
+// entrant is a caller of Acquire for a lock of an ordered kind. It has an entry on each master,
+// from its first request until it gives up the lock. Package admission decides what to do next;
+// entrant does it.
 type entrant struct {
 	waiters *waiters
 	engine  *engine
@@ -143,8 +143,8 @@ func (s *waiters) admissionConfig(p acquireParams) admission.Config {
 	}
 }
 
-// await waits until there is room for the entry. again says that the entrant needs another entry. If
-// neither, ctx has ended or the Manager was closed.
+// await waits until there is room for the entry. again says that the entrant needs another entry.
+// If neither, ctx has ended or the Manager was closed.
 func (w *entrant) await(ctx context.Context, last *AttemptError) (l *Lock, again bool, err error) {
 	timer := w.engine.timers.take(0)
 	defer w.engine.timers.giveBack(timer)

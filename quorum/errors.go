@@ -14,8 +14,8 @@ import (
 // details.
 var (
 	// ErrTaken means that at least N − quorum + 1 masters answered that they store another token,
-	// or that others before this one leave no room, so no attempt could win at that time. Possibly nobody holds the lock, because contenders may
-	// have split the masters between them.
+	// or that others before this one leave no room, so no attempt could win at that time. Possibly
+	// nobody holds the lock, because contenders may have split the masters between them.
 	ErrTaken = errors.New("quorum: taken by another")
 
 	// ErrNoQuorum means that too few masters answered as they should have. Some are hung, are down,

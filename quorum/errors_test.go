@@ -72,7 +72,8 @@ func TestErrorTextOfEachOperation(t *testing.T) {
 func TestOutcomeString(t *testing.T) {
 	for o, want := range map[quorum.Outcome]string{
 		quorum.Unknown: "unknown", quorum.Held: "held", quorum.Taken: "taken", quorum.Absent: "absent",
-		quorum.Refused: "refused", quorum.Unsent: "unsent", quorum.Expired: "expired", quorum.Expired + 1: "Outcome(7)", 255: "Outcome(255)",
+		quorum.Refused: "refused", quorum.Unsent: "unsent", quorum.Expired: "expired",
+		quorum.Blocked: "blocked", quorum.Overtaken: "overtaken", quorum.Overtaken + 1: "Outcome(9)", 255: "Outcome(255)",
 	} {
 		assert.Equal(t, want, o.String())
 	}

@@ -94,8 +94,8 @@ type MasterInspection struct {
 	Err    error         // why the master reported nothing; nil if it did
 
 	// Entries is who holds or awaits the lock on this master if it is a shared, exclusive or permit
-	// lock. Token is "" then, and TTL that of the longest. Of more than a hundred exclusive entries,
-	// permits or shared entries, the first hundred are reported.
+	// lock. Token is "" then, and TTL that of the longest. Of more than a hundred exclusive
+	// entries, permits or shared entries, the first hundred are reported.
 	Entries []Entry
 
 	// Waiting is how many waiters are in this master's queue for the lock. Waited is how long the

@@ -10,8 +10,8 @@ const (
 	// minWindow is the shortest window of validity that is worth having.
 	minWindow = 50 * time.Millisecond
 
-	// shortestPeriod is how often a waiter asks a master if nobody waits before it. The more do, the
-	// less often it asks, up to longestPeriod: a crowd must not overload the masters.
+	// shortestPeriod is how often a waiter asks a master if nobody waits before it. The more do,
+	// the less often it asks, up to longestPeriod: a crowd must not overload the masters.
 	shortestPeriod = time.Second
 	longestPeriod  = 4 * time.Second
 

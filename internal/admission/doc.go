@@ -17,10 +17,10 @@
 // are never split.
 //
 // A client asks for the masters' time as its fence. A master that has admitted a later one already
-// admits it with the next fence after those. Then the client moves its entry up: it asks all masters
-// for the lowest fence that a quorum can still have. Entries never move down, and one that holds the
-// lock does not move: all that was ever asked for it is lower. (So clocks propose the order, as in Lamport's, and the masters agree on it, as
-// in Skeen's total order multicast.)
+// admits it with the next fence after those. Then the client moves its entry up: it asks all
+// masters for the lowest fence that a quorum can still have. Entries never move down, and one that
+// holds the lock does not move: all that was ever asked for it is lower. (So clocks propose the
+// order, as in Lamport's, and the masters agree on it, as in Skeen's total order multicast.)
 //
 // # Safety
 //
@@ -28,22 +28,22 @@
 // both are believed to. Each counts a quorum on which it stands with its fence, so some master M
 // counts for both.
 //
-//   - When M first had Y with its fence, X was there, or it was not. If it was, it had a lower fence
-//     than Y, because it has now, and entries only move up. If it was not, M admitted X later, with
-//     a higher fence than Y's, and X cannot have come down.
-//   - So every report of M on Y with that fence names X, or says that there is no room. Reports on Y
-//     with an earlier fence do not count. Y's client counts M, so it knows.
+//   - When M first had Y with its fence, X was there, or it was not. If it was, it had a lower
+//     fence than Y, because it has now, and entries only move up. If it was not, M admitted X later,
+//     with a higher fence than Y's, and X cannot have come down.
+//   - So every report of M on Y with that fence names X, or says that there is no room. Reports on
+//     Y with an earlier fence do not count. Y's client counts M, so it knows.
 //   - No two entries that exclude each other stand on M with the same fence.
 //
-// Of n + 1 entries for n permits, take the one with the highest fence. Each of the n others stands on
-// a quorum, and those of its masters that count for the first name it. So an entry counts if it may
-// stand on a quorum: on the masters that name it, and on those that do not count. And while the
-// window lasts, no other entry can come before this one on the masters that count, because its entry
-// stands there.
+// Of n + 1 entries for n permits, take the one with the highest fence. Each of the n others stands
+// on a quorum, and those of its masters that count for the first name it. So an entry counts if it
+// may stand on a quorum: on the masters that name it, and on those that do not count. And while the
+// window lasts, no other entry can come before this one on the masters that count, because its
+// entry stands there.
 //
-//   - A report may be late. While an entry stands with one fence, those before it only become fewer:
-//     others are admitted behind it, and move up. So of two reports, what both name is true of both
-//     times. Reports from before the entry was admitted again do not count.
+//   - A report may be late. While an entry stands with one fence, those before it only become
+//     fewer: others are admitted behind it, and move up. So of two reports, what both name is true
+//     of both times. Reports from before the entry was admitted again do not count.
 //   - A token that was released is named in vain: its client had stopped using the lock before.
 //   - An entry stands until its lease ends, by the master's clock. The lease counts from when the
 //     master got the request, so the window counts from before it was sent. Different requests ask

@@ -24,9 +24,9 @@ type Entry struct {
 	lacking clock.Instant // since when it stands on too few masters; 0 if it stands on a quorum
 }
 
-// NewEntry returns an entry that no master has been asked about. place is the fence to ask for. guess
-// says that it goes by the waiter's own clock, which may be wrong. Then the masters may admit the
-// entry with a lower one.
+// NewEntry returns an entry that no master has been asked about. place is the fence to ask for.
+// guess says that it goes by the waiter's own clock, which may be wrong. Then the masters may admit
+// the entry with a lower one.
 func NewEntry(cfg Config, token string, place int64, guess bool) *Entry {
 	e := &Entry{
 		cfg: cfg, token: token, jitter: backoff.Jitter(token), room: &vote.Room{}, place: place, guess: guess,
@@ -108,8 +108,8 @@ func (e *Entry) Advanced(master int, t Turn, now clock.Instant) {
 	m.due = min(m.due, now.Add(firstRecheck)) // if others still leave no room, they soon will //mutant:crowded-recheck
 }
 
-// AskSoon makes the next Step ask a master. If a call is in flight, a Step after that call asks once
-// more, because the master may have answered before it had the news.
+// AskSoon makes the next Step ask a master. If a call is in flight, a Step after that call asks
+// once more, because the master may have answered before it had the news.
 func (e *Entry) AskSoon(master int) {
 	if m := &e.masters[master]; !m.final {
 		m.due, m.askAgain = 0, m.inFlight
@@ -122,44 +122,64 @@ func (e *Entry) Window() clock.Instant { return e.until }
 // Step decides what the waiter does now. If the action is Stay, the caller must ask the masters in
 // ask. It must call Step again when anything changes, and no later than next.
 func (e *Entry) Step(now clock.Instant) (act Action, ask []int, next clock.Instant) {
-	var final, conflicts, standing vote.Set
-	for i := range e.masters {
-		m := &e.masters[i]
-		if m.stands && (m.term == 0 || m.term > now) {
-			standing |= vote.Only(i)
-		}
-		if m.final {
-			final |= vote.Only(i)
-		}
-		if m.answer.Conflict {
-			conflicts |= vote.Only(i)
-		}
-	}
 	until, fits := e.window(now)
 	if !fits {
 		e.moveUp()
 	}
+	v := e.view(now)
+	leave := e.patience(v.standing, now)
 	switch {
 	case fits && until.Sub(now) >= min(minWindow, e.cfg.Window(e.cfg.TTL)/2): //mutant:admission-window-short
 		e.until = until
 		return Hold, nil, 0
-	case e.cfg.System.Blocks(conflicts):
+	case e.cfg.System.Blocks(v.conflicts):
 		return GiveUp, nil, 0
-	case e.cfg.System.Blocks(final):
+	case e.cfg.System.Blocks(v.final), leave <= now: //mutant:lacking-leaves
 		return Reenter, nil, 0
 	}
-	next = clock.Never
-	if !e.cfg.System.HasQuorum(standing) {
-		// Where it stands, it is in the way of others, who may reach a quorum.
-		if next = e.lacking.Add(e.cfg.Patience); e.lacking == 0 {
-			e.lacking, next = now, now.Add(e.cfg.Patience)
+	ask, next = e.poll(fits, now)
+	return Stay, ask, min(next, leave)
+}
+
+// view is what an entry knows, as sets of masters.
+type view struct {
+	standing  vote.Set // it stands there, as far as is known
+	final     vote.Set // they will never have it
+	conflicts vote.Set // use the name for another kind of lock
+}
+
+func (e *Entry) view(now clock.Instant) (v view) {
+	for i := range e.masters {
+		m := &e.masters[i]
+		if m.stands && (m.term == 0 || m.term > now) {
+			v.standing |= vote.Only(i)
 		}
-		if next <= now { //mutant:lacking-leaves
-			return Reenter, nil, 0
+		if m.final {
+			v.final |= vote.Only(i)
 		}
-	} else {
-		e.lacking = 0
+		if m.answer.Conflict {
+			v.conflicts |= vote.Only(i)
+		}
 	}
+	return v
+}
+
+// patience returns when the entry leaves because it stands on too few masters. There it is in the
+// way of others, who may reach a quorum.
+func (e *Entry) patience(standing vote.Set, now clock.Instant) clock.Instant {
+	switch {
+	case e.cfg.System.HasQuorum(standing):
+		e.lacking = 0
+		return clock.Never
+	case e.lacking == 0:
+		e.lacking = now
+	}
+	return e.lacking.Add(e.cfg.Patience)
+}
+
+// poll returns which masters to ask now, and when to look again.
+func (e *Entry) poll(fits bool, now clock.Instant) (ask []int, next clock.Instant) {
+	next = clock.Never
 	for i := range e.masters {
 		m := &e.masters[i]
 		if fits && m.hasRoom && m.asked < now || m.stands && m.fence < e.place && m.moving < e.place && !e.guess {
@@ -174,12 +194,13 @@ func (e *Entry) Step(now clock.Instant) (act Action, ask []int, next clock.Insta
 			next = min(next, m.due)
 		}
 	}
-	return Stay, ask, next
+	return ask, next
 }
 
 // moveUp raises the place if masters have admitted the entry with a higher fence. To hold the lock,
 // it needs the lowest place that a quorum can have. It takes the lowest that all can have, so that
-// the masters agree on the order, but none that is much higher: a master may have a wrong idea of it.
+// the masters agree on the order, but none that is much higher: a master may have a wrong idea of
+// it.
 func (e *Entry) moveUp() {
 	var standing vote.Set
 	lowest := make([]int64, len(e.masters)) // negative, because Agreed looks for the highest

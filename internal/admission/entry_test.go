@@ -255,8 +255,8 @@ func TestPermitsCountTogether(t *testing.T) {
 	assert.Equal(t, admission.Hold, b.act(), "a was released")
 }
 
-// Messages are lost, or others leave at the same time: while masters have room, but not together, the
-// waiter asks again soon.
+// Messages are lost, or others leave at the same time: while masters have room, but not together,
+// the waiter asks again soon.
 func TestCrowdedWaiterAsksSoon(t *testing.T) {
 	b := newBench(t, 3, permits(2))
 	asked := b.now

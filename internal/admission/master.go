@@ -11,8 +11,8 @@ import (
 // Answer is a master's answer to a request about the entry.
 type Answer struct {
 	// Outcome is Held if the entry stands and has room, Blocked if it stands and others leave none.
-	// Overtaken is Held for an entry with another fence than the request asked for. Taken means that
-	// a lock of another kind is in the way, and Absent that the master has no such entry.
+	// Overtaken is Held for an entry with another fence than the request asked for. Taken means
+	// that a lock of another kind is in the way, and Absent that the master has no such entry.
 	Outcome vote.Outcome
 	// Fence is the one that the entry has there, if it stands.
 	Fence int64
@@ -88,8 +88,8 @@ func (e *Entry) record(master int, a Answer, now clock.Instant) {
 	}
 }
 
-// enter records that a master has admitted the entry. What is known of an earlier admission does not
-// count.
+// enter records that a master has admitted the entry. What is known of an earlier admission does
+// not count.
 func (m *masterView) enter(asked clock.Instant) {
 	m.stands, m.since, m.fence, m.hasRoom, m.term = true, asked, 0, false, 0
 }
@@ -142,8 +142,8 @@ func (a Answer) reports() bool {
 	return a.Quarantined
 }
 
-// recheck shortens a pause if the master will soon have news, because what is in the way may end. If
-// it did not, the pauses become longer.
+// recheck shortens a pause if the master will soon have news, because what is in the way may end.
+// If it did not, the pauses become longer.
 func (m *masterView) recheck(pause, left time.Duration) time.Duration {
 	if soon := left + time.Millisecond; soon > longestRecheck {
 		m.rechecks = 0

@@ -230,7 +230,7 @@ func (b *scriptCall) spread(key, order, lone string) {
 
 // answerEntry keeps an entry, and returns what is before it.
 func (b *scriptCall) answerEntry(e orderedEntry, standing bool, before, position int64, why any) any {
-	m, leases, wanted := b.model, orderBeside(e.order, ":leases"), e.fence
+	m, wanted := b.model, e.fence
 	e.fence = position
 	inTheWay, others := b.inFront(e.order, e.mode, e.member(), position)
 	if inTheWay != "" && !standing && e.lease == 0 {
@@ -241,14 +241,7 @@ func (b *scriptCall) answerEntry(e orderedEntry, standing bool, before, position
 	if inTheWay != "" || why != nil {
 		life = e.lease
 	}
-	ends := m.time(b.now)/1000 + life.Milliseconds()
-	m.addMember(b.now, leases, e.member(), max(ends, m.members(b.now, leases)[e.member()]))
-	for _, key := range []string{e.key, setOf(e.order, e.mode), leases} {
-		if k := m.keys[key]; k.expires == 0 || k.expires < b.now+life {
-			k.expires = b.now + life
-			m.keys[key] = k
-		}
-	}
+	b.keep(e, life)
 	if inTheWay == "" && why == nil {
 		if bad := b.carry(e, position); bad != nil {
 			return b.failed(*bad)
@@ -274,6 +267,19 @@ func (b *scriptCall) answerEntry(e orderedEntry, standing bool, before, position
 		return []any{code, strings.Join(others, " "), strconv.FormatInt(position, 10)}
 	}
 	return b.blocked(e, inTheWay, standing, position)
+}
+
+// keep is keep of admit.lua.
+func (b *scriptCall) keep(e orderedEntry, life time.Duration) {
+	m, leases := b.model, orderBeside(e.order, ":leases")
+	ends := m.time(b.now)/1000 + life.Milliseconds()
+	m.addMember(b.now, leases, e.member(), max(ends, m.members(b.now, leases)[e.member()]))
+	for _, key := range []string{e.key, setOf(e.order, e.mode), leases} {
+		if k := m.keys[key]; k.expires == 0 || k.expires < b.now+life {
+			k.expires = b.now + life
+			m.keys[key] = k
+		}
+	}
 }
 
 // blocked is the result for an entry that waits.

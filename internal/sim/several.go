@@ -30,18 +30,7 @@ func (c *client) useSeveral(r random, who string, ttl time.Duration) {
 	if renewed {
 		opts = append(opts, quorum.AutoRenew(time.Duration(r.IntN(2))*4*ttl))
 	}
-	var names []string
-	calls := map[string]*apiCall{}
-	var usual kind
-	for _, i := range r.Perm(w.cfg.Names)[:2+r.IntN(w.cfg.Names-1)] {
-		name := w.lockName(i)
-		if names == nil {
-			usual = w.usualKind(name)
-		}
-		if w.usualKind(name) == usual { // all are of one kind
-			names, calls[name] = append(names, name), c.startCall(name)
-		}
-	}
+	names, calls := c.startCalls(r)
 	k := w.drawKind(r, names[0])
 	opts = append(opts, k.options()...)
 	minHold := time.Duration(0)
@@ -70,6 +59,23 @@ func (c *client) useSeveral(r random, who string, ttl time.Duration) {
 		}
 	}
 	s.end(r, ttl)
+}
+
+// startCalls draws several names of locks of one kind, and starts a call for each.
+func (c *client) startCalls(r random) (names []string, calls map[string]*apiCall) {
+	w := c.world
+	calls = map[string]*apiCall{}
+	var usual kind
+	for _, i := range r.Perm(w.cfg.Names)[:2+r.IntN(w.cfg.Names-1)] {
+		name := w.lockName(i)
+		if names == nil {
+			usual = w.usualKind(name)
+		}
+		if w.usualKind(name) == usual {
+			names, calls[name] = append(names, name), c.startCall(name)
+		}
+	}
+	return names, calls
 }
 
 // checkSeveralError checks the error of an acquisition, for each lock that it names.

@@ -25,9 +25,9 @@ const (
 	// Blocked means that the master has admitted this lock's entry, but others before it leave no
 	// room.
 	Blocked
-	// Overtaken means that the master has room for the entry, but with another fence than the client
-	// asked for, because it had admitted others first. A lock that a master forgot is not admitted
-	// again then.
+	// Overtaken means that the master has room for the entry, but with another fence than the
+	// client asked for, because it had admitted others first. A lock that a master forgot is not
+	// admitted again then.
 	Overtaken
 
 	outcomes

@@ -4,10 +4,10 @@ package vote
 // at once: permits. Each master names the entries that are before it there.
 //
 // Another entry counts if it may hold a permit: if the masters that name it, together with those
-// that have not reported, contain a quorum. An entry stands on a quorum while it holds a permit, and
-// each of these masters names it. So neither the largest number that a master names would do, nor an
-// average. The union would, but where permits change hands faster than messages travel, it has many
-// entries in it that are gone already.
+// that have not reported, contain a quorum. An entry stands on a quorum while it holds a permit,
+// and each of these masters names it. So neither the largest number that a master names would do,
+// nor an average. The union would, but where permits change hands faster than messages travel, it
+// has many entries in it that are gone already.
 //
 // The zero value has room everywhere. It is for locks of which each master decides by itself
 // whether there is room.
@@ -24,8 +24,8 @@ func NewRoom(n int, y System) *Room {
 }
 
 // Name records all the entries that a master has before this one. As long as the entry stands
-// there, later reports name the same or fewer. If it was admitted anew, or has moved, the new report
-// replaces the others.
+// there, later reports name the same or fewer. If it was admitted anew, or has moved, the new
+// report replaces the others.
 func (r *Room) Name(master int, tokens []string, anew bool) {
 	if r.permits == 0 {
 		return

@@ -18,8 +18,8 @@ const (
 	Tentative
 	// Failed means that too few masters voted for the request, and that no rival is the reason.
 	Failed
-	// Scattered means that a quorum has room for an entry of ordered admission, but not all with the
-	// same fence.
+	// Scattered means that a quorum has room for an entry of ordered admission, but not all with
+	// the same fence.
 	Scattered
 	// LostToRival means that the request failed because masters do not store the token: too many
 	// store another one or, for an extension, none. For a release, it means that the lock had been
@@ -99,7 +99,8 @@ func (t *Tally) Usurped() Set { return t.usurped }
 //     with entries in the way, block a quorum. It is Scattered as soon as a quorum has room, but
 //     some of these masters with another fence.
 //   - Extend, Repair: confirmations are votes. The lock is lost only if a whole quorum denies that
-//     it stores the token, or that there is room. With fewer denials, nobody else can hold the lock.
+//     it stores the token, or that there is room. With fewer denials, nobody else can hold the
+//     lock.
 //   - Release: masters that do not store the token are votes. See release.
 //   - Wait: every report is a vote.
 //   - Break: every master that answers is a vote. It does not store the token, and never will
@@ -139,8 +140,8 @@ func (t *Tally) crowded(y System) bool {
 	return t.Room != nil && y.HasQuorum(t.by[Held]) && !t.Room.Suffices(y, t.by[Held]) //mutant:permits-together
 }
 
-// judgeCrowd returns the verdict if the entry is crowded: last, unless pending answers may show that
-// there is room after all.
+// judgeCrowd returns the verdict if the entry is crowded: last, unless pending answers may show
+// that there is room after all.
 func judgeCrowd(pending Set, last Verdict) Verdict {
 	if pending != 0 {
 		return Doomed

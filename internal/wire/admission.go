@@ -170,8 +170,8 @@ func (c *Call) readRoom(a *Answer, tokens string, fence any) (ok bool) {
 	return ok && len(a.Before) < max(c.Request.mode().Permits(), 1) //mutant:permits-believed
 }
 
-// readBlocked reads {1 if it was admitted just now, the member in the way, milliseconds left of that
-// one's lease, how many are before it, how many listen, its fence}.
+// readBlocked reads {1 if it was admitted just now, the member in the way, milliseconds left of
+// that one's lease, how many are before it, how many listen, its fence}.
 func (a *Answer) readBlocked(parts []any) bool {
 	if len(parts) != 6 {
 		return false

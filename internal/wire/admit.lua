@@ -19,8 +19,8 @@
   end
 
   -- floorOfWaiters is floorOf for the entry of a holder. Others of which the master knows that they
-  -- hold the lock as well do not matter to it, because it is not new to them: those that were admitted
-  -- again. Otherwise, of several holders only the last could put its entry back.
+  -- hold the lock as well do not matter to it, because it is not new to them: those that were
+  -- admitted again. Otherwise, of several holders only the last could put its entry back.
   local function floorOfWaiters(order, mode)
     local floor, records = 0, beside(order, 'records')
     local sets = {order, mode == 'x' and beside(order, 'shared') or nil}
@@ -65,8 +65,8 @@
     return {BLOCKED, code == STORED and 1 or 0, inTheWay, left, rank, rest().listeners(channel), fence}
   end
 
-  -- spread gives the only entry of a name a place in the sorted sets. The lock's key is written last:
-  -- if the client lacks a right to the others, nothing has changed.
+  -- spread gives the only entry of a name a place in the sorted sets. The lock's key is written
+  -- last: if the client lacks a right to the others, nothing has changed.
   local function spread(key, order, entry)
     local mode, fence, token = lone().parse(entry)
     local left = redis.call('PTTL', key)

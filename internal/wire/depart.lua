@@ -1,5 +1,5 @@
-  -- leave removes an entry, and notifies those who come after it. gone is its token if its own client
-  -- has released it, and '-' otherwise.
+  -- leave removes an entry, and notifies those who come after it. gone is its token if its own
+  -- client has released it, and '-' otherwise.
   local function leave(key, order, member, gone)
     local mode, token = string.match(member, '^(%S+) (.*)$')
     local fence = redis.pcall('ZSCORE', setOf(order, mode), member)
@@ -47,9 +47,10 @@
     return HELD
   end
 
-  -- census lists the entries, in the order of their fences: "mode fence token left waits", where left
-  -- is how many milliseconds its lease has left, and waits is 1 if others before it leave no room. It
-  -- lists a hundred of each set at most. It also returns how many wait, and the first of them.
+  -- census lists the entries, in the order of their fences: "mode fence token left waits", where
+  -- left is how many milliseconds its lease has left, and waits is 1 if others before it leave no
+  -- room. It lists a hundred of each set at most. It also returns how many wait, and the first of
+  -- them.
   local function census(key, order, current)
     local list, waiting, first = {}, 0, nil
     if current ~= ORDERED then

@@ -32,8 +32,8 @@
   -- notify tells a waiter that there is room before its entry now. The message is "token + question
   -- fence gone before...": the waiter's latest question, its entry's fence, the token of the entry
   -- that was released, '-' if it expired or moved, and for a permit the tokens before it. With '?'
-  -- for '+', the waiter uses fencing, but its fence could not be stored. It returns whether the entry
-  -- is a waiter's.
+  -- for '+', the waiter uses fencing, but its fence could not be stored. It returns whether the
+  -- entry is a waiter's.
   local function notify(order, member, gone)
     local mode, token = string.match(member, '^(%S+) (.*)$')
     local record = redis.pcall('HGET', beside(order, 'records'), token)

@@ -19,8 +19,8 @@ const permitKey = AuxPrefix + "permit"
 // tombstone.lua.
 const Released = "released:"
 
-// Ordered is what a lock's key stores while there are entries of ordered admission; see ordered.lua.
-// If there is only one, mode, fence and token follow; see lone.lua.
+// Ordered is what a lock's key stores while there are entries of ordered admission; see
+// ordered.lua. If there is only one, mode, fence and token follow; see lone.lua.
 const Ordered = AuxPrefix + "ordered"
 
 // Channel returns the name of the channel that notifies the waiters with the given ID.

@@ -34,9 +34,9 @@ local function lone()
   end
 
   -- isCredible reports whether a fence is near this master's time, if it must be. So a client that
-  -- knows nothing but its own clock, which may be wrong, cannot push a name's fences far ahead. With
-  -- fencing and a restart guard, no fence may be far behind: after a quarantine, the master knows
-  -- none of the earlier ones.
+  -- knows nothing but its own clock, which may be wrong, cannot push a name's fences far ahead.
+  -- With fencing and a restart guard, no fence may be far behind: after a quarantine, the master
+  -- knows none of the earlier ones.
   local function isCredible(fence, isGuess)
     local guarded = fencing and guard > 0 --mutant:guarded-admission
     local near = guarded and math.min(60000000, guard * 250) or 60000000
@@ -75,9 +75,9 @@ local function lone()
   -- banned returns why an entry is not admitted now, or why it counts for nothing if it stands, or
   -- nil.
   --
-  -- In a quarantine, the master may have forgotten entries and leases that clients still rely on. So
-  -- what it knows of an entry counts for nothing: neither for a waiter, nor for a holder that was
-  -- admitted again.
+  -- In a quarantine, the master may have forgotten entries and leases that clients still rely on.
+  -- So what it knows of an entry counts for nothing: neither for a waiter, nor for a holder that
+  -- was admitted again.
   local function banned(k, a, how, standing)
     if not standing then
       if how == 'renew' or how == 'remain' then --mutant:renew-is-no-admission
@@ -118,17 +118,20 @@ local function lone()
   --
   -- KEYS    the lock's key, the key of the order
   -- ARGV    admit; remain: only keep a waiter's entry that stands; renew: only keep a holder's;
-  --         readmit: for a holder that a majority has just confirmed. To the last two, the restart
+  --         readmit: for a holder that a majority has just confirmed. To the last, the restart
   --         guard does not apply;
-  --         the token, the deadline, the mode, the fence, the TTL and the lease in milliseconds, '0'
-  --         to be admitted only if there is room, the waiter's question, its channel, '' for none, '' if the fence is a guess by the client's
-  --         clock; with fencing: how many milliseconds a fence is kept
+  --         the token, the deadline, the mode, the fence, the TTL and the lease in milliseconds,
+  --         '0' to be admitted only if there is room, the waiter's question, its channel, '' for
+  --         none, '' if the fence is a guess by the client's clock; with fencing: how many
+  --         milliseconds a fence is kept
   -- Result  HELD the entry stands with this fence and has room, STORED it was admitted just now, or
   --         {HELD or STORED, the tokens before it for a permit, the fence that it has}
-  --         {BLOCKED, 1 if it was admitted just now, the member that is in its way, milliseconds left
-  --         of that one's lease, how many are before it, how many listen on the channel, its fence}
+  --         {BLOCKED, 1 if it was admitted just now, the member that is in its way, milliseconds
+  --         left of that one's lease, how many are before it, how many listen on the channel, its
+  --         fence}
   --         {CONFLICT, the mode of the others}, {TAKEN, the token of a plain lock, milliseconds
-  --         left}, {QUARANTINED, milliseconds left}, ABSENT, EXPIRED, OVERTAKEN it is not readmitted
+  --         left}, {QUARANTINED, milliseconds left}, ABSENT, EXPIRED, OVERTAKEN it is not
+  --         readmitted
   local function admit(k, a, how)
     readTime()
     local key, order, mode, wanted, token = KEYS[k], KEYS[k + 1], ARGV[a + 3], ARGV[a + 4], ARGV[a + 1]

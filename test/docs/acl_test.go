@@ -48,6 +48,8 @@ var uses = map[string][]use{
 		{"… with guarantees", (*user).useGuaranteed},
 		{"hand off", (*user).handOffPlainly},
 		{"… with guarantees", (*user).handOffGuaranteed},
+		{"shared and exclusive locks", (*user).useShared},
+		{"permits", (*user).usePermits},
 		{"keep an idle subscription", (*user).ping},
 		{"check", (*user).check},
 	},
@@ -55,6 +57,8 @@ var uses = map[string][]use{
 		{"inspect and break a lock", (*user).breakFree},
 		{"break a lock for which others wait", (*user).breakForWaiter},
 		{"list locks", (*user).list},
+		{"inspect and break a writer's lock", (*user).breakWriter},
+		{"inspect and break a permit", (*user).breakPermit},
 	},
 }
 
@@ -238,7 +242,7 @@ func (u *user) handOff(ctx context.Context, opts quorum.Options) error {
 
 // handsOn makes a Manager wait for the lock called queued, which end ends. It returns the waiter's
 // lock, if a message was published for it.
-func (u *user) handsOn(ctx context.Context, m *quorum.Manager, end func() error) (next *quorum.Lock, err error) {
+func (u *user) handsOn(ctx context.Context, m *quorum.Manager, end func() error, opts ...quorum.AcquireOption) (next *quorum.Lock, err error) {
 	messages := u.admin.PSubscribe(ctx, "redlock:aux:*")
 	defer func() { _ = messages.Close() }() // no more messages are expected
 	if _, err := messages.Receive(ctx); err != nil {
@@ -246,7 +250,7 @@ func (u *user) handsOn(ctx context.Context, m *quorum.Manager, end func() error)
 	}
 	var waiter errgroup.Group
 	waiter.Go(func() (err error) {
-		next, err = m.Acquire(ctx, "queued", lockTTL)
+		next, err = m.Acquire(ctx, "queued", lockTTL, opts...)
 		return err
 	})
 	if err := errors.Join(u.awaitWaiter(ctx, m), end(), waiter.Wait()); err != nil {
@@ -318,6 +322,65 @@ func (u *user) breakFree(ctx context.Context) error {
 			return fmt.Errorf("Inspect returned %v, %w", i, err)
 		}
 		return nil
+	})
+}
+
+// useShared lets a writer, readers and a writer follow each other.
+func (u *user) useShared(ctx context.Context) error {
+	return u.follow(ctx, u.url, nil, quorum.Exclusive(), quorum.Shared(), quorum.Exclusive())
+}
+
+// usePermits lets the holders of a permit follow each other.
+func (u *user) usePermits(ctx context.Context) error {
+	return u.follow(ctx, u.url, nil, quorum.Permits(1), quorum.Permits(1))
+}
+
+// breakWriter breaks a writer's lock, for which readers wait.
+func (u *user) breakWriter(ctx context.Context) error {
+	return u.follow(ctx, u.adminURL, u.breakHolder, quorum.Exclusive(), quorum.Shared(), quorum.Exclusive())
+}
+
+// breakPermit breaks a permit, for which somebody waits.
+func (u *user) breakPermit(ctx context.Context) error {
+	return u.follow(ctx, u.adminURL, u.breakHolder, quorum.Permits(1), quorum.Permits(1))
+}
+
+// breakHolder breaks the lock of its first holder.
+func (u *user) breakHolder(ctx context.Context, name string) error {
+	return u.withManagers(guaranteed, [2]string{u.url, u.adminURL}, func(operator, _ *quorum.Manager) error {
+		i, err := operator.Inspect(ctx, name)
+		if err != nil || len(i.Holders) == 0 || i.Waiting == 0 {
+			return fmt.Errorf("Inspect returned %v, %w", i, err)
+		}
+		return operator.Break(ctx, name, i.Holders[0].Token)
+	})
+}
+
+// follow lets holders of the given kinds wait for one another. Each but the last is ended by end,
+// or releases the lock.
+func (u *user) follow(ctx context.Context, url string, end func(context.Context, string) error, kinds ...quorum.AcquireOption) error {
+	return u.withManagers(guaranteed, [2]string{url, url}, func(a, b *quorum.Manager) error {
+		if err := a.Bootstrap(ctx); err != nil && !errors.Is(err, quorum.ErrNotFresh) {
+			return err
+		}
+		managers := []*quorum.Manager{a, b}
+		held, err := a.TryAcquire(ctx, "queued", lockTTL, kinds[0])
+		for i := 1; i < len(kinds) && err == nil; i++ {
+			last := held
+			held, err = u.handsOn(ctx, managers[i%2], func() error {
+				if i < len(kinds)-1 || end == nil {
+					return last.Release(ctx)
+				}
+				return end(ctx, "queued")
+			}, kinds[i])
+		}
+		if err != nil {
+			return err
+		}
+		if err := held.Extend(ctx, 2*lockTTL); err != nil {
+			return err
+		}
+		return held.Release(ctx)
 	})
 }
 
