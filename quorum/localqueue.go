@@ -9,8 +9,8 @@ import (
 )
 
 // localQueues is where the callers of Acquire in this process wait for their turn. One caller per
-// lock contends on the masters. The others wait behind it, in the order in which their calls began,
-// and cost nothing but memory.
+// lock contends on the masters. The others wait behind it, first come, first served, and cost
+// nothing but memory.
 type localQueues struct {
 	contention *contention
 	done       <-chan struct{} // closed when the Manager is
@@ -21,15 +21,9 @@ type localQueues struct {
 
 // localQueue is the queue for one lock. It exists while somebody contends for the lock.
 type localQueue struct {
-	waiting   list.List     // of place
+	waiting   list.List     // of chan struct{}, closed when the turn has come
 	contender contender     // whose turn it is; nil until it contends
 	failure   *AttemptError // of the last attempt in the queue; nil at first
-}
-
-// place is a caller's place in a localQueue.
-type place struct {
-	began clock.Instant // when the call began
-	turn  chan struct{} // closed when the turn has come
 }
 
 // contender is the waiter whose turn it is, and all that the queues know of it.
@@ -43,21 +37,20 @@ func newLocalQueues(c *contention, done <-chan struct{}) *localQueues {
 	return &localQueues{contention: c, done: done, byKey: map[string]*localQueue{}}
 }
 
-// takeTurn waits for the turn of a call to contend for a lock. It returns false if ctx ended or the
-// Manager was closed first. Otherwise the caller must pass the turn on. began is when the call
-// began: one that has waited for other locks before comes before those that began later.
-func (s *localQueues) takeTurn(ctx context.Context, key string, began clock.Instant) (*localQueue, bool) {
-	q, mine := s.join(key, began)
-	if mine == nil {
+// takeTurn waits for the caller's turn to contend for a lock. It returns false if ctx ended or the
+// Manager was closed first. Otherwise the caller must pass the turn on.
+func (s *localQueues) takeTurn(ctx context.Context, key string) (*localQueue, bool) {
+	q, place := s.join(key)
+	if place == nil {
 		return q, true
 	}
 	select {
-	case <-mine.Value.(place).turn:
+	case <-place.Value.(chan struct{}):
 		return q, true
 	case <-ctx.Done():
 	case <-s.done:
 	}
-	if s.withdraw(q, mine) {
+	if s.withdraw(q, place) {
 		return q, false
 	}
 	s.pass(key, q, clock.Never) // the turn came at the same time
@@ -66,27 +59,15 @@ func (s *localQueues) takeTurn(ctx context.Context, key string, began clock.Inst
 
 // join returns the lock's queue and the caller's place in it. The place is nil if it is the
 // caller's turn at once.
-func (s *localQueues) join(key string, began clock.Instant) (*localQueue, *list.Element) {
+func (s *localQueues) join(key string) (*localQueue, *list.Element) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if q, ok := s.byKey[key]; ok { //mutant:local-contender
-		return q, q.insert(place{began, make(chan struct{})})
+		return q, q.waiting.PushBack(make(chan struct{})) //mutant:local-order
 	}
 	q := &localQueue{}
 	s.byKey[key] = q
 	return q, nil
-}
-
-// insert adds a place behind those of calls that began earlier.
-func (q *localQueue) insert(p place) *list.Element {
-	last := q.waiting.Back()
-	for last != nil && last.Value.(place).began > p.began { //mutant:local-order
-		last = last.Prev()
-	}
-	if last == nil {
-		return q.waiting.PushFront(p)
-	}
-	return q.waiting.InsertAfter(p, last)
 }
 
 // contended reports whether a caller contends for a lock.
@@ -97,14 +78,14 @@ func (s *localQueues) contended(key string) bool {
 }
 
 // withdraw removes a place from the queue. It returns false if the place's turn has already come.
-func (s *localQueues) withdraw(q *localQueue, mine *list.Element) bool {
+func (s *localQueues) withdraw(q *localQueue, place *list.Element) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	select {
-	case <-mine.Value.(place).turn:
+	case <-place.Value.(chan struct{}):
 		return false
 	default:
-		q.waiting.Remove(mine)
+		q.waiting.Remove(place)
 		return true
 	}
 }
@@ -124,7 +105,7 @@ func (s *localQueues) pass(key string, q *localQueue, acquired clock.Instant) {
 		return
 	}
 	q.contender = nil
-	close(q.waiting.Remove(next).(place).turn)
+	close(q.waiting.Remove(next).(chan struct{}))
 }
 
 func (s *localQueues) hasNext(q *localQueue) bool {

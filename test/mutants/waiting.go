@@ -45,7 +45,7 @@ var waiting = []mutant{
 	{
 		name:  "local-last-first",
 		rule:  "waiters in one process are served in order",
-		edits: []edit{sub("local-order", `began > `, "began <= ")},
+		edits: []edit{sub("local-order", `PushBack`, "PushFront")},
 		pkg:   quorumPkg, tests: []string{"TestLocalWaitersQueueLocally"},
 		minor: true,
 	},
