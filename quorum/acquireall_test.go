@@ -502,7 +502,7 @@ func TestOverlappingSetsAreAllServed(t *testing.T) {
 }
 
 // TestCallThatHasWaitedGoesFirst: a call that has waited for one lock comes before younger calls
-// when it then waits for another, in the masters' queues and in its own process.
+// when it then waits for another, be they of another process or of its own.
 func TestCallThatHasWaitedGoesFirst(t *testing.T) {
 	for _, same := range []bool{false, true} {
 		bubble(t, 3, func(b *testbed) {
@@ -518,23 +518,12 @@ func TestCallThatHasWaitedGoesFirst(t *testing.T) {
 			require.NoError(b, held["a"].Release(b.Context()))
 			time.Sleep(time.Second) // now all three wait for b
 			require.NoError(b, held["b"].Release(b.Context()))
-			if same { // the first is in the masters' queues already
-				locks, err := first()
+			for _, next := range []func() (*quorum.Locks, error){older, first, second} {
+				locks, err := next()
 				require.NoError(b, err)
+				time.Sleep(time.Second)
 				require.NoError(b, locks.Release(b.Context()))
 			}
-			locks, err := older()
-			require.NoError(b, err)
-			synctest.Wait()
-			require.NoError(b, locks.Release(b.Context()))
-			if !same {
-				locks, err = first()
-				require.NoError(b, err)
-				require.NoError(b, locks.Release(b.Context()))
-			}
-			locks, err = second()
-			require.NoError(b, err)
-			require.NoError(b, locks.Release(b.Context()))
 		})
 	}
 }

@@ -37,7 +37,7 @@ func (a *acquirer) moveUp(t *try) (again bool) {
 	fence, c := t.last.reachable(), t.claim
 	a.engine.place(c, fence)
 	c.guess = false
-	t.last, t.sent = newRound(a.engine, c, a.request(t.params, c)), a.engine.clock.Now() //mutant:moves-up
+	t.last, t.sent = newRound(a.engine, c, a.request(t.params, c)), a.engine.clock.Now()
 	return true
 }
 

@@ -46,7 +46,7 @@ func (s *waiters) admit(ctx context.Context, p acquireParams) (*Lock, error) {
 	e := s.acquirer.engine
 	w := &entrant{waiters: s, engine: e, params: p, wake: newSignal()}
 	key := "ordered " + e.opts.Prefix + p.name
-	q, ok := s.locals.takeTurn(ctx, key, maxEntrants, p.began)
+	q, ok := s.locals.takeTurn(ctx, key, maxEntrants)
 	if !ok {
 		return nil, waitedInVain(ctx, e, p.name, cmp.Or(s.locals.why(q), p.refused))
 	}
@@ -108,7 +108,7 @@ func (w *entrant) enter(ctx context.Context, joined func()) (*Lock, *AttemptErro
 	r.submit(start, deadline)
 	joined()
 	verdict := r.wait(ctx, start, deadline)
-	if now := e.clock.Now(); verdict == vote.Won && now < min(until, p.ends(start)) && !e.closed.Load() { //mutant:entrant-won
+	if now := e.clock.Now(); verdict == vote.Won && now < min(until, p.ends(start)) && !e.closed.Load() {
 		w.takeEntry()
 		l := w.waiters.acquirer.newLock(c, p, start, until, start.Add(p.keep))
 		w.waiters.acquirer.publish(l, p)
@@ -124,7 +124,7 @@ func (w *entrant) enter(ctx context.Context, joined func()) (*Lock, *AttemptErro
 func (n *waitingEntry) describe(master int, now clock.Instant) wire.Entry {
 	p := n.entrant.params
 	delay := p.keep - p.ttl
-	entry := n.claim.entry(p.keep, n.state.Lease(master)+delay) //mutant:lease-delay
+	entry := n.claim.entry(p.keep, n.state.Lease(master)+delay)
 	entry.Fence = n.state.Place()
 	entry.Question, entry.Channels = sinceOrigin(now), n.channels
 	return entry
@@ -201,7 +201,7 @@ func (w *entrant) takeEntry() *waitingEntry {
 
 // leave removes the entry from the masters, in the background.
 func (w *entrant) leave() {
-	if n := w.takeEntry(); n != nil { //mutant:entrant-leaves
+	if n := w.takeEntry(); n != nil {
 		discard(w.engine, n.claim, wire.Nobody, w.engine.clock.Now())
 	}
 }
@@ -239,7 +239,7 @@ func (n *waitingEntry) ask(master int, now clock.Instant) {
 	e, c := n.entrant.engine, n.claim
 	n.entrant.mu.Lock()
 	describe := c.subject.Admit
-	if n.state.Stands(master) { //mutant:asks-to-renew
+	if n.state.Stands(master) {
 		describe = c.subject.Remain
 	}
 	entry := n.describe(master, now)

@@ -9,8 +9,8 @@ import (
 )
 
 // localQueues is where the callers of Acquire in this process wait for their turn. One caller per
-// lock contends on the masters. The others wait behind it, in the order in which their calls began,
-// and cost nothing but memory.
+// lock contends on the masters. The others wait behind it, first come, first served, and cost
+// nothing but memory.
 type localQueues struct {
 	contention *contention
 	done       <-chan struct{} // closed when the Manager is
@@ -30,7 +30,6 @@ type localQueue struct {
 
 // place is a caller's place in a localQueue.
 type place struct {
-	began clock.Instant // when the call began
 	turn  chan struct{} // closed when the turn has come
 	limit int           // how many callers may contend
 }
@@ -46,12 +45,11 @@ func newLocalQueues(c *contention, done <-chan struct{}) *localQueues {
 	return &localQueues{contention: c, done: done, byKey: map[string]*localQueue{}}
 }
 
-// takeTurn waits for the turn of a call to contend for a lock. So many may contend at once, but not
+// takeTurn waits for the caller's turn to contend for a lock. So many may contend at once, but not
 // before the last one has called joined. It returns false if ctx ended or the Manager was closed
-// first. Otherwise the caller must pass the turn on. began is when the call began: one that has
-// waited for other locks before comes before those that began later.
-func (s *localQueues) takeTurn(ctx context.Context, key string, limit int, began clock.Instant) (*localQueue, bool) {
-	q, mine := s.join(key, limit, began)
+// first. Otherwise the caller must pass the turn on.
+func (s *localQueues) takeTurn(ctx context.Context, key string, limit int) (*localQueue, bool) {
+	q, mine := s.join(key, limit)
 	if mine == nil {
 		return q, true
 	}
@@ -70,7 +68,7 @@ func (s *localQueues) takeTurn(ctx context.Context, key string, limit int, began
 
 // join returns the lock's queue and the caller's place in it. The place is nil if it is the
 // caller's turn at once.
-func (s *localQueues) join(key string, limit int, began clock.Instant) (*localQueue, *list.Element) {
+func (s *localQueues) join(key string, limit int) (*localQueue, *list.Element) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q, ok := s.byKey[key]
@@ -79,23 +77,11 @@ func (s *localQueues) join(key string, limit int, began clock.Instant) (*localQu
 		s.byKey[key] = q
 	}
 	if q.joining || q.contending >= limit || q.waiting.Len() > 0 { //mutant:local-contender
-		return q, q.insert(place{began, make(chan struct{}), limit})
+		return q, q.waiting.PushBack(place{make(chan struct{}), limit}) //mutant:local-order
 	}
 	q.joining = true
 	q.contending++
 	return q, nil
-}
-
-// insert adds a place behind those of calls that began earlier.
-func (q *localQueue) insert(p place) *list.Element {
-	last := q.waiting.Back()
-	for last != nil && last.Value.(place).began > p.began { //mutant:local-order
-		last = last.Prev()
-	}
-	if last == nil {
-		return q.waiting.PushFront(p)
-	}
-	return q.waiting.InsertAfter(p, last)
 }
 
 // contended reports whether a caller contends for a lock.

@@ -45,7 +45,7 @@ func newRound(e *engine, c *claim, request wire.Request) *round {
 		ops:     make([]redisconn.Op, e.system.Masters()),
 		changed: make(chan struct{}, 2), // Doomed or Tentative, and the final verdict
 	}
-	if n := c.mode.Permits(); n > 0 { //mutant:round-room
+	if n := c.mode.Permits(); n > 0 {
 		r.tally.Room = vote.NewRoom(n, e.system)
 	}
 	return r

@@ -78,6 +78,7 @@ func (s *waiters) acquire(ctx context.Context, p acquireParams) (*Lock, error) {
 		return s.admit(ctx, p)
 	}
 	w := &waiter{waiters: s, engine: s.acquirer.engine, params: p, ticket: p.keptTicket(), wake: newSignal()}
+	w.hasWaited = w.ticket != 0
 	for {
 		l, err := w.takeTurn(ctx)
 		var failure *AttemptError
@@ -101,6 +102,8 @@ type waiter struct {
 	ticket  int64
 	wake    signal // something has changed
 
+	hasWaited bool // the call has waited for another lock
+
 	failures int // confirmations that failed
 	attempts int // plain attempts that failed
 	retry    queue.Retry
@@ -121,10 +124,15 @@ type queueEntry struct {
 	state    *queue.Entry
 }
 
-// takeTurn waits for the waiter's turn in this process, and contends.
+// takeTurn waits for the waiter's turn in this process, and contends. A call that has waited for
+// another lock before contends at once, with its ticket. In the local queue, it would wait behind
+// younger calls.
 func (w *waiter) takeTurn(ctx context.Context) (*Lock, error) { //mutant:take-turn
 	key := w.engine.opts.Prefix + w.params.name
-	q, ok := w.waiters.locals.takeTurn(ctx, key, 1, w.params.began)
+	if w.hasWaited { //mutant:beside-local-queue
+		return w.contend(ctx, key, new(localQueue))
+	}
+	q, ok := w.waiters.locals.takeTurn(ctx, key, 1)
 	if !ok {
 		return nil, waitedInVain(ctx, w.engine, w.params.name, cmp.Or(w.waiters.locals.why(q), w.params.refused))
 	}

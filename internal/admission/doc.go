@@ -29,8 +29,8 @@
 // counts for both.
 //
 //   - When M first had Y with its fence, X was there, or it was not. If it was, it had a lower
-//     fence than Y, because it has now, and entries only move up. If it was not, M admitted X later,
-//     with a higher fence than Y's, and X cannot have come down.
+//     fence than Y, because it has now, and entries only move up. If it was not, M admitted X
+//     later, with a higher fence than Y's, and X cannot have come down.
 //   - So every report of M on Y with that fence names X, or says that there is no room. Reports on
 //     Y with an earlier fence do not count. Y's client counts M, so it knows.
 //   - No two entries that exclude each other stand on M with the same fence.

@@ -28,9 +28,11 @@ type bench struct {
 // window deducts 1% from a lease.
 func window(lease time.Duration) time.Duration { return lease - lease/100 }
 
-func newBench(t *testing.T, masters int, change ...func(*admission.Config)) *bench {
+// newBench makes an entry on three masters that have just been asked.
+func newBench(t *testing.T, change ...func(*admission.Config)) *bench {
+	t.Helper()
 	cfg := admission.Config{
-		System: vote.Majority(masters), Window: window, TTL: ttl, Patience: time.Second,
+		System: vote.Majority(3), Window: window, TTL: ttl, Patience: time.Second,
 		MinBackoff: 16 * time.Millisecond, MaxBackoff: 512 * time.Millisecond,
 	}
 	for _, c := range change {
@@ -86,7 +88,7 @@ func (b *bench) asks() []int {
 }
 
 func TestHoldNeedsRoomOnQuorum(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	b.answer(0, room())
 	assert.Equal(t, admission.Stay, b.act())
 	b.answer(1, blocked())
@@ -96,7 +98,7 @@ func TestHoldNeedsRoomOnQuorum(t *testing.T) {
 }
 
 func TestMessagesBringRoom(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	asked := b.now
 	b.answers(blocked(), blocked(), blocked())
 	b.pass(time.Millisecond)
@@ -109,7 +111,7 @@ func TestMessagesBringRoom(t *testing.T) {
 // The window counts from before the request was sent whose lease lasts longest, and from the lease
 // that this request asked for. A master without room keeps the entry for a shorter one.
 func TestWindowIsOfTheLeaseThatWasAskedFor(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	asked := b.now
 	lease := b.Lease(0)
 	require.Less(t, lease, ttl)
@@ -120,7 +122,7 @@ func TestWindowIsOfTheLeaseThatWasAskedFor(t *testing.T) {
 	require.Equal(t, admission.Hold, b.act())
 	assert.Equal(t, asked.Add(window(lease)), b.Window())
 
-	b = newBench(t, 3)
+	b = newBench(t)
 	asked = b.now
 	b.pass(100 * time.Millisecond)
 	b.answers(room(), room(), outcome(vote.Unknown))
@@ -130,7 +132,7 @@ func TestWindowIsOfTheLeaseThatWasAskedFor(t *testing.T) {
 
 // The window ends when fewer than a quorum of the leases are left.
 func TestWindowEndsWithTheEarliestLeaseOfItsQuorum(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	first, lease := b.now, b.Lease(1)
 	b.answers(blocked(), blocked(), blocked())
 	b.message(0, first)
@@ -151,7 +153,7 @@ func TestWindowEndsWithTheEarliestLeaseOfItsQuorum(t *testing.T) {
 // A request that the network delivers late may make an entry stand again that had expired. Others
 // may have come before it meanwhile.
 func TestRoomIsForgottenIfTheEntryMayHaveExpired(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	b.answers(room(), blocked(), outcome(vote.Unknown))
 	b.pass(ttl)
 	_, ask, _ := b.Step(b.now) // it stands on too few masters, but is not yet tired of that
@@ -162,7 +164,7 @@ func TestRoomIsForgottenIfTheEntryMayHaveExpired(t *testing.T) {
 }
 
 func TestRoomStaysWhileTheEntryStands(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	asked := b.now
 	b.answers(blocked(), blocked(), blocked())
 	b.pass(2 * time.Second)
@@ -174,7 +176,7 @@ func TestRoomStaysWhileTheEntryStands(t *testing.T) {
 }
 
 func TestMessageFromBeforeTheAdmissionDoesNotCount(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	first := b.now
 	b.answers(blocked(), blocked(), outcome(vote.Unknown))
 	b.pass(ttl)
@@ -189,7 +191,7 @@ func TestMessageFromBeforeTheAdmissionDoesNotCount(t *testing.T) {
 }
 
 func TestMessageMayComeBeforeTheAnswer(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	b.now += 123 // messages name the microsecond
 	b.AskedAll(b.now)
 	b.message(0, b.now)
@@ -202,7 +204,7 @@ func TestMessageMayComeBeforeTheAnswer(t *testing.T) {
 // What counts is room for the entry with one fence. Masters that admitted it with a higher one make
 // it move up.
 func TestEntryMovesUp(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	at := func(fence int64) admission.Answer {
 		a := room()
 		a.Outcome, a.Fence = vote.Overtaken, fence
@@ -220,7 +222,7 @@ func TestEntryMovesUp(t *testing.T) {
 }
 
 func TestEntryDoesNotFollowOneMasterFarAhead(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	far := room()
 	far.Outcome, far.Fence = vote.Overtaken, place+2*time.Second.Microseconds()
 	b.answers(room(), room(), far)
@@ -230,7 +232,7 @@ func TestEntryDoesNotFollowOneMasterFarAhead(t *testing.T) {
 
 // Masters admit an entry whose fence is a guess with their own time.
 func TestGuessedFenceMayBeTooHigh(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	b.Entry = admission.NewEntry(b.cfg, "token", 9000, true)
 	b.AskedAll(b.now)
 	lower := room()
@@ -242,13 +244,13 @@ func TestGuessedFenceMayBeTooHigh(t *testing.T) {
 }
 
 func TestPermitsCountTogether(t *testing.T) {
-	b := newBench(t, 3, permits(2))
+	b := newBench(t, permits(2))
 	b.answers(room("a"), room("b"))
 	assert.Equal(t, admission.Stay, b.act(), "a and b may each hold one")
 	b.answer(2, room())
 	assert.Equal(t, admission.Hold, b.act(), "neither stands on a quorum")
 
-	b = newBench(t, 3, permits(2))
+	b = newBench(t, permits(2))
 	b.answers(room("a"), room("b"))
 	require.Equal(t, admission.Stay, b.act())
 	b.Advanced(0, admission.Turn{Asked: b.now, Fence: place, Gone: "a"}, b.now)
@@ -258,7 +260,7 @@ func TestPermitsCountTogether(t *testing.T) {
 // Messages are lost, or others leave at the same time: while masters have room, but not together,
 // the waiter asks again soon.
 func TestCrowdedWaiterAsksSoon(t *testing.T) {
-	b := newBench(t, 3, permits(2))
+	b := newBench(t, permits(2))
 	asked := b.now
 	b.answers(blocked(), blocked(), blocked())
 	b.pass(time.Millisecond)
@@ -270,7 +272,7 @@ func TestCrowdedWaiterAsksSoon(t *testing.T) {
 }
 
 func TestWaiterLeavesIfTooManyMastersLostIt(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	b.answers(blocked(), blocked(), blocked())
 	b.pass(2 * time.Second)
 	b.asks()
@@ -282,7 +284,7 @@ func TestWaiterLeavesIfTooManyMastersLostIt(t *testing.T) {
 
 // A waiter that cannot reach a quorum would be in the way of others, who can.
 func TestWaiterLeavesIfItStandsOnTooFewMasters(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	b.answers(blocked(), outcome(vote.Unknown), outcome(vote.Unknown))
 	assert.Equal(t, admission.Stay, b.act())
 	_, _, next := b.Step(b.now)
@@ -292,7 +294,7 @@ func TestWaiterLeavesIfItStandsOnTooFewMasters(t *testing.T) {
 }
 
 func TestWaiterGivesUpOnConflict(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	conflict := admission.Answer{Outcome: vote.Refused, Conflict: true}
 	b.answers(conflict, blocked())
 	assert.Equal(t, admission.Stay, b.act())
@@ -303,7 +305,7 @@ func TestWaiterGivesUpOnConflict(t *testing.T) {
 // A master that lost the entry is not asked to admit it again: it might let the waiters in before a
 // holder puts its own entry back.
 func TestMasterThatLostTheEntryIsNotAskedAgain(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	b.answers(blocked(), blocked(), blocked())
 	b.pass(2 * time.Second)
 	b.asks()
@@ -320,7 +322,7 @@ func TestMastersThatRefusedAreAskedAgain(t *testing.T) {
 		"plain lock":  {Outcome: vote.Taken, Left: 50 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, 3)
+			b := newBench(t)
 			b.answers(a, blocked(), blocked())
 			b.pass(100 * time.Millisecond)
 			assert.Contains(t, b.asks(), 0)
@@ -333,7 +335,7 @@ func TestMastersThatRefusedAreAskedAgain(t *testing.T) {
 func TestPollsKeepTheLease(t *testing.T) {
 	for _, short := range []time.Duration{20 * time.Millisecond, 300 * time.Millisecond, time.Second, 4 * time.Second, time.Hour} {
 		for _, rank := range []int64{0, 1, 5, 100} {
-			b := newBench(t, 3, func(c *admission.Config) { c.TTL = short })
+			b := newBench(t, func(c *admission.Config) { c.TTL = short })
 			waiting := blocked()
 			waiting.Rank = rank
 			b.answers(waiting, waiting, waiting)
@@ -344,17 +346,17 @@ func TestPollsKeepTheLease(t *testing.T) {
 }
 
 func TestLeaseIsBounded(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	assert.Equal(t, 3500*time.Millisecond, b.Lease(0))
-	b = newBench(t, 3, func(c *admission.Config) { c.TTL = 2500 * time.Microsecond })
+	b = newBench(t, func(c *admission.Config) { c.TTL = 2500 * time.Microsecond })
 	assert.Equal(t, 2*time.Millisecond, b.Lease(0), "whole milliseconds of the TTL")
-	b = newBench(t, 3, func(c *admission.Config) { c.Guard = time.Second })
+	b = newBench(t, func(c *admission.Config) { c.Guard = time.Second })
 	assert.Equal(t, time.Second, b.Lease(0), "the restart guard does not cover what lasts longer")
 }
 
 // Waiters that messages do not reach ask more often.
 func TestUnnotifiedWaiterPolls(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	for i := range 3 {
 		b.Answered(i, blocked(), b.now, false)
 	}
@@ -364,7 +366,7 @@ func TestUnnotifiedWaiterPolls(t *testing.T) {
 
 // The first to wait asks when the lease of what is in its way ends.
 func TestWaiterAsksWhenTheLeaseBeforeItEnds(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	soon := blocked()
 	soon.Left = 300 * time.Millisecond
 	b.answers(soon, soon, soon)
@@ -373,7 +375,7 @@ func TestWaiterAsksWhenTheLeaseBeforeItEnds(t *testing.T) {
 }
 
 func TestAskSoon(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	b.answers(blocked(), blocked())
 	b.AskSoon(0)
 	b.AskSoon(2) // its call is in flight
@@ -384,7 +386,7 @@ func TestAskSoon(t *testing.T) {
 
 // With too little time left, the lock is not worth having: the masters are asked for more first.
 func TestShortWindowIsLengthened(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	asked := b.now
 	b.answers(blocked(), blocked(), blocked())
 	b.pass(window(b.Lease(0)) - 20*time.Millisecond)
@@ -397,7 +399,7 @@ func TestShortWindowIsLengthened(t *testing.T) {
 }
 
 func TestHeardAndStands(t *testing.T) {
-	b := newBench(t, 3)
+	b := newBench(t)
 	_, heard := b.Heard(0)
 	assert.False(t, heard)
 	assert.False(t, b.Stands(0))

@@ -652,13 +652,6 @@ func (m *model) queuedNow(now time.Duration, key string) []string {
 	return m.queued(key)
 }
 
-func (m *model) highest(now time.Duration, key string) (highest int64) {
-	for _, score := range m.members(now, key) {
-		highest = max(highest, score)
-	}
-	return highest
-}
-
 func (m *model) addMember(now time.Duration, key, member string, score int64) {
 	m.get(now, key)
 	e := m.keys[key]

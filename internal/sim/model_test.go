@@ -259,6 +259,10 @@ func (d *differential) operation(micros int64, fencing bool) (keys, args []any) 
 		keys = append(keys, queueKey(lock))
 		args = append(args, []string{"", "", d.ticket()}[d.r.IntN(3)], []string{"", fence}[d.r.IntN(2)])
 		if name == "break" {
+			if d.r.IntN(2) == 0 {
+				token = fmt.Sprint("entry-", d.r.IntN(6))
+				args[1] = token
+			}
 			keys, args = append(keys, barOf(lock, token)), append(args, "70000000")
 		}
 	case "wait":

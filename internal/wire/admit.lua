@@ -11,7 +11,7 @@
   -- floorOf returns the fence that a new entry's must exceed. The order of two shared entries does
   -- not matter, so they need not arrive in the order of their fences.
   local function floorOf(order, mode)
-    local floor = highest(order)
+    local floor = highest(order) --mutant:floor-of-exclusives
     if mode == 'x' then
       floor = math.max(floor, highest(beside(order, 'shared'))) --mutant:floor-of-readers
     end
@@ -37,7 +37,7 @@
   -- keep keeps an entry for so many milliseconds from now, but for no less than before. It begins
   -- with what a master without memory allows, and then the rest is allowed too.
   local function keep(key, set, leases, member, life)
-    redis.call('PEXPIRE', leases, math.max(redis.call('PTTL', leases), life)) --mutant:keep-without-memory
+    redis.call('PEXPIRE', leases, math.max(redis.call('PTTL', leases), life))
     local before = redis.call('ZSCORE', leases, member)
     if not before or tonumber(before) < now + life then --mutant:lease-lengthens
       redis.call('ZADD', leases, string.format('%.0f', now + life), member)
@@ -82,7 +82,7 @@
     redis.call('PEXPIRE', set, left)
     redis.call('ZADD', leases, string.format('%.0f', now + left), member)
     redis.call('PEXPIRE', leases, left)
-    redis.call('SET', key, ORDERED, 'PX', left) --mutant:spread-writes-last
+    redis.call('SET', key, ORDERED, 'PX', left)
   end
 
   -- enter adds an entry to the sorted sets. It returns its fence, or why it is not admitted.

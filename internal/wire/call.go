@@ -82,7 +82,7 @@ func (c *Call) appendArgs(args []any) []any {
 	}
 	n := len(args)
 	args = append(append(args, r.name, c), r.args...)
-	if r.channels != nil { //mutant:own-channel-of-entry
+	if r.channels != nil {
 		args[n+channelArg] = r.channels[c.Master]
 	}
 	return args

@@ -110,7 +110,7 @@ func (p *priorHolds) violations(hold Hold) (errs []error) {
 		return errs
 	}
 	for _, before := range []*Hold{p.highest, p.shared} {
-		if before != nil && hold.Fence <= before.Fence && !(hold.Shared && before.Shared) {
+		if before != nil && hold.Fence <= before.Fence && (!hold.Shared || !before.Shared) {
 			errs = append(errs, fmt.Errorf("fences out of order: %v before %v", *before, hold))
 		}
 	}

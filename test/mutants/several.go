@@ -107,9 +107,9 @@ var several = []mutant{
 		pkg:   quorumPkg, tests: []string{"TestCallThatHasWaitedGoesFirst"},
 	},
 	{
-		name:  "local-order-of-arrival",
-		rule:  "… also in its own process",
-		edits: []edit{sub("local-order", `for [^\n]* \{`, "for false {")},
+		name:  "behind-younger-calls-of-its-process",
+		rule:  "… also before those of its own process",
+		edits: []edit{cut("beside-local-queue")},
 		pkg:   quorumPkg, tests: []string{"TestCallThatHasWaitedGoesFirst"},
 		minor: true,
 	},

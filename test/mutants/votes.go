@@ -212,7 +212,7 @@ var votes = []mutant{
 	{
 		name:  "denial-ignored",
 		rule:  "a lock ends if a majority answers that it stores no token or another one",
-		edits: []edit{sub("extend-verdict", `\w+, \w+\.HasQuorum\)$`, "0, never)")},
+		edits: []edit{sub("extend-verdict", `[^,]+, \w+\.HasQuorum\)$`, "0, never)")},
 		pkg:   quorumPkg, tests: []string{"TestExtendReportsLossOnlyIfMajorityDenies", "TestDenyingMajorityEndsRenewedLock"},
 	},
 	{
