@@ -223,10 +223,10 @@ func TestEntryMovesUp(t *testing.T) {
 
 func TestEntryDoesNotFollowOneMasterFarAhead(t *testing.T) {
 	b := newBench(t)
-	far := room()
-	far.Outcome, far.Fence = vote.Overtaken, place+2*time.Second.Microseconds()
-	b.answers(room(), room(), far)
-	assert.Equal(t, admission.Hold, b.act())
+	far := blocked()
+	far.Fence = place + 2*time.Second.Microseconds()
+	b.answers(blocked(), blocked(), far)
+	assert.Equal(t, admission.Stay, b.act())
 	assert.Equal(t, int64(place), b.Place())
 }
 
@@ -387,9 +387,9 @@ func TestAskSoon(t *testing.T) {
 // With too little time left, the lock is not worth having: the masters are asked for more first.
 func TestShortWindowIsLengthened(t *testing.T) {
 	b := newBench(t)
-	asked := b.now
+	asked, lease := b.now, b.Lease(0)
 	b.answers(blocked(), blocked(), blocked())
-	b.pass(window(b.Lease(0)) - 20*time.Millisecond)
+	b.pass(window(lease) - 20*time.Millisecond)
 	b.message(0, asked)
 	b.message(1, asked)
 	assert.Subset(t, b.asks(), []int{0, 1})
