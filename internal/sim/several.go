@@ -35,12 +35,7 @@ func (c *client) useSeveral(r random, who string, ttl time.Duration) {
 		minHold = r.between(time.Millisecond, ttl)
 		opts = append(opts, quorum.MinHold(minHold))
 	}
-	var names []string
-	calls := map[string]*apiCall{}
-	for _, i := range r.Perm(w.cfg.Names)[:2+r.IntN(w.cfg.Names-1)] {
-		name := w.lockName(i)
-		names, calls[name] = append(names, name), c.startCall(name)
-	}
+	names, calls := c.startCalls(r)
 	locks, err := acquire(ctx, names, ttl, opts...)
 	for _, k := range calls {
 		k.end()
@@ -62,6 +57,17 @@ func (c *client) useSeveral(r random, who string, ttl time.Duration) {
 		}
 	}
 	s.end(r, ttl)
+}
+
+// startCalls draws two names or more, and starts a call for each.
+func (c *client) startCalls(r random) (names []string, calls map[string]*apiCall) {
+	w := c.world
+	calls = map[string]*apiCall{}
+	for _, i := range r.Perm(w.cfg.Names)[:2+r.IntN(w.cfg.Names-1)] {
+		name := w.lockName(i)
+		names, calls[name] = append(names, name), c.startCall(name)
+	}
+	return names, calls
 }
 
 // checkSeveralError checks the error of an acquisition, for each lock that it names.
