@@ -27,13 +27,13 @@ type Lock struct {
 	since   clock.Instant // when it was acquired; adopt sets it before anybody has the lock, so it is also read without mu
 	limit   clock.Instant // it is not held past this; Never for no limit
 	whole   whole         // what it is a part of; nil for none
-	silent  bool          // no event tells its end
 	until   clock.Instant
 	kept    clock.Instant         // the latest instant until which a majority was told to keep the key
 	asked   clock.Instant         // the latest instant until which Extend asked masters to keep the key
 	ended   error                 // why the lock is over; nil while it is held
 	lost    chan struct{}         // made by the first call of Lost
 	told    bool                  // whoever must be told that it is over has been told; see unlock
+	silent  bool                  // no event tells its end
 	derived map[*lockContext]bool // the contexts that end with the lock
 	release *release              // the last call of Release, if any
 	repairs repairs

@@ -143,7 +143,7 @@ func (l *Lock) allowRetry(failed *release) {
 
 // awaitRelease waits until a majority has answered a release that was sent at now.
 func (l *Lock) awaitRelease(ctx context.Context, r *round, now clock.Instant, op string) error {
-	switch r.wait(ctx, now, now.Add(l.engine.opts.AttemptTimeout)) {
+	switch r.wait(ctx, now.Add(l.engine.opts.AttemptTimeout)) {
 	case vote.Won, vote.Tentative:
 		return nil
 	case vote.LostToRival:

@@ -20,13 +20,13 @@ type round struct {
 	claim    *claim
 	ops      []redisconn.Op
 	observer observer // nil for none
-	first    bool     // release: the token was not released before
 
 	sent, deadline clock.Instant // when it is sent, and when it is given up
+	first          bool          // release: the token was not released before
 
 	mu      sync.Mutex // guards all below and the answers in ops
-	tally   vote.Tally
 	verdict vote.Verdict
+	tally   vote.Tally
 	leaning clock.Instant // when verdict became Doomed or Tentative
 	changed chan struct{} // gets a value when verdict changes
 	awaited vote.Set      // settled waits for these
@@ -181,7 +181,7 @@ func (r *round) current() vote.Verdict {
 
 // await returns the verdict as soon as it is final, at the round's deadline, or when ctx ends; see
 // wait.
-func (r *round) await(ctx context.Context) vote.Verdict { return r.wait(ctx, r.sent, r.deadline) }
+func (r *round) await(ctx context.Context) vote.Verdict { return r.wait(ctx, r.deadline) }
 
 // wait returns the verdict as soon as it is final. At deadline, or when ctx ends, it returns the
 // current verdict.
@@ -189,7 +189,7 @@ func (r *round) await(ctx context.Context) vote.Verdict { return r.wait(ctx, r.s
 // A round that has failed waits as long again as it took to fail, plus classifyGrace, to find out
 // why it failed. A release waits just as long for masters that have yet to answer. How long it was
 // waited for before does not matter, so several rounds can be waited for one after the other.
-func (r *round) wait(ctx context.Context, start, deadline clock.Instant) vote.Verdict {
+func (r *round) wait(ctx context.Context, deadline clock.Instant) vote.Verdict {
 	now := r.engine.clock.Now
 	timer := r.engine.timers.take(deadline.Sub(now())) //mutant:wait-timer
 	defer r.engine.timers.giveBack(timer)
@@ -216,17 +216,17 @@ func (r *round) wait(ctx context.Context, start, deadline clock.Instant) vote.Ve
 			return v
 		case v == vote.Undecided, r.mayBeUsurped(): // the latter is rare, and worth waiting for until deadline
 		default:
-			deadline = min(deadline, r.graceEnds(start)) //mutant:grace-ends
+			deadline = min(deadline, r.graceEnds()) //mutant:grace-ends
 			timer.Reset(deadline.Sub(now()))
 		}
 	}
 }
 
 // graceEnds returns until when to wait for the reason of a failure that is known already.
-func (r *round) graceEnds(start clock.Instant) clock.Instant {
+func (r *round) graceEnds() clock.Instant {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.leaning.Add(r.leaning.Sub(start) + classifyGrace)
+	return r.leaning.Add(r.leaning.Sub(r.sent) + classifyGrace)
 }
 
 // classifyGrace covers scheduling jitter while a round waits for the reason of its failure.

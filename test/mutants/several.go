@@ -128,14 +128,14 @@ var several = []mutant{
 	{
 		name:  "time-outs-add-up",
 		rule:  "several rounds are waited for together",
-		edits: []edit{sub("wait-timer", `now\(\)`, "start")},
+		edits: []edit{sub("wait-timer", `now\(\)`, "r.sent")},
 		pkg:   quorumPkg, tests: []string{"TestExtensionWithoutQuorumKeepsTheWhole"},
 		minor: true,
 	},
 	{
 		name:  "graces-add-up",
 		rule:  "the reasons of several failures are waited for together",
-		edits: []edit{sub("grace-ends", `r\.graceEnds\(start\)`, "now().Add(now().Sub(start)+classifyGrace)")},
+		edits: []edit{sub("grace-ends", `r\.graceEnds\(\)`, "now().Add(now().Sub(r.sent)+classifyGrace)")},
 		pkg:   quorumPkg, tests: []string{"TestManyFailuresDoNotAddUp"},
 		minor: true,
 	},
