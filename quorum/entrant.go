@@ -104,10 +104,9 @@ func (w *entrant) enter(ctx context.Context, joined func()) (*Lock, *AttemptErro
 	until := start.Add(p.window)
 	r := newRound(e, c, c.subject.Admit(n.describe(0, start)))
 	r.observer = n
-	deadline := min(start.Add(e.opts.AttemptTimeout), until)
-	r.submit(start, deadline)
+	r.submit(start, e.timeout(start, until))
 	joined()
-	verdict := r.wait(ctx, start, deadline)
+	verdict := r.await(ctx)
 	if now := e.clock.Now(); verdict == vote.Won && now < min(until, p.ends(start)) && !e.closed.Load() {
 		w.takeEntry()
 		l := w.waiters.acquirer.newLock(c, p, start, until, start.Add(p.keep))
