@@ -34,7 +34,7 @@ func (a *acquirer) attempt(ctx context.Context, p acquireParams) (*Lock, string,
 
 // freshClaim makes a claim for an attempt of a call whose context is ctx.
 func (a *acquirer) freshClaim(ctx context.Context, p acquireParams) *claim {
-	c := a.engine.newClaim(p.name)
+	c := a.engine.newClaim(ctx, p.name)
 	c.call = a.engine.events.contextOf(ctx)
 	c.noteTTL(p.keep)
 	if p.mode != "" {

@@ -35,7 +35,7 @@ func (m *Manager) Bootstrap(ctx context.Context) error {
 		return err
 	}
 	defer e.exit()
-	permits, err := bootstrap(ctx, e, e.newID(), nil)
+	permits, err := bootstrap(ctx, e, e.newID(ctx), nil)
 	if err == nil {
 		_, err = bootstrap(ctx, e, "", permits)
 	}

@@ -56,7 +56,7 @@ func (m *Manager) diagnose(ctx context.Context, deep bool) (*Diagnosis, error) {
 	if ctx.Err() != nil {
 		return nil, e.unsentError("check", "", ended(ctx))
 	}
-	x := newExamination(e, deep)
+	x := newExamination(ctx, e, deep)
 	x.run(ctx)
 	if e.closed.Load() {
 		return nil, ErrClosed

@@ -29,7 +29,7 @@ type engine struct {
 	masters []*redisconn.Master
 	lanes   *fanout.Group[wire.Call]
 
-	newToken func(made time.Time, owner string) string
+	newToken func(ctx context.Context, made time.Time, owner string) string
 
 	statuses   []*masterStatus // one per master
 	offsets    clockOffsets
@@ -61,7 +61,7 @@ func newEngine(masters []*redisconn.Master, opts Options) *engine {
 		opts: opts, clock: opts.Clock, masters: masters,
 		system:   vote.Majority(len(masters)),
 		expiry:   newExpiryLoop(opts.Clock),
-		newToken: token.New,
+		newToken: func(_ context.Context, made time.Time, owner string) string { return token.New(made, owner) },
 		done:     make(chan struct{}),
 	}
 	if opts.hooks.Token != nil {
@@ -142,20 +142,22 @@ func (e *engine) over(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// newClaim makes a claim on the lock called name, with a fresh token that tells the current time by
-// the masters' clocks.
-func (e *engine) newClaim(name string) *claim {
-	return e.claimWith(name, e.newToken(e.mastersTime(), e.opts.Owner)) //mutant:fresh-token
+// newClaim makes a claim on the lock called name, for a call whose context is ctx. Its fresh token
+// tells the current time by the masters' clocks.
+func (e *engine) newClaim(ctx context.Context, name string) *claim {
+	return e.claimWith(name, e.newToken(ctx, e.mastersTime(), e.opts.Owner)) //mutant:fresh-token
 }
 
 // newWaitersClaim is newClaim for a waiter, who may get the lock much later. So its token tells no
 // time.
-func (e *engine) newWaitersClaim(name string) *claim {
-	return e.claimWith(name, e.newID())
+func (e *engine) newWaitersClaim(ctx context.Context, name string) *claim {
+	return e.claimWith(name, e.newID(ctx))
 }
 
 // newID returns a fresh random text that names the owner.
-func (e *engine) newID() string { return e.newToken(time.Time{}, e.opts.Owner) }
+func (e *engine) newID(ctx context.Context) string {
+	return e.newToken(ctx, time.Time{}, e.opts.Owner)
+}
 
 // proposal returns the fence that a request proposes, or 0 without fencing.
 func (e *engine) proposal() int64 {

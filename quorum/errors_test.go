@@ -283,7 +283,7 @@ func repeatCommand(args []string) string {
 // TestErrorsHideToken has a master repeat the token in its errors, as Redis does with arguments of
 // commands that it does not know.
 func TestErrorsHideToken(t *testing.T) {
-	first := seededTokens()(time.Time{}, "")
+	first := seededTokens()(t.Context(), time.Time{}, "")
 	answers := map[string]func(args []string) string{
 		"the whole command": repeatCommand,
 		"as Redis 4": func([]string) string {
@@ -389,7 +389,7 @@ func TestErrorsHidePassword(t *testing.T) {
 
 func TestLocksAndInspectionsHideToken(t *testing.T) {
 	bubbleWith(t, 3, *predictableOptions(), func(b *testbed) {
-		first := seededTokens()(time.Time{}, "")
+		first := seededTokens()(t.Context(), time.Time{}, "")
 		l := b.acquire()
 		require.Equal(b, first, l.Token(), "the first token of the seed")
 		i, err := b.Inspect(b.Context(), name)

@@ -54,7 +54,7 @@ const (
 	checkGrace = 20 * time.Millisecond
 )
 
-func newExamination(e *engine, deep bool) *examination {
+func newExamination(ctx context.Context, e *engine, deep bool) *examination {
 	n := e.system.Masters()
 	x := &examination{
 		engine: e, deep: deep, start: e.clock.Now(), left: make([]atomic.Int32, n), done: make(chan int, n),
@@ -64,8 +64,8 @@ func newExamination(e *engine, deep bool) *examination {
 	for i := range x.left {
 		x.left[i].Store(examined)
 	}
-	name := checkPrefix + e.newID()
-	x.holder, x.waiter = e.newClaim(name), e.newClaim(name)
+	name := checkPrefix + e.newID(ctx)
+	x.holder, x.waiter = e.newClaim(ctx, name), e.newClaim(ctx, name)
 	for _, c := range []*claim{x.holder, x.waiter} {
 		c.noteTTL(probeTTL)
 		c.probe = true
@@ -125,7 +125,7 @@ func (x *examination) survey(ctx context.Context, master int) {
 		})
 	}
 	if x.deep && s.err == nil && m.Publishes() {
-		s.messagesErr = m.TryMessages(ctx, wire.Channel(x.engine.newID()))
+		s.messagesErr = m.TryMessages(ctx, wire.Channel(x.engine.newID(ctx)))
 	}
 	for _, err := range []*error{&s.err, &s.messagesErr, &s.InfoErr, &s.FsyncErr} {
 		*err = m.Redact(*err, "")

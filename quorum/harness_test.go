@@ -171,9 +171,9 @@ func predictableOptions() *quorum.Options {
 }
 
 // seededTokens returns a function that always makes the same tokens.
-func seededTokens() func(time.Time, string) string {
+func seededTokens() func(context.Context, time.Time, string) string {
 	random, mu := rand.NewChaCha8([32]byte{42}), new(sync.Mutex)
-	return func(time.Time, string) string {
+	return func(context.Context, time.Time, string) string {
 		mu.Lock()
 		defer mu.Unlock()
 		var bits [token.Bits / 8]byte

@@ -73,7 +73,7 @@ func (n *notifier) register(w notified) (channels []string, err error) {
 		return nil, errClosedNotAcquired
 	case n.channels == nil:
 		for i, m := range n.engine.masters {
-			channel := wire.Channel(n.engine.newID()) //mutant:own-channel
+			channel := wire.Channel(n.engine.newID(n.ctx)) //mutant:own-channel
 			n.channels = append(n.channels, channel)
 			if m.Publishes() {
 				n.group.Go(func() { n.listen(n.subscriptions[i], channel) })

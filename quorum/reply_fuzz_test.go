@@ -281,7 +281,7 @@ func FuzzReplies(f *testing.F) {
 
 func (f *fuzzed) fuzzAcquire() {
 	f.oddly(func() {
-		token := seededTokens()(time.Time{}, "")
+		token := seededTokens()(f.Context(), time.Time{}, "")
 		l, err := f.TryAcquire(f.Context(), name, ttl)
 		result := f.result(token)
 		parts, _ := result.([]any)

@@ -302,7 +302,7 @@ func (w *waiter) enqueue(ctx context.Context) error {
 	if w.entry != nil {
 		return nil
 	}
-	c := w.engine.newWaitersClaim(w.params.name)
+	c := w.engine.newWaitersClaim(ctx, w.params.name)
 	c.enqueued, c.call = true, w.engine.events.contextOf(ctx)
 	delay := w.params.keep - w.params.ttl
 	c.noteTTL(max(w.params.keep, queue.Lease))

@@ -286,7 +286,10 @@ func (l *lane[P]) settle(batch []*Op[P], sent time.Duration, err error) {
 	changed := l.changed(now)
 	l.mu.Unlock()
 	settleDropped(dropped)
-	for _, op := range batch { //mutant:lane-tells-owners
+	for i, op := range batch { //mutant:lane-tells-owners
+		if i > 0 && l.cfg.Quiesce != nil {
+			l.cfg.Quiesce(l.index)
+		}
 		op.Owner.Done(op, nil)
 	}
 	if changed { //mutant:lane-tells-change

@@ -40,19 +40,23 @@ func (k *apiCall) end() {
 	k.client.openCalls = slices.DeleteFunc(k.client.openCalls, func(o *apiCall) bool { return o == k })
 }
 
-// tokenSource is a client's source of tokens. It records which calls were open when it drew each
-// token: one of them asked for it.
+// tokenSource is a client's source of tokens for calls that are not a worker's. It records which
+// calls were open when each token was drawn: one of them asked for it.
 type tokenSource struct {
 	random
 	client *client
 }
 
-// next draws a token.
-func (t tokenSource) next(made time.Time, owner string) string {
+// next draws a token for the call whose context is ctx.
+func (t tokenSource) next(ctx context.Context, made time.Time, owner string) string {
 	c := t.client
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	token := t.token(made, owner)
+	source := t.random
+	if workers, ok := ctx.Value(tokensOf{}).(random); ok {
+		source = workers
+	}
+	token := source.token(made, owner)
 	c.creators[token] = slices.Clone(c.openCalls)
 	for _, k := range c.openCalls {
 		k.tokens++

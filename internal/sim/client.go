@@ -73,11 +73,16 @@ func (w *world) newClient(index int) *client {
 }
 
 // quiesce lets everything that happens at this instant finish before the client looks at the queue
-// of a master's lane. Virtual time advances only when all goroutines are blocked. No two lanes go
-// on at the same time.
+// of a master's lane, or goes on telling results. Virtual time advances only when all goroutines
+// are blocked. Each lane of the history goes on at nanoseconds of its own, so no two of them go on
+// at the same time.
 func (c *client) quiesce(master int) {
-	turn := c.index*len(c.world.masters) + master
-	time.Sleep(time.Duration(1+turn) * time.Nanosecond)
+	masters := len(c.world.masters)
+	lanes := (c.world.cfg.Clients + 1) * masters // endFaults makes one more client
+	turn := c.index*masters + master
+	now := int(c.world.now())
+	time.Sleep(time.Duration(1 + ((turn-now-1)%lanes+lanes)%lanes))
+	c.world.quiesce() // something else may happen at that nanosecond
 }
 
 func (c *client) close() {
@@ -91,6 +96,8 @@ func (c *client) close() {
 func (c *client) work(worker int) {
 	w := c.world
 	r := newRandom(w.seed, w.actor("worker", c.index, worker))
+	tokens := newRandom(w.seed, w.actor("tokens", c.index, worker))
+	r.tokens = &tokens
 	who := fmt.Sprintf("client %d worker %d", c.index, worker)
 	for w.now() < w.cfg.Length && !c.gone.Load() {
 		c.sleep(r, r.between(time.Microsecond, 50*time.Millisecond))
@@ -133,7 +140,7 @@ const longestUse = 6 * time.Second
 
 // useLock acquires a lock, then extends, releases, overuses or forgets it at random.
 func (c *client) useLock(r random, who, name string, ttl time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, min(3*ttl, longestUse)))
+	ctx, cancel := r.timeout(r.between(time.Millisecond, min(3*ttl, longestUse)))
 	defer cancel()
 	acquire := c.manager.TryAcquire
 	if r.chance(0.6) {
@@ -197,7 +204,8 @@ func (c *client) giveAway(r random, h *hold, ttl time.Duration) {
 	before := h.lock.Fence()
 	h.handedOver = true
 	h.finish()
-	giving, cancelGiving := context.WithTimeout(context.Background(), r.between(time.Millisecond, ttl))
+	c.sleep(r, r.between(1, time.Millisecond)) // a new lock may be extended at the very instant
+	giving, cancelGiving := r.timeout(r.between(time.Millisecond, ttl))
 	defer cancelGiving()
 	token, err := h.lock.Detach(giving, ttl)
 	w.log("%s detaches %s: %v", h.who, h.lock.Name(), sentinels(err))
@@ -208,7 +216,7 @@ func (c *client) giveAway(r random, h *hold, ttl time.Duration) {
 	}
 	to := w.clients[r.IntN(w.cfg.Clients)]
 	c.sleep(r, r.between(time.Microsecond, ttl/4))
-	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, ttl))
+	ctx, cancel := r.timeout(r.between(time.Millisecond, ttl))
 	defer cancel()
 	l, err := to.manager.Resume(ctx, h.lock.Name(), token)
 	w.log("%s resumes %s in client %d: %v", h.who, h.lock.Name(), to.index, sentinels(err))
@@ -234,7 +242,7 @@ func (c *client) hang(r random, h *hold, ttl time.Duration) {
 	w := c.world
 	h.finish()
 	operator := w.clients[r.IntN(w.cfg.Clients)]
-	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 2*ttl))
+	ctx, cancel := r.timeout(r.between(time.Millisecond, 2*ttl))
 	defer cancel()
 	err := operator.manager.Break(ctx, h.lock.Name(), h.lock.Token())
 	w.log("client %d breaks %s of %s: %v", operator.index, h.lock.Name(), h.who, sentinels(err))
@@ -250,7 +258,7 @@ func (c *client) hang(r random, h *hold, ttl time.Duration) {
 }
 
 func (c *client) extend(r random, h *hold, ttl time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 2*ttl))
+	ctx, cancel := r.timeout(r.between(time.Millisecond, 2*ttl))
 	defer cancel()
 	longer := r.between(ttl/2, 2*ttl).Truncate(time.Millisecond)
 	before, start := h.lock.Validity(), c.world.now()
@@ -275,7 +283,7 @@ func (c *client) extend(r random, h *hold, ttl time.Duration) {
 }
 
 func (c *client) release(r random, h *hold) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 2*callTimeout))
+	ctx, cancel := r.timeout(r.between(time.Millisecond, 2*callTimeout))
 	defer cancel()
 	if r.chance(0.2) {
 		cancel()
@@ -298,7 +306,7 @@ func (c *client) release(r random, h *hold) {
 
 // useDo holds the lock through Do.
 func (c *client) useDo(r random, who, name string, ttl time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, min(5*ttl, longestUse)))
+	ctx, cancel := r.timeout(r.between(time.Millisecond, min(5*ttl, longestUse)))
 	defer cancel()
 	working := r.between(time.Microsecond, min(3*ttl, longestUse))
 	ran, k, kind := false, c.startCall(name), c.world.drawKind(r, name)
@@ -334,7 +342,7 @@ var errTermFailed = errors.New("the term failed")
 
 // useLead holds the lock through Lead, for several terms if they fail or if the lock is lost.
 func (c *client) useLead(r random, who, name string, ttl time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, min(8*ttl, 2*longestUse)))
+	ctx, cancel := r.timeout(r.between(time.Millisecond, min(8*ttl, 2*longestUse)))
 	defer cancel()
 	terms, done, k, kind := 0, false, c.startCall(name), c.world.drawKind(r, name)
 	if kind.shared { // which Lead refuses
@@ -367,7 +375,7 @@ func (c *client) useLead(r random, who, name string, ttl time.Duration) {
 
 // useOnce takes a period through Once.
 func (c *client) useOnce(r random, who, name string, period time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 5*period))
+	ctx, cancel := r.timeout(r.between(time.Millisecond, 5*period))
 	defer cancel()
 	k := c.startCall(name)
 	ran, err := c.manager.Once(ctx, name, period, func(context.Context) error {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"hash/fnv"
 	"math/rand/v2"
 	"time"
@@ -11,12 +12,28 @@ import (
 // random is one actor's source of random values. It is seeded by the history's seed and the actor's
 // name, and the actor draws from it in its own order. So the values do not depend on how goroutines
 // are scheduled, and a seed always replays the same history.
-type random struct{ *rand.Rand }
+type random struct {
+	*rand.Rand
+	tokens *random // for tokens of the actor's calls, which the library draws; nil for those of its client
+}
+
+// tokensOf is the key of an actor's random.tokens in the contexts of its calls. Two workers of a
+// client may go on at the same instant, and each of them must draw the same tokens every time.
+type tokensOf struct{}
+
+// timeout returns a context for a call of the actor.
+func (r random) timeout(d time.Duration) (context.Context, context.CancelFunc) {
+	ctx := context.Background()
+	if r.tokens != nil {
+		ctx = context.WithValue(ctx, tokensOf{}, *r.tokens)
+	}
+	return context.WithTimeout(ctx, d)
+}
 
 func newRandom(seed uint64, actor string) random {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(actor)) // a hash.Hash never fails
-	return random{rand.New(rand.NewPCG(seed, h.Sum64()))}
+	return random{Rand: rand.New(rand.NewPCG(seed, h.Sum64()))}
 }
 
 // chance returns true with probability p.

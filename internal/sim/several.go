@@ -19,7 +19,7 @@ type several struct {
 // useSeveral acquires several locks, then extends, releases, overuses or forgets them at random.
 func (c *client) useSeveral(r random, who string, ttl time.Duration) {
 	w := c.world
-	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, min(5*ttl, longestUse)))
+	ctx, cancel := r.timeout(r.between(time.Millisecond, min(5*ttl, longestUse)))
 	defer cancel()
 	acquire := c.manager.TryAcquireAll
 	if r.chance(0.7) {
@@ -123,7 +123,7 @@ func (s *several) checkWhole() {
 
 func (s *several) extend(r random, ttl time.Duration) {
 	w := s.client.world
-	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 2*ttl))
+	ctx, cancel := r.timeout(r.between(time.Millisecond, 2*ttl))
 	defer cancel()
 	longer := r.between(ttl/2, 2*ttl).Truncate(time.Millisecond)
 	before, start := s.locks.Validity(), w.now()
@@ -199,7 +199,7 @@ func (s *several) finish() {
 
 func (s *several) release(r random) {
 	w := s.client.world
-	ctx, cancel := context.WithTimeout(context.Background(), r.between(time.Millisecond, 2*callTimeout))
+	ctx, cancel := r.timeout(r.between(time.Millisecond, 2*callTimeout))
 	defer cancel()
 	if r.chance(0.2) {
 		cancel()

@@ -2,18 +2,22 @@
 // replaced in production. It is internal, so that no program can.
 package testhook
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Hooks replaces parts of a Manager. Its zero value replaces nothing.
 type Hooks struct {
-	// Token replaces token.New. It is called by several goroutines at once. Two processes that make
-	// the same tokens can hold the same lock at the same time.
-	Token func(made time.Time, owner string) string
+	// Token replaces token.New. Its ctx has the values of the context of the call for which the
+	// token is made. It is called by several goroutines at once. Two processes that make the same
+	// tokens can hold the same lock at the same time.
+	Token func(ctx context.Context, made time.Time, owner string) string
 	// Wall returns this process's time of day.
 	Wall func() time.Time
-	// Quiesce is called before a master's lane looks at its queue. A simulation uses it to let
-	// everything else at that instant happen first, and the lanes take turns, so that a history
-	// always has the same batches.
+	// Quiesce is called before a master's lane looks at its queue, and between telling two callers
+	// their results. A simulation uses it to let everything else at that instant happen first, and
+	// the lanes take turns, so that a history always has the same batches.
 	Quiesce func(master int)
 }
 

@@ -13,7 +13,7 @@ import (
 func (w *chaosWorker) acquireSeveral(ctx context.Context) {
 	names := slices.Clone(w.setup.Names)
 	w.random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-	names = names[:1+w.random.IntN(5)]
+	names = names[:1+w.random.IntN(min(5, len(names)))]
 	ttl, timeout := w.ttl(), w.upTo(maxWait)
 	call, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
