@@ -103,23 +103,25 @@ func (b *scriptCall) admit(o operation) any {
 	return b.answerEntry(e, standing, before, position, why)
 }
 
-// moved is moved of admit.lua.
-func (m *model) moved(now time.Duration, order, mode, token string, before, wanted int64) int64 {
+// isUsed is isUsed of admit.lua.
+func (m *model) isUsed(now time.Duration, order, mode string, fence int64) bool {
 	sets := []string{order}
 	if mode == "x" {
 		sets = append(sets, orderBeside(order, ":shared"))
 	}
-	isUsed := func(fence int64) bool {
-		for _, set := range sets {
-			for _, other := range m.members(now, set) {
-				if other == fence {
-					return true
-				}
+	for _, set := range sets {
+		for _, other := range m.members(now, set) {
+			if other == fence {
+				return true
 			}
 		}
-		return false
 	}
-	for before < wanted && isUsed(wanted) {
+	return false
+}
+
+// moved is moved of admit.lua.
+func (m *model) moved(now time.Duration, order, mode, token string, before, wanted int64) int64 {
+	for before < wanted && m.isUsed(now, order, mode, wanted) {
 		wanted += stride(token)
 	}
 	return max(before, wanted)
@@ -133,19 +135,77 @@ func (b *scriptCall) enter(how string, e orderedEntry, current string) (position
 	if other := b.conflict(e.order, e.mode); other != "" {
 		return 0, []any{int64(-7), other}
 	}
-	floor := int64(0)
-	sets := []string{e.order}
-	if e.mode == "x" {
-		sets = append(sets, orderBeside(e.order, ":shared"))
+	var floor int64
+	if how == "readmit" {
+		floor = b.floorOfWaiters(e)
+	} else {
+		e.fence = b.proposed(e)
+		floor = b.floorOf(e)
 	}
-	for _, set := range sets {
-		for member, fence := range b.model.members(b.now, set) {
-			if how != "readmit" || b.model.keys[orderBeside(e.order, ":records")].waiters[tokenOf(member)] != "held" {
-				floor = max(floor, fence)
-			}
+	if position, why = b.positionOf(how, e, floor); why != nil {
+		return 0, why
+	}
+	for b.model.isUsed(b.now, e.order, e.mode, position) {
+		if how == "readmit" {
+			return 0, int64(-6)
+		}
+		position += stride(e.token)
+	}
+	return position, nil
+}
+
+// foremost is foremost of admit.lua, with all.
+func (b *scriptCall) foremost(e orderedEntry) (members []string, fences map[string]int64) {
+	shared := orderBeside(e.order, ":shared")
+	inOrder, fences := b.model.queuedNow(b.now, e.order), b.model.members(b.now, e.order)
+	if n := permitsOf(e.mode); n > 0 {
+		return inOrder[:min(n, len(inOrder))], fences
+	}
+	var readers []string
+	for _, member := range b.model.queuedNow(b.now, shared) {
+		if len(inOrder) == 0 || b.model.members(b.now, shared)[member] < fences[inOrder[0]] {
+			readers = append(readers, member)
 		}
 	}
-	return b.positionOf(how, e, floor)
+	switch {
+	case len(readers) == 0:
+		return inOrder[:min(1, len(inOrder))], fences
+	case e.mode == "x":
+		return readers, b.model.members(b.now, shared)
+	}
+	return nil, nil
+}
+
+// floorOf is floorOf of admit.lua.
+func (b *scriptCall) floorOf(e orderedEntry) int64 {
+	floor, last := int64(0), int64(0)
+	members, fences := b.foremost(e)
+	for _, member := range members {
+		floor = max(floor, fences[member])
+	}
+	for _, fence := range b.model.members(b.now, e.order) {
+		last = max(last, fence)
+	}
+	if e.mode == "x" {
+		for _, fence := range b.model.members(b.now, orderBeside(e.order, ":shared")) {
+			last = max(last, fence)
+		}
+	}
+	if e.fence < last-100_000 {
+		floor = last
+	}
+	return floor
+}
+
+// floorOfWaiters is floorOfWaiters of admit.lua.
+func (b *scriptCall) floorOfWaiters(e orderedEntry) (floor int64) {
+	members, fences := b.foremost(e)
+	for _, member := range members {
+		if b.model.keys[orderBeside(e.order, ":records")].waiters[tokenOf(member)] != "held" {
+			floor = max(floor, fences[member])
+		}
+	}
+	return floor
 }
 
 // admitLone is admit of lone.lua, for a key that is vacant or has this entry.
@@ -163,7 +223,11 @@ func (b *scriptCall) admitLone(o operation, e orderedEntry, standing bool) any {
 		}
 	} else {
 		var why any
-		if position, why = b.positionOf(o.name, e, 0); why != nil {
+		proposal := e
+		if o.name != "readmit" {
+			proposal.fence = b.proposed(e)
+		}
+		if position, why = b.positionOf(o.name, proposal, 0); why != nil {
 			return why
 		}
 	}
@@ -345,6 +409,14 @@ func (b *scriptCall) banned(how, deadline string, e orderedEntry, standing bool)
 	return nil
 }
 
+// proposed is proposed of lone.lua, except for a holder's entry.
+func (b *scriptCall) proposed(e orderedEntry) int64 {
+	if !b.isCredible(e) {
+		return b.model.time(b.now)
+	}
+	return e.fence
+}
+
 // positionOf is positionOf of lone.lua.
 func (b *scriptCall) positionOf(how string, e orderedEntry, floor int64) (position int64, why any) {
 	if how == "readmit" {
@@ -359,9 +431,6 @@ func (b *scriptCall) positionOf(how string, e orderedEntry, floor int64) (positi
 			return 0, b.failed(*bad)
 		}
 		floor = max(floor, stored)
-	}
-	if !b.isCredible(e) {
-		e.fence = b.model.time(b.now)
 	}
 	if position = e.fence; position <= floor {
 		position = floor + stride(e.token)

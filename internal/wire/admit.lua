@@ -8,12 +8,38 @@
     end
   end
 
-  -- floorOf returns the fence that a new entry's must exceed. The order of two shared entries does
-  -- not matter, so they need not arrive in the order of their fences.
-  local function floorOf(order, mode)
-    local floor = highest(order) --mutant:floor-of-exclusives
+  -- foremost returns the entries that have room and exclude one of the given mode, each followed by
+  -- its fence, in rising order. Unless all is true, it returns only the last.
+  local function foremost(order, mode, all)
+    local n = permitsOf(mode)
+    if n then
+      local some = redis.call('ZRANGE', order, all and 0 or n - 1, n - 1, 'WITHSCORES')
+      return some[1] and some or redis.call('ZRANGE', order, -1, -1, 'WITHSCORES')
+    end
+    local shared = beside(order, 'shared')
+    local writer = redis.call('ZRANGE', order, 0, 0, 'WITHSCORES')
+    local readers = redis.call('ZCOUNT', shared, '-inf', writer[2] and '(' .. writer[2] or '+inf') --mutant:readers-in-front
+    if readers == 0 then
+      return writer --mutant:floor-of-exclusives
+    elseif mode == 'x' then
+      return redis.call('ZRANGE', shared, all and math.max(readers - budget, 0) or readers - 1, readers - 1, 'WITHSCORES') --mutant:floor-of-readers
+    end
+    return {}
+  end
+
+  -- floorOf returns the fence that a new entry's must exceed: the highest of those that it excludes
+  -- and that have room, so that their clients may have been told. It may go before others, because
+  -- nobody has told them that there is room. So if a few requests overtake each other on their way
+  -- to a master, it does not matter. But one that seems to be much older than others goes behind
+  -- them. Otherwise, somebody whose fences are too high could wait forever.
+  local function floorOf(order, mode, fence)
+    local front = foremost(order, mode)
+    local floor, last = tonumber(front[#front] or 0), highest(order)
     if mode == 'x' then
-      floor = math.max(floor, highest(beside(order, 'shared'))) --mutant:floor-of-readers
+      last = math.max(last, highest(beside(order, 'shared')))
+    end
+    if fence < last - 100000 then --mutant:floor-of-all
+      floor = last
     end
     return floor
   end
@@ -22,13 +48,10 @@
   -- hold the lock as well do not matter to it, because it is not new to them: those that were
   -- admitted again. Otherwise, of several holders only the last could put its entry back.
   local function floorOfWaiters(order, mode)
-    local floor, records = 0, beside(order, 'records')
-    local sets = {order, mode == 'x' and beside(order, 'shared') or nil}
-    for _, set in ipairs(sets) do
-      for _, member in ipairs(redis.call('ZRANGE', set, -budget, -1)) do
-        if redis.call('HGET', records, string.match(member, ' (.*)$')) ~= 'held' then --mutant:only-holders-are-passed
-          floor = math.max(floor, tonumber(redis.call('ZSCORE', set, member)))
-        end
+    local floor, records, front = 0, beside(order, 'records'), foremost(order, mode, true)
+    for i = 1, #front, 2 do
+      if redis.call('HGET', records, string.match(front[i], ' (.*)$')) ~= 'held' then --mutant:only-holders-are-passed
+        floor = math.max(floor, tonumber(front[i + 1]))
       end
     end
     return floor
@@ -85,7 +108,15 @@
     redis.call('SET', key, ORDERED, 'PX', left)
   end
 
-  -- enter adds an entry to the sorted sets. It returns its fence, or why it is not admitted.
+  -- isUsed reports whether an entry has a fence that matters to one of the given mode.
+  local function isUsed(order, mode, fence)
+    fence = string.format('%.0f', fence)
+    return redis.call('ZCOUNT', order, fence, fence) > 0 or
+      mode == 'x' and redis.call('ZCOUNT', beside(order, 'shared'), fence, fence) > 0
+  end
+
+  -- enter adds an entry to the sorted sets. It returns its fence, or why it is not admitted. No two
+  -- entries that exclude each other have the same fence, so that no two holders ever do.
   local function enter(k, a, how, current)
     local key, order, mode = KEYS[k], KEYS[k + 1], ARGV[a + 3]
     if current ~= ORDERED then
@@ -95,23 +126,19 @@
     if other then
       return nil, {CONFLICT, other}
     end
-    local floor = how == 'readmit' and floorOfWaiters(order, mode) or floorOf(order, mode)
-    local position = lone().positionOf(k, a, how, floor)
+    local isHolder, fence = how == 'readmit', lone().proposed(a, how)
+    local floor = isHolder and floorOfWaiters(order, mode) or floorOf(order, mode, fence)
+    local position = lone().positionOf(k, a, how, fence, floor)
+    while position and isUsed(order, mode, position) do --mutant:entered-fences-differ
+      position = not isHolder and position + lone().stride(ARGV[a + 1])
+    end
     if not position then
       return nil, OVERTAKEN
     end
     return string.format('%.0f', position)
   end
 
-  -- isUsed reports whether an entry has a fence that matters to one of the given mode.
-  local function isUsed(order, mode, fence)
-    fence = string.format('%.0f', fence)
-    return redis.call('ZCOUNT', order, fence, fence) > 0 or
-      mode == 'x' and redis.call('ZCOUNT', beside(order, 'shared'), fence, fence) > 0
-  end
-
-  -- moved returns the fence of an entry that moves up, if it does. No two that exclude each other
-  -- have the same, so that no two holders ever do.
+  -- moved returns the fence of an entry that moves up, if it does.
   local function moved(order, mode, token, before, wanted)
     while before < wanted and isUsed(order, mode, wanted) do --mutant:fences-differ
       wanted = wanted + lone().stride(token)

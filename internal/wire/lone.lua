@@ -50,20 +50,27 @@ local function lone()
     return 1 + (a * 31 + (b or 0)) % 61 --mutant:stride
   end
 
-  -- positionOf returns the fence with which a new entry is admitted: the one that the client asks
-  -- for, or the next one after those that it must come after. floor is the highest of those that
-  -- stand. The entry of a holder is admitted with its own fence, or not at all. Fences that were
-  -- stored do not matter to it: nobody that it excludes can have held the lock since it does.
-  local function positionOf(k, a, how, floor)
-    local order, mode, fence = KEYS[k + 1], ARGV[a + 3], tonumber(ARGV[a + 4])
+  -- proposed returns the fence that a client asks for. A guess that is far off is replaced by this
+  -- master's time.
+  local function proposed(a, how)
+    local fence = tonumber(ARGV[a + 4])
+    if how ~= 'readmit' and not isCredible(fence, ARGV[a + 9] == '') then
+      return micros
+    end
+    return fence
+  end
+
+  -- positionOf returns the fence with which a new entry is admitted: the one that was proposed, or
+  -- the next one after those that it must come after. floor is the highest of those that stand. The
+  -- entry of a holder is admitted with its own fence, or not at all. Fences that were stored do not
+  -- matter to it: nobody that it excludes can have held the lock since it does.
+  local function positionOf(k, a, how, fence, floor)
+    local order, mode = KEYS[k + 1], ARGV[a + 3]
     if how == 'readmit' then
       return fence > floor and fence --mutant:readmission-floor
     end
     if fencing then
       floor = math.max(floor, fenceFloor(order, mode)) --mutant:floor-of-fences
-    end
-    if not isCredible(fence, ARGV[a + 9] == '') then
-      fence = micros
     end
     if fence <= floor then --mutant:admission-floor
       fence = floor + stride(ARGV[a + 1])
@@ -153,7 +160,7 @@ local function lone()
     if why and not current then
       return why
     elseif not current then
-      local position = positionOf(k, a, how, 0)
+      local position = positionOf(k, a, how, proposed(a, how), 0)
       if not position then
         return OVERTAKEN
       end
@@ -196,7 +203,7 @@ local function lone()
     return HELD
   end
 
-  loneFunctions = {hold = hold, stride = stride, admit = admit, depart = depart, parse = parse, positionOf = positionOf, banned = banned,
-    carry = carry, beside = beside}
+  loneFunctions = {hold = hold, stride = stride, admit = admit, depart = depart, parse = parse, proposed = proposed,
+    positionOf = positionOf, banned = banned, carry = carry, beside = beside}
   return loneFunctions
 end
