@@ -172,14 +172,14 @@
 //	   |<-- room ---------|  to both readers, in one message each            |
 //
 // So votes are never split, nobody starves, and a hand-off takes one round trip. The order is that
-// of the masters' clocks, roughly. An entry that others have overtaken on the way is admitted
-// behind them, and moved to the same place on all masters. One that waits is kept for a few
-// seconds, and renewed; one that holds the lock, for its TTL.
+// of the masters' clocks, roughly. An entry never goes before one that has room already. If that
+// one came first on some masters only, it is moved to the same place on all of them. One that waits
+// is kept for a few seconds, and renewed; one that holds the lock, for its TTL.
 //
 // The steps of the safety argument are those of package internal/admission. Each is tested there,
 // by the simulation, and by these tests: a client counts a quorum on which its entry has one and
-// the same place (TestEntryMovesUp); masters admit nobody before those that stand there
-// (TestModelMatchesRedis, of internal/sim); whoever may hold a permit counts
+// the same place (TestEntryMovesUp); masters admit nobody before those that have room
+// there (TestModelMatchesRedis, of internal/sim); whoever may hold a permit counts
 // (TestRoomAgainstBruteForce); the window counts from the lease that a request asked for
 // (TestWindowIsOfTheLeaseThatWasAskedFor) and ends with the earliest of its quorum
 // (TestWindowEndsWithTheEarliestLeaseOfItsQuorum); what was known before an entry may have expired

@@ -16,7 +16,7 @@ type Entry struct {
 	Kind  string // "shared", "exclusive", or for example "10 permits"
 	Token string // all of it; whoever has it can release the entry, for example with Break
 	Owner string // that Token names; see Options.Owner
-	// Fence is its place in the order: masters admit entries in rising order of their fences.
+	// Fence is its place in the order: masters let entries go in rising order of their fences.
 	Fence int64
 	// Since is when the client asked for the lock, by the masters' clocks, to the millisecond.
 	Since time.Time

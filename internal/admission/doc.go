@@ -1,7 +1,7 @@
 // Package admission decides what a client does that waits for a lock of an ordered kind: shared,
 // exclusive, or one of several permits.
 //
-// Masters admit entries in rising order of their fences. A master never refuses an entry because it
+// Each master has all entries in the order of their fences. It never refuses an entry because it
 // conflicts with another one. It tells each client whether the entries before its own leave room:
 //
 //	waiter           masters                        holder
@@ -16,11 +16,13 @@
 // the same fence, and before whose entries there is room. So nothing has to be granted, and votes
 // are never split.
 //
-// A client asks for the masters' time as its fence. A master that has admitted a later one already
-// admits it with the next fence after those. Then the client moves its entry up: it asks all
-// masters for the lowest fence that a quorum can still have. Entries never move down, and one that
-// holds the lock does not move: all that was ever asked for it is lower. (So clocks propose the
-// order, as in Lamport's, and the masters agree on it, as in Skeen's total order multicast.)
+// A client asks for the masters' time as its fence. Its entry goes before later ones that wait on a
+// master, so that requests may overtake each other on the way. But it never goes before one that
+// has room there, because that one's client may have been told so. It gets the next fence instead.
+// Then the client moves its entry up: it asks all masters for the lowest fence that a quorum can
+// still have. Entries never move down, and one that holds the lock does not move: all that was ever
+// asked for it is lower. (So clocks propose the order, as in Lamport's, and the masters agree on
+// it, as in Skeen's total order multicast.)
 //
 // # Safety
 //
@@ -28,11 +30,14 @@
 // both are believed to. Each counts a quorum on which it stands with its fence, so some master M
 // counts for both.
 //
-//   - When M first had Y with its fence, X was there, or it was not. If it was, it had a lower
-//     fence than Y, because it has now, and entries only move up. If it was not, M admitted X
-//     later, with a higher fence than Y's, and X cannot have come down.
+//   - Take a report of M that says that there is room before Y with its fence. When M made it, X
+//     was there, or it was not. If it was, it had a lower fence than Y, because it has now, and
+//     entries only move up. If it was not, M admitted X later, and not before Y, which had room.
+//     So X had a higher fence than Y's, and cannot have come down.
 //   - So every report of M on Y with that fence names X, or says that there is no room. Reports on
 //     Y with an earlier fence do not count. Y's client counts M, so it knows.
+//   - An entry that has room keeps it for as long as it stands with that fence, because nothing
+//     goes before it. So it need not be known who was told what.
 //   - No two entries that exclude each other stand on M with the same fence.
 //
 // Of n + 1 entries for n permits, take the one with the highest fence. Each of the n others stands
@@ -41,9 +46,10 @@
 // window lasts, no other entry can come before this one on the masters that count, because its
 // entry stands there.
 //
-//   - A report may be late. While an entry stands with one fence, those before it only become
-//     fewer: others are admitted behind it, and move up. So of two reports, what both name is true
-//     of both times. Reports from before the entry was admitted again do not count.
+//   - A report may be late. Once an entry has room, and for as long as it stands with that fence,
+//     those before it only become fewer: others are admitted behind it, and move up. So of two
+//     reports that there is room, what both name is true of both times. Reports from before the
+//     entry was admitted again do not count.
 //   - A token that was released is named in vain: its client had stopped using the lock before.
 //   - An entry stands until its lease ends, by the master's clock. The lease counts from when the
 //     master got the request, so the window counts from before it was sent. Different requests ask
@@ -60,6 +66,9 @@
 //
 //   - Every master admits every entry. Two contenders do not keep each other out, however far away
 //     they are: moving up takes a round, and again one for each master that was heard of late.
+//   - An entry goes before others that wait only if its fence is hardly older than the latest
+//     one's. Otherwise, a client that is ahead of the masters' time could wait forever while others
+//     come and go.
 //   - A waiter's entry has a short lease, which its polls renew. A dead one is removed when its
 //     lease ends, by the next request that reaches the master.
 //   - If a message is lost, a poll finds what it would have said.

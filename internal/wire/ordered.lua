@@ -1,10 +1,10 @@
 -- ordered returns the functions of ordered admission: of shared, exclusive and permit locks. The
 -- files from here to entries.lua are its body. Other calls do not pay for their definition.
 --
--- A master never refuses an entry because it conflicts with others. It admits entries in rising
--- order of their fences, and tells each which others are before it. The client decides: it holds
--- the lock if there is a majority of masters before whose entries there is room for its own; see
--- package admission. So votes are never split.
+-- A master never refuses an entry because it conflicts with others. It has the entries in the order
+-- of their fences, admits none before one that has room, and tells each which others are before it.
+-- The client decides: it holds the lock if there is a majority of masters before whose entries
+-- there is room for its own; see package admission. So votes are never split.
 --
 -- Each entry is a member of a sorted set, by its fence. The member is the entry's mode and its
 -- token: 'x token' exclusive, 's token' shared, 'p10 token' one of ten permits. All keys are in the
