@@ -57,11 +57,14 @@
     return floor
   end
 
-  -- keep keeps an entry for so many milliseconds from now, but for no less than before. It begins
-  -- with what a master without memory allows, and then the rest is allowed too.
-  local function keep(key, set, leases, member, life)
-    redis.call('PEXPIRE', leases, math.max(redis.call('PTTL', leases), life))
-    local before = redis.call('ZSCORE', leases, member)
+  -- keep keeps an entry for so many milliseconds from now, but for no less than before. For one that
+  -- stands, it begins with what a master without memory allows, and then the rest is allowed too.
+  local function keep(key, set, leases, member, life, stands)
+    local before
+    if stands then
+      redis.call('PEXPIRE', leases, math.max(redis.call('PTTL', leases), life))
+      before = redis.call('ZSCORE', leases, member)
+    end
     if not before or tonumber(before) < now + life then --mutant:lease-lengthens
       redis.call('ZADD', leases, string.format('%.0f', now + life), member)
     end
@@ -177,7 +180,7 @@
       redis.call('ZREM', set, member)
       return await(k, a, HELD, inTheWay, fence)
     end
-    keep(key, set, beside(order, 'leases'), member, tonumber((inTheWay or why) and ARGV[a + 6] or ARGV[a + 5])) --mutant:waiters-lease
+    keep(key, set, beside(order, 'leases'), member, tonumber((inTheWay or why) and ARGV[a + 6] or ARGV[a + 5]), before) --mutant:waiters-lease
     if fencing and not (inTheWay or why) then
       lone().carry(order, mode, fence, ARGV[a + 10])
     end

@@ -1,15 +1,15 @@
   -- inFront returns what is before an entry and leaves no room for it: a member, or nil if there is
   -- room. If there is, and the entry is a permit, it also returns the members before it.
   local function inFront(order, mode, member, fence)
-    local first = redis.call('ZRANGE', order, 0, 0, 'WITHSCORES')
     local permits = permitsOf(mode)
     if permits then
       local rank = redis.call('ZRANK', order, member)
       if rank >= permits then --mutant:permits-room
-        return first[1]
+        return redis.call('ZRANGE', order, 0, 0)[1]
       end
       return nil, rank > 0 and redis.call('ZRANGE', order, 0, rank - 1) or {}
     end
+    local first = redis.call('ZRANGE', order, 0, 0, 'WITHSCORES')
     if first[1] and first[1] ~= member and (mode == 'x' or tonumber(first[2]) < fence) then --mutant:reader-behind-writer
       return first[1]
     elseif mode == 'x' then
