@@ -29,16 +29,16 @@ func BenchmarkHandOff(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			handOn(b, managers)
+			handOn(b, managers, nil, nil)
 		})
 	}
 }
 
-// handOn hands a lock on between two Managers.
-func handOn(b *testing.B, managers [2]*quorum.Manager) {
+// handOn hands a lock on between two Managers, each with its own options.
+func handOn(b *testing.B, managers [2]*quorum.Manager, opts ...[]quorum.AcquireOption) {
 	b.Helper()
 	const ttl = 30 * time.Second
-	held, err := managers[0].TryAcquire(b.Context(), "handed", ttl)
+	held, err := managers[0].TryAcquire(b.Context(), "handed", ttl, opts[0]...)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func handOn(b *testing.B, managers [2]*quorum.Manager) {
 		b.StopTimer()
 		next, waiter := make(chan *quorum.Lock, 1), managers[(i+1)%2]
 		go func() {
-			l, err := waiter.Acquire(b.Context(), "handed", ttl)
+			l, err := waiter.Acquire(b.Context(), "handed", ttl, opts[(i+1)%2]...)
 			if err != nil {
 				b.Error(err)
 			}

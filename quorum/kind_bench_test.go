@@ -54,3 +54,34 @@ func BenchmarkKinds(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkKindsHandOff is BenchmarkHandOff for other kinds: between readers and writers, and
+// between holders of the last of three permits.
+func BenchmarkKindsHandOff(b *testing.B) {
+	shared, exclusive := []quorum.AcquireOption{quorum.Shared()}, []quorum.AcquireOption{quorum.Exclusive()}
+	permit := []quorum.AcquireOption{quorum.Permits(3)}
+	for _, v := range []struct {
+		name    string
+		fencing bool
+		opts    [2][]quorum.AcquireOption
+		held    int // permits that are held all the time
+	}{
+		{"baseline=plain", false, [2][]quorum.AcquireOption{}, 0},
+		{"shared-exclusive", false, [2][]quorum.AcquireOption{shared, exclusive}, 0},
+		{"permits=3", false, [2][]quorum.AcquireOption{permit, permit}, 2},
+		{"baseline=plain,fencing", true, [2][]quorum.AcquireOption{}, 0},
+		{"shared-exclusive,fencing", true, [2][]quorum.AcquireOption{shared, exclusive}, 0},
+	} {
+		b.Run("masters=5/"+v.name, func(b *testing.B) {
+			managers := openMany(b, 2, &quorum.Options{Fencing: v.fencing})
+			for range v.held {
+				l, err := managers[0].TryAcquire(b.Context(), "handed", time.Hour, permit...)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer func() { _ = l.Release(context.Background()) }()
+			}
+			handOn(b, [2]*quorum.Manager(managers), v.opts[:]...)
+		})
+	}
+}

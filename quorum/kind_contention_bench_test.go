@@ -81,11 +81,12 @@ func (c *throng) report(b *testing.B) {
 	b.ReportMetric(float64(slices.Max(holds)), "most")
 }
 
-func openMany(b *testing.B, n int) (managers []*quorum.Manager) {
+// openMany opens Managers with the same five masters.
+func openMany(b *testing.B, n int, opts *quorum.Options) (managers []*quorum.Manager) {
 	b.Helper()
 	masters := redisproc.Start(b, 5)
 	for range n {
-		m, err := quorum.Open(urls(masters), nil)
+		m, err := quorum.Open(urls(masters), opts)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -98,7 +99,7 @@ func openMany(b *testing.B, n int) (managers []*quorum.Manager) {
 // BenchmarkThrong measures 100 contenders of ten Managers that hold a lock for 2 ms each: a plain
 // lock, an exclusive one, and one of ten permits.
 func BenchmarkThrong(b *testing.B) {
-	managers := openMany(b, 10)
+	managers := openMany(b, 10, nil)
 	for _, v := range []struct {
 		name string
 		opts []quorum.AcquireOption
@@ -120,7 +121,7 @@ func BenchmarkThrong(b *testing.B) {
 // BenchmarkReadersAndWriters measures 50 readers and 2 writers of ten Managers that hold one name
 // for 2 ms each.
 func BenchmarkReadersAndWriters(b *testing.B) {
-	managers := openMany(b, 10)
+	managers := openMany(b, 10, nil)
 	var c throng
 	c.add(50, managers, quorum.Shared())
 	c.add(2, managers, quorum.Exclusive())
