@@ -86,10 +86,20 @@ var variants = map[string]func(*sim.Config){
 	// These break an assumption of the guarantee.
 	"forget": func(c *sim.Config) { c.Forget, c.Guard, c.MasterFaults = true, 0, 1 },
 	"drift":  func(c *sim.Config) { c.Drift = 0.5 },
+	"forget-entries": func(c *sim.Config) {
+		c.Forget, c.Guard, c.MasterFaults = true, 0, 1
+		c.Ordered, c.Several = 1, 0
+	},
+	"drift-entries": func(c *sim.Config) { c.Drift, c.Ordered, c.Several = 0.5, 1, 0 },
 	// These restore the guarantee.
 	"forget-guarded": func(c *sim.Config) {
 		c.Forget, c.Guard, c.MasterFaults = true, c.LongestTTL(), 1
 		c.Skew = min(c.Skew, c.Guard/4)
+	},
+	"forget-entries-guarded": func(c *sim.Config) {
+		c.Forget, c.Guard, c.MasterFaults = true, c.LongestTTL(), 1
+		c.Skew = min(c.Skew, c.Guard/4)
+		c.Ordered, c.Several = 1, 0
 	},
 	"skew": func(c *sim.Config) {
 		c.Fencing, c.Forget, c.Guard = true, false, 0
@@ -146,8 +156,10 @@ func secondHolders(t *testing.T, variant string, wanted int) (found []sim.Report
 // checker detects it. Each case breaks an assumption of Redlock, which leads to a second holder.
 func TestBrokenAssumptionAllowsSecondHolder(t *testing.T) {
 	for assumption, variant := range map[string]string{
-		"masters remember their grants":           "forget",
-		"clock rates differ by at most the drift": "drift",
+		"masters remember their grants":                      "forget",
+		"clock rates differ by at most the drift":            "drift",
+		"masters remember their entries":                     "forget-entries",
+		"clock rates of entries differ by at most the drift": "drift-entries",
 	} {
 		t.Run(assumption, func(t *testing.T) {
 			r := secondHolders(t, variant, 1)[0]
@@ -164,13 +176,15 @@ func TestBrokenAssumptionAllowsSecondHolder(t *testing.T) {
 // TestRestartGuardPreventsSecondHolder replays histories in which forgetful masters let a second
 // holder in. With the restart guard there is none.
 func TestRestartGuardPreventsSecondHolder(t *testing.T) {
-	holds := 0
-	for _, without := range secondHolders(t, "forget", 4) {
-		r := run(t, without.Seed, config(t, without.Seed, "forget-guarded"))
-		require.NoError(t, r.Violations, "%s", replay(r, "forget-guarded"))
-		holds += r.Holds
+	for _, variant := range []string{"forget", "forget-entries"} {
+		holds := 0
+		for _, without := range secondHolders(t, variant, 4) {
+			r := run(t, without.Seed, config(t, without.Seed, variant+"-guarded"))
+			require.NoError(t, r.Violations, "%s", replay(r, variant+"-guarded"))
+			holds += r.Holds
+		}
+		assert.Positive(t, holds)
 	}
-	assert.Positive(t, holds)
 }
 
 // TestFencesIncreaseDespiteClockSkew is why acquiring with a fence takes a second round; see
