@@ -108,6 +108,9 @@ func request(s *wire.Subject, kind string) (r wire.Request, ok bool) {
 	place := wire.Place{
 		Ticket: 42, Lease: 15 * time.Second, Grant: time.Second, Question: 7, Retention: retention, Channel: "ch",
 	}
+	if r, ok = ordered(s, kind); ok {
+		return r, ok
+	}
 	switch kind {
 	case "acquire":
 		return s.Acquire(ttl, 7000, retention), true
@@ -150,6 +153,32 @@ func request(s *wire.Subject, kind string) (r wire.Request, ok bool) {
 	return r, false
 }
 
+// ordered returns a request of ordered admission, for one of three permits or a shared lock.
+func ordered(s *wire.Subject, kind string) (r wire.Request, ok bool) {
+	kind, isShared := strings.CutSuffix(kind, "-shared")
+	kind, isGuess := strings.CutSuffix(kind, "-guess")
+	e := wire.Entry{
+		Mode: wire.ModePermit(3), Fence: 7000, TTL: 10 * time.Second, Lease: 3500 * time.Millisecond,
+		Retention: 24 * time.Hour, Question: 7, Channels: []string{"ch"}, Guess: isGuess,
+	}
+	if isShared {
+		e.Mode = wire.ModeShared
+	}
+	switch kind {
+	case "admit":
+		return s.Admit(e), true
+	case "remain":
+		return s.Remain(e), true
+	case "renew":
+		return s.Renew(e), true
+	case "readmit":
+		return s.Readmit(e), true
+	case "depart":
+		return s.Depart(e.Mode), true
+	}
+	return r, false
+}
+
 // word prints an argument of a command, and the script by its name.
 func word(arg any) string {
 	switch text := fmt.Sprint(arg); text {
@@ -179,7 +208,8 @@ func result(args []string) any {
 	return item(strings.Join(args, " "))
 }
 
-// item is an integer if it looks like one, nil, or a text, perhaps in quotation marks.
+// item is an integer if it looks like one, nil, or a text, perhaps in quotation marks, with _ for
+// spaces.
 func item(arg string) any {
 	if n, err := strconv.ParseInt(arg, 10, 64); err == nil {
 		return n
@@ -187,7 +217,7 @@ func item(arg string) any {
 	if arg == "nil" {
 		return nil
 	}
-	return strings.Trim(arg, "'")
+	return strings.ReplaceAll(strings.Trim(arg, "'"), "_", " ")
 }
 
 func (s *scene) split(cmd *transcript.Command) string {
@@ -258,6 +288,7 @@ func answer(c *wire.Call, a wire.Answer) string {
 	add(a.HandedOn, "handed on")
 	add(a.Left != 0, "%v left", a.Left)
 	add(a.Rank != 0, "rank %d", a.Rank)
+	add(len(a.Before) > 0, "behind %s", strings.Join(a.Before, " and "))
 	add(a.Unheard, "nobody listens")
 	add(c.Time != 0, "at %d", c.Time)
 	add(a.Quarantined, "quarantined")
