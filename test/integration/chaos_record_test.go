@@ -191,7 +191,7 @@ func (r *chaosRecord) checkFences() error {
 			epochs[epoch] = new(quorumtest.History)
 		}
 		moment := hold.Hold
-		moment.To = moment.From // excludes nothing, because check has checked overlaps
+		moment.To = min(moment.From, moment.To) // excludes nothing, because check has checked overlaps
 		epochs[epoch].Add(moment)
 	}
 	var errs []error
@@ -371,6 +371,9 @@ func TestChaosRecordDetectsEveryViolation(t *testing.T) {
 			forgets: []gap{{30 * ms, 40 * ms}}, guard: true,
 		},
 		"fences increase": {events: []reported{fenced("a", 0, 1, 40, 7), fenced("b", 45, 49, 99, 8)}},
+		"a window closed before its holder saw it": {
+			events: []reported{fenced("a", 0, 60, 40, 7), fenced("b", 45, 49, 99, 8)},
+		},
 		"fences decrease": {
 			events: []reported{fenced("a", 0, 1, 40, 8), fenced("b", 45, 49, 99, 7)},
 			want:   "fences out of order",
