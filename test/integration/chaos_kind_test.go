@@ -1,9 +1,11 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -203,6 +205,26 @@ func (k lockKind) deniedByInspection(token string, seen *quorum.Inspection) bool
 	isSilent := func(m quorum.MasterInspection) bool { return m.Err != nil }
 	return seen.State == quorum.StateFree || k == plainLock && seen.Token != "" && !shown ||
 		!shown && !slices.ContainsFunc(seen.Masters, isSilent)
+}
+
+// kindTable counts the holds of each kind, and how many of them began while another holder had the
+// name.
+func (r *chaosRecord) kindTable() (table string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all, together, until := map[lockKind]int{}, map[lockKind]int{}, map[string]time.Duration{}
+	byStart := func(a, b *chaosHold) int { return cmp.Compare(a.From, b.From) }
+	for _, hold := range slices.SortedFunc(maps.Values(r.holds), byStart) {
+		all[hold.kind]++
+		if hold.From < until[hold.Name] {
+			together[hold.kind]++
+		}
+		until[hold.Name] = max(until[hold.Name], hold.To)
+	}
+	for _, kind := range slices.Sorted(maps.Keys(all)) {
+		table += fmt.Sprintf("\n  %6d %v, %d of them together with another holder", all[kind], kind, together[kind])
+	}
+	return table
 }
 
 func TestChaosLocksAreOfAllKinds(t *testing.T) {

@@ -44,6 +44,7 @@ type chaosHold struct {
 	begun  time.Duration
 	until  time.Duration
 	over   bool
+	kind   lockKind
 	stray  bool // of another kind than others of its name, so its fence is not ordered with theirs
 	denied *chaosEvent
 }
@@ -84,7 +85,7 @@ func (r *chaosRecord) add(holder string, e chaosEvent) {
 	}
 	switch e.Kind {
 	case eventHeld:
-		r.holds[holdKey{holder, e.ID}] = &chaosHold{begun: e.Begun, until: e.Until, stray: e.Stray, Hold: quorumtest.Hold{
+		r.holds[holdKey{holder, e.ID}] = &chaosHold{begun: e.Begun, until: e.Until, kind: e.Lock, stray: e.Stray, Hold: quorumtest.Hold{
 			Name: e.Name, Holder: holder, Token: e.Token, Fence: e.Fence, From: e.From, To: e.Until,
 			Shared: e.Lock == sharedLock, Permits: e.Lock.permits(),
 		}}

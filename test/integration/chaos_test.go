@@ -309,6 +309,7 @@ func (r *chaosRun) summary(seed uint64, faultsEnded time.Duration) string {
 			longest = vacancy
 		}
 	}
+	fmt.Fprintf(&b, "\nholds by kind:%s", r.record.kindTable())
 	fmt.Fprintf(&b, "\n%d holds checked, %d extensions; longest time without any holder %v, without a holder of one lock %v; violations: %d\n",
 		len(r.record.holds), r.record.extensions(), r.record.longestVacancy("", faultsEnded), longest, countLines(r.record.check()))
 	cut, lost, overlaps := r.record.excused()
