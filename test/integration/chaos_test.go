@@ -352,23 +352,24 @@ func TestChaosDetectsBrokenClients(t *testing.T) {
 	freeze := chaosFault{At: chaosLongestTTL / 2, For: chaosLongestTTL * 3 / 2, Kind: chaosFreeze}
 	flush := chaosFault{At: chaosLongestTTL / 2, Kind: chaosFlushAtOnce, Masters: []int{0, 1, 2, 3, 4}, Process: -1}
 	none := chaosFault{For: chaosLongestTTL / 2, Kind: chaosSlow, Masters: []int{0}, Process: -1} // a slow minority does nothing
+	plain, ordered := only(chaosLocks(24), plainLock)[:2], []chaosLock{{"document", exclusiveLock}, {"pool", 2}}
 	const two, tooMany = "two holders at once", "more holders than permits"
 	for what, tt := range map[string]struct {
 		breakClient func(*chaosSetup)
-		kinds       []lockKind // of the locks
+		locks       []chaosLock
 		fault       chaosFault
 		broken      []string
 	}{
-		"ignores the end of its window": {func(s *chaosSetup) { s.IgnoreValidity = true }, []lockKind{plainLock}, freeze, []string{two}},
-		"uses one master of five":       {func(s *chaosSetup) { s.SingleMaster = true }, []lockKind{plainLock}, freeze, []string{two}},
-		"has no restart guard":          {func(s *chaosSetup) { s.Guard, s.NoGuard = true, true }, []lockKind{plainLock}, flush, []string{two}},
+		"ignores the end of its window": {func(s *chaosSetup) { s.IgnoreValidity = true }, plain, freeze, []string{two}},
+		"uses one master of five":       {func(s *chaosSetup) { s.SingleMaster = true }, plain, freeze, []string{two}},
+		"has no restart guard":          {func(s *chaosSetup) { s.Guard, s.NoGuard = true, true }, plain, flush, []string{two}},
 		"writes with shared locks, and has a permit too many": {
-			func(s *chaosSetup) { s.LieAboutKind = true }, []lockKind{exclusiveLock, 2}, none, []string{two, tooMany},
+			func(s *chaosSetup) { s.LieAboutKind = true }, ordered, none, []string{two, tooMany},
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			setup := chaosNames()
-			setup.Locks = only(setup.Locks, tt.kinds...)[:2]
+			setup.Locks = tt.locks
 			tt.breakClient(&setup)
 			r := startChaos(t, 1, 2, setup)
 			isFound := func(err error) bool {
