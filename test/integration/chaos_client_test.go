@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ type chaosSetup struct {
 	Seed           uint64
 	ProcessID      uint64 // unique among the processes of a run
 	Workers        int
-	Names          []string // names of locks
+	Locks          []chaosLock
 	Periods        []string // names of periods for Once
 	Sample         time.Duration
 	Fencing        bool
@@ -45,6 +46,7 @@ type chaosSetup struct {
 	SingleMaster   bool // a broken client: it uses only one master
 	NoGuard        bool // a broken client: it has no restart guard
 	SkipReleases   bool // a broken client: it skips some releases
+	LieAboutKind   bool // a broken client: it asks for locks that exclude less than it says
 	VaryClients    bool // for a run: its clients have different options
 	Client         chaosClientOptions
 	Tidy           bool          // every lock is released, and TTLs are long
@@ -164,7 +166,7 @@ func (w *chaosWorker) run(ctx context.Context) {
 		do     func(context.Context)
 	}{
 		{24, w.tryAcquire}, {20, w.acquireAndUse}, {6, w.acquireSeveral}, {3, w.extendRepeatedly}, {2, w.renew}, {3, w.do},
-		{4, w.once}, {1, w.releaseLate}, {1, w.letExpire}, {2, w.inspect},
+		{4, w.once}, {1, w.releaseLate}, {1, w.letExpire}, {2, w.inspect}, {2, w.tryWrongKind},
 	}
 	if w.setup.Tidy {
 		actions = slices.Delete(actions, 6, 9) // those that let a key expire
@@ -198,8 +200,6 @@ func (w *chaosWorker) ttl() time.Duration {
 // workTime returns how much of a TTL a worker may spend.
 func workTime(ttl time.Duration) time.Duration { return min(ttl, chaosLongestTTL) }
 
-func (w *chaosWorker) name() string { return w.setup.Names[w.random.IntN(len(w.setup.Names))] }
-
 // useTime draws how long a lock is used. It is mostly short.
 func (w *chaosWorker) useTime(ttl time.Duration) time.Duration {
 	ttl = workTime(ttl)
@@ -219,8 +219,11 @@ func (w *chaosWorker) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-func (w *chaosWorker) hold(l *quorum.Lock, ttl time.Duration, renewed bool, bound time.Duration) *heldLock {
-	t := &heldLock{journal: w.journal, lock: l, renewed: renewed, bound: bound, ignoreValidity: w.setup.IgnoreValidity, lost: l.Lost()}
+func (w *chaosWorker) hold(l *quorum.Lock, kind lockKind, ttl time.Duration, renewed bool, bound time.Duration) *heldLock {
+	t := &heldLock{
+		journal: w.journal, lock: l, kind: kind, renewed: renewed, bound: bound,
+		ignoreValidity: w.setup.IgnoreValidity, lost: l.Lost(),
+	}
 	t.start(ttl)
 	return t
 }
@@ -230,16 +233,17 @@ func (w *chaosWorker) tryAcquire(ctx context.Context) {
 	call, cancel := w.shortContext(ctx)
 	defer cancel()
 	ttl := w.ttl()
+	name, kind := w.draw()
 	start := w.journal.now()
-	l, err := w.locks.TryAcquire(call, w.name(), ttl)
+	l, err := w.locks.TryAcquire(call, name, ttl, w.options(kind)...)
 	// A failed attempt also waits until its grants are rolled back, for about as long again.
 	w.journal.checkTook("try", start, w.journal.now()-start, 2*chaosAttemptTimeout)
 	if err != nil {
-		w.checkFailure(call, "try", err)
+		w.journal.checkFailure(call, "try", err)
 		return
 	}
 	w.journal.outcome("try: held")
-	t := w.hold(l, ttl, false, 0)
+	t := w.hold(l, kind, ttl, false, 0)
 	t.use(ctx, w.useTime(ttl))
 	w.release(ctx, t)
 }
@@ -271,15 +275,16 @@ func (w *chaosWorker) acquire(ctx context.Context, ttl, bound time.Duration, opt
 	timeout := w.upTo(maxWait)
 	call, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	name, kind := w.draw()
 	start := w.journal.now()
-	l, err := w.locks.Acquire(call, w.name(), ttl, opts...)
+	l, err := w.locks.Acquire(call, name, ttl, w.options(kind, opts...)...)
 	w.journal.checkTook("acquire", start, w.journal.now()-start, timeout)
 	if err != nil {
-		w.checkFailure(call, "acquire", err)
+		w.journal.checkFailure(call, "acquire", err)
 		return nil
 	}
 	w.journal.outcome("acquire: held")
-	return w.hold(l, ttl, len(opts) > 0, bound)
+	return w.hold(l, kind, ttl, len(opts) > 0, bound)
 }
 
 func (w *chaosWorker) acquireAndUse(ctx context.Context) {
@@ -320,11 +325,12 @@ func (w *chaosWorker) renew(ctx context.Context) {
 
 func (w *chaosWorker) do(ctx context.Context) {
 	ttl, ran := w.ttl(), false
+	name, kind := w.draw()
 	call, cancel := context.WithTimeout(ctx, w.upTo(maxWait))
 	defer cancel()
-	err := w.locks.Do(call, w.name(), ttl, func(held context.Context, l *quorum.Lock) error {
+	err := w.locks.Do(call, name, ttl, func(held context.Context, l *quorum.Lock) error {
 		ran = true
-		t := w.hold(l, ttl, true, 0)
+		t := w.hold(l, kind, ttl, true, 0)
 		t.use(held, w.upTo(2*workTime(ttl)))
 		if cause := context.Cause(held); errors.Is(cause, quorum.ErrLost) && l.Validity() > 0 {
 			w.journal.violation("do: context ended with %v, but the lock is valid: %v", cause, l)
@@ -333,10 +339,10 @@ func (w *chaosWorker) do(ctx context.Context) {
 		}
 		t.end() // Do releases the lock after this function returns
 		return nil
-	})
+	}, w.options(kind)...)
 	switch {
 	case !ran:
-		w.checkFailure(call, "do", err)
+		w.journal.checkFailure(call, "do", err)
 	case err == nil, errors.Is(err, quorum.ErrLost), errors.Is(err, quorum.ErrNoQuorum), isContextError(err) && call.Err() != nil:
 		w.journal.outcome("do: %s", outcomeOf(err))
 	default:
@@ -361,7 +367,7 @@ func (w *chaosWorker) once(ctx context.Context) {
 	case ran && err != nil:
 		w.journal.violation("once: the function returned no error, but Once returned: %v", err)
 	case err != nil:
-		w.checkFailure(ctx, "once", err)
+		w.journal.checkFailure(ctx, "once", err)
 	case ran:
 		w.journal.outcome("once: ran")
 	default:
@@ -398,7 +404,7 @@ func (w *chaosWorker) inspect(ctx context.Context) {
 	case err != nil && !errors.Is(err, quorum.ErrNoQuorum):
 		w.journal.violation("inspect: unexpected error %v", err)
 	case err != nil || !t.check():
-	case seen.State == quorum.StateFree, seen.Token != "" && seen.Token != t.lock.Token():
+	case t.kind.deniedByInspection(t.lock.Token(), seen):
 		t.recordDenied(fmt.Sprintf("inspect: %v", seen))
 	}
 	w.journal.outcome("inspect: %s", outcomeOf(err))
@@ -406,18 +412,18 @@ func (w *chaosWorker) inspect(ctx context.Context) {
 }
 
 // checkFailure checks the error of a failed acquisition.
-func (w *chaosWorker) checkFailure(ctx context.Context, op string, err error) {
+func (j *journal) checkFailure(ctx context.Context, op string, err error) {
 	taken, noQuorum := errors.Is(err, quorum.ErrTaken), errors.Is(err, quorum.ErrNoQuorum)
 	var failure *quorum.AttemptError
 	switch {
 	case taken == noQuorum, errors.Is(err, quorum.ErrLost), errors.Is(err, quorum.ErrClosed), !errors.As(err, &failure):
-		w.journal.violation("%s: unexpected error %v", op, err)
-	case taken != (failure.Count(quorum.Taken) > len(failure.Masters)-failure.Quorum):
-		w.journal.violation("%s: ErrTaken does not agree with the outcomes: %v", op, err)
+		j.violation("%s: unexpected error %v", op, err)
+	case taken != (failure.Count(quorum.Taken)+failure.Count(quorum.Blocked) > len(failure.Masters)-failure.Quorum):
+		j.violation("%s: ErrTaken does not agree with the outcomes: %v", op, err)
 	case ctx.Err() == nil && isContextError(err):
-		w.journal.violation("%s: context error although the context has not ended: %v", op, err)
-	case ctx.Err() != nil && !errors.Is(err, ctx.Err()) && op != "try" && op != "once":
-		w.journal.violation("%s: error does not report the end of the context: %v", op, err)
+		j.violation("%s: context error although the context has not ended: %v", op, err)
+	case ctx.Err() != nil && !errors.Is(err, ctx.Err()) && !strings.HasPrefix(op, "try") && op != "once":
+		j.violation("%s: error does not report the end of the context: %v", op, err)
 	}
-	w.journal.outcome("%s: %s", op, outcomeOf(err))
+	j.outcome("%s: %s", op, outcomeOf(err))
 }

@@ -18,6 +18,8 @@ type heldLock struct {
 	journal        *journal
 	id             int64
 	lock           *quorum.Lock
+	kind           lockKind // as the client says
+	stray          bool     // the name is used with another kind
 	renewed        bool
 	bound          time.Duration // bound of AutoRenew; 0 for none
 	ignoreValidity bool          // a broken client, which does not check Validity
@@ -55,7 +57,7 @@ func (h *heldLock) start(ttl time.Duration) {
 	h.id = h.journal.ids.Add(1)
 	h.journal.write(chaosEvent{
 		Kind: eventHeld, ID: h.id, Name: h.lock.Name(), Token: h.lock.Token(), Fence: h.lock.Fence(),
-		Begun: h.begun, From: after, Until: h.until,
+		Begun: h.begun, From: after, Until: h.until, Lock: h.kind, Stray: h.stray,
 	})
 }
 
@@ -239,7 +241,7 @@ func isContextError(err error) bool {
 
 // outcomeOf returns the text of the sentinel error that err matches.
 func outcomeOf(err error) string {
-	for _, known := range []error{quorum.ErrTaken, quorum.ErrNoQuorum, quorum.ErrLost, quorum.ErrClosed} {
+	for _, known := range []error{quorum.ErrConflict, quorum.ErrTaken, quorum.ErrNoQuorum, quorum.ErrLost, quorum.ErrClosed} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}

@@ -24,6 +24,8 @@ type chaosEvent struct {
 	From  time.Duration `json:",omitempty"`
 	To    time.Duration `json:",omitempty"`
 	Until time.Duration `json:",omitempty"` // when the window closes, as last read
+	Lock  lockKind      `json:",omitempty"` // kind of the lock
+	Stray bool          `json:",omitempty"` // the name is used with another kind
 	What  string        `json:",omitempty"`
 	Count int           `json:",omitempty"`
 	Heap  uint64        `json:",omitempty"`
@@ -31,7 +33,7 @@ type chaosEvent struct {
 
 // Kinds of events, with the fields that they use.
 const (
-	eventHeld      = "held"      // a hold began: ID, Name, Token, Fence, Begun, From, Until
+	eventHeld      = "held"      // a hold began: ID, Name, Token, Fence, Begun, From, Until, Lock, Stray
 	eventExtended  = "extended"  // its window was extended: ID, Until
 	eventOver      = "over"      // it ended: ID, To
 	eventDenied    = "denied"    // it was lost inside its window: ID, To, What

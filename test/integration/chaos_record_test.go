@@ -23,6 +23,7 @@ import (
 type chaosRecord struct {
 	mu         sync.Mutex // guards the fields below
 	holds      map[holdKey]*chaosHold
+	fencing    bool            // locks have fences
 	guard      bool            // the restart guard is on
 	forgets    []gap           // when masters forgot that clients could reach
 	returns    []time.Duration // when masters that forgot while cut off became reachable again
@@ -43,6 +44,8 @@ type chaosHold struct {
 	begun  time.Duration
 	until  time.Duration
 	over   bool
+	kind   lockKind
+	stray  bool // of another kind than others of its name, so its fence is not ordered with theirs
 	denied *chaosEvent
 }
 
@@ -82,8 +85,9 @@ func (r *chaosRecord) add(holder string, e chaosEvent) {
 	}
 	switch e.Kind {
 	case eventHeld:
-		r.holds[holdKey{holder, e.ID}] = &chaosHold{begun: e.Begun, until: e.Until, Hold: quorumtest.Hold{
+		r.holds[holdKey{holder, e.ID}] = &chaosHold{begun: e.Begun, until: e.Until, kind: e.Lock, stray: e.Stray, Hold: quorumtest.Hold{
 			Name: e.Name, Holder: holder, Token: e.Token, Fence: e.Fence, From: e.From, To: e.Until,
+			Shared: e.Lock == sharedLock, Permits: e.Lock.permits(),
 		}}
 	case eventExtended:
 		hold.until = e.Until
@@ -170,6 +174,9 @@ func (r *chaosRecord) check() error {
 		if e := hold.denied; e != nil && !r.causedByForget(hold, e) {
 			errs = append(errs, fmt.Errorf("lost inside its window, which lasts until %v: %v: %s", hold.until, hold, e.What))
 		}
+		if r.fencing && hold.Token != "" && hold.Fence == 0 {
+			errs = append(errs, fmt.Errorf("has no fence: %v", hold))
+		}
 	}
 	for _, wrong := range r.violations {
 		errs = append(errs, errors.New(wrong))
@@ -184,14 +191,14 @@ func (r *chaosRecord) checkFences() error {
 	epochs := map[int]*quorumtest.History{}
 	for _, hold := range r.holds {
 		epoch, ok := r.epoch(hold)
-		if hold.Fence == 0 || !ok {
+		if hold.Fence == 0 || hold.stray || !ok {
 			continue
 		}
 		if epochs[epoch] == nil {
 			epochs[epoch] = new(quorumtest.History)
 		}
 		moment := hold.Hold
-		moment.To = moment.From // excludes nothing, because check has checked overlaps
+		moment.To = min(moment.From, moment.To) // excludes nothing, because check has checked overlaps
 		epochs[epoch].Add(moment)
 	}
 	var errs []error
@@ -310,6 +317,14 @@ func TestChaosRecordDetectsEveryViolation(t *testing.T) {
 		h.event.Fence = fence
 		return h
 	}
+	of := func(kind lockKind, h reported) reported {
+		h.event.Lock = kind
+		return h
+	}
+	stray := func(h reported) reported {
+		h.event.Stray = true
+		return h
+	}
 	denied := func(by string, to time.Duration) reported {
 		return reported{by, chaosEvent{Kind: eventDenied, ID: 1, From: to * ms, To: to * ms}}
 	}
@@ -318,6 +333,7 @@ func TestChaosRecordDetectsEveryViolation(t *testing.T) {
 		forgets []gap
 		returns []time.Duration
 		guard   bool
+		fencing bool
 		want    string
 	}{
 		"consecutive": {events: []reported{held("a", 0, 1, 99), over("a", 50), held("b", 45, 51, 99)}},
@@ -371,6 +387,9 @@ func TestChaosRecordDetectsEveryViolation(t *testing.T) {
 			forgets: []gap{{30 * ms, 40 * ms}}, guard: true,
 		},
 		"fences increase": {events: []reported{fenced("a", 0, 1, 40, 7), fenced("b", 45, 49, 99, 8)}},
+		"a window closed before its holder saw it": {
+			events: []reported{fenced("a", 0, 60, 40, 7), fenced("b", 45, 49, 99, 8)},
+		},
 		"fences decrease": {
 			events: []reported{fenced("a", 0, 1, 40, 8), fenced("b", 45, 49, 99, 7)},
 			want:   "fences out of order",
@@ -405,12 +424,64 @@ func TestChaosRecordDetectsEveryViolation(t *testing.T) {
 			forgets: []gap{{30 * ms, 40 * ms}}, guard: true,
 			want: "fences out of order",
 		},
+		"no fence": {events: []reported{held("a", 0, 1, 99)}, fencing: true, want: "has no fence"},
+		"readers together": {events: []reported{
+			of(sharedLock, held("a", 0, 1, 99)), of(sharedLock, held("b", 2, 3, 99)), of(sharedLock, held("c", 2, 3, 99)),
+		}},
+		"writer beside a reader": {
+			events: []reported{of(sharedLock, held("a", 0, 1, 99)), of(exclusiveLock, held("b", 2, 3, 99))},
+			want:   "two holders at once",
+		},
+		"reader beside a writer": {
+			events: []reported{of(exclusiveLock, held("a", 0, 1, 99)), of(sharedLock, held("b", 2, 3, 99))},
+			want:   "two holders at once",
+		},
+		"two writers": {
+			events: []reported{of(exclusiveLock, held("a", 0, 1, 99)), of(exclusiveLock, held("b", 2, 3, 99))},
+			want:   "two holders at once",
+		},
+		"writer beside a reader that a master forgot": {
+			events:  []reported{of(sharedLock, held("a", 0, 1, 99)), of(exclusiveLock, held("b", 45, 49, 99))},
+			forgets: []gap{{30 * ms, 40 * ms}},
+		},
+		"plain lock beside a reader": {
+			events: []reported{of(sharedLock, held("a", 0, 1, 99)), stray(held("b", 2, 3, 99))},
+			want:   "two holders at once",
+		},
+		"all permits": {events: []reported{of(2, held("a", 0, 1, 99)), of(2, held("b", 2, 3, 99))}},
+		"one permit too many": {
+			events: []reported{of(2, held("a", 0, 1, 99)), of(2, held("b", 2, 3, 99)), of(2, held("c", 4, 5, 99))},
+			want:   "more holders than permits",
+		},
+		"permits of two numbers": {
+			events: []reported{of(3, held("a", 0, 1, 99)), stray(of(2, held("b", 2, 3, 99)))},
+			want:   "two holders at once",
+		},
+		"fences of readers in any order": {events: []reported{
+			of(sharedLock, fenced("a", 0, 1, 40, 8)), of(sharedLock, fenced("b", 45, 49, 99, 7)),
+		}},
+		"fences of permits in any order": {events: []reported{of(2, fenced("a", 0, 1, 40, 8)), of(2, fenced("b", 45, 49, 99, 7))}},
+		"reader's fence below a writer's": {
+			events: []reported{of(exclusiveLock, fenced("a", 0, 1, 40, 8)), of(sharedLock, fenced("b", 45, 49, 99, 7))},
+			want:   "fences out of order",
+		},
+		"writer's fence below a reader's": {
+			events: []reported{of(sharedLock, fenced("a", 0, 1, 40, 8)), of(exclusiveLock, fenced("b", 45, 49, 99, 7))},
+			want:   "fences out of order",
+		},
+		"writer's fence below a writer's": {
+			events: []reported{of(exclusiveLock, fenced("a", 0, 1, 40, 8)), of(exclusiveLock, fenced("b", 45, 49, 99, 7))},
+			want:   "fences out of order",
+		},
+		"fence of a lock of a wrong kind": {events: []reported{
+			of(sharedLock, fenced("a", 0, 1, 40, 8)), stray(fenced("b", 45, 49, 99, 7)),
+		}},
 		"violation":        {events: []reported{{"a", chaosEvent{Kind: eventViolation, What: "a violation"}}}, want: "a violation"},
 		"leaked goroutine": {events: []reported{{"a", chaosEvent{Kind: eventClosed, Count: 2}}}, want: "2 goroutines after Close"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			r := newChaosRecord()
-			r.forgets, r.returns, r.guard = tt.forgets, tt.returns, tt.guard
+			r.forgets, r.returns, r.guard, r.fencing = tt.forgets, tt.returns, tt.guard, tt.fencing
 			for _, x := range tt.events {
 				r.add(x.by, x.event)
 			}

@@ -52,7 +52,7 @@ func startChaos(t *testing.T, seed uint64, clients int, setup chaosSetup) *chaos
 	} else {
 		r.masters = Start(t, chaosMasters, WithAOF())
 	}
-	r.record.guard = setup.Guard
+	r.record.fencing, r.record.guard = setup.Fencing, setup.Guard
 	r.clientOptions = make([]chaosClientOptions, clients)
 	if setup.VaryClients {
 		r.clientOptions = drawClientOptions(seed, clients)

@@ -3,17 +3,14 @@ package integration
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// acquireSeveral acquires up to five locks together, in any order. Half of the time it does not
-// wait. Each of the locks is a hold of its own.
+// acquireSeveral acquires up to five locks of one kind together, in any order. Half of the time it
+// does not wait. Each of the locks is a hold of its own.
 func (w *chaosWorker) acquireSeveral(ctx context.Context) {
-	names := slices.Clone(w.setup.Names)
-	w.random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-	names = names[:1+w.random.IntN(min(5, len(names)))]
+	names, kind := w.drawSeveral()
 	ttl, timeout := w.ttl(), w.upTo(maxWait)
 	call, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -22,7 +19,7 @@ func (w *chaosWorker) acquireSeveral(ctx context.Context) {
 		op, acquire, timeout = "try several", w.locks.TryAcquireAll, 2*chaosAttemptTimeout
 	}
 	start := w.journal.now()
-	locks, err := acquire(call, names, ttl)
+	locks, err := acquire(call, names, ttl, w.options(kind)...)
 	w.journal.checkTook(op, start, w.journal.now()-start, timeout)
 	if err != nil {
 		w.checkSeveralFailure(call, op, err)
@@ -31,7 +28,7 @@ func (w *chaosWorker) acquireSeveral(ctx context.Context) {
 	w.journal.outcome("%s: held", op)
 	var holds []*heldLock
 	for _, l := range locks.All() {
-		holds = append(holds, w.hold(l, ttl, false, 0))
+		holds = append(holds, w.hold(l, kind, ttl, false, 0))
 	}
 	holds[0].use(ctx, w.useTime(ttl))
 	w.releaseSeveral(ctx, locks, holds)
@@ -44,11 +41,18 @@ func (w *chaosWorker) checkSeveralFailure(ctx context.Context, op string, err er
 		w.journal.violation("%s: unexpected error %v", op, err)
 		return
 	}
-	if op == "try several" {
-		w.checkFailure(ctx, "try", err) // the context may end at any time during it
-	} else {
-		w.checkFailure(ctx, op, err)
+	w.journal.checkFailure(ctx, op, err)
+}
+
+// drawSeveral draws the names of up to five locks that have the kind of one drawn before.
+func (w *chaosWorker) drawSeveral() (names []string, kind lockKind) {
+	locks := w.setup.Locks
+	kind = locks[w.random.IntN(len(locks))].Kind
+	for _, l := range only(locks, kind) {
+		names = append(names, l.Name)
 	}
+	w.random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	return names[:1+w.random.IntN(min(5, len(names)))], kind.draw(w.random)
 }
 
 // releaseSeveral ends the holds, releases the locks and checks the result.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/quorum"
 )
 
 // The tidy part is the second part of a run. All holders release their locks, and TTLs are so long
@@ -32,9 +34,9 @@ func (r *chaosRun) tidy(t *testing.T, span, patience time.Duration) (report stri
 	t.Helper()
 	start, abandonedBefore := r.clock.now(), r.record.outcome(abandonedOutcome)
 	each(t, r.masters, func(m *Master) error { return m.Wipe() })
-	r.setup.Tidy, r.setup.Periods, r.setup.Names = true, nil, slices.Clone(r.setup.Names)
-	for i, name := range r.setup.Names {
-		r.setup.Names[i] = "tidy-" + name
+	r.setup.Tidy, r.setup.Periods, r.setup.Locks = true, nil, slices.Clone(r.setup.Locks)
+	for i := range r.setup.Locks {
+		r.setup.Locks[i].Name = "tidy-" + r.setup.Locks[i].Name
 	}
 	r.bootstrap(t)
 	r.baseline = traffic{straggle: maxStraggle}
@@ -96,14 +98,30 @@ func (r *chaosRun) awaitReleased(t *testing.T, idle, patience time.Duration) {
 				break
 			}
 			if late := r.clock.now() - idle; late > patience {
-				for _, key := range keys {
-					token := admin.Get(t.Context(), key).Val()
-					r.record.violation("master %d stores %q of %s for another %v, %v after the last release: %s",
-						i, key, token, admin.PTTL(t.Context(), key).Val(), late, r.tokenHistory(i, token))
-				}
+				r.recordUnreleased(t, i, keys, late)
 				break
 			}
 			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+// recordUnreleased records which tokens a master still stores for locks.
+func (r *chaosRun) recordUnreleased(t *testing.T, master int, names []string, late time.Duration) {
+	t.Helper()
+	locks, err := quorum.Open([]string{r.masters[master].URL()}, nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, locks.Close()) }()
+	for _, name := range names {
+		seen, err := locks.Inspect(t.Context(), name)
+		require.NoError(t, err)
+		stored := seen.Masters[0].Entries
+		if stored == nil {
+			stored = []quorum.Entry{{Kind: plainLock.String(), Token: seen.Masters[0].Token, TTL: seen.Masters[0].TTL}}
+		}
+		for _, e := range stored {
+			r.record.violation("master %d stores %q of %s (%s) for another %v, %v after the last release: %s",
+				master, name, e.Token, e.Kind, e.TTL, late, r.tokenHistory(master, e.Token))
 		}
 	}
 }

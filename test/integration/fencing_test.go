@@ -59,7 +59,7 @@ func TestFencesIncreaseWhileMastersRestart(t *testing.T) {
 	}
 	engine(t)
 	setup := chaosNames()
-	setup.Names, setup.Periods, setup.Workers, setup.Fencing = setup.Names[:2], setup.Periods[:1], 3, true
+	setup.Locks, setup.Periods, setup.Workers, setup.Fencing = only(setup.Locks, plainLock)[:2], setup.Periods[:1], 3, true
 	r := startChaos(t, 1, 3, setup)
 	var plan []chaosFault
 	for i, struck := range [][]int{{0}, {1, 2}, {2, 3, 4}, {0, 4}} {
@@ -91,12 +91,12 @@ func TestFencesIncreaseWhileMastersRestart(t *testing.T) {
 }
 
 // inOrder returns the holds of Acquire and TryAcquire, sorted by name and start. Holds of Once have
-// no fence.
+// no fence, and those of a wrong kind have one that is not ordered with the others.
 func (r *chaosRecord) inOrder() (holds []*chaosHold) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, hold := range r.holds {
-		if hold.Token != "" {
+		if hold.Token != "" && !hold.stray {
 			holds = append(holds, hold)
 		}
 	}
