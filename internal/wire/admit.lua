@@ -37,7 +37,7 @@
   -- keep keeps an entry for so many milliseconds from now, but for no less than before. It begins
   -- with what a master without memory allows, and then the rest is allowed too.
   local function keep(key, set, leases, member, life)
-    redis.call('PEXPIRE', leases, math.max(redis.call('PTTL', leases), life))
+    redis.call('PEXPIRE', leases, math.max(redis.call('PTTL', leases), life)) --mutant:keep-without-memory
     local before = redis.call('ZSCORE', leases, member)
     if not before or tonumber(before) < now + life then --mutant:lease-lengthens
       redis.call('ZADD', leases, string.format('%.0f', now + life), member)
@@ -82,7 +82,7 @@
     redis.call('PEXPIRE', set, left)
     redis.call('ZADD', leases, string.format('%.0f', now + left), member)
     redis.call('PEXPIRE', leases, left)
-    redis.call('SET', key, ORDERED, 'PX', left)
+    redis.call('SET', key, ORDERED, 'PX', left) --mutant:spread-writes-last
   end
 
   -- enter adds an entry to the sorted sets. It returns its fence, or why it is not admitted.
@@ -95,7 +95,7 @@
     if other then
       return nil, {CONFLICT, other}
     end
-    local floor = how == 'readmit' and floorOfWaiters(order, mode) or floorOf(order, mode)
+    local floor = how == 'readmit' and floorOfWaiters(order, mode) or floorOf(order, mode) --mutant:holders-are-passed
     local position = lone().positionOf(k, a, how, floor)
     if not position then
       return nil, OVERTAKEN
@@ -158,7 +158,7 @@
       advance(order, 1, mode == 'x' and before or nil, '-') --mutant:move-publishes
     end
     local code = before and HELD or STORED
-    if why then
+    if why then --mutant:quarantine-counts
       return why
     elseif inTheWay then
       return await(k, a, code, inTheWay, fence)
