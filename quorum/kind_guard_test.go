@@ -95,6 +95,17 @@ func TestQuarantinedMastersTellNoWaiter(t *testing.T) {
 	})
 }
 
+// While masters are quarantined, waiters ask them now and then, as they ask others.
+func TestWaitersSeldomAskQuarantinedMasters(t *testing.T) {
+	bubbleWith(t, 3, quorum.Options{RestartGuard: shortGuard}, func(b *testbed) {
+		before := b.Master(0).Commands()
+		l, err := b.Acquire(b.Context(), name, ttl, quorum.Exclusive()) // there was no Bootstrap
+		require.NoError(b, err)
+		assert.Less(b, b.Master(0).Commands()-before, 200, "in 20 s")
+		require.NoError(b, l.Release(b.Context()))
+	})
+}
+
 // All masters forget the fences. One client knows of their clocks only what was true before they
 // were set ahead, so it asks for a place that is lower than that of a lock from before.
 func TestFencesOfKindsIncreaseAcrossQuarantine(t *testing.T) {

@@ -152,6 +152,7 @@ func (c *Call) readAdmission(a *Answer, code int64, parts []any) bool {
 		a.Outcome, a.Err = vote.Refused, &conflict{c.Request.mode(), Mode(text)}
 		return true
 	case code == codeQuarantined && isNumber && len(parts) == 1:
+		a.Left = lifetime(number) //mutant:quarantine-ends
 		a.quarantined(lifetime(number))
 		return true
 	}

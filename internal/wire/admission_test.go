@@ -49,6 +49,15 @@ func TestEntryWithAnotherPlaceIsOvertaken(t *testing.T) {
 	}
 }
 
+// A waiter need not ask a quarantined master before the quarantine ends.
+func TestQuarantineOfEntryTellsWhenItEnds(t *testing.T) {
+	subject := wire.NewSubject("job", "mine", false, time.Hour)
+	a := answerTo(subject.Admit(wire.Entry{Mode: wire.ModeExclusive, Fence: 7}), []any{int64(-2), int64(1500)})
+	assert.True(t, a.Quarantined)
+	assert.Equal(t, 1500*time.Millisecond, a.Left)
+	assert.Equal(t, a.Left, wire.QuarantineLeft(a.Err))
+}
+
 // argsOf returns the arguments of a request's call to one master.
 func argsOf(request wire.Request, master uint8) []any {
 	call := &wire.Call{Request: &request, Master: master}

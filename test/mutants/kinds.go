@@ -92,6 +92,10 @@ var kinds = []mutant{
 		cut("held-at-its-place"), "TestWaiterHoldsAtThePlaceToWhichItMoved"),
 
 	// Requests and answers.
+	inCalls("end-of-quarantine-unknown", "an answer about an entry tells when the quarantine ends",
+		cut("quarantine-ends"), "TestQuarantineOfEntryTellsWhenItEnds"),
+	ofKinds("quarantined-masters-polled", "… so that waiters need not find out by asking all the time",
+		cut("quarantine-ends"), "TestWaitersSeldomAskQuarantinedMasters"),
 	inCalls("room-at-any-place", "room counts at the place that the request asked for",
 		sub("room-at-its-place", `a\.Fence != c\.Request\.place`, "false"), "TestEntryWithAnotherPlaceIsOvertaken"),
 	inCalls("impossible-room-believed", "no permit has room behind as many others",
