@@ -12,7 +12,7 @@ import (
 // fence is a guess, which the masters check.
 func (e *engine) enterOrder(c *claim, mode wire.Mode) {
 	c.mode = mode
-	c.guess = !e.system.HasQuorum(e.offsets.known())
+	c.guess = !e.system.HasQuorum(e.offsets.known()) //mutant:guessed-fence
 	e.place(c, min(max(e.offsets.mastersTime(e.clock.Now()), 1), vote.MaxFence))
 }
 
@@ -31,7 +31,7 @@ func (c *claim) entry(ttl, lease time.Duration) wire.Entry {
 // moveUp makes a round that moves the entry of a try up, if masters have room for it with different
 // fences. It returns false if no such round is needed.
 func (a *acquirer) moveUp(t *try) (again bool) {
-	if t.verdict != vote.Scattered {
+	if t.verdict != vote.Scattered { //mutant:moves-up
 		return false
 	}
 	fence, c := t.last.reachable(), t.claim

@@ -53,7 +53,7 @@ func (s *waiters) admit(ctx context.Context, p acquireParams) (*Lock, error) {
 	last := s.locals.contend(q, w)
 	joined := sync.OnceFunc(func() { s.locals.joined(key, q) })
 	defer func() { // also if the client panics
-		w.leave()
+		w.leave() //mutant:entrant-leaves
 		joined()
 		s.locals.leave(key, q)
 	}()
@@ -73,7 +73,7 @@ func (s *waiters) admit(ctx context.Context, p acquireParams) (*Lock, error) {
 		if !again {
 			return nil, waitedInVain(ctx, e, p.name, w.why(last))
 		}
-		w.leave()
+		w.leave() //mutant:entrant-reenters
 		reentries++
 		if !e.sleep(ctx, backoff.Pause(e.opts.MinBackoff, e.opts.MaxBackoff, reentries, p.name)) {
 			return nil, waitedInVain(ctx, e, p.name, last)
@@ -107,7 +107,7 @@ func (w *entrant) enter(ctx context.Context, joined func()) (*Lock, *AttemptErro
 	r.submit(start, e.timeout(start, until))
 	joined()
 	verdict := r.await(ctx)
-	if now := e.clock.Now(); verdict == vote.Won && now < min(until, p.ends(start)) && !e.closed.Load() {
+	if now := e.clock.Now(); verdict == vote.Won && now < min(until, p.ends(start)) && !e.closed.Load() { //mutant:entrant-won
 		w.takeEntry()
 		l := w.waiters.acquirer.newLock(c, p, start, until, start.Add(p.keep))
 		w.waiters.acquirer.publish(l, p)
@@ -123,9 +123,9 @@ func (w *entrant) enter(ctx context.Context, joined func()) (*Lock, *AttemptErro
 func (n *waitingEntry) describe(master int, now clock.Instant) wire.Entry {
 	p := n.entrant.params
 	delay := p.keep - p.ttl
-	entry := n.claim.entry(p.keep, n.state.Lease(master)+delay)
+	entry := n.claim.entry(p.keep, n.state.Lease(master)+delay) //mutant:lease-delay
 	entry.Fence = n.state.Place()
-	entry.Guess = entry.Guess && entry.Fence == n.claim.place // since then, masters have told their time
+	entry.Guess = entry.Guess && entry.Fence == n.claim.place // since then, masters have told their time //mutant:place-is-no-guess
 	entry.Question, entry.Channels = sinceOrigin(now), n.channels
 	return entry
 }
@@ -154,7 +154,7 @@ func (w *entrant) await(ctx context.Context, last *AttemptError) (l *Lock, again
 		switch action {
 		case admission.Hold:
 			n := w.takeEntry()
-			w.engine.place(n.claim, n.state.Place())
+			w.engine.place(n.claim, n.state.Place()) //mutant:held-at-its-place
 			if l := w.waiters.acquirer.hold(w.params, n.claim, n.state.Window(), n.claim.fence.Load()); l != nil {
 				return l, false, nil
 			}
@@ -239,7 +239,7 @@ func (n *waitingEntry) ask(master int, now clock.Instant) {
 	e, c := n.entrant.engine, n.claim
 	n.entrant.mu.Lock()
 	describe := c.subject.Admit
-	if n.state.Stands(master) {
+	if n.state.Stands(master) { //mutant:waiter-remains
 		describe = c.subject.Remain
 	}
 	entry := n.describe(master, now)

@@ -58,7 +58,7 @@ func (i *Inspection) findHolders(y vote.System) {
 	ttls := map[string][]time.Duration{}
 	for n, m := range i.Masters {
 		for _, e := range m.Entries {
-			if e.Waits {
+			if e.Waits { //mutant:waiter-is-no-holder
 				continue
 			}
 			if ttls[e.Token] == nil {

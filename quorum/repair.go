@@ -63,7 +63,7 @@ func (p *repairs) begin(masters vote.Set, expires clock.Instant) {
 func (p *repairs) end(master int, o vote.Outcome, now clock.Instant) bool {
 	p.asked &^= vote.Only(master)
 	switch o {
-	case vote.Held, vote.Blocked, vote.Overtaken: // it has the entry again, or it never will
+	case vote.Held, vote.Blocked, vote.Overtaken: // it has the entry again, or it never will //mutant:overtaken-repair
 		p.missing &^= vote.Only(master)
 	}
 	if now >= p.next {

@@ -45,7 +45,7 @@ func newRound(e *engine, c *claim, request wire.Request) *round {
 		ops:     make([]redisconn.Op, e.system.Masters()),
 		changed: make(chan struct{}, 2), // Doomed or Tentative, and the final verdict
 	}
-	if n := c.mode.Permits(); n > 0 {
+	if n := c.mode.Permits(); n > 0 { //mutant:round-room
 		r.tally.Room = vote.NewRoom(n, e.system)
 	}
 	return r
@@ -272,7 +272,7 @@ func (r *round) each(visit func(master int, a *wire.Answer)) {
 func (r *round) stored() []*string {
 	tokens := make([]*string, len(r.ops))
 	r.each(func(master int, a *wire.Answer) {
-		if a.Outcome == vote.Taken || a.Outcome == vote.Blocked {
+		if a.Outcome == vote.Taken || a.Outcome == vote.Blocked { //mutant:blocked-by-retired
 			tokens[master] = &a.Stored // it never changes again
 		}
 	})

@@ -166,3 +166,26 @@ func TestVerdictOnScatteredEntries(t *testing.T) {
 	assert.Equal(t, vote.LostToRival, verdict(blocked, blocked, overtaken, blocked))
 	assert.Equal(t, vote.LostToRival, verdict(blocked, vote.Taken, held, blocked))
 }
+
+// As long as the pending answers may say that a quorum has room, with whatever fence, the request
+// can still win.
+func TestVerdictWaitsForScatteredEntries(t *testing.T) {
+	verdict := func(outcomes ...vote.Outcome) vote.Verdict {
+		var tally vote.Tally
+		for i, o := range outcomes {
+			tally.Add(vote.Ballot{Master: i, Outcome: o})
+		}
+		return tally.Verdict(vote.Majority(3), vote.Acquire)
+	}
+	const held, overtaken, blocked, unsent = vote.Held, vote.Overtaken, vote.Blocked, vote.Unsent
+	for _, failed := range []vote.Outcome{unsent, blocked, vote.Unknown} {
+		assert.Equal(t, vote.Undecided, verdict(failed, overtaken))
+		assert.Equal(t, vote.Undecided, verdict(failed, held))
+		assert.Equal(t, vote.Scattered, verdict(failed, overtaken, held))
+		assert.Equal(t, vote.Scattered, verdict(failed, overtaken, overtaken))
+		assert.Equal(t, vote.Won, verdict(failed, held, held))
+	}
+	assert.Equal(t, vote.Failed, verdict(unsent, unsent))
+	assert.Equal(t, vote.Failed, verdict(unsent, overtaken, unsent))
+	assert.Equal(t, vote.LostToRival, verdict(blocked, overtaken, blocked))
+}

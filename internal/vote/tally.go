@@ -114,8 +114,8 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 		if t.crowded(y) {
 			return judgeCrowd(pending, LostToRival)
 		}
-		if !y.HasQuorum(t.by[Held]) && y.HasQuorum(t.by[Held]|t.by[Overtaken]) {
-			return Scattered
+		if room := t.by[Held] | t.by[Overtaken]; !y.HasQuorum(t.by[Held]) && y.HasQuorum(room|pending) { //mutant:scattered
+			return scattered(y, room)
 		}
 		return judge(y, t.by[Held], pending, t.by[Taken]|t.by[Blocked], y.Blocks) //mutant:acquire-verdict
 	case Extend, Repair:
@@ -167,6 +167,15 @@ func (t *Tally) release(y System, gone, pending Set) Verdict {
 		return Won
 	}
 	return judge(y, gone, pending|t.untouched, 0, never)
+}
+
+// scattered returns the verdict if a quorum has room for the entry, or may have, but not with one
+// fence yet. room is the masters that have.
+func scattered(y System, room Set) Verdict {
+	if y.HasQuorum(room) {
+		return Scattered
+	}
+	return Undecided
 }
 
 // judge returns the verdict, given the votes for a request, the pending ones, and those against it.

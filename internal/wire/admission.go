@@ -73,7 +73,7 @@ func (s *Subject) entry(op vote.Op, name any, e Entry) Request {
 	args := []any{
 		none, string(e.Mode), strconv.FormatInt(e.Fence, 10), e.TTL.Milliseconds(), e.Lease.Milliseconds(), e.Question, none, oneArg,
 	}
-	if e.Guess && op == vote.Acquire {
+	if e.Guess && op == vote.Acquire { //mutant:guess-is-told
 		args[len(args)-1] = none
 	}
 	if s.Fencing {
@@ -152,6 +152,7 @@ func (c *Call) readAdmission(a *Answer, code int64, parts []any) bool {
 		a.Outcome, a.Err = vote.Refused, &conflict{c.Request.mode(), Mode(text)}
 		return true
 	case code == codeQuarantined && isNumber && len(parts) == 1:
+		a.Left = lifetime(number) //mutant:quarantine-ends
 		a.quarantined(lifetime(number))
 		return true
 	}
@@ -163,11 +164,11 @@ func (c *Call) readAdmission(a *Answer, code int64, parts []any) bool {
 func (c *Call) readRoom(a *Answer, tokens string, fence any) (ok bool) {
 	text, _ := fence.(string)
 	a.Outcome = vote.Held
-	if a.Fence, ok = parseFence(text); a.Fence != c.Request.place {
+	if a.Fence, ok = parseFence(text); a.Fence != c.Request.place { //mutant:room-at-its-place
 		a.Outcome = vote.Overtaken
 	}
 	a.Before = strings.Fields(tokens)
-	return ok && len(a.Before) < max(c.Request.mode().Permits(), 1)
+	return ok && len(a.Before) < max(c.Request.mode().Permits(), 1) //mutant:permits-believed
 }
 
 // readBlocked reads {1 if it was admitted just now, the member in the way, milliseconds left of

@@ -62,7 +62,7 @@
   local function keep(key, set, leases, member, life, stands)
     local before
     if stands then
-      redis.call('PEXPIRE', leases, math.max(redis.call('PTTL', leases), life))
+      redis.call('PEXPIRE', leases, math.max(redis.call('PTTL', leases), life)) --mutant:keep-without-memory
       before = redis.call('ZSCORE', leases, member)
     end
     if not before or tonumber(before) < now + life then --mutant:lease-lengthens
@@ -108,7 +108,7 @@
     redis.call('PEXPIRE', set, left)
     redis.call('ZADD', leases, string.format('%.0f', now + left), member)
     redis.call('PEXPIRE', leases, left)
-    redis.call('SET', key, ORDERED, 'PX', left)
+    redis.call('SET', key, ORDERED, 'PX', left) --mutant:spread-writes-last
   end
 
   -- isUsed reports whether an entry has a fence that matters to one of the given mode.
@@ -130,7 +130,7 @@
       return nil, {CONFLICT, other}
     end
     local isHolder, fence = how == 'readmit', lone().proposed(a, how)
-    local floor = isHolder and floorOfWaiters(order, mode) or floorOf(order, mode, fence)
+    local floor = isHolder and floorOfWaiters(order, mode) or floorOf(order, mode, fence) --mutant:holders-are-passed
     local position = lone().positionOf(k, a, how, fence, floor)
     while position and isUsed(order, mode, position) do --mutant:entered-fences-differ
       position = not isHolder and position + lone().stride(ARGV[a + 1])
@@ -188,7 +188,7 @@
       advance(order, 1, mode == 'x' and before or nil, '-') --mutant:move-publishes
     end
     local code = before and HELD or STORED
-    if why then
+    if why then --mutant:quarantine-counts
       return why
     elseif inTheWay then
       return await(k, a, code, inTheWay, fence)

@@ -24,7 +24,7 @@ type Answer struct {
 	Err    error         // why the outcome is Refused, Unsent or Unknown
 	Stored string        // acquire: the other token that the master stores; bootstrap: the permit that it stores; of an entry: the token in its way
 	Fence  int64         // acquire: the fence that the master stores now; of an entry: the one that it has
-	Left   time.Duration // wait: what the key or the quarantine has left; negative if the key has no expiry or is absent; of an entry: what Stored has left
+	Left   time.Duration // wait: what the key or the quarantine has left; negative if the key has no expiry or is absent; of an entry: what Stored or the quarantine has left
 	Rank   int64         // wait: how many waiters are ahead of this one; of an entry: how many entries
 	Before []string      // of a permit that has room: the tokens before it
 	Report *Report       // inspect

@@ -83,7 +83,7 @@ func (c *Call) appendArgs(args []any) []any {
 	n := len(args)
 	args = append(append(args, r.name, c), r.args...)
 	if r.channels != nil {
-		args[n+channelArg] = r.channels[c.Master]
+		args[n+channelArg] = r.channels[c.Master] //mutant:own-channel-of-entry
 	}
 	return args
 }

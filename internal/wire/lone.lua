@@ -89,7 +89,7 @@ local function lone()
     if not standing then
       if how == 'renew' or how == 'remain' then --mutant:renew-is-no-admission
         return ABSENT
-      elseif isLate(ARGV[a + 2]) then
+      elseif isLate(ARGV[a + 2]) then --mutant:late-admission
         return EXPIRED
       elseif redis.pcall('GET', rest().barOf(KEYS[k], ARGV[a + 1])) == '1' then --mutant:barred-admission
         return ABSENT
@@ -181,7 +181,7 @@ local function lone()
       carry(order, mode, fence, ARGV[a + 10])
     end
     local code = current and HELD or STORED
-    return why or fence == wanted and code or {code, '', fence}
+    return why or fence == wanted and code or {code, '', fence} --mutant:quarantine-counts-alone
   end
 
   -- depart removes an entry, whether it holds the lock or waits for it. It never fails for lack of

@@ -16,6 +16,21 @@ func ofWaiters(name, rule string, e edit, test string) mutant {
 	return mutant{name: name, rule: rule, edits: []edit{e}, pkg: admissionPkg, tests: []string{test}, minor: true}
 }
 
+// ofKinds returns a mutant of ordered admission as clients see it.
+func ofKinds(name, rule string, e edit, tests ...string) mutant {
+	return mutant{name: name, rule: rule, edits: []edit{e}, pkg: quorumPkg, tests: tests}
+}
+
+// atMaster returns a mutant of the masters' part that a real server's answers show.
+func atMaster(name, rule string, e edit, tests ...string) mutant {
+	return mutant{name: name, rule: rule, edits: []edit{e}, pkg: redisconnPkg, tests: tests}
+}
+
+// inCalls returns a mutant of how requests and answers about entries are written and read.
+func inCalls(name, rule string, e edit, tests ...string) mutant {
+	return mutant{name: name, rule: rule, edits: []edit{e}, pkg: wirePkg, tests: tests}
+}
+
 // ordered are the mutants of shared, exclusive and permit locks.
 var ordered = []mutant{
 	// Who is before whom.
@@ -55,16 +70,16 @@ var ordered = []mutant{
 		sub("entry-moves-up", `math\.max\(before, wanted\)`, "before")),
 	inOrder("lone-entry-never-moves", "… also if it is the only one",
 		sub("lone-moves-up", `math\.max\((tonumber\(ownFence\)), tonumber\(wanted\)\)`, "$1")),
-	inOrder("equal-fences", "no entry moves to the fence of one that it excludes",
-		sub("fences-differ", `before < wanted and`, "false and")),
+	atMaster("equal-fences", "no entry moves to the fence of one that it excludes",
+		sub("fences-differ", `before < wanted and`, "false and"), "TestEntriesThatMoveUpDoNotMeet"),
 	inOrder("late-guess-moves-holder", "a late request with a guessed fence does not move an entry",
 		sub("guess-moves-nobody", `ARGV\[a \+ 9\] == ''`, "false")),
 	inOrder("late-guess-moves-lone-holder", "… also if it is the only one",
 		sub("guess-moves-nothing", `ARGV\[a \+ 9\] == ''`, "false")),
-	inOrder("wild-guesses", "a guessed fence must be near the master's time",
-		sub("guessed-fence-near", `<= near`, "<= 9e15")),
-	inOrder("guarded-fences-behind", "with fencing and the guard, no fence is far behind the master's time",
-		sub("guarded-admission", `fencing and guard > 0`, "false")),
+	ofKinds("wild-guesses", "a guessed fence must be near the master's time",
+		sub("guessed-fence-near", `<= near`, "<= 9e15"), "TestWrongClockDoesNotPushFencesOfKindsAhead"),
+	ofKinds("guarded-fences-behind", "with fencing and the guard, no fence is far behind the master's time",
+		sub("guarded-admission", `fencing and guard > 0`, "false"), "TestFencesOfKindsIncreaseAcrossQuarantine"),
 	inOrder("same-stride", "entries that move up hardly ever ask for the same place",
 		sub("stride", `1 \+ \(a .*`, "1")),
 
@@ -75,8 +90,8 @@ var ordered = []mutant{
 		sub("barred-admission", `== '1'`, "== 'x'")),
 	inOrder("no-guard-for-entries", "a quarantined master counts for no entry",
 		sub("admit-guarded", `guard > 0 and`, "false and")),
-	inOrder("quarantined-master-notifies", "… and tells no waiter that there is room",
-		sub("quarantined-notifies-nobody", `not ok or left > 0`, "false")),
+	ofKinds("quarantined-master-notifies", "… and tells no waiter that there is room",
+		sub("quarantined-notifies-nobody", `not ok or left > 0`, "false"), "TestQuarantinedMastersTellNoWaiter"),
 	inOrder("waiters-keep-the-ttl", "the entry of a waiter has a short lease",
 		sub("waiters-lease", `\(inTheWay or why\) and ARGV\[a \+ 6\] or (ARGV\[a \+ 5\])`, "$1")),
 	inOrder("lease-shortened", "a lease is never shortened",
@@ -105,8 +120,8 @@ var ordered = []mutant{
 		cut("depart-publishes")),
 	inOrder("next-permit-not-told", "the waiter for whom a permit is free is told",
 		sub("permits-next", `n - permits, 0`, "n - permits + 1, 0")),
-	inOrder("readers-one-by-one", "readers are let in together",
-		sub("readers-together", `budget`, "1")),
+	ofKinds("readers-one-by-one", "readers are let in together",
+		sub("readers-together", `budget`, "1"), "TestWaiterGetsOrderedLock"),
 	inOrder("expiry-not-told", "those behind an entry that expired are told",
 		cut("prune-publishes")),
 	inOrder("move-not-told", "those behind an entry that moved up are told",

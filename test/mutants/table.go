@@ -20,4 +20,4 @@ const (
 
 // table lists all mutants. If two lines of the library guard the same rule, a mutant breaks both,
 // because breaking one would change nothing.
-var table = slices.Concat(votes, releases, lanes, scripts, guarantees, audits, waiting, doubts, batches, operators, oncall, opening, leadership, several, ordered)
+var table = slices.Concat(votes, releases, lanes, scripts, guarantees, audits, waiting, doubts, batches, operators, oncall, opening, leadership, several, ordered, kinds)

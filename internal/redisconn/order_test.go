@@ -1,0 +1,83 @@
+package redisconn_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quorumlock/redlock/internal/vote"
+	"github.com/quorumlock/redlock/internal/wire"
+)
+
+const order = "redlock:aux:order{lock}"
+
+// entry is an exclusive entry that is kept for long whether it waits or not.
+func entry(fence int64) wire.Entry {
+	return wire.Entry{Mode: wire.ModeExclusive, Fence: fence, TTL: patience, Lease: patience}
+}
+
+// The value of the lock's key is all that is known of a lone entry. A client that lacks a right
+// which it needs to enter beside that one must leave the value alone.
+func TestClientWithoutRightsDestroysNoEntry(t *testing.T) {
+	t.Parallel() // it waits for servers
+	for what, rights := range map[string][]any{
+		"to a key":     {"~" + lock, "~" + order, "+@all"},
+		"to a command": {"~*", "+@all", "-zadd"},
+		"to delete":    {"~*", "+@all", "-del"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := startServer(t, redis.Options{})
+			require.Equal(t, vote.Held, s.ask(subject("mine", false, 0).Admit(entry(5))).Outcome)
+			value := s.do("GET", lock)
+			s.do(append([]any{"ACL", "SETUSER", "default", "resetkeys", "&*"}, rights...)...)
+			a := s.ask(subject("another", false, 0).Admit(entry(6)))
+			assert.Equal(t, vote.Refused, a.Outcome)
+			require.ErrorContains(t, a.Err, "can't")
+			s.do("ACL", "SETUSER", "default", "~*", "+@all")
+			assert.Equal(t, value, s.do("GET", lock))
+			assert.Equal(t, vote.Held, s.ask(subject("mine", false, 0).Renew(entry(5))).Outcome)
+		})
+	}
+}
+
+// Entries that exclude each other may ask for one place when they move up. The later one gets the
+// next.
+func TestEntriesThatMoveUpDoNotMeet(t *testing.T) {
+	t.Parallel() // it waits for a server
+	s := startServer(t, redis.Options{})
+	for _, kinds := range [][2]wire.Mode{
+		{wire.ModeExclusive, wire.ModeExclusive}, {wire.ModeExclusive, wire.ModeShared}, {wire.ModePermit(2), wire.ModePermit(2)},
+	} {
+		s.do("FLUSHALL")
+		at := func(mode wire.Mode, fence int64) wire.Entry {
+			e := entry(fence)
+			e.Mode = mode
+			return e
+		}
+		mine, another := subject("mine", false, 0), subject("another", false, 0)
+		require.Equal(t, int64(100), s.ask(mine.Admit(at(kinds[0], 100))).Fence)
+		require.Equal(t, int64(200), s.ask(another.Admit(at(kinds[1], 200))).Fence)
+		a := s.ask(mine.Admit(at(kinds[0], 200)))
+		assert.Greater(t, a.Fence, int64(200), "%v", kinds)
+		assert.Less(t, a.Fence, int64(300), "%v", kinds)
+		assert.Equal(t, a.Fence, s.ask(mine.Admit(at(kinds[0], 200))).Fence, "%v: it does not move again", kinds)
+	}
+}
+
+// On a server without memory, an extension lengthens the lease of one entry among others.
+func TestExtensionOfEntryNeedsNoMemory(t *testing.T) {
+	t.Parallel() // it waits for a server
+	s := startServer(t, redis.Options{})
+	mine, another := subject("mine", false, 0), subject("another", false, 0)
+	require.Equal(t, vote.Held, s.ask(mine.Admit(entry(5))).Outcome)
+	require.Equal(t, vote.Blocked, s.ask(another.Admit(entry(6))).Outcome)
+	s.do("CONFIG", "SET", "maxmemory", "1")
+	longer := entry(5)
+	longer.TTL = time.Hour
+	require.Equal(t, vote.Held, s.ask(mine.Renew(longer)).Outcome)
+	s.do("CONFIG", "SET", "maxmemory", "0")
+	assert.Greater(t, s.do("PTTL", lock), patience.Milliseconds())
+}
