@@ -112,6 +112,7 @@ type chaosPlanner struct {
 	guard     bool
 
 	random          *rand.Rand
+	failoverWithin  int // one of so many faults at the start of the deck is a failover
 	deck            []chaosKind
 	masterFaults    int             // number of master faults so far
 	freeAt          []time.Duration // when each master may have the next fault
@@ -121,6 +122,9 @@ type chaosPlanner struct {
 
 func planChaos(seed uint64, span time.Duration, p chaosPlanner) (plan []chaosFault) {
 	p.random, p.freeAt = rand.New(rand.NewPCG(seed, 0)), make([]time.Duration, chaosMasters)
+	if p.failoverWithin = 3; span < 15*time.Second {
+		p.failoverWithin = 1
+	}
 	for at := 200 * time.Millisecond; ; {
 		f := p.draw(at)
 		if f.At+f.For > span {
@@ -138,15 +142,16 @@ func (p *chaosPlanner) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(p.random.Int64N(int64(most-least)))
 }
 
-// nextKind draws the next kind from a shuffled deck, so that all kinds are equally frequent. A
-// short run with the restart guard has few faults, so one of the first is a failover.
+// nextKind draws the next kind from a shuffled deck, so that all kinds are equally frequent. A run
+// with the restart guard has few faults, so one of the first is a failover. In a short run, the
+// first is.
 func (p *chaosPlanner) nextKind() chaosKind {
 	if len(p.deck) == 0 {
 		p.deck = slices.Clone(p.kinds)
 		swap := func(i, j int) { p.deck[i], p.deck[j] = p.deck[j], p.deck[i] }
 		p.random.Shuffle(len(p.deck), swap)
 		if i := slices.Index(p.deck, chaosFailover); i > 0 {
-			swap(i, p.random.IntN(min(i, 3)))
+			swap(i, p.random.IntN(min(i, p.failoverWithin)))
 		}
 	}
 	kind := p.deck[0]
@@ -223,6 +228,16 @@ func TestChaosPlanReplays(t *testing.T) {
 	}
 	assert.Equal(t, plan(7), plan(7))
 	assert.NotEqual(t, plan(7), plan(8))
+}
+
+func TestGuardedPlanHasFailover(t *testing.T) {
+	for _, span := range []time.Duration{5 * time.Second, 10 * time.Second, 15 * time.Second} {
+		for seed := range uint64(500) {
+			plan := planChaos(seed, span, chaosPlanner{processes: chaosClients, kinds: guardedKinds, guard: true})
+			isFailover := func(f chaosFault) bool { return f.Kind == chaosFailover }
+			assert.True(t, slices.ContainsFunc(plan, isFailover), "seed %d, %v", seed, span)
+		}
+	}
 }
 
 func TestChaosPlanRespectsLimits(t *testing.T) {
