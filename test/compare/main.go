@@ -34,6 +34,7 @@ type settings struct {
 }
 
 func main() {
+	leadIfTold()
 	s, err := parse(os.Args[1:])
 	if err != nil {
 		os.Exit(2) // the flag package has printed the error
@@ -89,7 +90,14 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 		return err
 	}
 	r := newResults(matched, libraries)
+	noise, err := startNoise(ctx, running)
+	if err != nil {
+		return err
+	}
 	if err := measure(ctx, &bench{running, s.scale}, r, progress); err != nil {
+		return err
+	}
+	if facts.others, err = noise.level(ctx); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(out, tables(r)); err != nil {
