@@ -18,9 +18,7 @@ func everyWriterExcludesReaders(t *testing.T, b *bench) {
 	t.Helper()
 	for _, p := range readWriteLibraries {
 		t.Run(p.name, func(t *testing.T) {
-			clients, err := openMany(t.Context(), p, b.servers(p).addresses(), 3)
-			require.NoError(t, err)
-			defer func() { require.NoError(t, closeMany(clients)) }()
+			clients := openForTest(t, b, p, 3)
 			write, read := clients[0].acquire, func(i int) acquireFunc { return clients[i].(readWriter).acquireShared }
 
 			first, second := start(t, read(1)), start(t, read(2))
@@ -36,6 +34,20 @@ func everyWriterExcludesReaders(t *testing.T, b *bench) {
 			require.NoError(t, reader.get(t)(t.Context()))
 		})
 	}
+}
+
+// openForTest opens clients, and closes them unless the test fails: some cannot be closed while they
+// hold or await a lock.
+func openForTest(t *testing.T, b *bench, p library, n int) []client {
+	t.Helper()
+	clients, err := openMany(t.Context(), p, b.servers(p).addresses(), n)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if !t.Failed() {
+			require.NoError(t, closeMany(clients))
+		}
+	})
+	return clients
 }
 
 type acquireFunc func(ctx context.Context, name string) (release, error)
@@ -82,9 +94,7 @@ func everyLibraryAcquiresAllOrNone(t *testing.T, b *bench) {
 	t.Helper()
 	for _, p := range namesLibraries {
 		t.Run(p.name, func(t *testing.T) {
-			clients, err := openMany(t.Context(), p, b.servers(p).addresses(), 2)
-			require.NoError(t, err)
-			defer func() { require.NoError(t, closeMany(clients)) }()
+			clients := openForTest(t, b, p, 2)
 			names := namesOf(0)
 			unlock, err := clients[0].tryAcquire(t.Context(), names[len(names)-1])
 			require.NoError(t, err)
