@@ -73,16 +73,17 @@ func (f features) row() []string {
 // measured.
 var allFeatures = []features{
 	{"this library", "`Shared`, `Exclusive`", "`Permits(n)`, up to 1000", "`TryAcquireAll`, `AcquireAll`: all or none", "`Lead`", "N",
-		"roughly first come, first served", "`Lost` is closed, contexts end, within the window; by the holder's own clock", "`Options.Fencing`: every kind of lock"},
+		"roughly first come, first served", "`Lost` is closed, contexts end, within the window; by the holder's own clock", "`Options.Fencing`: every kind of lock; of permits, it says who came first, not who held first"},
 	{"redsync", "no", "no", "no", "no", "N", "none", "not told; `Until` is the end of the validity, `Extend` fails", "no"},
 	{"rueidislock", "no", "no", "no", "no", "one client: a server or a cluster", "none", "its context ends when a majority of keys is not held, by invalidation messages and failed extensions", "no"},
-	{"bsm/redislock", "no", "no", "no", "no", "one", "none", "not told; `TTL` asks, `Refresh` fails", "no"},
+	{"bsm/redislock", "no", "no", "not in this version; later ones, on one master", "no", "one", "none", "not told; `TTL` asks, `Refresh` fails",
+		"not in this version; later ones, on one master"},
 	{"etcd `concurrency` and recipes", "`RWMutex`, in an experimental package", "no", "no; a transaction can create several keys", "`Election`", "one cluster that replicates by Raft",
 		"first come, first served", "`Session.Done` is closed; the client counts the lease from the receipt of the last answer, and looks once a second",
 		"revision of the key: `Election.Rev`, `Mutex.Header`; `RWMutex` exports none"},
 	{"PostgreSQL advisory locks", "`pg_advisory_lock_shared`", "no", "no; a statement can call the function several times", "no", "one server",
-		"first come, first served", "the connection fails, when it is used next", "no"},
-	{"Redisson (Java)", "`RReadWriteLock`", "`RSemaphore`, `RPermitExpirableSemaphore`", "`MultiLock`", "no", "one server or cluster; `RedLock` is deprecated", "`FairLock`: first come, first served; others: none",
+		"first come, first served", "its connection has ended, which shows when it is used next", "no"},
+	{"Redisson (Java)", "`RReadWriteLock`", "`RSemaphore`, `RPermitExpirableSemaphore`", "`MultiLock`", "none among its locks and synchronizers", "one; `RedLock` is deprecated", "`FairLock`: first come, first served; others: none",
 		"not told", "`RFencedLock`"},
 }
 
@@ -95,8 +96,8 @@ func featureTable() string {
 	return "## Beyond a mutex: what each has\n\n" + textTable(rows) + featureNotes
 }
 
-const featureNotes = `Permits are not measured: none of the libraries measured here has them. Redisson's semaphores are on one server, or on one
-shard of a cluster. The npm package redis-semaphore has a semaphore for several masters, ` + "`RedlockSemaphore`" + `. It counts a majority
+const featureNotes = `Permits are not measured: none of the libraries measured here has them. Redisson's semaphores are on one
+master. The npm package redis-semaphore has a semaphore for several masters, ` + "`RedlockSemaphore`" + `. It counts a majority
 of grants, each of which a master makes by itself, so five masters with n permits each can let in up to 5n/3 holders.
 
 `

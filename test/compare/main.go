@@ -1,9 +1,10 @@
 // Compare measures this library and others side by side, in one run: Redis libraries against the
 // same five masters, and etcd and PostgreSQL, which people use instead, against their own servers.
 //
-//	go -C test/compare run .                          # everything; takes about half an hour
+//	go -C test/compare run .                          # everything; takes about 40 minutes
 //	go -C test/compare run . -quick -out DIR          # a minute, to see that it works
 //	go -C test/compare run . -scenarios '^contention' # some scenarios
+//	go -C test/compare run . -scenarios '^(rw|names|lead)/' # beyond a mutex
 //
 // It prints tables, and writes them to RESULTS.md and a chart to results.svg. It runs on
 // Linux, and needs redis-server on PATH and the server of PostgreSQL (Debian's package postgresql).

@@ -123,8 +123,9 @@ const notes = `## How to read this
   many failures of servers each survives, and what becomes of locks when servers restart, is as in the table above.
 - While readers hold the lock, those that come behind a waiting writer wait too, in all of these libraries. So more reads per
   second can mean that writers wait longer: look at both.
-- A refused attempt for several names counts until it returns. This library returns as soon as it knows the refusal, and
-  releases in the background; the witness asks right after that.
+- A refused attempt for several names counts until it returns, with the release of what it was granted. Then a third client
+  tries the other names, one by one.
 - A killed leader's successor leads when the TTL is over. The kills come at any time between two renewals, a third of the TTL
-  apart, so between two thirds and the whole of the TTL are left.
+  apart, so between two thirds and the whole of the TTL are left. PostgreSQL has no leadership. Its server sees the connection
+  of a killed process end at once, but that of a machine that vanished may last for hours.
 `
