@@ -65,8 +65,8 @@ func totalBusy() (time.Duration, error) {
 	return busyTime(string(stat))
 }
 
-// busyTime returns the time that all CPUs together were busy, from the text of /proc/stat. Time that
-// the machine's host took away counts too.
+// busyTime returns the time that all CPUs together were busy, from the text of /proc/stat. Time
+// that the machine's host took away counts too.
 func busyTime(stat string) (sum time.Duration, err error) {
 	line, _, _ := strings.Cut(stat, "\n")
 	fields := strings.Fields(line) // cpu user nice system idle iowait irq softirq steal …
