@@ -36,8 +36,8 @@ func everyWriterExcludesReaders(t *testing.T, b *bench) {
 	}
 }
 
-// openForTest opens clients, and closes them unless the test fails: some cannot be closed while they
-// hold or await a lock.
+// openForTest opens clients, and closes them unless the test fails: some cannot be closed while
+// they hold or await a lock.
 func openForTest(t *testing.T, b *bench, p library, n int) []client {
 	t.Helper()
 	clients, err := openMany(t.Context(), p, b.servers(p).addresses(), n)
