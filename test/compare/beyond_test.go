@@ -40,6 +40,7 @@ func everyWriterExcludesReaders(t *testing.T, b *bench) {
 // they hold or await a lock.
 func openForTest(t *testing.T, b *bench, p library, n int) []client {
 	t.Helper()
+	require.NoError(t, b.servers(p).reset(t.Context())) // libraries before may have left something
 	clients, err := openMany(t.Context(), p, b.servers(p).addresses(), n)
 	require.NoError(t, err)
 	t.Cleanup(func() {
