@@ -47,7 +47,7 @@ func chart(r *results) string {
 		if !ok {
 			continue
 		}
-		y += p.draw(&body, y, r.libraries, r.medians(s, m), r.scenarios[s].metrics[m].unit)
+		y += p.draw(&body, y, r.scenarios[s].libraries, r.medians(s, m), r.scenarios[s].metrics[m].unit)
 	}
 	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" role="img" width="%[1]d" height="%[2]d" viewBox="0 0 %[1]d %[2]d" font-family="Helvetica, Arial, sans-serif" font-size="13" fill="#24292f">
 <title>%[3]s</title>

@@ -87,9 +87,17 @@ type contest struct {
 // compete lets contenders compete for one lock for d. It calls begin once they are ready.
 func compete(ctx context.Context, p library, addresses []string, contenders int, d time.Duration, begin func()) (t *contest, err error) {
 	t = &contest{limit: d, served: make([]int, contenders)}
-	clients, err := openMany(ctx, p, addresses, contenders)
+	t.took, err = machines(ctx, p, addresses, contenders, d, begin, t.contend)
+	return t, err
+}
+
+// machines calls do for each of n machines at once, and returns how long that took. The context of
+// do ends after d. It calls begin once the machines are ready.
+func machines(ctx context.Context, p library, addresses []string, n int, d time.Duration, begin func(),
+	do func(ctx context.Context, i int, c client)) (took time.Duration, err error) {
+	clients, err := openMany(ctx, p, addresses, n)
 	if err != nil {
-		return t, err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, closeMany(clients)) }()
 	begin()
@@ -97,9 +105,8 @@ func compete(ctx context.Context, p library, addresses []string, contenders int,
 	end := time.AfterFunc(d, stop)
 	defer end.Stop()
 	start := time.Now()
-	each(contenders, func(i int) { t.contend(during, i, clients[i]) })
-	t.took = min(time.Since(start), d)
-	return t, ctx.Err()
+	each(n, func(i int) { do(during, i, clients[i]) })
+	return min(time.Since(start), d), ctx.Err()
 }
 
 // each calls do with 0 to n-1 concurrently and waits for all calls.

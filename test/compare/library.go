@@ -20,6 +20,7 @@ type library struct {
 	system system
 	open   func(addresses []string) (client, error)
 	promises
+	offers string // what it promises beyond a mutex; for scenarios that measure such things
 }
 
 // promises are what a library promises, as set up here.

@@ -1,9 +1,10 @@
 // Compare measures this library and others side by side, in one run: Redis libraries against the
 // same five masters, and etcd and PostgreSQL, which people use instead, against their own servers.
 //
-//	go -C test/compare run .                          # everything; takes about half an hour
+//	go -C test/compare run .                          # everything; takes about 40 minutes
 //	go -C test/compare run . -quick -out DIR          # a minute, to see that it works
 //	go -C test/compare run . -scenarios '^contention' # some scenarios
+//	go -C test/compare run . -scenarios '^(rw|names|lead)/' # beyond a mutex
 //
 // It prints tables, and writes them to RESULTS.md and a chart to results.svg. It runs on
 // Linux, and needs redis-server on PATH and the server of PostgreSQL (Debian's package postgresql).
@@ -34,6 +35,7 @@ type settings struct {
 }
 
 func main() {
+	leadIfTold()
 	s, err := parse(os.Args[1:])
 	if err != nil {
 		os.Exit(2) // the flag package has printed the error
@@ -89,7 +91,14 @@ func run(ctx context.Context, s settings, out, progress io.Writer) (err error) {
 		return err
 	}
 	r := newResults(matched, libraries)
+	noise, err := startNoise(ctx, running)
+	if err != nil {
+		return err
+	}
 	if err := measure(ctx, &bench{running, s.scale}, r, progress); err != nil {
+		return err
+	}
+	if facts.others, err = noise.level(ctx); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(out, tables(r)); err != nil {

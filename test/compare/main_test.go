@@ -12,6 +12,7 @@ import (
 
 // TestMain fails if the tests or a closed library leak goroutines.
 func TestMain(m *testing.M) {
+	leadIfTold()
 	redis.SetLogger(silent{})
 	leaktest.Main(m)
 }

@@ -20,6 +20,14 @@ func median(values []float64) float64 {
 	return finite((sorted[(n-1)/2] + sorted[n/2]) / 2)
 }
 
+// mean returns the mean of finite values.
+func mean(values []float64) (m float64) {
+	for _, v := range values {
+		m += v / float64(len(values))
+	}
+	return m
+}
+
 // percentile returns the smallest value that is not exceeded by p percent of the values.
 func percentile(values []float64, p float64) float64 {
 	if len(values) == 0 {

@@ -24,7 +24,10 @@ type process struct {
 // process is gone: the kernel sends the parent-death signal when the starting thread ends.
 func startProcess(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, done: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	cmd.Stderr = &p.output
+	if cmd.Stdout == nil {
+		cmd.Stdout = &p.output
+	}
 	dieWithParent(cmd)
 	started := make(chan struct{})
 	go func() {

@@ -31,15 +31,16 @@ func report(r *results, s scale, f facts) string {
 	fmt.Fprintf(&b, "# Compared with other libraries and systems\n\n![%s](%s)\n\n", chartTitle, chartFile)
 	fmt.Fprintf(&b, `Measured in one run on %s, %s/%s, with %s. All servers ran on the same machine, on loopback: %d masters (Redis %s,
 without persistence), two clusters of %d nodes (etcd %s), and PostgreSQL %s. Their files were in the temporary directory,
-where an fsync took %s. Values are medians of %s in which the libraries took turns. Ratios to this library's value are in
+where an fsync took %s. Other processes used %s of a CPU during the run. Values are medians of %s in which the libraries took turns. Ratios to this library's value are in
 parentheses. %q means that no operation finished within the time limit, which is %v for hung servers, or that a value does
 not apply. Rows of zeros are omitted.
 
 `, plural(runtime.NumCPU(), "CPU"), runtime.GOOS, runtime.GOARCH, runtime.Version(), masterCount, f.versions[redisSystem],
 		etcdNodeCount, f.versions[etcdSystem], f.versions[postgresSystem],
-		duration(f.fsync.Seconds()), plural(s.rounds, "round"), none, s.limit)
+		duration(f.fsync.Seconds()), share(f.others), plural(s.rounds, "round"), none, s.limit)
 	b.WriteString(setups(r.libraries))
 	b.WriteString(promiseTable(r.libraries))
+	b.WriteString(featureTable())
 	b.WriteString(tables(r))
 	b.WriteString(notes)
 	return b.String()
@@ -118,4 +119,13 @@ const notes = `## How to read this
   the machine can do rather than the network.
 - The waiting goroutines share one client. Memory includes their stacks. With PostgreSQL, only as many wait for the lock as
   the pool has connections; the others wait for a connection, and so does everybody who wants another lock.
+- Tables of readers and writers, of several names and of leadership have a column for each library that has such a thing. How
+  many failures of servers each survives, and what becomes of locks when servers restart, is as in the table above.
+- While readers hold the lock, those that come behind a waiting writer wait too, in all of these libraries. So more reads per
+  second can mean that writers wait longer: look at both.
+- A refused attempt for several names counts until it returns, with the release of what it was granted. Then a third client
+  tries the other names, one by one.
+- A killed leader's successor leads when the TTL is over. The kills come at any time between two renewals, a third of the TTL
+  apart, so between two thirds and the whole of the TTL are left. PostgreSQL has no leadership. Its server sees the connection
+  of a killed process end at once, but that of a machine that vanished may last for hours.
 `

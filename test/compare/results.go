@@ -4,23 +4,28 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
 // results are the measured values.
 type results struct {
-	scenarios []scenario
-	libraries []library
-	// values are indexed by scenario, library, metric and round.
+	scenarios []scenario // each with its libraries
+	libraries []library  // those that have a mutex
+	// values are indexed by scenario, library of the scenario, metric and round.
 	values [][][][]float64
 }
 
 func newResults(scenarios []scenario, libraries []library) *results {
-	r := &results{scenarios: scenarios, libraries: libraries, values: make([][][][]float64, len(scenarios))}
-	for s := range scenarios {
-		r.values[s] = make([][][]float64, len(libraries))
-		for p := range libraries {
-			r.values[s][p] = make([][]float64, len(scenarios[s].metrics))
+	r := &results{scenarios: slices.Clone(scenarios), libraries: libraries, values: make([][][][]float64, len(scenarios))}
+	for i := range r.scenarios {
+		s := &r.scenarios[i]
+		if s.libraries == nil {
+			s.libraries = libraries
+		}
+		r.values[i] = make([][][]float64, len(s.libraries))
+		for p := range s.libraries {
+			r.values[i][p] = make([][]float64, len(s.metrics))
 		}
 	}
 	return r
@@ -38,9 +43,9 @@ func (r *results) median(scenario, library, metric int) float64 {
 	return median(r.values[scenario][library][metric])
 }
 
-// medians returns the medians of all libraries.
+// medians returns the medians of all libraries of a scenario.
 func (r *results) medians(scenario, metric int) (medians []float64) {
-	for p := range r.libraries {
+	for p := range r.scenarios[scenario].libraries {
 		medians = append(medians, r.median(scenario, p, metric))
 	}
 	return medians
@@ -64,9 +69,9 @@ func measure(ctx context.Context, b *bench, r *results, progress io.Writer) erro
 	for round := range b.scale.rounds {
 		for s, scenario := range r.scenarios {
 			start := time.Now()
-			for i := range r.libraries {
-				p := (i + round) % len(r.libraries)
-				values, err := measureOnce(ctx, b, scenario, r.libraries[p])
+			for i := range scenario.libraries {
+				p := (i + round) % len(scenario.libraries)
+				values, err := measureOnce(ctx, b, scenario, scenario.libraries[p])
 				if err != nil {
 					return err
 				}

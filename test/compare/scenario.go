@@ -14,6 +14,9 @@ type scenario struct {
 	group   string // the table that shows it
 	label   string // its label in that table
 	metrics []metric
+	// libraries are those that have what is measured, in columns of their own. Nil means those that
+	// have a mutex. Scenarios of one group have the same.
+	libraries []library
 	// measure returns one value per metric. A value is NaN if it took longer than the limit.
 	measure func(ctx context.Context, b *bench, p library) ([]float64, error)
 }
@@ -45,17 +48,18 @@ type scale struct {
 	counting   time.Duration // duration of contention while counting commands
 	waiting    time.Duration
 	waiters    int
+	kills      int // leaders to kill
 	crowd      int // at most so many goroutines and contenders
 }
 
 var (
 	fullScale = scale{
 		rounds: 3, throughput: 2 * time.Second, limit: 20 * time.Second, handOff: 3 * time.Second,
-		contention: 5 * time.Second, counting: 5 * time.Second, waiting: 3 * time.Second, waiters: 1000, crowd: 1000,
+		contention: 5 * time.Second, counting: 5 * time.Second, waiting: 3 * time.Second, waiters: 1000, kills: 3, crowd: 1000,
 	}
 	quickScale = scale{
 		rounds: 1, throughput: 100 * time.Millisecond, limit: 400 * time.Millisecond, handOff: 300 * time.Millisecond,
-		contention: 300 * time.Millisecond, counting: time.Second, waiting: 250 * time.Millisecond, waiters: 1000, crowd: 1000,
+		contention: 300 * time.Millisecond, counting: time.Second, waiting: 250 * time.Millisecond, waiters: 1000, kills: 1, crowd: 1000,
 	}
 )
 
@@ -74,7 +78,10 @@ func scenarios() (all []scenario) {
 	for _, goroutines := range []int{1, 10, 100} {
 		all = append(all, uncontendedRemote(goroutines))
 	}
-	return append(all, nextHolderRemote(), waiting())
+	all = append(all, nextHolderRemote(), waiting())
+	all = append(all, readersWriters(10, 0), readersWriters(8, 2), nextReaders())
+	all = append(all, severalNames(), severalNamesTaken(), severalNamesRemote())
+	return append(all, resigned(), killed())
 }
 
 // matching returns the scenarios whose name matches the pattern.

@@ -8,25 +8,39 @@ import (
 )
 
 // tables returns the results as Markdown, with one table per group and one column per library.
-// Columns are aligned, so that the source is readable too.
+// Columns are aligned, so that the source is readable too. A group with libraries of its own begins
+// with what each of them promises.
 func tables(r *results) string {
 	var b strings.Builder
 	for first := 0; first < len(r.scenarios); {
-		group := r.scenarios[first].group
-		rows := [][]string{header(r)}
+		group, libraries := r.scenarios[first].group, r.scenarios[first].libraries
+		rows := [][]string{header(libraries)}
 		next := first
 		for ; next < len(r.scenarios) && r.scenarios[next].group == group; next++ {
 			rows = append(rows, scenarioRows(r, next)...)
 		}
-		fmt.Fprintf(&b, "## %s\n\n%s\n", group, aligned(rows))
+		fmt.Fprintf(&b, "## %s\n\n%s%s\n", group, offerTable(libraries), aligned(rows))
 		first = next
 	}
 	return b.String()
 }
 
-func header(r *results) []string {
+// offerTable returns a table of what libraries offer beyond a mutex, or nothing if they have
+// nothing to say about it.
+func offerTable(libraries []library) string {
+	rows := [][]string{{"library", "as set up here", "what it promises"}}
+	for _, p := range libraries {
+		if p.offers == "" {
+			return ""
+		}
+		rows = append(rows, []string{p.name, p.setup, p.offers})
+	}
+	return textTable(rows)
+}
+
+func header(libraries []library) []string {
 	cells := []string{""}
-	for _, p := range r.libraries {
+	for _, p := range libraries {
 		cells = append(cells, p.name)
 	}
 	return cells
