@@ -9,10 +9,15 @@ import (
 
 // enterOrder makes a claim's lock one of an ordered kind. Its entry asks for the masters' time as
 // its fence. If too few masters have reported their time, the client's own has to do. Then the
-// fence is a guess, which the masters check.
+// fence is a guess, which the masters check. With fencing and a restart guard, they always do.
+//
+// A master that finds the fence wrong admits the entry with a lower one, and the lock may be held
+// with that. So what the masters check must never move an entry, because it may come late. All that
+// is asked for later is what masters have reported, and never lower than before.
 func (e *engine) enterOrder(c *claim, mode wire.Mode) {
 	c.mode = mode
-	c.guess = !e.system.HasQuorum(e.offsets.known()) //mutant:guessed-fence
+	checked := e.opts.Fencing && e.opts.RestartGuard > 0
+	c.guess = checked || !e.system.HasQuorum(e.offsets.known()) //mutant:guessed-fence
 	e.place(c, min(max(e.offsets.mastersTime(e.clock.Now()), 1), vote.MaxFence))
 }
 
@@ -35,6 +40,9 @@ func (a *acquirer) moveUp(t *try) (again bool) {
 		return false
 	}
 	fence, c := t.last.reachable(), t.claim
+	if !c.guess {
+		fence = max(fence, c.place)
+	}
 	a.engine.place(c, fence)
 	c.guess = false
 	t.last, t.sent = newRound(a.engine, c, a.request(t.params, c)), a.engine.clock.Now()

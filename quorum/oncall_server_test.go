@@ -369,7 +369,9 @@ func TestFullServersCanBeReleased(t *testing.T) {
 	_, err = other.TryAcquire(patiently(t), "another", time.Minute)
 	assertReason(t, err, quorum.ErrNoQuorum)
 	require.ErrorContains(t, err, "OOM")
-	require.NoError(t, operator.Break(patiently(t), name, l.Token()))
+	err = operator.Break(patiently(t), name, l.Token())
+	assertReason(t, err, quorum.ErrNoQuorum) // they cannot bar repairs
+	require.ErrorContains(t, err, "OOM")
 	awaitLost(t, l, quorum.ErrDenied)
 	require.Eventually(t, func() bool { return !slices.Contains(s.stored(t), l.Token()) }, patience, time.Millisecond)
 	s.setAll(t, "maxmemory", "0")

@@ -44,6 +44,9 @@ func (e *Entry) Jitter() float64 { return e.jitter }
 // Place returns the fence that the entry is to have on all masters.
 func (e *Entry) Place() int64 { return e.place }
 
+// Guess reports whether Place goes by the waiter's clock alone.
+func (e *Entry) Guess() bool { return e.guess }
+
 // AskedAt returns when a master was last asked, or 0 if it never was.
 func (e *Entry) AskedAt(master int) clock.Instant { return e.masters[master].asked }
 
@@ -97,11 +100,15 @@ func (e *Entry) Advanced(master int, t Turn, now clock.Instant) {
 	if m.final || m.asked == 0 || t.Asked > now || t.Asked.Add(time.Microsecond) <= m.since { //mutant:stale-turn
 		return
 	}
+	if e.tooLate(m, now) { //mutant:message-in-time
+		return
+	}
 	if !m.stands { // the answer is still on its way, and so is the term
-		m.enter(t.Asked)
+		asked, lease := t.Asked, e.cfg.bound(shortestLease)
 		if m.asked.Sub(t.Asked) < time.Microsecond {
-			m.since = m.asked
+			asked, lease = m.asked, m.lease
 		}
+		m.enter(asked, asked.Add(e.cfg.Window(lease)))
 	}
 	e.see(master, t.Fence, true, t.Before)
 	m.rechecks = 0
@@ -151,7 +158,7 @@ type view struct {
 func (e *Entry) view(now clock.Instant) (v view) {
 	for i := range e.masters {
 		m := &e.masters[i]
-		if m.stands && (m.term == 0 || m.term > now) {
+		if m.stands && m.lasts > now { //mutant:standing-lasts
 			v.standing |= vote.Only(i)
 		}
 		if m.final {

@@ -54,6 +54,7 @@ type masterView struct {
 	hasRoom bool          // with that fence
 	final   bool          // the master will never have the entry
 	term    clock.Instant // until when its lease lasts at least
+	lasts   clock.Instant // the same, if the entry stands; also if only a message has told of it
 
 	inFlight bool          // a call is in flight
 	askAgain bool          // ask once more after the call in flight
@@ -69,17 +70,22 @@ func (e *Entry) record(master int, a Answer, now clock.Instant) {
 	m := &e.masters[master]
 	switch a.Outcome {
 	case vote.Held, vote.Overtaken, vote.Blocked:
+		if e.tooLate(m, now) {
+			m.enter(now, now.Add(e.cfg.Window(m.lease)))
+			return
+		}
 		switch {
 		case !m.stands, a.Anew && m.since != m.asked: // a message may have told of it before the answer //mutant:admitted-anew
-			m.enter(m.asked)
-		case m.term != 0 && m.term <= now: // it may have expired, and a late request may have made it stand again //mutant:stood-throughout
-			m.enter(m.asked)
+			m.enter(m.asked, 0)
+		case m.lasts <= now: // it may have expired, and a late request may have made it stand again //mutant:stood-throughout
+			m.enter(m.asked, 0)
 		}
 		lease := m.lease //mutant:term-of-lease
 		if a.Outcome != vote.Blocked {
 			lease = e.cfg.TTL
 		}
 		m.term = max(m.term, m.asked.Add(e.cfg.Window(lease))) //mutant:term-of-request
+		m.lasts = max(m.lasts, m.term)
 		e.see(master, a.Fence, a.Outcome != vote.Blocked, a.Before)
 	case vote.Absent: // it was forgotten, or the lease is over
 		m.final, m.stands, m.hasRoom, m.term = true, false, false, 0 //mutant:waiter-is-not-readmitted
@@ -88,10 +94,17 @@ func (e *Entry) record(master int, a Answer, now clock.Instant) {
 	}
 }
 
-// enter records that a master has admitted the entry. What is known of an earlier admission does
-// not count.
-func (m *masterView) enter(asked clock.Instant) {
-	m.stands, m.since, m.fence, m.hasRoom, m.term = true, asked, 0, false, 0
+// tooLate reports whether the entry may have expired on a master since the last request was sent. A
+// late try of that request may have admitted it anew. So no answer to the request, and no message
+// that names it, need be about the entry that stands now. The next answer is.
+func (e *Entry) tooLate(m *masterView, now clock.Instant) bool {
+	return m.asked.Add(e.cfg.Window(m.lease)) <= now && (!m.stands || m.lasts <= now) //mutant:answer-in-time
+}
+
+// enter records that a master has admitted the entry, and until when it lasts. What is known of an
+// earlier admission does not count.
+func (m *masterView) enter(asked, lasts clock.Instant) {
+	m.stands, m.since, m.fence, m.hasRoom, m.term, m.lasts = true, asked, 0, false, 0, lasts
 }
 
 // see records a report on the entry with a fence. While it has that fence, the room before it does

@@ -73,7 +73,7 @@ func (s *Subject) entry(op vote.Op, name any, e Entry) Request {
 	args := []any{
 		none, string(e.Mode), strconv.FormatInt(e.Fence, 10), e.TTL.Milliseconds(), e.Lease.Milliseconds(), e.Question, none, oneArg,
 	}
-	if e.Guess && op == vote.Acquire { //mutant:guess-is-told
+	if e.Guess { //mutant:guess-is-told
 		args[len(args)-1] = none
 	}
 	if s.Fencing {

@@ -9,7 +9,8 @@
   end
 
   -- foremost returns the entries that have room and exclude one of the given mode, each followed by
-  -- its fence, in rising order. Unless all is true, it returns only the last.
+  -- its fence, in rising order. Unless all is true, it returns only the last; otherwise, the last
+  -- thousand.
   local function foremost(order, mode, all)
     local n = permitsOf(mode)
     if n then
@@ -22,7 +23,7 @@
     if readers == 0 then
       return writer --mutant:floor-of-exclusives
     elseif mode == 'x' then
-      return redis.call('ZRANGE', shared, all and math.max(readers - budget, 0) or readers - 1, readers - 1, 'WITHSCORES') --mutant:floor-of-readers
+      return redis.call('ZRANGE', shared, all and math.max(readers - 1000, 0) or readers - 1, readers - 1, 'WITHSCORES') --mutant:floor-of-readers
     end
     return {}
   end
@@ -53,6 +54,9 @@
       if redis.call('HGET', records, string.match(front[i], ' (.*)$')) ~= 'held' then --mutant:only-holders-are-passed
         floor = math.max(floor, tonumber(front[i + 1]))
       end
+    end
+    if floor == 0 and #front == 2000 then
+      return tonumber(front[2000]) -- there may be more
     end
     return floor
   end
