@@ -125,7 +125,7 @@ func (n *waitingEntry) describe(master int, now clock.Instant) wire.Entry {
 	delay := p.keep - p.ttl
 	entry := n.claim.entry(p.keep, n.state.Lease(master)+delay) //mutant:lease-delay
 	entry.Fence = n.state.Place()
-	entry.Guess = entry.Guess && entry.Fence == n.claim.place // since then, masters have told their time //mutant:place-is-no-guess
+	entry.Guess = entry.Guess && entry.Fence == n.claim.place // since then, masters have told their time
 	entry.Question, entry.Channels = sinceOrigin(now), n.channels
 	return entry
 }
