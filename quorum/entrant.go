@@ -125,7 +125,7 @@ func (n *waitingEntry) describe(master int, now clock.Instant) wire.Entry {
 	delay := p.keep - p.ttl
 	entry := n.claim.entry(p.keep, n.state.Lease(master)+delay) //mutant:lease-delay
 	entry.Fence = n.state.Place()
-	entry.Guess = n.state.Guess() //mutant:place-is-no-guess
+	entry.Guess = n.state.Guess()
 	entry.Question, entry.Channels = sinceOrigin(now), n.channels
 	return entry
 }

@@ -19,7 +19,7 @@ func TestBreakIsNotUndoneByAdmission(t *testing.T) {
 		require.NoError(b, err)
 		synctest.Wait()
 		b.Master(2).Fail("MISCONF it cannot write")
-		waiter := b.otherManagers(1, quorum.Options{})[0]
+		waiter, gates := b.gatedManager(quorum.Options{})
 		got := make(chan acquireResult, 1)
 		go func() {
 			l, err := waiter.Acquire(b.Context(), name, ttl, quorum.Exclusive())
@@ -28,16 +28,20 @@ func TestBreakIsNotUndoneByAdmission(t *testing.T) {
 		time.Sleep(2 * time.Second) // then Break need not wait
 		token := b.waiterOn(0)
 		require.Equal(b, []int{0, 1}, b.standsOn(token))
+		gates[0].shut.Store(true) // the waiter does not learn of Break before the end
+		gates[1].shut.Store(true)
 		b.Master(2).Heal()
 		b.Master(2).DelayRequests(900*time.Millisecond, 1)
 		time.Sleep(600 * time.Millisecond) // the longest pause is over, so it has been sent
 		require.Equal(b, []int{0, 1}, b.standsOn(token))
 		require.NoError(b, b.Break(b.Context(), name, token))
 		synctest.Wait()
-		for range 100 { // at last the waiter learns of it, and enters anew
-			require.Empty(b, b.standsOn(token))
+		for range 50 {
 			time.Sleep(20 * time.Millisecond)
+			require.Empty(b, b.standsOn(token))
 		}
+		gates[0].shut.Store(false)
+		gates[1].shut.Store(false)
 		require.NoError(b, l.Release(b.Context()))
 		s := <-got
 		require.NoError(b, s.err)
@@ -100,8 +104,14 @@ func TestFailedBreakFreesNoPermit(t *testing.T) {
 		}()
 		time.Sleep(2 * time.Second)
 		require.Empty(b, got)
-		operator := b.managerThatReaches(2, quorum.Options{Owner: "operator"})
-		assertReason(b, operator.Break(b.Context(), name, first.Token()), quorum.ErrNoQuorum)
+		for _, m := range b.Masters()[2:] {
+			m.Fail("MISCONF it cannot write")
+		}
+		assertReason(b, b.operator().Break(b.Context(), name, first.Token()), quorum.ErrNoQuorum)
+		for _, m := range b.Masters()[2:] {
+			m.Heal()
+		}
+		require.Equal(b, []int{2, 3, 4}, b.standsOn(first.Token()))
 		time.Sleep(time.Second)
 		require.Empty(b, got, "both permits are held")
 		require.NoError(b, first.Extend(b.Context(), ttl))
@@ -110,7 +120,6 @@ func TestFailedBreakFreesNoPermit(t *testing.T) {
 		s := <-got
 		require.NoError(b, s.err)
 		require.NoError(b, s.lock.Release(b.Context()))
-		require.NoError(b, operator.Close())
 		require.NoError(b, waiter.Close())
 	})
 }

@@ -1,7 +1,6 @@
 package quorum_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -130,26 +129,4 @@ func TestWrongClockDoesNotPushFencesOfKindsAhead(t *testing.T) {
 			})
 		})
 	}
-}
-
-// The masters' clocks differ a little, so they admit such an entry at different places. From then
-// on, its client knows better than to guess, and can move the entry up.
-func TestWaiterWithWrongClockMovesUp(t *testing.T) {
-	bubble(t, 3, func(b *testbed) {
-		for i, m := range b.Masters() {
-			m.AdvanceClock(time.Duration(i) * 5 * time.Millisecond)
-		}
-		m := b.managerWithWrongClock(quorum.Options{})
-		ctx, cancel := context.WithTimeout(b.Context(), time.Second)
-		defer cancel()
-		l, err := m.Acquire(ctx, name, ttl, quorum.Exclusive())
-		require.NoError(b, err)
-		synctest.Wait()
-		places := b.places(l.Token())
-		assert.Equal(b, places[0], places[1])
-		assert.Equal(b, places[0], places[2])
-		assert.InDelta(b, time.Now().UnixMicro(), places[0], float64(time.Minute.Microseconds()))
-		require.NoError(b, l.Release(b.Context()))
-		require.NoError(b, m.Close())
-	})
 }

@@ -272,7 +272,7 @@ func (r *round) each(visit func(master int, a *wire.Answer)) {
 func (r *round) stored() []*string {
 	tokens := make([]*string, len(r.ops))
 	r.each(func(master int, a *wire.Answer) {
-		if a.Outcome == vote.Taken || a.Outcome == vote.Blocked { //mutant:blocked-by-retired
+		if a.Outcome == vote.Taken || a.Outcome == vote.Blocked {
 			tokens[master] = &a.Stored // it never changes again
 		}
 	})
