@@ -137,7 +137,7 @@ func (b *scriptCall) enter(how string, e orderedEntry, current string) (position
 	}
 	var floor int64
 	if how == "readmit" {
-		floor = b.floorOfWaiters(e)
+		floor = b.floorOfHolder(e)
 	} else {
 		e.fence = b.proposed(e)
 		floor = b.floorOf(e)
@@ -197,8 +197,8 @@ func (b *scriptCall) floorOf(e orderedEntry) int64 {
 	return floor
 }
 
-// floorOfWaiters is floorOfWaiters of admit.lua.
-func (b *scriptCall) floorOfWaiters(e orderedEntry) (floor int64) {
+// floorOfHolder is floorOfHolder of admit.lua.
+func (b *scriptCall) floorOfHolder(e orderedEntry) (floor int64) {
 	members, fences := b.foremost(e)
 	for _, member := range members {
 		if b.model.keys[orderBeside(e.order, ":records")].waiters[tokenOf(member)] != "held" {

@@ -1,11 +1,13 @@
   -- conflict returns the mode of an entry that does not go together with a mode: permits go only
-  -- with as many permits.
+  -- with as many permits. If there is none, it also returns the highest fence in the order.
   local function conflict(order, mode)
-    local member = redis.call('ZRANGE', order, 0, 0)[1] or redis.call('ZRANGE', beside(order, 'shared'), 0, 0)[1]
+    local last = redis.call('ZRANGE', order, -1, -1, 'WITHSCORES')
+    local member = last[1] or redis.call('ZRANGE', beside(order, 'shared'), 0, 0)[1]
     local other = member and modeOf(member)
     if other and other ~= mode and (permitsOf(other) or permitsOf(mode)) then --mutant:kinds-conflict
       return other
     end
+    return nil, tonumber(last[2] or 0)
   end
 
   -- foremost returns the entries that have room and exclude one of the given mode, each followed by
@@ -32,23 +34,25 @@
   -- and that have room, so that their clients may have been told. It may go before others, because
   -- nobody has told them that there is room. So if a few requests overtake each other on their way
   -- to a master, it does not matter. But one that seems to be much older than others goes behind
-  -- them. Otherwise, somebody whose fences are too high could wait forever.
-  local function floorOf(order, mode, fence)
+  -- them. Otherwise, somebody whose fences are too high could wait forever. last is the highest
+  -- fence in the order.
+  local function floorOf(order, mode, fence, last)
     local front = foremost(order, mode)
-    local floor, last = tonumber(front[#front] or 0), highest(order)
+    local floor, patience = tonumber(front[#front] or 0), 100000 -- microseconds
     if mode == 'x' then
-      last = math.max(last, highest(beside(order, 'shared')))
+      local reader = redis.call('ZRANGE', beside(order, 'shared'), -1, -1, 'WITHSCORES')
+      last = math.max(last, tonumber(reader[2] or 0))
     end
-    if fence < last - 100000 then --mutant:floor-of-all
+    if fence < last - patience then --mutant:floor-of-all
       floor = last
     end
     return floor
   end
 
-  -- floorOfWaiters is floorOf for the entry of a holder. Others of which the master knows that they
+  -- floorOfHolder is floorOf for the entry of a holder. Others of which the master knows that they
   -- hold the lock as well do not matter to it, because it is not new to them: those that were
   -- admitted again. Otherwise, of several holders only the last could put its entry back.
-  local function floorOfWaiters(order, mode)
+  local function floorOfHolder(order, mode)
     local floor, records, front = 0, beside(order, 'records'), foremost(order, mode, true)
     for i = 1, #front, 2 do
       if redis.call('HGET', records, string.match(front[i], ' (.*)$')) ~= 'held' then --mutant:only-holders-are-passed
@@ -72,24 +76,29 @@
     if not before or tonumber(before) < now + life then --mutant:lease-lengthens
       redis.call('ZADD', leases, string.format('%.0f', now + life), member)
     end
-    for _, name in ipairs({key, set, leases}) do
-      rest().lengthen(name, life) --mutant:mark-lengthened
+    if redis.call('PTTL', key) < life then --mutant:mark-lengthened
+      for _, name in ipairs({key, set, leases}) do
+        rest().lengthen(name, life)
+      end
+    elseif not permitsOf(modeOf(member)) then
+      rest().lengthen(set, life) -- the key lasts for the other set's entries, and so do the leases
     end
   end
 
-  -- await stores how to notify a waiter, and returns the result for it.
-  local function await(k, a, code, inTheWay, fence)
+  -- await stores how to notify a waiter, and returns the result for it. rank is how many are before
+  -- it, if that is known.
+  local function await(k, a, code, inTheWay, fence, rank)
     local order, mode, channel = KEYS[k + 1], ARGV[a + 3], ARGV[a + 8]
     local records = beside(order, 'records')
     if channel ~= '' and ARGV[a + 6] ~= '0' then
       redis.call('HSET', records, ARGV[a + 1], table.concat({ARGV[a + 7], fencing and ARGV[a + 10] or '0', guard, channel}, ' '))
       rest().lengthen(records, ARGV[a + 6])
     end
-    local ends, rank = redis.call('ZSCORE', beside(order, 'leases'), inTheWay), nil
+    local ends = redis.call('ZSCORE', beside(order, 'leases'), inTheWay)
     if mode == 's' then
       rank = redis.call('ZCOUNT', order, '-inf', '(' .. fence)
     else
-      rank = redis.call('ZRANK', order, mode .. ' ' .. ARGV[a + 1]) or 0
+      rank = rank or redis.call('ZRANK', order, mode .. ' ' .. ARGV[a + 1]) or 0
     end
     local left = ends and math.max(ends - now, 0) or 0
     return {BLOCKED, code == STORED and 1 or 0, inTheWay, left, rank, rest().listeners(channel), fence}
@@ -129,12 +138,12 @@
     if current ~= ORDERED then
       spread(key, order, current)
     end
-    local other = conflict(order, mode)
+    local other, last = conflict(order, mode)
     if other then
       return nil, {CONFLICT, other}
     end
     local isHolder, fence = how == 'readmit', lone().proposed(a, how)
-    local floor = isHolder and floorOfWaiters(order, mode) or floorOf(order, mode, fence) --mutant:holders-are-passed
+    local floor = isHolder and floorOfHolder(order, mode) or floorOf(order, mode, fence, last) --mutant:holders-are-passed
     local position = lone().positionOf(k, a, how, fence, floor)
     while position and isUsed(order, mode, position) do --mutant:entered-fences-differ
       position = not isHolder and position + lone().stride(ARGV[a + 1])
@@ -179,7 +188,7 @@
     if how == 'readmit' then
       hold(order, ARGV[a + 1], ARGV[a + 5])
     end
-    local inTheWay, others = inFront(order, mode, member, tonumber(fence))
+    local inTheWay, others, rank = inFront(order, mode, member, tonumber(fence))
     if inTheWay and not before and ARGV[a + 6] == '0' then --mutant:try-leaves-nothing
       redis.call('ZREM', set, member)
       return await(k, a, HELD, inTheWay, fence)
@@ -189,13 +198,13 @@
       lone().carry(order, mode, fence, ARGV[a + 10])
     end
     if before and isNewPlace then
-      advance(order, 1, mode == 'x' and before or nil, '-') --mutant:move-publishes
+      advance(order, permitsOf(mode), 1, mode == 'x' and before or nil, '-') --mutant:move-publishes
     end
     local code = before and HELD or STORED
     if why then --mutant:quarantine-counts
       return why
     elseif inTheWay then
-      return await(k, a, code, inTheWay, fence)
+      return await(k, a, code, inTheWay, fence, rank)
     elseif fence == wanted and not (others and others[1]) then
       return code
     end

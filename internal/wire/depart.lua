@@ -2,18 +2,18 @@
   -- client has released it, and '-' otherwise.
   local function leave(key, order, member, gone)
     local mode, token = string.match(member, '^(%S+) (.*)$')
-    local fence = redis.pcall('ZSCORE', setOf(order, mode), member)
+    local n, permits = permitsOf(mode), 0
+    local place = redis.pcall(n and 'ZRANK' or 'ZSCORE', setOf(order, mode), member)
     if not remove(order, member) then
       return ABSENT
     elseif not settle(key, order) then
       return HELD
     end
     redis.pcall('HDEL', beside(order, 'records'), token)
-    local n, permits = permitsOf(mode), 0
-    if n and redis.pcall('ZCOUNT', order, '-inf', '(' .. fence) < n then --mutant:departed-rank
+    if n and place < n then --mutant:departed-rank
       permits = 1
     end
-    return advance(order, permits, mode == 'x' and fence or nil, gone) and HANDED_ON or HELD
+    return advance(order, n, permits, mode == 'x' and place or nil, gone) and HANDED_ON or HELD
   end
 
   -- memberOf returns the member of a token, or nil.

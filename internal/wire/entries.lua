@@ -1,13 +1,14 @@
   -- inFront returns what is before an entry and leaves no room for it: a member, or nil if there is
-  -- room. If there is, and the entry is a permit, it also returns the members before it.
+  -- room. If there is, and the entry is a permit, it also returns the members before it. For any
+  -- permit, it returns third how many those are.
   local function inFront(order, mode, member, fence)
     local permits = permitsOf(mode)
     if permits then
       local rank = redis.call('ZRANK', order, member)
       if rank >= permits then --mutant:permits-room
-        return redis.call('ZRANGE', order, 0, 0)[1]
+        return redis.call('ZRANGE', order, 0, 0)[1], nil, rank
       end
-      return nil, rank > 0 and redis.call('ZRANGE', order, 0, rank - 1) or {}
+      return nil, rank > 0 and redis.call('ZRANGE', order, 0, rank - 1) or {}, rank
     end
     local first = redis.call('ZRANGE', order, 0, 0, 'WITHSCORES')
     if first[1] and first[1] ~= member and (mode == 'x' or tonumber(first[2]) < fence) then --mutant:reader-behind-writer
@@ -32,9 +33,9 @@
   -- notify tells a waiter that there is room before its entry now. The message is "token + question
   -- fence gone before...": the waiter's latest question, its entry's fence, the token of the entry
   -- that was released, '-' if it expired or moved, and for a permit the tokens before it. With '?'
-  -- for '+', the waiter uses fencing, but its fence could not be stored. It returns whether the
-  -- entry is a waiter's.
-  local function notify(order, member, gone)
+  -- for '+', the waiter uses fencing, but its fence could not be stored. score is the entry's, and
+  -- rank how many are before it if it is a permit. It returns whether the entry is a waiter's.
+  local function notify(order, member, score, rank, gone)
     local mode, token = string.match(member, '^(%S+) (.*)$')
     local record = redis.pcall('HGET', beside(order, 'records'), token)
     local question, retention, waitersGuard, channel = string.match(type(record) == 'string' and record or '', '^(%d+) (%d+) (%d+) (.+)$')
@@ -46,13 +47,9 @@
     if not ok or left > 0 then --mutant:quarantined-notifies-nobody
       return false
     end
-    local fence = string.format('%.0f', tonumber(redis.call('ZSCORE', setOf(order, mode), member)))
+    local fence = string.format('%.0f', tonumber(score))
     local isStored = retention == '0' or fencing and pcall(lone().carry, order, mode, fence, retention) --mutant:notify-stores-fence
-    local list = ''
-    if permitsOf(mode) then
-      local rank = redis.call('ZRANK', order, member)
-      list = rank > 0 and tokens(redis.call('ZRANGE', order, 0, rank - 1)) or ''
-    end
+    local list = rank and rank > 0 and tokens(redis.call('ZRANGE', order, 0, rank - 1)) or ''
     local kind = isStored and '+' or '?'
     redis.pcall('PUBLISH', channel, table.concat({token, kind, question, fence, gone}, ' ') .. list) --mutant:depart-publishes
     return true
@@ -61,27 +58,30 @@
   -- advance notifies the waiters for which there is room since entries were removed or moved up. It
   -- returns whether there were any.
   --
-  -- permits  how many of them were among the first n permits
+  -- n        how many permits there are, or nil for other kinds
+  -- permits  how many of the entries were among the first n
   -- above    the lowest fence that an exclusive one of them had, or nil
-  local function advance(order, permits, above, gone)
-    local first, told = redis.pcall('ZRANGE', order, 0, 0, 'WITHSCORES'), false
-    local n = first[1] and permitsOf(modeOf(first[1]))
+  local function advance(order, n, permits, above, gone)
+    local told = false
     if n then
-      for _, member in ipairs(redis.call('ZRANGE', order, math.max(n - permits, 0), n - 1)) do --mutant:permits-next
-        told = notify(order, member, gone) or told
+      local first = math.max(n - permits, 0)
+      local next = redis.call('ZRANGE', order, first, n - 1, 'WITHSCORES') --mutant:permits-next
+      for i = 1, #next, 2 do
+        told = notify(order, next[i], next[i + 1], first + (i - 1) / 2, gone) or told
       end
       return told
     end
-    local shared = beside(order, 'shared')
+    local first, shared = redis.pcall('ZRANGE', order, 0, 0, 'WITHSCORES'), beside(order, 'shared')
     if above then
       local below = first[2] and '(' .. first[2] or '+inf'
-      for _, member in ipairs(redis.pcall('ZRANGEBYSCORE', shared, '(' .. above, below, 'LIMIT', 0, budget)) do --mutant:readers-together
-        told = notify(order, member, gone) or told
+      local next = redis.pcall('ZRANGEBYSCORE', shared, '(' .. above, below, 'WITHSCORES', 'LIMIT', 0, budget) --mutant:readers-together
+      for i = 1, #next, 2 do
+        told = notify(order, next[i], next[i + 1], nil, gone) or told
       end
     end
     local reader = redis.pcall('ZRANGE', shared, 0, 0, 'WITHSCORES')
     if first[1] and not (reader[1] and tonumber(reader[2]) < tonumber(first[2])) then
-      told = notify(order, first[1], gone) or told
+      told = notify(order, first[1], first[2], nil, gone) or told
     end
     return told
   end
@@ -113,11 +113,10 @@
     if #dead == 0 then
       return true
     end
-    local permits, above = 0, nil
+    local permits, above, n = 0, nil, permitsOf(modeOf(dead[1]))
     for _, member in ipairs(dead) do
       budget = budget - 1
       local mode, token = string.match(member, '^(%S+) (.*)$')
-      local n = permitsOf(mode)
       if n and (redis.call('ZRANK', order, member) or n) < n then
         permits = permits + 1
       elseif mode == 'x' then
@@ -129,6 +128,6 @@
     if not settle(key, order) then
       return false
     end
-    advance(order, permits, above and string.format('%.0f', above), '-') --mutant:prune-publishes
+    advance(order, n, permits, above and string.format('%.0f', above), '-') --mutant:prune-publishes
     return true
   end

@@ -61,9 +61,9 @@ local function lone()
   end
 
   -- positionOf returns the fence with which a new entry is admitted: the one that was proposed, or
-  -- the next one after those that it must come after. floor is the highest of those that stand. The
-  -- entry of a holder is admitted with its own fence, or not at all. Fences that were stored do not
-  -- matter to it: nobody that it excludes can have held the lock since it does.
+  -- the next one after those that it must come after. floor is the highest of those that have room.
+  -- The entry of a holder is admitted with its own fence, or not at all. Fences that were stored do
+  -- not matter to it: nobody that it excludes can have held the lock since it does.
   local function positionOf(k, a, how, fence, floor)
     local order, mode = KEYS[k + 1], ARGV[a + 3]
     if how == 'readmit' then

@@ -48,6 +48,3 @@ function ordered()
     return digits and tonumber(digits)
   end
 
-  local function highest(set)
-    return tonumber(redis.call('ZRANGE', set, -1, -1, 'WITHSCORES')[2] or 0)
-  end

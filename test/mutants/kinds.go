@@ -29,7 +29,7 @@ var kinds = []mutant{
 	ofKinds("repair-takes-the-waiters-place", "a holder does not come before a waiter that counts the master",
 		sub("readmission-floor", `fence > floor and fence`, "fence"), "TestReadmissionDoesNotOvertakeWaiterThatCountsTheMaster"),
 	ofKinds("only-the-last-is-readmitted", "several holders can put their entries back, in any order",
-		sub("holders-are-passed", `isHolder and floorOfWaiters\(order, mode\) or `, ""), "TestRenewedPermitsSurviveRollingRestart"),
+		sub("holders-are-passed", `isHolder and floorOfHolder\(order, mode\) or `, ""), "TestRenewedPermitsSurviveRollingRestart"),
 	ofKinds("quarantine-keeps-holders-out", "holders put their entries back while the master is quarantined",
 		sub("admit-guarded", `how ~= 'readmit' and `, ""), "TestRenewedPermitsSurviveRollingRestart"),
 

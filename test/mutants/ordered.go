@@ -43,7 +43,7 @@ var ordered = []mutant{
 	inOrder("readers-behind-writers-count", "readers behind a writer have no room",
 		sub("readers-in-front", `writer\[2\] and '\(' \.\. writer\[2\] or '\+inf'`, "'+inf'")),
 	inOrder("old-fences-go-first", "an entry whose fence is much older than others goes behind them",
-		sub("floor-of-all", `fence < last - 100000`, "false")),
+		sub("floor-of-all", `fence < last - patience`, "false")),
 	inOrder("equal-fences-admitted", "no entry is admitted with the fence of one that it excludes",
 		sub("entered-fences-differ", `position and isUsed\(.*\) do`, "false do")),
 	inOrder("floor-without-fences", "an entry comes after those that were stored as fences",
