@@ -100,15 +100,12 @@ func (e *Entry) Advanced(master int, t Turn, now clock.Instant) {
 	if m.final || m.asked == 0 || t.Asked > now || t.Asked.Add(time.Microsecond) <= m.since { //mutant:stale-turn
 		return
 	}
-	if e.tooLate(m, now) { //mutant:message-in-time
-		return
-	}
 	if !m.stands { // the answer is still on its way, and so is the term
 		asked, lease := t.Asked, e.cfg.bound(shortestLease)
 		if m.asked.Sub(t.Asked) < time.Microsecond {
 			asked, lease = m.asked, m.lease
 		}
-		m.enter(asked, asked.Add(e.cfg.Window(lease)))
+		m.enter(asked, asked.Add(e.cfg.Window(lease))) //mutant:lasts-for-its-lease
 	}
 	e.see(master, t.Fence, true, t.Before)
 	m.rechecks = 0

@@ -163,6 +163,23 @@ func TestRoomIsForgottenIfTheEntryMayHaveExpired(t *testing.T) {
 	assert.NotEqual(t, admission.Hold, b.act(), "master 0 had room before, but not now")
 }
 
+func TestRoomOfMessageIsForgottenIfTheEntryMayHaveExpired(t *testing.T) {
+	b := newBench(t)
+	asked := b.now
+	b.message(0, asked) // before any answer
+	b.message(1, asked)
+	b.pass(4 * time.Second) // longer than the lease
+	for master := range 2 {
+		b.answer(master, blocked()) // a late try of the request has admitted it once more
+		b.message(master, asked)
+	}
+	b.asks()
+	for master := range 2 {
+		b.answer(master, admission.Answer{Outcome: vote.Blocked, Fence: place, Left: ttl})
+	}
+	assert.NotEqual(t, admission.Hold, b.act(), "the messages told of the entry that has expired")
+}
+
 func TestRoomStaysWhileTheEntryStands(t *testing.T) {
 	b := newBench(t)
 	asked := b.now

@@ -70,10 +70,6 @@ func (e *Entry) record(master int, a Answer, now clock.Instant) {
 	m := &e.masters[master]
 	switch a.Outcome {
 	case vote.Held, vote.Overtaken, vote.Blocked:
-		if e.tooLate(m, now) {
-			m.enter(now, now.Add(e.cfg.Window(m.lease)))
-			return
-		}
 		switch {
 		case !m.stands, a.Anew && m.since != m.asked: // a message may have told of it before the answer //mutant:admitted-anew
 			m.enter(m.asked, 0)
@@ -92,13 +88,6 @@ func (e *Entry) record(master int, a Answer, now clock.Instant) {
 	case vote.Taken:
 		m.stands, m.hasRoom, m.term = false, false, 0
 	}
-}
-
-// tooLate reports whether the entry may have expired on a master since the last request was sent. A
-// late try of that request may have admitted it anew. So no answer to the request, and no message
-// that names it, need be about the entry that stands now. The next answer is.
-func (e *Entry) tooLate(m *masterView, now clock.Instant) bool {
-	return m.asked.Add(e.cfg.Window(m.lease)) <= now && (!m.stands || m.lasts <= now) //mutant:answer-in-time
 }
 
 // enter records that a master has admitted the entry, and until when it lasts. What is known of an

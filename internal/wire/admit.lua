@@ -65,8 +65,9 @@
     return floor
   end
 
-  -- keep keeps an entry for so many milliseconds from now, but for no less than before. For one that
-  -- stands, it begins with what a master without memory allows, and then the rest is allowed too.
+  -- keep keeps an entry for so many milliseconds from now, but for no less than before. For one
+  -- that stands, it begins with what a master without memory allows, and then the rest is allowed
+  -- too.
   local function keep(key, set, leases, member, life, stands)
     local before
     if stands then

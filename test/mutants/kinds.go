@@ -103,4 +103,16 @@ var kinds = []mutant{
 		sub("permits-believed", ` && len.*`, ""), "TestPermitBehindTooManyIsNotBelieved"),
 	inCalls("channel-of-another-master", "each master notifies on its own channel",
 		sub("own-channel-of-entry", `c\.Master`, "0"), "TestEntryNamesTheChannelOfEachMaster"),
+
+	// What comes late.
+	ofKinds("late-guess-moves-a-waiter", "a guess moves no entry, whatever the request",
+		sub("guess-is-told", `e\.Guess`, "e.Guess && op == vote.Acquire"), "TestLateGuessMovesNoHolder"),
+	ofKinds("early-message-counts", "a message that came before any answer does not count once the entry may have expired",
+		sub("lasts-for-its-lease", `asked\.Add\(.*\)\)`, "1<<62)"), "TestRoomFromBeforeExpiryCountsNoMore"),
+	ofKinds("dead-master-counts", "an entry of which only a message has told stands for no longer than its lease",
+		sub("standing-lasts", ` && m\.lasts > now`, ""), "TestWaiterDoesNotWaitForDeadMaster"),
+	ofKinds("readers-in-front-unseen", "a writer's repair looks at readers, whatever else the call has done",
+		sub("floor-of-readers", `readers - 1000, 0`, "readers - budget, readers"), "TestHolderIsNotPutBeforeReaderWithRoom"),
+	ofKinds("unbarred-break", "a master that cannot bar a token has not broken it",
+		cut("break-without-memory"), "TestBreakOnFullMasters"),
 }

@@ -157,7 +157,7 @@ var ordered = []mutant{
 	ofWaiters("entry-window-from-the-answer", "… from before the request was sent",
 		sub("term-of-request", `m\.asked\.Add`, "now.Add"), "TestWindowIsOfTheLeaseThatWasAskedFor"),
 	ofWaiters("room-outlives-the-lease", "what was known before the entry may have expired does not count",
-		sub("stood-throughout", `m\.term != 0 && m\.term <= now`, "false"), "TestRoomIsForgottenIfTheEntryMayHaveExpired"),
+		sub("stood-throughout", `m\.lasts <= now`, "false"), "TestRoomIsForgottenIfTheEntryMayHaveExpired"),
 	ofWaiters("message-lost-before-the-answer", "a message may come before the answer",
 		sub("admitted-anew", `a\.Anew && m\.since != m\.asked`, "a.Anew"), "TestMessageMayComeBeforeTheAnswer"),
 	ofWaiters("stale-message-counts", "a message from before the admission does not count",
