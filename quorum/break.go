@@ -32,8 +32,9 @@ var ErrNotHeld = errors.New("quorum: no master that answered stores the token")
 //
 // If no master that answers stores the token in the first place, the error is ErrNotHeld, and
 // nothing is changed. If too few masters answer, the error is ErrNoQuorum: the lock may or may not
-// be broken, and Break may be repeated. If ctx ended, the error also satisfies errors.Is for ctx's
-// error. After Close it is ErrClosed.
+// be broken, and Break may be repeated. A master without memory does not count: it deletes the
+// token, but cannot keep the holder from storing it again later. If ctx ended, the error also
+// satisfies errors.Is for ctx's error. After Close it is ErrClosed.
 func (m *Manager) Break(ctx context.Context, name, token string) error {
 	mustHave(ctx)
 	e := m.engine

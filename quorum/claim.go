@@ -29,7 +29,7 @@ type claim struct {
 
 	mode  wire.Mode // of its entry in ordered admission; "" for a plain lock
 	place int64     // of its entry: its fence, also without fencing
-	guess bool      // place goes by this client's clock alone
+	guess bool      // masters may have replaced place, and are not to move the entry to it
 
 	enqueued bool         // the claim is a waiter's, for the masters' queues
 	probe    bool         // the claim is Check's: nobody wants the lock

@@ -178,12 +178,15 @@
 //
 // The steps of the safety argument are those of package internal/admission. Each is tested there,
 // by the simulation, and by these tests: a client counts a quorum on which its entry has one and
-// the same place (TestEntryMovesUp); masters admit nobody before those that have room
-// there (TestModelMatchesRedis, of internal/sim); whoever may hold a permit counts
-// (TestRoomAgainstBruteForce); the window counts from the lease that a request asked for
-// (TestWindowIsOfTheLeaseThatWasAskedFor) and ends with the earliest of its quorum
+// the same place (TestEntryMovesUp); masters admit nobody before those that have room there
+// (TestModelMatchesRedis, of internal/sim), not even in a repair
+// (TestHolderIsNotPutBeforeReaderWithRoom); nothing that is late moves a holder's entry
+// (TestLateGuessMovesNoHolder, TestLateFirstTryOfCheckedFenceMovesNoHolder); whoever may hold a
+// permit counts (TestRoomAgainstBruteForce); the window counts from the lease that a request asked
+// for (TestWindowIsOfTheLeaseThatWasAskedFor) and ends with the earliest of its quorum
 // (TestWindowEndsWithTheEarliestLeaseOfItsQuorum); what was known before an entry may have expired
-// counts no more (TestRoomIsForgottenIfTheEntryMayHaveExpired).
+// counts no more (TestRoomIsForgottenIfTheEntryMayHaveExpired,
+// TestRoomFromBeforeExpiryCountsNoMore).
 //
 // A plain lock of the same name and these exclude each other on each master: while there are
 // entries, the lock's key holds a mark that is no token of a plain lock. Neither waits in the

@@ -65,7 +65,8 @@ func handOn(b *testing.B, managers [2]*quorum.Manager, opts ...[]quorum.AcquireO
 	}
 }
 
-// waitFor waits until so many wait for the lock on the masters.
+// waitFor waits until so many wait for the lock on a quorum of the masters, and a little longer for
+// the others. A waiter that came first on one of those may have room there already.
 func waitFor(b *testing.B, m *quorum.Manager, waiters int) {
 	b.Helper()
 	for {
@@ -73,13 +74,15 @@ func waitFor(b *testing.B, m *quorum.Manager, waiters int) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		all := true
+		n := 0
 		for _, master := range i.Masters {
-			all = all && master.Waiting == waiters
+			if master.Waiting == waiters {
+				n++
+			}
 		}
-		if all {
+		time.Sleep(2 * time.Millisecond)
+		if n > len(i.Masters)/2 {
 			return
 		}
-		time.Sleep(time.Millisecond)
 	}
 }

@@ -37,7 +37,13 @@
 //   - So every report of M on Y with that fence names X, or says that there is no room. Reports on
 //     Y with an earlier fence do not count. Y's client counts M, so it knows.
 //   - An entry that has room keeps it for as long as it stands with that fence, because nothing
-//     goes before it. So it need not be known who was told what.
+//     goes before it. So it need not be known who was told what. There is one exception: a holder's
+//     entry that is admitted again, by its repair, goes before those of other holders to which the
+//     same has happened. All of them hold the lock already, so they do not exclude each other, and
+//     whoever comes next goes behind all of them.
+//   - A master may admit an entry with a lower fence than was asked for, if that was the client's
+//     guess, or has to be near the master's time. The lock may be held with the lower one. So such
+//     a request never moves an entry that stands: it may be late.
 //   - No two entries that exclude each other stand on M with the same fence.
 //
 // Of n + 1 entries for n permits, take the one with the highest fence. Each of the n others stands
@@ -49,7 +55,10 @@
 //   - A report may be late. Once an entry has room, and for as long as it stands with that fence,
 //     those before it only become fewer: others are admitted behind it, and move up. So of two
 //     reports that there is room, what both name is true of both times. Reports from before the
-//     entry was admitted again do not count.
+//     entry was admitted again do not count. An entry that may have expired may have been admitted
+//     again by a late try of a request, so reports from before that do not count either. If only a
+//     message has told of an entry, it may expire one lease after the request that the message
+//     names.
 //   - A token that was released is named in vain: its client had stopped using the lock before.
 //   - An entry stands until its lease ends, by the master's clock. The lease counts from when the
 //     master got the request, so the window counts from before it was sent. Different requests ask

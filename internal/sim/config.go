@@ -68,6 +68,10 @@ func Random(seed uint64) Config {
 	}
 	cfg.Abandon = float64(pick(0, 0, 0, 5)) / 100
 	cfg.Ordered, cfg.Mixed = float64(pick(0, 0, 50, 100))/100, float64(pick(0, 0, 10))/100
+	if clocks := newRandom(seed, "clocks of kinds"); cfg.Ordered > 0 && !cfg.Fencing {
+		cfg.Skew = time.Duration([]int{0, 0, 1, 600}[clocks.IntN(4)]) * time.Minute
+		cfg.ClientSkew = time.Duration([]int{0, 0, 1, 600}[clocks.IntN(4)]) * time.Minute
+	}
 	if r.chance(0.2) {
 		cfg.Delay = r.between(time.Millisecond, cfg.TTL).Truncate(time.Millisecond)
 	}

@@ -54,7 +54,7 @@ type Entry struct {
 	Retention time.Duration // how long the fence is kept, with fencing
 	Question  int64         // comes back with a Turn
 	Channels  []string      // notify the waiter, by master; nil for none
-	Guess     bool          // the fence is a guess by the client's clock
+	Guess     bool          // the master may replace the fence, and does not move the entry to it
 }
 
 // Admit asks the masters to admit an entry, or to keep it.

@@ -129,8 +129,8 @@ local function lone()
   --         guard does not apply;
   --         the token, the deadline, the mode, the fence, the TTL and the lease in milliseconds,
   --         '0' to be admitted only if there is room, the waiter's question, its channel, '' for
-  --         none, '' if the fence is a guess by the client's clock; with fencing: how many
-  --         milliseconds a fence is kept
+  --         none, '' if the fence is a guess by the client's clock, or is checked by the masters;
+  --         with fencing: how many milliseconds a fence is kept
   -- Result  HELD the entry stands with this fence and has room, STORED it was admitted just now, or
   --         {HELD or STORED, the tokens before it for a permit, the fence that it has}
   --         {BLOCKED, 1 if it was admitted just now, the member that is in its way, milliseconds
