@@ -2,6 +2,7 @@ package quorum_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,7 +13,7 @@ import (
 	"github.com/quorumlock/redlock/quorum"
 )
 
-// contender is a goroutine that acquires one lock again and again, and holds it for 2 ms.
+// contender is a goroutine that acquires one lock again and again, and holds it for some time.
 type contender struct {
 	manager *quorum.Manager
 	opts    []quorum.AcquireOption
@@ -21,6 +22,7 @@ type contender struct {
 
 // throng is contenders for one lock, and how many of them hold it at once.
 type throng struct {
+	hold       time.Duration
 	contenders []*contender
 	now, most  atomic.Int64
 }
@@ -49,7 +51,7 @@ func (c *throng) run(b *testing.B) {
 				n := c.now.Add(1)
 				for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {
 				}
-				time.Sleep(2 * time.Millisecond)
+				time.Sleep(c.hold)
 				c.now.Add(-1)
 				if err := l.Release(context.Background()); err != nil {
 					b.Error(err)
@@ -96,25 +98,29 @@ func openMany(b *testing.B, n int, opts *quorum.Options) (managers []*quorum.Man
 	return managers
 }
 
-// BenchmarkThrong measures 100 contenders of ten Managers that hold a lock for 2 ms each: a plain
-// lock, an exclusive one, and one of ten permits.
+// BenchmarkThrong measures 100 contenders of one or ten Managers that hold a lock for some time
+// each: a plain lock, an exclusive one, one of ten permits, and a shared one.
 func BenchmarkThrong(b *testing.B) {
-	managers := openMany(b, 10, nil)
-	for _, v := range []struct {
-		name string
-		opts []quorum.AcquireOption
-	}{
-		{"baseline=plain", nil},
-		{"exclusive", []quorum.AcquireOption{quorum.Exclusive()}},
-		{"permits=10", []quorum.AcquireOption{quorum.Permits(10)}},
-		{"shared", []quorum.AcquireOption{quorum.Shared()}},
-	} {
-		b.Run("masters=5/contenders=100/"+v.name, func(b *testing.B) {
-			var c throng
-			c.add(100, managers, v.opts...)
-			c.run(b)
-			c.report(b)
-		})
+	for _, n := range []int{1, 10} {
+		managers := openMany(b, n, nil)
+		for _, hold := range []time.Duration{2 * time.Millisecond, 20 * time.Millisecond} {
+			for _, v := range []struct {
+				name string
+				opts []quorum.AcquireOption
+			}{
+				{"baseline=plain", nil},
+				{"exclusive", []quorum.AcquireOption{quorum.Exclusive()}},
+				{"permits=10", []quorum.AcquireOption{quorum.Permits(10)}},
+				{"shared", []quorum.AcquireOption{quorum.Shared()}},
+			} {
+				b.Run(fmt.Sprintf("masters=5/contenders=100/managers=%d/hold=%v/%s", n, hold, v.name), func(b *testing.B) {
+					c := throng{hold: hold}
+					c.add(100, managers, v.opts...)
+					c.run(b)
+					c.report(b)
+				})
+			}
+		}
 	}
 }
 
@@ -122,7 +128,7 @@ func BenchmarkThrong(b *testing.B) {
 // for 2 ms each.
 func BenchmarkReadersAndWriters(b *testing.B) {
 	managers := openMany(b, 10, nil)
-	var c throng
+	c := throng{hold: 2 * time.Millisecond}
 	c.add(50, managers, quorum.Shared())
 	c.add(2, managers, quorum.Exclusive())
 	c.run(b)

@@ -240,8 +240,8 @@ func TestWaiterDoesNotWaitForDeadMaster(t *testing.T) {
 	})
 }
 
-// TestFailedBreakOnFullMastersIsAnError has two masters that have no memory for a while. They cannot
-// bar a token that is broken in that time, so its holder's repairs may come later.
+// TestFailedBreakOnFullMastersIsAnError has two masters that have no memory for a while. They
+// cannot bar a token that is broken in that time, so its holder's repairs may come later.
 func TestFailedBreakOnFullMastersIsAnError(t *testing.T) {
 	for what, kind := range map[string][]quorum.AcquireOption{"plain": nil, "exclusive": {quorum.Exclusive()}} {
 		t.Run(what, func(t *testing.T) {

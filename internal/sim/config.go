@@ -68,10 +68,7 @@ func Random(seed uint64) Config {
 	}
 	cfg.Abandon = float64(pick(0, 0, 0, 5)) / 100
 	cfg.Ordered, cfg.Mixed = float64(pick(0, 0, 50, 100))/100, float64(pick(0, 0, 10))/100
-	if clocks := newRandom(seed, "clocks of kinds"); cfg.Ordered > 0 && !cfg.Fencing {
-		cfg.Skew = time.Duration([]int{0, 0, 1, 600}[clocks.IntN(4)]) * time.Minute
-		cfg.ClientSkew = time.Duration([]int{0, 0, 1, 600}[clocks.IntN(4)]) * time.Minute
-	}
+	cfg.skewKinds(seed)
 	if r.chance(0.2) {
 		cfg.Delay = r.between(time.Millisecond, cfg.TTL).Truncate(time.Millisecond)
 	}
@@ -92,6 +89,16 @@ func Random(seed uint64) Config {
 		cfg.Forget, cfg.Skew = r.chance(0.7), min(cfg.Skew, cfg.Guard/4)
 	}
 	return cfg
+}
+
+// skewKinds draws the skew of clocks if locks of an ordered kind are all for which it matters.
+func (c *Config) skewKinds(seed uint64) {
+	if c.Ordered == 0 || c.Fencing {
+		return
+	}
+	r, minutes := newRandom(seed, "clocks"), []int{0, 0, 1, 600}
+	c.Skew = time.Duration(minutes[r.IntN(4)]) * time.Minute
+	c.ClientSkew = time.Duration(minutes[r.IntN(4)]) * time.Minute
 }
 
 // LongestTTL returns how long masters keep a lock at most that clients request, the lock delay
