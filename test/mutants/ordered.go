@@ -18,12 +18,18 @@ func ofWaiters(name, rule string, e edit, test string) mutant {
 
 // ofKinds returns a mutant of ordered admission as clients see it.
 func ofKinds(name, rule string, e edit, tests ...string) mutant {
-	return mutant{name: name, rule: rule, edits: []edit{e}, pkg: quorumPkg, tests: tests}
+	return mutant{name: name, rule: rule, edits: []edit{e}, pkg: quorumPkg, tests: tests, minor: true}
+}
+
+// major makes a mutant one that short runs judge too.
+func major(m mutant) mutant {
+	m.minor = false
+	return m
 }
 
 // atMaster returns a mutant of the masters' part that a real server's answers show.
 func atMaster(name, rule string, e edit, tests ...string) mutant {
-	return mutant{name: name, rule: rule, edits: []edit{e}, pkg: redisconnPkg, tests: tests}
+	return mutant{name: name, rule: rule, edits: []edit{e}, pkg: redisconnPkg, tests: tests, minor: true}
 }
 
 // inCalls returns a mutant of how requests and answers about entries are written and read.
