@@ -125,7 +125,7 @@ var ordered = []mutant{
 	inOrder("nobody-told", "waiters are told that there is room",
 		cut("depart-publishes")),
 	inOrder("next-permit-not-told", "the waiter for whom a permit is free is told",
-		sub("permits-next", `n - permits, 0`, "n - permits + 1, 0")),
+		sub("permits-next", `order, first`, "order, first + 1")),
 	ofKinds("readers-one-by-one", "readers are let in together",
 		sub("readers-together", `budget`, "1"), "TestWaiterGetsOrderedLock"),
 	inOrder("expiry-not-told", "those behind an entry that expired are told",
