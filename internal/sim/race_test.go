@@ -3,4 +3,4 @@
 package sim_test
 
 // standardHistories is lower with the race detector, which makes histories six times slower.
-const standardHistories = 300
+const standardHistories = 150

@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	histories = flag.Int("sim.histories", 0, "number of histories that TestHistories runs (default 1000, or 300 with -race)")
+	histories = flag.Int("sim.histories", 0, "number of histories that TestHistories runs (default 1000, or 150 with -race)")
 	firstSeed = flag.Uint64("sim.first", 0, "seed of the first history")
 	soak      = flag.Duration("sim.soak", 0, "run histories for this long instead")
 	oneSeed   = flag.Int64("sim.seed", -1, "run only the history of this seed, and print it")
