@@ -78,6 +78,7 @@ var kinds = []mutant{
 		edits: []edit{sub("admission-window-short", `min\((minWindow), .*Window\(e\.cfg\.TTL\)/2\)`, "$1")},
 		pkg:   quorumPkg, tests: []string{"TestWaitersWithShortTTLsAreAllServed"},
 		hangs: true, // waiters ask all the time
+		minor: true,
 	},
 	ofKinds("waiter-gets-what-is-over", "a lock that is over when it is granted is not returned",
 		sub("entrant-won", `now < min\(until, p\.ends\(start\)\)`, "now >= 0"), "TestWaiterGetsNoLockThatIsOver"),

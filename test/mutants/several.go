@@ -13,24 +13,28 @@ var several = []mutant{
 		rule:  "a call that waits keeps only locks with lower keys than the one that it waits for",
 		edits: []edit{cut("gathering-order")},
 		pkg:   quorumPkg, tests: []string{"TestNoDeadlockInOppositeOrder"},
+		minor: true,
 	},
 	{
 		name:  "validity-of-the-longest",
 		rule:  "the whole is valid for as long as the lock with the least validity",
 		edits: []edit{sub("least-validity", `min\(`, "max(")},
 		pkg:   quorumPkg, tests: []string{"TestValidityIsTheLeast"},
+		minor: true,
 	},
 	{
 		name:  "loss-of-one-not-told",
 		rule:  "when one lock of several is lost, so is the whole",
 		edits: []edit{cut("part-ended")},
 		pkg:   quorumPkg, tests: []string{"TestLossOfOneIsTheLossOfAll"},
+		minor: true,
 	},
 	{
 		name:  "duplicates-accepted",
 		rule:  "no name may occur twice in one acquisition",
 		edits: []edit{sub("duplicate-names", `if \w+\[\w+\]`, "if false")},
 		pkg:   quorumPkg, tests: []string{"TestWrongNamesAreErrors"},
+		minor: true,
 	},
 	{
 		name: "lost-prefix-returned",
@@ -118,6 +122,7 @@ var several = []mutant{
 		rule:  "an acquisition of several locks is ErrTaken or ErrNoQuorum, and never both",
 		edits: []edit{sub("decisive-failures", `(errors\.Is\(\w+, ErrTaken\))`, "$1 || errors.Is(failure, ErrNoQuorum)")},
 		pkg:   quorumPkg, tests: []string{"TestTakenNameDecidesReason"},
+		minor: true,
 	},
 	{
 		name:  "one-call-for-each-name",
