@@ -54,7 +54,7 @@ func (d *demo) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer d.jobs.Wait()
 	defer cancel()
-	if err := d.operator.locks.Check(ctx); err != nil { // a job would wait for masters that are down
+	if err := d.operator.awaitMasters(ctx); err != nil {
 		return err
 	}
 	name := d.names + "nightly-mail"

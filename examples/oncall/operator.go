@@ -92,11 +92,26 @@ func (o *operator) breakLock(ctx context.Context, stuck *quorum.Inspection) erro
 	if err := o.locks.Break(ctx, stuck.Name, stuck.Token); err != nil {
 		return err
 	}
-	again := o.locks.Break(ctx, stuck.Name, stuck.Token)
-	if !errors.Is(again, quorum.ErrNotHeld) {
-		return fmt.Errorf("the token of a lock that was broken should be gone, but Break returned %w", again)
+	// The lock is broken once a quorum of the masters has done so. The others follow.
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		again := o.locks.Break(ctx, stuck.Name, stuck.Token)
+		if errors.Is(again, quorum.ErrNotHeld) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.Join(errors.New("the token of a lock that was broken should be gone"), again)
+		}
 	}
-	return nil
+}
+
+// awaitMasters waits for masters that can grant locks: a job would wait for those that are down.
+func (o *operator) awaitMasters(ctx context.Context) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		err := o.locks.Check(ctx)
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+	}
 }
 
 // expectNothing makes sure that no lock stands anymore. The last release may be on its way to some
