@@ -48,6 +48,7 @@ func doubt(t *testing.T, test func(b *testbed, m *quorum.Manager, late func(mast
 			bubble(t, 3, func(b *testbed) {
 				m := b.managerRetryingTimeouts()
 				defer func() { assert.NoError(b, m.Close()) }()
+				b.subscribe(m) // otherwise that may be the request that is delayed
 				if !known {
 					b.forgetClocks()
 				}
