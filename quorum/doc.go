@@ -180,9 +180,10 @@
 // by the simulation, and by these tests: a client counts a quorum on which its entry has one and
 // the same place (TestEntryMovesUp); masters admit nobody before those that have room there
 // (TestModelMatchesRedis, of internal/sim), not even in a repair
-// (TestHolderIsNotPutBeforeReaderWithRoom); whoever may hold a permit counts
-// (TestRoomAgainstBruteForce); the window counts from the lease that a request asked for
-// (TestWindowIsOfTheLeaseThatWasAskedFor) and ends with the earliest of its quorum
+// (TestHolderIsNotPutBeforeReaderWithRoom); nothing that is late moves a holder's entry
+// (TestLateGuessMovesNoHolder, TestLateFirstTryOfCheckedFenceMovesNoHolder); whoever may hold a
+// permit counts (TestRoomAgainstBruteForce); the window counts from the lease that a request asked
+// for (TestWindowIsOfTheLeaseThatWasAskedFor) and ends with the earliest of its quorum
 // (TestWindowEndsWithTheEarliestLeaseOfItsQuorum); what was known before an entry may have expired
 // counts no more (TestRoomIsForgottenIfTheEntryMayHaveExpired,
 // TestRoomFromBeforeExpiryCountsNoMore).

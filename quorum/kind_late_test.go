@@ -50,17 +50,25 @@ func TestLateGuessMovesNoHolder(t *testing.T) {
 	})
 }
 
+// listeningManager returns a Manager that listens to the masters' messages and gives answers much
+// time, and its links. Its clients repeat requests that are not answered for half a second.
+func (b *testbed) listeningManager() (*quorum.Manager, []*link) {
+	b.Helper()
+	b.warmUp(b.Manager)
+	m, links := b.linkedManager(quorum.Options{AttemptTimeout: 10 * time.Second}, func(o *redis.Options) {
+		o.ReadTimeout, o.ContextTimeoutEnabled = 500*time.Millisecond, false
+	})
+	b.warmUp(m)
+	b.subscribe(m)
+	return m, links
+}
+
 // TestRoomFromBeforeExpiryCountsNoMore has a message that there is room, which comes before any
 // answer. The waiter's entry expires there, another client gets the lock, and a late request admits
 // the entry once more, behind it.
 func TestRoomFromBeforeExpiryCountsNoMore(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
-		b.warmUp(b.Manager)
-		y, links := b.linkedManager(quorum.Options{AttemptTimeout: 10 * time.Second}, func(o *redis.Options) {
-			o.ReadTimeout, o.ContextTimeoutEnabled = 500*time.Millisecond, false
-		})
-		b.warmUp(y)
-		b.subscribe(y)
+		y, links := b.listeningManager()
 		b.forgetClocks()
 		ctx, cancel := context.WithCancel(b.Context())
 		defer cancel()
@@ -167,8 +175,8 @@ func (b *testbed) tryToRead(m *quorum.Manager, readers int, then func()) {
 }
 
 // TestLateFirstTryOfCheckedFenceMovesNoHolder has masters that replace a fence, because with
-// fencing and the guard it must be near their time. The second round of TryAcquire then asks for a
-// lower one than the first, of which one try is late.
+// fencing and the guard it must be near their time. The second round of TryAcquire asks for the one
+// that they gave, which is lower than the first. One try of the first round is late.
 func TestLateFirstTryOfCheckedFenceMovesNoHolder(t *testing.T) {
 	opts := quorum.Options{RestartGuard: guard, Fencing: true}
 	guardedBubble(t, 3, func(b *testbed) {
@@ -192,6 +200,7 @@ func TestLateFirstTryOfCheckedFenceMovesNoHolder(t *testing.T) {
 		go links[0].awaitHeld()
 		lx, err := x.TryAcquire(b.Context(), name, ttl, quorum.Exclusive())
 		require.NoError(b, err)
+		assert.InDelta(b, time.Now().UnixMicro(), lx.Fence(), float64(guard.Microseconds()))
 		time.Sleep(10 * time.Millisecond)
 		gotY := b.acquireLater(ctx, b.Manager, ttl, quorum.Exclusive())
 		time.Sleep(100 * time.Millisecond)
@@ -208,12 +217,7 @@ func TestLateFirstTryOfCheckedFenceMovesNoHolder(t *testing.T) {
 // are healthy, and nobody has the lock.
 func TestWaiterDoesNotWaitForDeadMaster(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
-		b.warmUp(b.Manager)
-		y, links := b.linkedManager(quorum.Options{AttemptTimeout: 10 * time.Second}, func(o *redis.Options) {
-			o.ReadTimeout, o.ContextTimeoutEnabled = 500*time.Millisecond, false
-		})
-		b.warmUp(y)
-		b.subscribe(y)
+		y, links := b.listeningManager()
 		ctx, cancel := context.WithCancel(b.Context())
 		defer cancel()
 		z, err := b.TryAcquire(b.Context(), name, 30*time.Second, quorum.Exclusive())
