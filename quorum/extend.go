@@ -3,6 +3,7 @@ package quorum
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 // the lock is over and the error is ErrLost. After Close the error is ErrClosed. If ctx ended the
 // wait, the error also satisfies errors.Is for ctx's error.
 //
-// Once a majority has confirmed, Extend also gives the lock back to masters that forgot it.
+// Once a majority has confirmed, Extend also gives the lock back to masters that forgot it, and
+// puts its entry right on those where another one of an ordered kind came first.
 func (l *Lock) Extend(ctx context.Context, ttl time.Duration) error {
 	mustHave(ctx)
 	e := l.engine
@@ -114,8 +116,12 @@ func (l *Lock) extension(start clock.Instant, wanted lease) *extension {
 // request, and handed the lock on to the waiter only briefly.
 func (x *extension) bind(l *Lock) {
 	x.lock.Store(l) // for answers to come
-	l.repair(x.round.with(vote.Absent, vote.Taken), x.expires)
+	l.repair(x.round.with(repairable...), x.expires)
 }
+
+// repairable are the outcomes of masters that do not have the lock, or have its entry at another
+// place than the others.
+var repairable = []vote.Outcome{vote.Absent, vote.Taken, vote.Overtaken} //mutant:overtaken-holder
 
 // answered acts on one answer, in the lane that brought it.
 func (x *extension) answered(master int, a *wire.Answer, decided bool, v vote.Verdict) {
@@ -130,8 +136,8 @@ func (x *extension) answered(master int, a *wire.Answer, decided bool, v vote.Ve
 	switch {
 	case v != vote.Won:
 	case decided:
-		l.repair(x.round.with(vote.Absent, vote.Taken), x.expires)
-	case a.Outcome == vote.Absent || a.Outcome == vote.Taken: // in this answer
+		l.repair(x.round.with(repairable...), x.expires)
+	case slices.Contains(repairable, a.Outcome): // in this answer
 		l.repair(vote.Only(master), x.expires)
 	}
 }

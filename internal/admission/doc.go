@@ -20,8 +20,9 @@
 // master, so that requests may overtake each other on the way. But it never goes before one that
 // has room there, because that one's client may have been told so. It gets the next fence instead.
 // Then the client moves its entry up: it asks all masters for the lowest fence that a quorum can
-// still have. Entries never move down, and one that holds the lock does not move: all that was ever
-// asked for it is lower. (So clocks propose the order, as in Lamport's, and the masters agree on
+// still have. No waiter's entry moves down. One that holds the lock stays where a quorum has it: all
+// that was ever asked for it is lower. Where it was overtaken by others that have left, its repair
+// puts it right, so that any minority of the masters may fail. (So clocks propose the order, as in Lamport's, and the masters agree on
 // it, as in Skeen's total order multicast.)
 //
 // # Safety
@@ -31,16 +32,17 @@
 // counts for both.
 //
 //   - Take a report of M that says that there is room before Y with its fence. When M made it, X
-//     was there, or it was not. If it was, it had a lower fence than Y, because it has now, and
-//     entries only move up. If it was not, M admitted X later, and not before Y, which had room.
-//     So X had a higher fence than Y's, and cannot have come down.
+//     was there, or it was not. If it was, it had a lower fence than Y, because it has now, and no
+//     entry comes down past one that has room. If it was not, M admitted X later, and not before Y,
+//     which had room. So X had a higher fence than Y's, and cannot have come down either.
 //   - So every report of M on Y with that fence names X, or says that there is no room. Reports on
 //     Y with an earlier fence do not count. Y's client counts M, so it knows.
 //   - An entry that has room keeps it for as long as it stands with that fence, because nothing
-//     goes before it. So it need not be known who was told what. There is one exception: a holder's
-//     entry that is admitted again, by its repair, goes before those of other holders to which the
-//     same has happened. All of them hold the lock already, so they do not exclude each other, and
-//     whoever comes next goes behind all of them.
+//     goes before it. So it need not be known who was told what. There is one exception: the permit
+//     of a holder that is admitted again by its repair, or comes down to its own fence, goes before
+//     those of other holders, if there is room for all. A master knows them by their renewals and
+//     repairs. All of them hold the lock already, and look at no report anymore. Whoever comes next
+//     goes behind all of them.
 //   - A master may admit an entry with a lower fence than was asked for, if that was the client's
 //     guess, or has to be near the master's time. The lock may be held with the lower one. So such
 //     a request never moves an entry that stands: it may be late.

@@ -67,6 +67,26 @@ func TestEntriesThatMoveUpDoNotMeet(t *testing.T) {
 	}
 }
 
+// The entries of holders come down to their own fences, but not to one that is used.
+func TestEntriesThatComeDownDoNotMeet(t *testing.T) {
+	t.Parallel() // it waits for a server
+	s := startServer(t, redis.Options{})
+	permit := func(fence int64) wire.Entry {
+		e := entry(fence)
+		e.Mode = wire.ModePermit(3)
+		return e
+	}
+	mine, another := subject("mine", false, 0), subject("another", false, 0)
+	require.Equal(t, vote.Held, s.ask(another.Admit(permit(100))).Outcome)
+	require.Equal(t, vote.Held, s.ask(mine.Admit(permit(200))).Outcome)
+	require.Equal(t, vote.Held, s.ask(another.Renew(permit(100))).Outcome) // it is a holder
+	for fence, want := range map[int64]int64{100: 200, 99: 99} {
+		s.ask(mine.Renew(permit(200)))
+		a := s.ask(mine.Readmit(permit(fence)))
+		assert.Equal(t, want, a.Fence, "%d", fence)
+	}
+}
+
 // On a server without memory, an extension lengthens the lease of one entry among others.
 func TestExtensionOfEntryNeedsNoMemory(t *testing.T) {
 	t.Parallel() // it waits for a server

@@ -85,11 +85,7 @@ func (b *scriptCall) admit(o operation) any {
 	why := b.banned(o.name, o.args[1], e, standing)
 	switch {
 	case standing:
-		wanted := e.fence
-		if e.guess {
-			wanted = 0
-		}
-		position = m.moved(b.now, e.order, e.mode, e.token, before, wanted)
+		position = b.moved(o.name, e, before)
 	case why == nil:
 		position, why = b.enter(o.name, e, current)
 	}
@@ -97,10 +93,7 @@ func (b *scriptCall) admit(o operation) any {
 		return why
 	}
 	m.addMember(b.now, set, e.member(), position)
-	if o.name == "readmit" {
-		b.record(e, "held", e.ttl)
-	}
-	return b.answerEntry(e, standing, before, position, why)
+	return b.answerEntry(o.name, e, standing, before, position, why)
 }
 
 // isUsed is isUsed of admit.lua.
@@ -120,11 +113,21 @@ func (m *model) isUsed(now time.Duration, order, mode string, fence int64) bool 
 }
 
 // moved is moved of admit.lua.
-func (m *model) moved(now time.Duration, order, mode, token string, before, wanted int64) int64 {
-	for before < wanted && m.isUsed(now, order, mode, wanted) {
-		wanted += stride(token)
+func (b *scriptCall) moved(how string, e orderedEntry, before int64) int64 {
+	wanted := e.fence
+	switch {
+	case before > wanted:
+		if how == "readmit" && b.floorOfHolder(e) < wanted && !b.model.isUsed(b.now, e.order, e.mode, wanted) {
+			return wanted
+		}
+		return before
+	case e.guess:
+		return before
 	}
-	return max(before, wanted)
+	for before < wanted && b.model.isUsed(b.now, e.order, e.mode, wanted) {
+		wanted += stride(e.token)
+	}
+	return wanted
 }
 
 // enter is enter of admit.lua.
@@ -198,14 +201,23 @@ func (b *scriptCall) floorOf(e orderedEntry) int64 {
 }
 
 // floorOfHolder is floorOfHolder of admit.lua.
-func (b *scriptCall) floorOfHolder(e orderedEntry) (floor int64) {
+func (b *scriptCall) floorOfHolder(e orderedEntry) int64 {
 	members, fences := b.foremost(e)
-	for _, member := range members {
-		if b.model.keys[orderBeside(e.order, ":records")].waiters[tokenOf(member)] != "held" {
-			floor = max(floor, fences[member])
+	others := slices.DeleteFunc(slices.Clone(members), func(member string) bool { return member == e.member() })
+	for _, member := range slices.Backward(others) {
+		isHolder := b.model.keys[orderBeside(e.order, ":records")].waiters[tokenOf(member)] == "held"
+		if len(others) >= permitsOf(e.mode) || !isHolder {
+			return fences[member]
 		}
 	}
-	return floor
+	return 0
+}
+
+// hold is hold of lone.lua.
+func (b *scriptCall) hold(e orderedEntry, life time.Duration) {
+	if permitsOf(e.mode) > 0 {
+		b.record(e, "held", life)
+	}
 }
 
 // admitLone is admit of lone.lua, for a key that is vacant or has this entry.
@@ -217,8 +229,7 @@ func (b *scriptCall) admitLone(o operation, e orderedEntry, standing bool) any {
 	}
 	if standing {
 		_, fence, _, _ := parseLone(m.keys[e.key].value)
-		position, code = max(position, fence), 1
-		if e.guess {
+		if code = 1; fence > position && o.name != "readmit" || fence < position && e.guess {
 			position = fence
 		}
 	} else {
@@ -240,7 +251,7 @@ func (b *scriptCall) admitLone(o operation, e orderedEntry, standing bool) any {
 		if standing && position != wanted {
 			life = max(life, k.expires-b.now) // of the key, which is written anew
 		}
-		b.record(e, "held", life)
+		b.hold(e, life)
 	}
 	if banned != nil {
 		return banned
@@ -279,7 +290,7 @@ func (b *scriptCall) spread(key, order, lone string) {
 		delete(m.keys, orderBeside(order, kind))
 	}
 	if held {
-		b.record(orderedEntry{order: order, token: token}, "held", left)
+		b.hold(orderedEntry{order: order, mode: mode, token: token}, left)
 	}
 	member, leases := mode+" "+token, orderBeside(order, ":leases")
 	m.addMember(b.now, setOf(order, mode), member, fence)
@@ -293,7 +304,7 @@ func (b *scriptCall) spread(key, order, lone string) {
 }
 
 // answerEntry keeps an entry, and returns what is before it.
-func (b *scriptCall) answerEntry(e orderedEntry, standing bool, before, position int64, why any) any {
+func (b *scriptCall) answerEntry(how string, e orderedEntry, standing bool, before, position int64, why any) any {
 	m, wanted := b.model, e.fence
 	e.fence = position
 	inTheWay, others := b.inFront(e.order, e.mode, e.member(), position)
@@ -306,6 +317,9 @@ func (b *scriptCall) answerEntry(e orderedEntry, standing bool, before, position
 		life = e.lease
 	}
 	b.keep(e, life)
+	if how == "readmit" || how == "renew" {
+		b.hold(e, e.ttl)
+	}
 	if inTheWay == "" && why == nil {
 		if bad := b.carry(e, position); bad != nil {
 			return b.failed(*bad)

@@ -10,9 +10,8 @@
     return nil, tonumber(last[2] or 0)
   end
 
-  -- foremost returns the entries that have room and exclude one of the given mode, each followed by
-  -- its fence, in rising order. Unless all is true, it returns only the last; otherwise, the last
-  -- thousand.
+  -- foremost returns the last of the entries that have room and exclude one of the given mode,
+  -- followed by its fence. If all is true and they are permits, it returns all of them, in order.
   local function foremost(order, mode, all)
     local n = permitsOf(mode)
     if n then
@@ -25,7 +24,7 @@
     if readers == 0 then
       return writer --mutant:floor-of-exclusives
     elseif mode == 'x' then
-      return redis.call('ZRANGE', shared, all and math.max(readers - 1000, 0) or readers - 1, readers - 1, 'WITHSCORES') --mutant:floor-of-readers
+      return redis.call('ZRANGE', shared, readers - 1, readers - 1, 'WITHSCORES') --mutant:floor-of-readers
     end
     return {}
   end
@@ -49,20 +48,22 @@
     return floor
   end
 
-  -- floorOfHolder is floorOf for the entry of a holder. Others of which the master knows that they
-  -- hold the lock as well do not matter to it, because it is not new to them: those that were
-  -- admitted again. Otherwise, of several holders only the last could put its entry back.
-  local function floorOfHolder(order, mode)
-    local floor, records, front = 0, beside(order, 'records'), foremost(order, mode, true)
+  -- floorOfHolder is floorOf for the entry of a holder, which may stand already. The permits of
+  -- other holders do not matter to it if it leaves them room: they are told nothing anymore.
+  -- Otherwise, of several holders only the last could put its entry back.
+  local function floorOfHolder(order, mode, member)
+    local front, n, others = foremost(order, mode, true), permitsOf(mode), 0
     for i = 1, #front, 2 do
-      if redis.call('HGET', records, string.match(front[i], ' (.*)$')) ~= 'held' then --mutant:only-holders-are-passed
-        floor = math.max(floor, tonumber(front[i + 1]))
+      others = others + (front[i] == member and 0 or 1) --mutant:holder-is-not-before-itself
+    end
+    for i = #front - 1, 1, -2 do
+      local isPassed = n and others < n and --mutant:holders-keep-their-room
+        redis.call('HGET', beside(order, 'records'), string.match(front[i], ' (.*)$')) == 'held' --mutant:only-holders-are-passed
+      if front[i] ~= member and not isPassed then
+        return tonumber(front[i + 1])
       end
     end
-    if floor == 0 and #front == 2000 then
-      return tonumber(front[2000]) -- there may be more
-    end
-    return floor
+    return 0
   end
 
   -- keep keeps an entry for so many milliseconds from now, but for no less than before. For one
@@ -116,7 +117,7 @@
     local held = redis.pcall('HGET', records, token) == 'held'
     redis.call('DEL', order, beside(order, 'shared'), leases, records) --mutant:lone-is-alone
     if held then
-      hold(order, token, left)
+      hold(order, mode, token, left)
     end
     redis.call('ZADD', set, fence, member)
     redis.call('PEXPIRE', set, left)
@@ -144,7 +145,7 @@
       return nil, {CONFLICT, other}
     end
     local isHolder, fence = how == 'readmit', lone().proposed(a, how)
-    local floor = isHolder and floorOfHolder(order, mode) or floorOf(order, mode, fence, last) --mutant:holders-are-passed
+    local floor = isHolder and floorOfHolder(order, mode, '') or floorOf(order, mode, fence, last) --mutant:holders-are-passed
     local position = lone().positionOf(k, a, how, fence, floor)
     while position and isUsed(order, mode, position) do --mutant:entered-fences-differ
       position = not isHolder and position + lone().stride(ARGV[a + 1])
@@ -155,12 +156,23 @@
     return string.format('%.0f', position)
   end
 
-  -- moved returns the fence of an entry that moves up, if it does.
-  local function moved(order, mode, token, before, wanted)
+  -- moved returns the fence of an entry that stands with another one than was asked for. It moves
+  -- up. Only a holder's may come down, to the fence with which it holds the lock, and only if it
+  -- could be admitted there.
+  local function moved(k, a, how, before)
+    local order, mode, token, wanted = KEYS[k + 1], ARGV[a + 3], ARGV[a + 1], tonumber(ARGV[a + 4])
+    if before > wanted then
+      local isFree = how == 'readmit' and --mutant:only-holders-come-down
+        floorOfHolder(order, mode, mode .. ' ' .. token) < wanted and --mutant:come-down-floor
+        not isUsed(order, mode, wanted) --mutant:come-down-used
+      return isFree and wanted or before
+    elseif ARGV[a + 9] == '' then --mutant:guess-moves-nobody
+      return before
+    end
     while before < wanted and isUsed(order, mode, wanted) do --mutant:fences-differ
       wanted = wanted + lone().stride(token)
     end
-    return string.format('%.0f', math.max(before, wanted)) --mutant:entry-moves-up
+    return wanted --mutant:entry-moves-up
   end
 
   -- admit is that of lone.lua, if the lock's key has another value than this entry.
@@ -175,19 +187,16 @@
     local before = current == ORDERED and redis.call('ZSCORE', set, member)
     local why, fence = lone().banned(k, a, how, before), nil
     if before then
-      fence = moved(order, mode, ARGV[a + 1], tonumber(before), ARGV[a + 9] == '' and 0 or tonumber(wanted)) --mutant:guess-moves-nobody
+      fence = string.format('%.0f', moved(k, a, how, tonumber(before)))
     elseif not why then
       fence, why = enter(k, a, how, current)
     end
     if not fence then
       return why
     end
-    local isNewPlace = not before or tonumber(before) < tonumber(fence)
-    if isNewPlace then
+    local movesUp = before and tonumber(before) < tonumber(fence)
+    if not before or tonumber(before) ~= tonumber(fence) then
       redis.call('ZADD', set, fence, member)
-    end
-    if how == 'readmit' then
-      hold(order, ARGV[a + 1], ARGV[a + 5])
     end
     local inTheWay, others, rank = inFront(order, mode, member, tonumber(fence))
     if inTheWay and not before and ARGV[a + 6] == '0' then --mutant:try-leaves-nothing
@@ -195,10 +204,13 @@
       return await(k, a, HELD, inTheWay, fence)
     end
     keep(key, set, beside(order, 'leases'), member, tonumber((inTheWay or why) and ARGV[a + 6] or ARGV[a + 5]), before) --mutant:waiters-lease
+    if how == 'readmit' or how == 'renew' then --mutant:renewal-marks-holders
+      hold(order, mode, ARGV[a + 1], ARGV[a + 5])
+    end
     if fencing and not (inTheWay or why) then
       lone().carry(order, mode, fence, ARGV[a + 10])
     end
-    if before and isNewPlace then
+    if movesUp then
       advance(order, permitsOf(mode), 1, mode == 'x' and before or nil, '-') --mutant:move-publishes
     end
     local code = before and HELD or STORED

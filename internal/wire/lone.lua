@@ -111,8 +111,11 @@ local function lone()
     end
   end
 
-  -- hold records that an entry is that of a holder.
-  local function hold(order, token, life)
+  -- hold records that a permit's entry is that of a holder.
+  local function hold(order, mode, token, life)
+    if string.sub(mode, 1, 1) ~= 'p' then
+      return
+    end
     local records = beside(order, 'records')
     redis.call('HSET', records, token, 'held')
     rest().lengthen(records, life)
@@ -120,8 +123,9 @@ local function lone()
 
   -- admit admits an entry, or keeps the one that stands. If the client asks for a higher fence than
   -- the entry has, it moves up, unless that is a guess: the request may be late, and the entry may
-  -- hold the lock by now. An entry before which there is room is kept for the TTL. One that
-  -- waits is kept for a shorter lease, so that a dead waiter does not keep others waiting.
+  -- hold the lock by now. A holder's entry that others have overtaken on this master comes down, if
+  -- there is room. An entry before which there is room is kept for the TTL. One that waits is kept
+  -- for a shorter lease, so that a dead waiter does not keep others waiting.
   --
   -- KEYS    the lock's key, the key of the order
   -- ARGV    admit; remain: only keep a waiter's entry that stands; renew: only keep a holder's;
@@ -150,10 +154,11 @@ local function lone()
       if ownToken ~= token or ownMode ~= mode then
         return ordered().admit(k, a, how, current)
       end
-      if ARGV[a + 9] == '' then --mutant:guess-moves-nothing
-        fence = ownFence
-      else
-        fence = string.format('%.0f', math.max(tonumber(ownFence), tonumber(wanted))) --mutant:lone-moves-up
+      fence = ownFence
+      if tonumber(wanted) < tonumber(ownFence) then
+        fence = how == 'readmit' and wanted or ownFence --mutant:lone-comes-down
+      elseif ARGV[a + 9] ~= '' then --mutant:guess-moves-nothing
+        fence = wanted --mutant:lone-moves-up
       end
     end
     local why = banned(k, a, how, current)
@@ -175,7 +180,7 @@ local function lone()
       redis.call('SET', key, entryOf(mode, fence, token), 'PX', ttl)
     end
     if how == 'readmit' then
-      hold(order, token, ttl)
+      hold(order, mode, token, ttl)
     end
     if fencing and not why then
       carry(order, mode, fence, ARGV[a + 10])

@@ -15,8 +15,8 @@
 --   redlock:aux:leases{key}   sorted set: all entries, by when their leases end, in milliseconds
 --   redlock:aux:records{key}  hash by token, of those who wait: their latest question, for how many
 --                             milliseconds their fence is kept, 0 without fencing, their restart
---                             guard, and the channel that notifies them; 'held' for a holder that
---                             was admitted again
+--                             guard, and the channel that notifies them; 'held' for a permit that
+--                             was renewed or repaired
 --   redlock:aux:readers{key}  with fencing: the highest fence of a shared entry ever admitted. The
 --                             others' is where plain locks have theirs.
 --
