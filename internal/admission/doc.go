@@ -20,10 +20,10 @@
 // master, so that requests may overtake each other on the way. But it never goes before one that
 // has room there, because that one's client may have been told so. It gets the next fence instead.
 // Then the client moves its entry up: it asks all masters for the lowest fence that a quorum can
-// still have. No waiter's entry moves down. One that holds the lock stays where a quorum has it: all
-// that was ever asked for it is lower. Where it was overtaken by others that have left, its repair
-// puts it right, so that any minority of the masters may fail. (So clocks propose the order, as in Lamport's, and the masters agree on
-// it, as in Skeen's total order multicast.)
+// still have. No waiter's entry moves down. One that holds the lock stays where a quorum has it:
+// all that was ever asked for it is lower. Where it was overtaken by others that have left, its
+// repair puts it right, so that any minority of the masters may fail. (So clocks propose the order,
+// as in Lamport's, and the masters agree on it, as in Skeen's total order multicast.)
 //
 // # Safety
 //
