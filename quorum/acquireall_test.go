@@ -559,6 +559,13 @@ func TestLostPrefixIsAcquiredAgain(t *testing.T) {
 
 // TestCallGivesUpWaiting ends the wait in several ways. Nothing is kept.
 func TestCallGivesUpWaiting(t *testing.T) {
+	for what, kind := range map[string][]quorum.AcquireOption{"plain": nil, "exclusive": {quorum.Exclusive()}, "permit": {quorum.Permits(1)}} {
+		t.Run(what, func(t *testing.T) { testCallGivesUpWaiting(t, kind) })
+	}
+}
+
+func testCallGivesUpWaiting(t *testing.T, kind []quorum.AcquireOption) {
+	t.Helper()
 	for what, tt := range map[string]struct {
 		opts    []quorum.AcquireOption
 		timeout time.Duration
@@ -576,7 +583,7 @@ func TestCallGivesUpWaiting(t *testing.T) {
 				ctx, cancel := context.WithTimeout(b.Context(), tt.timeout)
 				defer cancel()
 				var err error
-				assert.Equal(b, tt.took, took(func() { _, err = b.AcquireAll(ctx, []string{"c", "b", "a"}, ttl, tt.opts...) }))
+				assert.Equal(b, tt.took, took(func() { _, err = b.AcquireAll(ctx, []string{"c", "b", "a"}, ttl, append(kind, tt.opts...)...) }))
 				assertReason(b, err, quorum.ErrTaken)
 				assert.ErrorIs(b, err, quorum.ErrNotAcquired)
 				for _, want := range tt.want {
@@ -594,6 +601,17 @@ func TestCallGivesUpWaiting(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestEndedPartEndsWholeAtOnce looks at the whole while another goroutine is about to tell it.
+func TestEndedPartEndsWholeAtOnce(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		s, err := b.TryAcquireAll(b.Context(), []string{"a", "b"}, ttl)
+		require.NoError(b, err)
+		quorum.EndUntold(s.All()[1], quorum.ErrExpired)
+		assert.ErrorIs(b, s.Err(), quorum.ErrExpired)
+		assert.ErrorIs(b, s.Release(b.Context()), quorum.ErrExpired)
+	})
 }
 
 // TestLimitsOfAllCountFromCompletion: MinHold, MaxHold and AutoRenew apply to the whole, and not to

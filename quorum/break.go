@@ -59,7 +59,7 @@ func (m *Manager) Break(ctx context.Context, name, token string) error {
 // settled finds out whether any master stores the token, and for how long at most. It returns once
 // the requests that acquired the lock are over.
 func settled(ctx context.Context, e *engine, name, token string) (kept time.Duration, err error) {
-	found, err := inspect(ctx, e, name)
+	found, err := inspect(ctx, e, name, token)
 	if err != nil {
 		return 0, as("break", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
@@ -39,18 +40,19 @@ type waitingEntry struct {
 	claim    *claim
 	channels []string // by master; see notifier
 	state    *admission.Entry
+	told     atomic.Bool // a master has told that there is room
 }
 
 // admit is acquire for a lock of an ordered kind.
 func (s *waiters) admit(ctx context.Context, p acquireParams) (*Lock, error) {
 	e := s.acquirer.engine
 	w := &entrant{waiters: s, engine: e, params: p, wake: newSignal()}
-	key := "ordered " + e.opts.Prefix + p.name
+	key := localKey{e.opts.Prefix + p.name, true}
 	q, ok := s.locals.takeTurn(ctx, key, maxEntrants)
 	if !ok {
 		return nil, waitedInVain(ctx, e, p.name, cmp.Or(s.locals.why(q), p.refused))
 	}
-	last := s.locals.contend(q, w)
+	last := cmp.Or(s.locals.contend(q, w), p.refused)
 	joined := sync.OnceFunc(func() { s.locals.joined(key, q) })
 	defer func() { // also if the client panics
 		w.leave() //mutant:entrant-leaves
@@ -103,7 +105,7 @@ func (w *entrant) enter(ctx context.Context, joined func()) (*Lock, *AttemptErro
 
 	until := start.Add(p.window)
 	r := newRound(e, c, c.subject.Admit(n.describe(0, start)))
-	r.observer = n
+	r.observer, r.impatient = n, true
 	r.submit(start, e.timeout(start, until))
 	joined()
 	verdict := r.await(ctx)
@@ -115,7 +117,9 @@ func (w *entrant) enter(ctx context.Context, joined func()) (*Lock, *AttemptErro
 	}
 	failure := r.failure("acquire", noQuorum(ctx)...)
 	failure.classify(e.system)
-	e.tellAttemptFailed(ctx, failure)
+	if verdict != vote.Scattered { // otherwise there is room, but at a higher place //mutant:scattered-untold
+		e.tellAttemptFailed(ctx, failure)
+	}
 	return nil, failure, nil
 }
 
@@ -155,7 +159,7 @@ func (w *entrant) await(ctx context.Context, last *AttemptError) (l *Lock, again
 		case admission.Hold:
 			n := w.takeEntry()
 			w.engine.place(n.claim, n.state.Place()) //mutant:held-at-its-place
-			if l := w.waiters.acquirer.hold(w.params, n.claim, n.state.Window(), n.claim.fence.Load()); l != nil {
+			if l := w.waiters.acquirer.hold(w.params, n.claim, n.state.Window(), n.claim.fence.Load(), n.told.Load()); l != nil {
 				return l, false, nil
 			}
 			return nil, true, nil
@@ -294,6 +298,7 @@ func (n *waitingEntry) received(master int, payload string) {
 		return
 	}
 	w.mu.Lock()
+	n.told.Store(true) //mutant:told-of-room
 	n.state.Advanced(master, admission.Turn{Asked: instant(turn.Question), Fence: turn.Fence, Gone: turn.Gone, Before: turn.Before}, now)
 	w.mu.Unlock()
 	w.wake.raise()

@@ -126,14 +126,23 @@ func TestEventsOfOneHold(t *testing.T) {
 
 // TestEventsOfHandOff looks from both sides.
 func TestEventsOfHandOff(t *testing.T) {
+	for what, kind := range map[string][]quorum.AcquireOption{"plain": nil, "exclusive": {quorum.Exclusive()}, "permit": {quorum.Permits(1)}} {
+		t.Run(what, func(t *testing.T) { testEventsOfHandOff(t, kind...) })
+	}
+}
+
+func testEventsOfHandOff(t *testing.T, kind ...quorum.AcquireOption) {
+	t.Helper()
 	observed(t, quorum.Options{}, func(b *testbed, r *recorder) {
-		l := b.acquire()
+		l, err := b.TryAcquire(b.Context(), name, ttl, kind...)
+		require.NoError(b, err)
+		synctest.Wait()
 		theirs := &recorder{}
 		waiter := newManager(b.T, b.Cluster, quorum.Options{Clock: b.clock, Events: theirs.events()})
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_, err := waiter.Acquire(b.Context(), name, ttl)
+			_, err := waiter.Acquire(b.Context(), name, ttl, kind...)
 			assert.NoError(b, err)
 		}()
 		time.Sleep(time.Second)
@@ -146,6 +155,27 @@ func TestEventsOfHandOff(t *testing.T) {
 		assert.True(b, acquired.HandedOn)
 		assert.InDelta(b, time.Second, acquired.Waited, float64(50*time.Millisecond))
 		require.NoError(b, waiter.Close())
+	})
+}
+
+// TestEntryThatMovesUpIsNotToldOf has two masters that have stored a higher fence than the client
+// asks for. Nobody else has the lock, or has had it.
+func TestEntryThatMovesUpIsNotToldOf(t *testing.T) {
+	observed(t, quorum.Options{Fencing: true}, func(b *testbed, r *recorder) {
+		b.warmUp(b.Manager)
+		ahead := b.nextFence() + 1_000_000
+		b.storeFences(ahead, ahead)
+		r.take()
+		_, err := b.Acquire(b.Context(), name, ttl, quorum.Exclusive())
+		require.NoError(b, err)
+		for _, e := range r.take() {
+			switch e := e.(type) {
+			case quorum.AttemptFailedEvent:
+				b.Errorf("nobody was in the way: %v", e)
+			case quorum.AcquiredEvent:
+				assert.False(b, e.HandedOn)
+			}
+		}
 	})
 }
 

@@ -22,3 +22,11 @@ func Contexts(l *Lock) int { return len(l.derived) }
 
 // ContextsOfAll returns how many contexts a whole refers to.
 func ContextsOfAll(s *Locks) int { return len(s.derived) }
+
+// EndUntold ends a lock as it is while another goroutine is about to tell of its end.
+func EndUntold(l *Lock, why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told = true
+	l.finish(why)
+}

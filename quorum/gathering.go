@@ -128,7 +128,7 @@ func (g *gathering) attempt(ctx context.Context) (*Locks, *AttemptError) {
 func (g *gathering) uncontended() []string {
 	missing := g.sorted[len(g.held):]
 	for i, name := range missing {
-		if g.waiters.contended(g.engine.opts.Prefix + name) {
+		if g.waiters.contended(g.engine.opts.Prefix+name, g.params.mode != "") {
 			return missing[:i]
 		}
 	}

@@ -71,13 +71,14 @@ type Inspection struct {
 	Fence int64
 
 	// Holders is who holds the lock if it is a shared, exclusive or permit lock, in the order of
-	// their fences: the entries that have room on a quorum. Token, Owner, Since, TTL and Fence are
-	// then those of the first.
+	// their fences: the entries that have room on a quorum, a hundred of a kind at most. Token,
+	// Owner, Since, TTL and Fence are then those of the first.
 	Holders []Entry
 
-	// Waiting is how many waiters are in the masters' queues for the lock, at most one per Manager.
-	// Waited is how long the first of them has waited. If the masters disagree, each is the highest
-	// value that a quorum of those that answered agrees on.
+	// Waiting is how many waiters are in the masters' queues for the lock: one per Manager at most,
+	// or sixteen for a shared, exclusive or permit lock. Waited is how long the first of them has
+	// waited. If the masters disagree, each is the highest value that a quorum of those that
+	// answered agrees on.
 	Waiting int
 	Waited  time.Duration
 
@@ -132,15 +133,15 @@ func (m *Manager) Inspect(ctx context.Context, name string) (*Inspection, error)
 		return nil, err
 	}
 	defer m.engine.exit()
-	return inspect(ctx, m.engine, name)
+	return inspect(ctx, m.engine, name, "")
 }
 
-// inspect is Inspect for a name that has been checked.
-func inspect(ctx context.Context, e *engine, name string) (*Inspection, error) {
+// inspect is Inspect for a name that has been checked. Entries with the token are always reported.
+func inspect(ctx context.Context, e *engine, name, token string) (*Inspection, error) {
 	if ctx.Err() != nil {
 		return nil, e.unsentError("inspect", name, ended(ctx))
 	}
-	c := e.claimWith(name, "")
+	c := e.claimWith(name, token)
 	r := newRound(e, c, c.subject.Inspect())
 	r.run(ctx, e.clock.Now(), clock.Never)
 	inspection, answered := r.inspection()

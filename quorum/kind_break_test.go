@@ -75,6 +75,24 @@ func TestBreakIsNotUndoneByReadmission(t *testing.T) {
 	})
 }
 
+// Inspect lists a hundred readers. Break finds the others too.
+func TestBreakFindsEntriesThatInspectDoesNotList(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		var last *quorum.Lock
+		for range 105 {
+			var err error
+			last, err = b.TryAcquire(b.Context(), name, time.Hour, quorum.Shared())
+			require.NoError(b, err)
+			time.Sleep(time.Millisecond) // or else they would be in any order
+		}
+		i, err := b.Inspect(b.Context(), name)
+		require.NoError(b, err)
+		require.Len(b, i.Holders, 100)
+		require.NoError(b, b.Break(b.Context(), name, last.Token()))
+		assert.ErrorIs(b, last.Extend(b.Context(), ttl), quorum.ErrDenied)
+	})
+}
+
 // acquireOn acquires one of two permits while some masters refuse it.
 func (b *testbed) acquireOn(refusing ...int) *quorum.Lock {
 	b.Helper()

@@ -48,6 +48,56 @@ func TestWaitersGetTheirTurnWithMasterDown(t *testing.T) {
 	}
 }
 
+// One master hangs. The holder's release reaches the second before a waiter's request, and the third
+// after it. The waiter does not wait for the one that hangs.
+func TestHungMasterDoesNotDelayHandOff(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		holder, theirs := b.linkedManager(quorum.Options{}, nil)
+		waiter, ours := b.linkedManager(quorum.Options{}, nil)
+		for _, m := range []*quorum.Manager{b.Manager, holder, waiter} {
+			b.warmUp(m)
+		}
+		b.subscribe(waiter)
+		l, err := holder.TryAcquire(b.Context(), name, ttl, quorum.Exclusive())
+		require.NoError(b, err)
+		synctest.Wait()
+		late := theirs[0].hold()
+		defer late()
+		require.NoError(b, l.Release(b.Context()))
+		deliver := ours[2].hold()
+		defer deliver()
+		got := b.acquireLater(b.Context(), waiter, ttl, quorum.Exclusive())
+		time.Sleep(5 * time.Millisecond)
+		late()
+		start := time.Now()
+		require.NotNil(b, <-got)
+		assert.Less(b, time.Since(start), 50*time.Millisecond)
+	})
+}
+
+// Callers for a plain lock do not wait behind those for another lock of an ordered kind, whatever
+// its name.
+func TestLocalQueuesOfKindsAreApart(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		ctx, cancel := context.WithCancel(b.Context())
+		defer cancel()
+		held := b.acquireNamed("x")
+		go func() { _, _ = b.Acquire(ctx, "x", ttl, quorum.Exclusive()) }()
+		synctest.Wait()
+		for _, n := range []string{"ordered x", "x ordered"} {
+			_, err := b.Acquire(b.Context(), n, ttl, quorum.WaitAtMost(time.Second))
+			require.NoError(b, err)
+		}
+		_, err := b.Acquire(b.Context(), "x", ttl, quorum.WaitAtMost(time.Second))
+		require.ErrorIs(b, err, quorum.ErrTaken)
+		require.NoError(b, held.Release(b.Context()))
+		_, err = b.Acquire(b.Context(), "y", ttl)
+		require.NoError(b, err)
+		cancel()
+		synctest.Wait()
+	})
+}
+
 // closeAllBut closes Managers while one master is down. Then they may leave keys there to expire.
 func (b *testbed) closeAllBut(down int, managers []*quorum.Manager) {
 	b.Helper()

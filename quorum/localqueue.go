@@ -16,7 +16,13 @@ type localQueues struct {
 	done       <-chan struct{} // closed when the Manager is
 
 	mu    sync.Mutex // guards all below, and every localQueue
-	byKey map[string]*localQueue
+	byKey map[localKey]*localQueue
+}
+
+// localKey is what a localQueue is for. Plain locks and those of ordered kinds queue apart.
+type localKey struct {
+	lock    string // its key
+	ordered bool
 }
 
 // localQueue is the queue for one lock. It exists while somebody contends for the lock.
@@ -42,13 +48,13 @@ type contender interface {
 }
 
 func newLocalQueues(c *contention, done <-chan struct{}) *localQueues {
-	return &localQueues{contention: c, done: done, byKey: map[string]*localQueue{}}
+	return &localQueues{contention: c, done: done, byKey: map[localKey]*localQueue{}}
 }
 
 // takeTurn waits for the caller's turn to contend for a lock. So many may contend at once, but not
 // before the last one has called joined. It returns false if ctx ended or the Manager was closed
 // first. Otherwise the caller must pass the turn on.
-func (s *localQueues) takeTurn(ctx context.Context, key string, limit int) (*localQueue, bool) {
+func (s *localQueues) takeTurn(ctx context.Context, key localKey, limit int) (*localQueue, bool) {
 	q, mine := s.join(key, limit)
 	if mine == nil {
 		return q, true
@@ -68,7 +74,7 @@ func (s *localQueues) takeTurn(ctx context.Context, key string, limit int) (*loc
 
 // join returns the lock's queue and the caller's place in it. The place is nil if it is the
 // caller's turn at once.
-func (s *localQueues) join(key string, limit int) (*localQueue, *list.Element) {
+func (s *localQueues) join(key localKey, limit int) (*localQueue, *list.Element) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q, ok := s.byKey[key]
@@ -85,7 +91,7 @@ func (s *localQueues) join(key string, limit int) (*localQueue, *list.Element) {
 }
 
 // contended reports whether a caller contends for a lock.
-func (s *localQueues) contended(key string) bool {
+func (s *localQueues) contended(key localKey) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.byKey[key] != nil
@@ -107,9 +113,9 @@ func (s *localQueues) withdraw(q *localQueue, mine *list.Element) bool {
 // pass wakes the next caller. acquired is when the lock was acquired, or Never. If the lock was
 // acquired, the next caller skips its first attempt. If that caller joins or leaves during pass,
 // the guess may cost a round trip.
-func (s *localQueues) pass(key string, q *localQueue, acquired clock.Instant) {
+func (s *localQueues) pass(key localKey, q *localQueue, acquired clock.Instant) {
 	if acquired != clock.Never && s.hasNext(q) {
-		s.contention.mark(key, acquired)
+		s.contention.mark(key.lock, acquired)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,7 +126,7 @@ func (s *localQueues) pass(key string, q *localQueue, acquired clock.Instant) {
 
 // joined says that the caller whose turn came last is in the masters' queues, so the next one may
 // follow. A caller that calls it ends its turn with leave instead of pass.
-func (s *localQueues) joined(key string, q *localQueue) {
+func (s *localQueues) joined(key localKey, q *localQueue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q.joining = false
@@ -128,7 +134,7 @@ func (s *localQueues) joined(key string, q *localQueue) {
 }
 
 // leave ends the turn of a caller that has joined.
-func (s *localQueues) leave(key string, q *localQueue) {
+func (s *localQueues) leave(key localKey, q *localQueue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q.contending--
@@ -136,7 +142,7 @@ func (s *localQueues) leave(key string, q *localQueue) {
 }
 
 // next wakes the next caller if its turn has come. The caller must hold mu.
-func (s *localQueues) next(key string, q *localQueue) {
+func (s *localQueues) next(key localKey, q *localQueue) {
 	first := q.waiting.Front()
 	switch {
 	case first == nil && q.contending == 0:

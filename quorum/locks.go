@@ -104,7 +104,8 @@ func (s *Locks) watch() {
 // whole was released, it is ErrReleased itself. Each of them is also an ErrLost.
 func (s *Locks) Err() error {
 	for _, l := range s.locks {
-		if l.isOver() { // which has told partEnded
+		if why := l.Err(); why != nil {
+			s.partEnded(l.Name(), why) // it may be about to tell so itself //mutant:part-ends
 			break
 		}
 	}

@@ -162,7 +162,7 @@ func (a *acquirer) takePeriod(ctx context.Context, p acquireParams) (*Lock, erro
 // now, provided that they were set with the same TTL. youth is at most half the period.
 func (a *acquirer) youth(ctx context.Context, p acquireParams, token string) time.Duration {
 	age := time.Duration(0)
-	if i, err := inspect(ctx, a.engine, p.name); err == nil {
+	if i, err := inspect(ctx, a.engine, p.name, ""); err == nil {
 		for _, master := range i.Masters {
 			if master.Token == token && master.TTL > 0 {
 				age = max(age, p.keep-master.TTL)

@@ -23,12 +23,13 @@ type round struct {
 
 	sent, deadline clock.Instant // when it is sent, and when it is given up
 	first          bool          // release: the token was not released before
+	impatient      bool          // an entry that is behind another one has to wait anyway
 
 	mu      sync.Mutex // guards all below and the answers in ops
 	verdict vote.Verdict
 	tally   vote.Tally
-	leaning clock.Instant // when verdict became Doomed or Tentative
-	changed chan struct{} // gets a value when verdict changes
+	leaning clock.Instant // when verdict became Doomed or Tentative, or what impatient says was known; 0 before
+	changed chan struct{} // gets a value when verdict or leaning changes
 	awaited vote.Set      // settled waits for these
 	settled chan struct{} // closed once no master is awaited; nil if nobody asks
 }
@@ -43,7 +44,7 @@ func newRound(e *engine, c *claim, request wire.Request) *round {
 	r := &round{
 		Request: request, engine: e, claim: c,
 		ops:     make([]redisconn.Op, e.system.Masters()),
-		changed: make(chan struct{}, 2), // Doomed or Tentative, and the final verdict
+		changed: make(chan struct{}, 3), // Blocked, Doomed or Tentative, and the final verdict
 	}
 	if n := c.mode.Permits(); n > 0 { //mutant:round-room
 		r.tally.Room = vote.NewRoom(n, e.system)
@@ -142,9 +143,24 @@ func (r *round) Done(op *redisconn.Op, dropped error) {
 	if r.observer != nil {
 		r.observer.answered(int(call.Master), &a, decided, verdict)
 	}
-	if decided {
+	if decided || r.blocked(&a) {
 		r.changed <- struct{}{} // it has room for every possible change
 	}
+}
+
+// blocked reports whether an answer is the first that says that an impatient round's entry has to
+// wait, while nothing else is known.
+func (r *round) blocked(a *wire.Answer) bool {
+	if !r.impatient || a.Outcome != vote.Blocked { //mutant:impatient
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.leaning != 0 {
+		return false
+	}
+	r.leaning = r.engine.clock.Now()
+	return true
 }
 
 // count counts one answer. It returns whether this answer changed the verdict, and the verdict.
@@ -187,7 +203,7 @@ func (r *round) await(ctx context.Context) vote.Verdict { return r.wait(ctx, r.d
 // current verdict.
 //
 // A round that has failed waits as long again as it took to fail, plus classifyGrace, to find out
-// why it failed. A release waits just as long for masters that have yet to answer. How long it was
+// why it failed. So does an impatient one once a master has another entry before its own. A release waits just as long for masters that have yet to answer. How long it was
 // waited for before does not matter, so several rounds can be waited for one after the other.
 func (r *round) wait(ctx context.Context, deadline clock.Instant) vote.Verdict {
 	now := r.engine.clock.Now
@@ -214,12 +230,19 @@ func (r *round) wait(ctx context.Context, deadline clock.Instant) vote.Verdict {
 		switch v := r.current(); {
 		case v.Final():
 			return v
-		case v == vote.Undecided, r.mayBeUsurped(): // the latter is rare, and worth waiting for until deadline
+		case !r.leans(), r.mayBeUsurped(): // the latter is rare, and worth waiting for until deadline
 		default:
 			deadline = min(deadline, r.graceEnds()) //mutant:grace-ends
 			timer.Reset(deadline.Sub(now()))
 		}
 	}
+}
+
+// leans reports whether there is no reason to wait for the last answers.
+func (r *round) leans() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leaning != 0
 }
 
 // graceEnds returns until when to wait for the reason of a failure that is known already.

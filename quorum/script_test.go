@@ -33,7 +33,7 @@ func operationsOf(args []string) (operations []operation, fencing bool) {
 	for argv = argv[3:]; len(argv) > 0; {
 		widths := map[string][2]int{
 			"acquire": {1, 4}, "confirm": {2, 4}, "extend": {1, 4}, "repair": {1, 4}, "release": {2, 4}, "drop": {1, 2},
-			"wait": {3, 9}, "inspect": {2, 1}, "peek": {1, 1}, "bootstrap": {1, 3},
+			"wait": {3, 9}, "inspect": {2, 2}, "peek": {1, 1}, "bootstrap": {1, 3},
 		}[argv[0]]
 		if fencing && slices.Contains([]string{"acquire", "confirm", "extend", "repair"}, argv[0]) {
 			widths[0], widths[1] = widths[0]+1, widths[1]+2

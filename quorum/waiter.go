@@ -53,10 +53,10 @@ func (p *acquireParams) boundWait(ctx context.Context) (context.Context, context
 	return context.WithTimeoutCause(ctx, p.waitAtMost, &waitedError{p.waitAtMost}) //mutant:wait-at-most
 }
 
-// contended reports whether an attempt at a lock is likely to fail, because somebody waits for it,
+// contended reports whether an attempt at a lock of an ordered kind, or a plain one, is likely to fail, because somebody waits for it,
 // here or elsewhere.
-func (s *waiters) contended(key string) bool {
-	return s.locals.contended(key) || s.acquirer.engine.contention.contended(key, s.acquirer.engine.clock.Now())
+func (s *waiters) contended(key string, ordered bool) bool {
+	return s.locals.contended(localKey{key, ordered}) || s.acquirer.engine.contention.contended(key, s.acquirer.engine.clock.Now())
 }
 
 // waitedError is why a call stopped waiting. Unlike the end of the caller's context, it is no
@@ -132,12 +132,12 @@ func (w *waiter) takeTurn(ctx context.Context) (*Lock, error) { //mutant:take-tu
 	if w.hasWaited { //mutant:beside-local-queue
 		return w.contend(ctx, key, new(localQueue))
 	}
-	q, ok := w.waiters.locals.takeTurn(ctx, key, 1)
+	q, ok := w.waiters.locals.takeTurn(ctx, localKey{key, false}, 1)
 	if !ok {
 		return nil, waitedInVain(ctx, w.engine, w.params.name, cmp.Or(w.waiters.locals.why(q), w.params.refused))
 	}
 	acquired := clock.Never
-	defer func() { w.waiters.locals.pass(key, q, acquired) }() // also if the client panics
+	defer func() { w.waiters.locals.pass(localKey{key, false}, q, acquired) }() // also if the client panics
 	l, err := w.contend(ctx, key, q)
 	if err == nil {
 		acquired = w.engine.clock.Now()
@@ -227,7 +227,7 @@ func (w *waiter) act(ctx context.Context, next queue.Action) (*Lock, error) {
 func (w *waiter) hold() *Lock {
 	e := w.takeEntry()
 	until, fence := e.state.Window() // nobody else uses the state anymore
-	return w.waiters.acquirer.hold(w.params, e.claim, until, fence)
+	return w.waiters.acquirer.hold(w.params, e.claim, until, fence, true)
 }
 
 // pause returns how long to wait after the n-th failed try.

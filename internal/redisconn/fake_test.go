@@ -49,7 +49,7 @@ type operation struct {
 // shapes are how many keys and arguments an operation takes without fencing, its name included.
 var shapes = map[string]struct{ keys, args int }{
 	"acquire": {1, 4}, "confirm": {2, 4}, "extend": {1, 4}, "repair": {1, 4}, "release": {2, 4}, "drop": {1, 2},
-	"wait": {3, 9}, "inspect": {2, 1}, "peek": {1, 1},
+	"wait": {3, 9}, "inspect": {2, 2}, "peek": {1, 1},
 }
 
 // newFake returns a fake whose replies say that every operation succeeded.

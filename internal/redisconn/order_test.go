@@ -1,6 +1,7 @@
 package redisconn_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -85,6 +86,20 @@ func TestEntriesThatComeDownDoNotMeet(t *testing.T) {
 		a := s.ask(mine.Readmit(permit(fence)))
 		assert.Equal(t, want, a.Fence, "%d", fence)
 	}
+}
+
+// Somebody has made the key last forever, and more entries are dead than one call removes.
+func TestDeadEntriesDoNotMakeLockVacant(t *testing.T) {
+	t.Parallel() // it waits for a server
+	s := startServer(t, redis.Options{})
+	for i := range 1500 {
+		for _, kind := range []string{"order", "leases"} {
+			s.do("ZADD", "redlock:aux:"+kind+"{"+lock+"}", i+1, fmt.Sprint("x dead-", i))
+		}
+	}
+	s.do("SET", lock, wire.Ordered)
+	assert.Equal(t, vote.Held, s.ask(subject("mine", false, 0).Admit(entry(5))).Outcome)
+	assert.Equal(t, vote.Blocked, s.ask(subject("another", false, 0).Admit(entry(6))).Outcome)
 }
 
 // On a server without memory, an extension lengthens the lease of one entry among others.

@@ -65,7 +65,7 @@ type width struct{ keys, args int }
 func (b *scriptCall) width(name string) width {
 	w := map[string]width{
 		"acquire": {1, 4}, "confirm": {2, 4}, "extend": {1, 4}, "repair": {1, 4}, "release": {2, 4}, "drop": {1, 2},
-		"wait": {3, 9}, "inspect": {2, 1}, "peek": {1, 1}, "bootstrap": {1, 3},
+		"wait": {3, 9}, "inspect": {2, 2}, "peek": {1, 1}, "bootstrap": {1, 3},
 		"dated": {2, 6}, "tombstone": {1, 3}, "leave": {2, 3}, "break": {3, 5},
 		"admit": {2, 10}, "remain": {2, 10}, "renew": {2, 10}, "readmit": {2, 10}, "depart": {2, 3},
 	}[name]

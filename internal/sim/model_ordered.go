@@ -634,7 +634,7 @@ func (b *scriptCall) settleOrder(key, order string) bool {
 	for _, ends := range m.members(b.now, orderBeside(order, ":leases")) {
 		last = max(last, ends)
 	}
-	if last < 0 {
+	if last <= m.time(b.now)/1000 {
 		delete(m.keys, key)
 		delete(m.keys, orderBeside(order, ":records"))
 		return false

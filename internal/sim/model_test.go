@@ -270,7 +270,7 @@ func (d *differential) operation(micros int64, fencing bool) (keys, args []any) 
 		args = append(args, deadline, []string{"", d.ticket(), d.ticket()}[d.r.IntN(3)], []string{"1000000", "2000000"}[d.r.IntN(2)], "3000000",
 			"4", []string{"0", "90000000"}[d.r.IntN(2)], "channel:"+token)
 	case "inspect":
-		keys, args = append(keys, queueKey(lock)), args[:1]
+		keys, args = append(keys, queueKey(lock)), args[:2]
 	case "peek":
 		args = args[:1]
 	case "bootstrap":

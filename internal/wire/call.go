@@ -74,7 +74,7 @@ func (c *Call) appendArgs(args []any) []any {
 	case r.Op == vote.Inspect && c.keyOnly:
 		return append(args, namePeek)
 	case r.Op == vote.Inspect:
-		return append(args, r.name)
+		return append(append(args, r.name), r.args...)
 	case c.keyOnly && (r.name == nameTombstone || r.name == nameLeave):
 		return append(append(args, nameTombstone, c), r.args...)
 	case c.keyOnly:

@@ -49,26 +49,34 @@
 
   -- census lists the entries, in the order of their fences: "mode fence token left waits", where
   -- left is how many milliseconds its lease has left, and waits is 1 if others before it leave no
-  -- room. It lists a hundred of each set at most. It also returns how many wait, and the first of
-  -- them.
-  local function census(key, order, current)
+  -- room. It lists a hundred of each set at most, and then the one with the given token, unless
+  -- that is ''. It also returns how many wait, and the first of them.
+  local function census(key, order, current, wanted)
     local list, waiting, first = {}, 0, nil
     if current ~= ORDERED then
       return {string.format('%s %.0f 0', string.sub(current, #LONE + 1), redis.call('PTTL', key))}, 0, nil
     end
+    local function add(member, score)
+      local mode, token = string.match(member, '^(%S+) (.*)$')
+      local left = (redis.call('ZSCORE', beside(order, 'leases'), member) or 0) - now
+      if left > 0 then
+        local waits = inFront(order, mode, member, tonumber(score)) and 1 or 0
+        if waits == 1 then
+          waiting, first = waiting + 1, math.min(first or math.huge, tonumber(score))
+        end
+        list[#list + 1] = string.format('%s %.0f %s %.0f %d', mode, tonumber(score), token, left, waits)
+      end
+      wanted = token ~= wanted and wanted or ''
+    end
     for _, set in ipairs({order, beside(order, 'shared')}) do
       local members = redis.call('ZRANGE', set, 0, 99, 'WITHSCORES')
       for i = 1, #members, 2 do
-        local member, fence = members[i], string.format('%.0f', tonumber(members[i + 1]))
-        local left = (redis.call('ZSCORE', beside(order, 'leases'), member) or 0) - now
-        if left > 0 then
-          local waits = inFront(order, modeOf(member), member, tonumber(fence)) and 1 or 0
-          if waits == 1 then
-            waiting, first = waiting + 1, math.min(first or math.huge, tonumber(fence))
-          end
-          list[#list + 1] = string.format('%s %s %s %.0f %d', modeOf(member), fence, string.match(member, ' (.*)$'), left, waits)
-        end
+        add(members[i], members[i + 1])
       end
+    end
+    local member = wanted ~= '' and memberOf(order, wanted) --mutant:census-wanted
+    if member then
+      add(member, redis.call('ZSCORE', setOf(order, modeOf(member)), member))
     end
     return list, waiting, first
   end

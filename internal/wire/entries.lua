@@ -98,7 +98,7 @@
   local function settle(key, order)
     local leases = beside(order, 'leases')
     local last = redis.call('ZRANGE', leases, -1, -1, 'WITHSCORES')[2]
-    if last then
+    if last and tonumber(last) > now then --mutant:settle-dead
       redis.call('PEXPIREAT', key, string.format('%.0f', tonumber(last))) --mutant:mark-shortened
       return true
     end

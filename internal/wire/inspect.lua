@@ -2,7 +2,7 @@
 -- nothing.
 --
 -- KEYS    the lock's key; except for peek: the queue
--- ARGV    the name
+-- ARGV    the name; except for peek: a token whose entry is listed in any case, '' for none
 -- Result  {token, '' if nobody has the key,
 --          milliseconds left, -1: no expiry, -2: nobody has the key,
 --          milliseconds left of this master's quarantine, 0: none,
@@ -10,7 +10,7 @@
 --          the number of waiters, milliseconds for which the first of them has waited,
 --          since when the token has the key, if it was handed on to it, otherwise '',
 --          the fence that is stored, '' for none; and of ordered admission, each entry: see census}
-local function inspect(k, _, queue)
+local function inspect(k, a, queue)
   local current, policy, out = redis.call('GET', KEYS[k]), '', 0
   if guard > 0 and queue then
     local _, seen, since, longest = marked()
@@ -40,7 +40,7 @@ local function inspect(k, _, queue)
   end
   local entries, first
   if queue and ordered().isEntry(current) then
-    entries, waiting, first = ordered().census(KEYS[k], keyBeside(queue, ':order'), current)
+    entries, waiting, first = ordered().census(KEYS[k], keyBeside(queue, ':order'), current, ARGV[a + 1])
     waited = first and math.max(now - math.floor(first / 1000), 0) or 0
   end
   return {current or '', redis.call('PTTL', KEYS[k]), out, policy, waiting, waited, since, fence, entries}

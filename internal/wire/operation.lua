@@ -17,7 +17,7 @@ local function operation(name, k)
   elseif name == 'break' then
     return breakHold, KEYS[k + 1], 3, 5
   elseif name == 'inspect' then
-    return inspect, KEYS[k + 1], 2, 1
+    return inspect, KEYS[k + 1], 2, 2
   elseif name == 'peek' then
     return inspect, nil, 1, 1
   end

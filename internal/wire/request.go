@@ -231,9 +231,12 @@ func (s *Subject) Wait(p Place) Request {
 	}
 }
 
-// Inspect asks for a report on the lock and the master.
+// Inspect asks for a report on the lock and the master. The entry with the subject's token, if it
+// has one, is listed however many there are.
 func (s *Subject) Inspect() Request {
-	return Request{Subject: s, Op: vote.Inspect, name: nameInspect, keys: []any{s.keyArg, queueKey(s.Key)}}
+	return Request{
+		Subject: s, Op: vote.Inspect, name: nameInspect, keys: []any{s.keyArg, queueKey(s.Key)}, args: []any{s.Token},
+	}
 }
 
 // Bootstrap asks masters to declare themselves empty. The first request carries a word that was

@@ -43,6 +43,8 @@ var kinds = []mutant{
 		},
 		pkg: redisconnPkg, tests: []string{"TestClientWithoutRightsDestroysNoEntry"},
 	},
+	atMaster("dead-entries-end-the-mark", "entries that are all dead do not make the lock vacant for two",
+		sub("settle-dead", ` and tonumber\(last\) > now`, ""), "TestDeadEntriesDoNotMakeLockVacant"),
 	atMaster("extension-needs-memory", "an extension needs no memory",
 		cut("keep-without-memory"), "TestExtensionOfEntryNeedsNoMemory"),
 	ofKinds("full-masters-extend-nothing", "… on any kind of lock",
@@ -94,6 +96,17 @@ var kinds = []mutant{
 		sub("waiter-remains", `n\.state\.Stands\(master\)`, "false && $0"), "TestWaiterIsNotAdmittedAnewWhereItWasForgotten"),
 	ofKinds("held-at-another-place", "a waiter holds the lock at its last place",
 		cut("held-at-its-place"), "TestWaiterHoldsAtThePlaceToWhichItMoved"),
+
+	ofKinds("hung-master-delays-hand-off", "a waiter does not wait for masters that hang",
+		sub("impatient", `!r\.impatient`, "true"), "TestHungMasterDoesNotDelayHandOff"),
+	ofKinds("move-up-told", "an entry that only moves up is told neither as a failure",
+		sub("scattered-untold", `verdict != vote\.Scattered`, "true"), "TestEntryThatMovesUpIsNotToldOf"),
+	ofKinds("hand-off-untold", "… nor as a hand-off, which a real one is",
+		cut("told-of-room"), "TestEventsOfHandOff"),
+	ofKinds("break-of-listed-entries-only", "Break finds an entry however many there are",
+		sub("census-wanted", `wanted ~= ''`, "false"), "TestBreakFindsEntriesThatInspectDoesNotList"),
+	ofKinds("whole-outlives-its-part", "Err of a whole tells as soon as one of its locks is over",
+		cut("part-ends"), "TestEndedPartEndsWholeAtOnce"),
 
 	// Requests and answers.
 	inCalls("end-of-quarantine-unknown", "an answer about an entry tells when the quarantine ends",
