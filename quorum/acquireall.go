@@ -40,7 +40,8 @@ func (m *Manager) TryAcquireAll(ctx context.Context, names []string, ttl time.Du
 // for that one in its turn, as Acquire does, and then tries the rest at once. It leaves out names
 // that somebody is known to wait for, and those after them. So a call that waits keeps only locks
 // with lower keys than the one that it waits for. No two calls wait for each other, whatever the
-// order of their names. The turn of a call depends on when it first had to wait.
+// order of their names. The turn of a call depends on when it first had to wait; with Shared,
+// Exclusive and Permits, on when it began to wait for that name.
 //
 // The locks that are kept during a wait are renewed. If one is lost, AcquireAll acquires it again.
 // Until all locks are acquired, no event mentions them, and Held does not list them. Then they

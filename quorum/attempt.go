@@ -210,7 +210,8 @@ func (a *acquirer) retire(t *try, now clock.Instant) (granted vote.Set, to wire.
 
 // hold returns the lock of a waiter's claim that a quorum of the masters has granted until the
 // given instant. The masters still have to be asked to keep it for the whole TTL: the lock is
-// extended soon. handedOn says that a master has told of it. hold returns nil if the window is over or the Manager is closed.
+// extended soon. handedOn says that a master has told of it. hold returns nil if the window is over
+// or the Manager is closed.
 func (a *acquirer) hold(p acquireParams, c *claim, until clock.Instant, fence int64, handedOn bool) *Lock {
 	now := a.engine.clock.Now()
 	if now >= until || a.engine.closed.Load() { //mutant:hold-late

@@ -144,8 +144,9 @@
 // fence when they hand the lock on.
 //
 // Callers of one Manager wait for each other first, in order, and only one of them at a time is in
-// the masters' queues. So the order across Managers is not the order of their callers: a Manager
-// with a hundred callers and one with a single caller take turns.
+// the masters' queues; of those for a shared, exclusive or permit lock, sixteen. So the order
+// across Managers is not the order of their callers: a Manager with a hundred callers and one with
+// a single caller take turns.
 //
 // A message that hands the lock on is trusted as far as it names the waiter's token, which is
 // secret, on a channel with a random name. Clients that can read the auxiliary keys of a majority,
@@ -153,10 +154,11 @@
 // could forge one. Those who can write the locks' keys can do worse. Give rights to redlock:aux:*
 // only to clients that use the locks; see "Access rights".
 //
-// A dead waiter costs those behind it a second or two. Several that died together cost more each,
-// but at most the 15 s after which the masters forget them. A dead holder costs its TTL. Waiters
-// poll with growing pauses if they lack the rights to subscribe to channels or to use auxiliary
-// keys, or if a proxy prevents it. The queues' keys expire by themselves.
+// A dead waiter costs those behind it a second or two, or with a shared, exclusive or permit lock
+// the rest of its lease: 3.5 s, and up to 14 s if many waited before it. Several that died together
+// cost more each, but at most the 15 s after which the masters forget them. A dead holder costs its
+// TTL. Waiters poll with growing pauses if they lack the rights to subscribe to channels or to use
+// auxiliary keys, or if a proxy prevents it. The queues' keys expire by themselves.
 //
 // # Shared locks and permits
 //
@@ -181,7 +183,8 @@
 // the same place (TestEntryMovesUp); masters admit nobody before those that have room there
 // (TestModelMatchesRedis, of internal/sim), not even in a repair
 // (TestHolderIsNotPutBeforeReaderWithRoom); nothing that is late moves a holder's entry
-// (TestLateGuessMovesNoHolder, TestLateFirstTryOfCheckedFenceMovesNoHolder); whoever may hold a
+// (TestLateGuessMovesNoHolder, TestLateFirstTryOfCheckedFenceMovesNoHolder), and its own repair
+// never past one that might be waiting (TestOvertakenPermitIsPutRight); whoever may hold a
 // permit counts (TestRoomAgainstBruteForce); the window counts from the lease that a request asked
 // for (TestWindowIsOfTheLeaseThatWasAskedFor) and ends with the earliest of its quorum
 // (TestWindowEndsWithTheEarliestLeaseOfItsQuorum); what was known before an entry may have expired
@@ -197,9 +200,9 @@
 // With Options.Fencing, the fence of an exclusive lock is above those of all exclusive and shared
 // locks before it, and the fence of a shared lock is above those of all exclusive ones before it.
 // Let the resource keep the highest fence of each. It should refuse readers below the highest
-// writer, and writers below the highest of both. Fences of permits say in which order the clients
-// came, not in which order they held them. Fences of plain locks are not ordered with those of
-// shared locks of the same name.
+// writer, and writers below the highest of both, but not readers below other readers. Fences of
+// permits say in which order the clients came, not in which order they held them. Fences of plain
+// locks are not ordered with those of shared locks of the same name.
 //
 // While Options.RestartGuard quarantines a master, it counts for no such lock, not even for one
 // that stood there before. So restart one master at a time, and wait for the guard in between.
@@ -241,7 +244,9 @@
 // whatever overlapping names (TestNoDeadlockInOppositeOrder). The call has one ticket for all its
 // waits. When it has waited for one lock and then waits for another, it comes before all calls that
 // began to wait later (TestCallThatHasWaitedGoesFirst). Otherwise a call for many contended names
-// would wait in every queue anew, and hardly ever be done.
+// would wait in every queue anew, and take long. With Shared, Exclusive and Permits, it does: there
+// an entry never goes before those that came to the masters long before it. It keeps its place
+// among those that wait for the same name, and the locks that it has, so it is done at last.
 //
 // While a call waits, the locks that it keeps are idle. Under contention it helps if the names that
 // most calls need sort last: then these locks are acquired last, and are idle least.

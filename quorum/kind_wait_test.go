@@ -48,8 +48,8 @@ func TestWaitersGetTheirTurnWithMasterDown(t *testing.T) {
 	}
 }
 
-// One master hangs. The holder's release reaches the second before a waiter's request, and the third
-// after it. The waiter does not wait for the one that hangs.
+// One master hangs. The holder's release reaches the second before a waiter's request, and the
+// third after it. The waiter does not wait for the one that hangs.
 func TestHungMasterDoesNotDelayHandOff(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
 		holder, theirs := b.linkedManager(quorum.Options{}, nil)

@@ -65,12 +65,13 @@ func (l *Lock) Token() string { return l.claim.subject.Token }
 
 // Fence returns the lock's fencing token, or 0 without Options.Fencing. The token is higher than
 // that of every earlier holder of the name. It is at most 2^53 − 1, and stays the same while the
-// lock is held.
+// lock is held. Shared locks and permits have several holders, so less is promised for them; see
+// "Shared locks and permits" in the package documentation.
 //
-// The resource that the lock protects should record the highest fence it has seen, and refuse any
-// lower one, including in reads that lead to writes. Then a holder that was paused past its window
-// can do no harm. Start the resource's record at 1, so that clients without fencing (fence 0) are
-// rejected.
+// The resource that a lock with one holder protects should record the highest fence it has seen,
+// and refuse any lower one, including in reads that lead to writes. Then a holder that was paused
+// past its window can do no harm. Start the resource's record at 1, so that clients without fencing
+// (fence 0) are rejected.
 func (l *Lock) Fence() int64 { return l.claim.fence.Load() }
 
 // Validity returns how much longer the lock can be relied on. It is 0 or negative once the lock is

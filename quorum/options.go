@@ -53,8 +53,9 @@ type Options struct {
 	CloseTimeout time.Duration
 
 	// Fencing gives each lock a fencing token that is higher than that of every earlier holder of
-	// the name; see Lock.Fence. All clients of a name must use the same setting. With Fencing, an
-	// acquisition takes a second round trip when clocks or masters disagree.
+	// the name; see Lock.Fence, also for shared locks and permits. All clients of a name must use
+	// the same setting. With Fencing, an acquisition takes a second round trip when clocks or
+	// masters disagree.
 	// Default: none.
 	Fencing bool
 

@@ -203,8 +203,9 @@ func (r *round) await(ctx context.Context) vote.Verdict { return r.wait(ctx, r.d
 // current verdict.
 //
 // A round that has failed waits as long again as it took to fail, plus classifyGrace, to find out
-// why it failed. So does an impatient one once a master has another entry before its own. A release waits just as long for masters that have yet to answer. How long it was
-// waited for before does not matter, so several rounds can be waited for one after the other.
+// why it failed. So does an impatient one once a master has another entry before its own. A release
+// waits just as long for masters that have yet to answer. How long it was waited for before does
+// not matter, so several rounds can be waited for one after the other.
 func (r *round) wait(ctx context.Context, deadline clock.Instant) vote.Verdict {
 	now := r.engine.clock.Now
 	timer := r.engine.timers.take(deadline.Sub(now())) //mutant:wait-timer

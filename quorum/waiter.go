@@ -53,8 +53,8 @@ func (p *acquireParams) boundWait(ctx context.Context) (context.Context, context
 	return context.WithTimeoutCause(ctx, p.waitAtMost, &waitedError{p.waitAtMost}) //mutant:wait-at-most
 }
 
-// contended reports whether an attempt at a lock of an ordered kind, or a plain one, is likely to fail, because somebody waits for it,
-// here or elsewhere.
+// contended reports whether an attempt at a lock of an ordered kind, or a plain one, is likely to
+// fail, because somebody waits for it, here or elsewhere.
 func (s *waiters) contended(key string, ordered bool) bool {
 	return s.locals.contended(localKey{key, ordered}) || s.acquirer.engine.contention.contended(key, s.acquirer.engine.clock.Now())
 }
