@@ -282,5 +282,6 @@ func (a *acquirer) newLock(c *claim, p acquireParams, start, until, kept clock.I
 		l.renewal = newRenewal(cmp.Or(p.pace, c.subject.Token), p, start)
 	}
 	c.restUntil(l.since.Add(p.minHold)) //mutant:min-hold
+	c.guess = false                     // masters have admitted its entry at its place //mutant:held-is-no-guess
 	return l
 }

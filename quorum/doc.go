@@ -175,7 +175,9 @@
 //
 // So votes are never split, nobody starves, and a hand-off takes one round trip. The order is that
 // of the masters' clocks, roughly. An entry never goes before one that has room already. If that
-// one came first on some masters only, it is moved to the same place on all of them. One that waits
+// one came first on some masters only, the entry is moved to the same place on all of them, or on a
+// quorum. On the others, extensions put it right once that one has left; until then, a permit that
+// is held by a bare quorum needs all of it. One that waits
 // is kept for a few seconds, and renewed; one that holds the lock, for its TTL.
 //
 // The steps of the safety argument are those of package internal/admission. Each is tested there,

@@ -120,8 +120,8 @@ func (x *extension) bind(l *Lock) {
 }
 
 // repairable are the outcomes of masters that do not have the lock, or have its entry at another
-// place than the others.
-var repairable = []vote.Outcome{vote.Absent, vote.Taken, vote.Overtaken} //mutant:overtaken-holder
+// place than the others, with room or without.
+var repairable = []vote.Outcome{vote.Absent, vote.Taken, vote.Overtaken, vote.Blocked} //mutant:overtaken-holder
 
 // answered acts on one answer, in the lane that brought it.
 func (x *extension) answered(master int, a *wire.Answer, decided bool, v vote.Verdict) {

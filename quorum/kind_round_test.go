@@ -2,7 +2,6 @@ package quorum_test
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -107,86 +106,6 @@ func TestOvertakenRepairIsNotRepeated(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		assert.Equal(b, 2, master.Commands()-before, "the extension and one repair")
 		assert.Equal(b, []int{0, 1}, b.standsOn(l.Token()))
-	})
-}
-
-// The last master admits another entry first. By the time it has departed, the holder's entry has
-// been admitted behind it. The next extension puts it right, so that any other master may fail.
-func TestOvertakenEntryIsPutRight(t *testing.T) {
-	for mode, kind := range map[wire.Mode]quorum.AcquireOption{
-		wire.ModeShared: quorum.Shared(), wire.ModeExclusive: quorum.Exclusive(), wire.ModePermit(1): quorum.Permits(1),
-	} {
-		t.Run(mode.String(), func(t *testing.T) {
-			bubble(t, 3, func(b *testbed) {
-				blocking := wire.ModeExclusive
-				if mode == wire.ModePermit(1) {
-					blocking = mode
-				}
-				b.Master(2).Set(name, fmt.Sprintf("%s %s %d another", wire.Ordered, string(blocking), time.Now().UnixMicro()+1000), time.Hour)
-				l, err := b.Acquire(b.Context(), name, ttl, kind)
-				require.NoError(b, err)
-				synctest.Wait()
-				require.NoError(b, b.Break(b.Context(), name, "another"))
-				require.Greater(b, b.places(l.Token())[2], b.places(l.Token())[0], "or else this tests nothing")
-				b.extendAndSettle(l)
-				assert.Equal(b, slices.Repeat(b.places(l.Token())[:1], 3), b.places(l.Token()))
-				b.Master(0).Stop()
-				assert.NoError(b, l.Extend(b.Context(), ttl))
-			})
-		})
-	}
-}
-
-// The last master has stored a fence that is ahead of the others'. It has no other entry.
-func TestOvertakenLoneEntryIsPutRight(t *testing.T) {
-	bubbleWith(t, 3, quorum.Options{Fencing: true}, func(b *testbed) {
-		b.warmUp(b.Manager)
-		ahead := b.nextFence() + 1_000_000
-		b.storeFences(1, 1, ahead)
-		b.Master(2).DelayReplies(time.Millisecond, 1)
-		l, err := b.TryAcquire(b.Context(), name, ttl, quorum.Exclusive())
-		require.NoError(b, err)
-		time.Sleep(2 * time.Millisecond)
-		require.Greater(b, b.places(l.Token())[2], l.Fence(), "or else this tests nothing")
-		b.extendAndSettle(l)
-		assert.Equal(b, slices.Repeat([]int64{l.Fence()}, 3), b.places(l.Token()))
-	})
-}
-
-// extendAndSettle extends a lock, and waits until the masters that need it are repaired.
-func (b *testbed) extendAndSettle(l *quorum.Lock) {
-	b.Helper()
-	require.NoError(b, l.Extend(b.Context(), ttl))
-	synctest.Wait()
-}
-
-// The last master admits the second of two permits first. The first one's entry is put right there
-// once the other client's renewal has shown that it is told nothing anymore.
-func TestOvertakenPermitIsPutRight(t *testing.T) {
-	bubble(t, 3, func(b *testbed) {
-		b.warmUp(b.Manager)
-		m, links := b.linkedManager(quorum.Options{}, nil)
-		b.warmUp(m)
-		late := links[2].hold()
-		first, err := m.TryAcquire(b.Context(), name, ttl, quorum.Permits(2))
-		require.NoError(b, err)
-		time.Sleep(10 * time.Millisecond)
-		second, err := b.TryAcquire(b.Context(), name, ttl, quorum.Permits(2))
-		require.NoError(b, err)
-		synctest.Wait()
-		late()
-		time.Sleep(time.Millisecond)
-		place := b.places(first.Token())[0]
-		require.Greater(b, b.places(first.Token())[2], place, "or else this tests nothing")
-
-		b.extendAndSettle(first)
-		require.Greater(b, b.places(first.Token())[2], place, "the other client may still be waiting")
-		b.extendAndSettle(second)
-		b.extendAndSettle(first)
-		assert.Equal(b, []int64{place, place, place}, b.places(first.Token()))
-		b.Master(0).Stop()
-		require.NoError(b, first.Extend(b.Context(), ttl))
-		require.NoError(b, second.Extend(b.Context(), ttl))
 	})
 }
 

@@ -21,9 +21,9 @@
 // has room there, because that one's client may have been told so. It gets the next fence instead.
 // Then the client moves its entry up: it asks all masters for the lowest fence that a quorum can
 // still have. No waiter's entry moves down. One that holds the lock stays where a quorum has it:
-// all that was ever asked for it is lower. Where it was overtaken by others that have left, its
-// repair puts it right, so that any minority of the masters may fail. (So clocks propose the order,
-// as in Lamport's, and the masters agree on it, as in Skeen's total order multicast.)
+// all that was ever asked for it is lower. Where it was overtaken by others, its repair puts it
+// right once they have left, so that any minority of the masters may fail. (So clocks propose the
+// order, as in Lamport's, and the masters agree on it, as in Skeen's total order multicast.)
 //
 // # Safety
 //
@@ -39,10 +39,12 @@
 //     Y with an earlier fence do not count. Y's client counts M, so it knows.
 //   - An entry that has room keeps it for as long as it stands with that fence, because nothing
 //     goes before it. So it need not be known who was told what. There is one exception: the permit
-//     of a holder that is admitted again by its repair, or comes down to its own fence, goes before
-//     those of other holders, if there is room for all. A master knows them by their renewals and
-//     repairs. All of them hold the lock already, and look at no report anymore. Whoever comes next
-//     goes behind all of them.
+//     of a holder that is admitted again by its repair goes before those of other holders that
+//     were, if there is room for all. Until its TTL is over, or the quarantine, the master says
+//     that such a permit does not count, and nothing goes before it afterwards. So every report
+//     that counts names who is before it. Other holders may not be passed: their extensions may
+//     count what one master said before, together with what another one says that has lost the
+//     entry since.
 //   - A master may admit an entry with a lower fence than was asked for, if that was the client's
 //     guess, or has to be near the master's time. The lock may be held with the lower one. So such
 //     a request never moves an entry that stands: it may be late.

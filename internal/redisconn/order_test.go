@@ -74,18 +74,66 @@ func TestEntriesThatComeDownDoNotMeet(t *testing.T) {
 	s := startServer(t, redis.Options{})
 	permit := func(fence int64) wire.Entry {
 		e := entry(fence)
-		e.Mode = wire.ModePermit(3)
+		e.Mode = wire.ModePermit(1)
 		return e
 	}
-	mine, another := subject("mine", false, 0), subject("another", false, 0)
-	require.Equal(t, vote.Held, s.ask(another.Admit(permit(100))).Outcome)
-	require.Equal(t, vote.Held, s.ask(mine.Admit(permit(200))).Outcome)
-	require.Equal(t, vote.Held, s.ask(another.Renew(permit(100))).Outcome) // it is a holder
+	first, mine, another := subject("first", false, 0), subject("mine", false, 0), subject("another", false, 0)
+	require.Equal(t, vote.Held, s.ask(first.Admit(permit(50))).Outcome)
+	require.Equal(t, vote.Blocked, s.ask(another.Admit(permit(100))).Outcome)
+	require.Equal(t, vote.Blocked, s.ask(mine.Admit(permit(200))).Outcome)
 	for fence, want := range map[int64]int64{100: 200, 99: 99} {
 		s.ask(mine.Renew(permit(200)))
 		a := s.ask(mine.Readmit(permit(fence)))
 		assert.Equal(t, want, a.Fence, "%d", fence)
 	}
+}
+
+// onProbation returns a server on which a permit was admitted again.
+func onProbation(t *testing.T) (s *server, readmit, renew func(token string, fence int64) wire.Answer) {
+	t.Helper()
+	s = startServer(t, redis.Options{})
+	permit := func(token string, fence int64) wire.Entry {
+		ttl := patience
+		if token == "later" {
+			ttl = 500 * time.Millisecond
+		}
+		return wire.Entry{Mode: wire.ModePermit(2), Fence: fence, TTL: ttl, Lease: patience}
+	}
+	readmit = func(token string, fence int64) wire.Answer {
+		t.Helper()
+		return s.ask(subject(token, false, 0).Readmit(permit(token, fence)))
+	}
+	renew = func(token string, fence int64) wire.Answer {
+		t.Helper()
+		return s.ask(subject(token, false, 0).Renew(permit(token, fence)))
+	}
+	require.Equal(t, vote.Held, readmit("later", 200).Outcome)
+	return s, readmit, renew
+}
+
+// For its TTL, a permit that was admitted again counts for nothing, and the one of another holder is
+// admitted before it.
+func TestPermitOnProbationDoesNotCount(t *testing.T) {
+	t.Parallel() // it waits for a server
+	_, readmit, renew := onProbation(t)
+	require.Equal(t, vote.Refused, renew("later", 200).Outcome, "the only one")
+	require.Equal(t, vote.Held, readmit("earlier", 100).Outcome)
+	require.Equal(t, vote.Refused, renew("later", 200).Outcome)
+	assert.EventuallyWithT(t, func(c *assert.CollectT) {
+		a := renew("later", 200)
+		assert.Equal(c, vote.Held, a.Outcome)
+		assert.Equal(c, []string{"earlier"}, a.Before)
+	}, patience, 10*time.Millisecond)
+}
+
+// A request that is repeated does not put a permit on probation again, because it may count by then.
+func TestProbationBeginsOnce(t *testing.T) {
+	t.Parallel() // it waits for a server
+	_, readmit, renew := onProbation(t)
+	require.Eventually(t, func() bool { return renew("later", 200).Outcome == vote.Held }, patience, 10*time.Millisecond)
+	readmit("later", 200)
+	assert.Equal(t, vote.Held, renew("later", 200).Outcome)
+	assert.Equal(t, vote.Overtaken, readmit("earlier", 100).Outcome)
 }
 
 // Somebody has made the key last forever, and more entries are dead than one call removes.

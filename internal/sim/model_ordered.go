@@ -203,21 +203,47 @@ func (b *scriptCall) floorOf(e orderedEntry) int64 {
 // floorOfHolder is floorOfHolder of admit.lua.
 func (b *scriptCall) floorOfHolder(e orderedEntry) int64 {
 	members, fences := b.foremost(e)
-	others := slices.DeleteFunc(slices.Clone(members), func(member string) bool { return member == e.member() })
-	for _, member := range slices.Backward(others) {
-		isHolder := b.model.keys[orderBeside(e.order, ":records")].waiters[tokenOf(member)] == "held"
-		if len(others) >= permitsOf(e.mode) || !isHolder {
+	for _, member := range slices.Backward(members) {
+		isPassed := len(members) < permitsOf(e.mode) && b.probation(e.order, tokenOf(member)) > 0
+		if member != e.member() && !isPassed {
 			return fences[member]
 		}
 	}
 	return 0
 }
 
-// hold is hold of lone.lua.
-func (b *scriptCall) hold(e orderedEntry, life time.Duration) {
-	if permitsOf(e.mode) > 0 {
-		b.record(e, "held", life)
+// probation is probation of lone.lua.
+func (b *scriptCall) probation(order, token string) int64 {
+	records := orderBeside(order, ":records")
+	b.model.get(b.now, records)
+	ends, there := strings.CutPrefix(b.model.keys[records].waiters[token], "held ")
+	if !there {
+		return 0
 	}
+	return max(number(ends)-b.model.time(b.now)/1000, 0)
+}
+
+// hold is hold of lone.lua. left is in milliseconds.
+func (b *scriptCall) hold(e orderedEntry, life time.Duration, left int64) {
+	b.record(e, fmt.Sprint("held ", b.model.time(b.now)/1000+left), life)
+}
+
+// mark is mark of lone.lua.
+func (b *scriptCall) mark(how string, e orderedEntry, stood bool) any {
+	switch {
+	case permitsOf(e.mode) == 0:
+	case how == "readmit" && !stood:
+		left := b.quarantine(b.guard)
+		if left == 0 {
+			left = e.ttl.Milliseconds()
+		}
+		b.hold(e, e.ttl, left)
+	case how == "renew":
+		if left := b.probation(e.order, e.token); left > 0 {
+			return []any{int64(-2), left}
+		}
+	}
+	return nil
 }
 
 // admitLone is admit of lone.lua, for a key that is vacant or has this entry.
@@ -246,12 +272,8 @@ func (b *scriptCall) admitLone(o operation, e orderedEntry, standing bool) any {
 	e.fence = position
 	k := m.keys[e.key]
 	m.keys[e.key] = entry{value: e.lone(), expires: max(k.expires, b.now+e.ttl)}
-	if o.name == "readmit" {
-		life := e.ttl
-		if standing && position != wanted {
-			life = max(life, k.expires-b.now) // of the key, which is written anew
-		}
-		b.hold(e, life)
+	if banned == nil {
+		banned = b.mark(o.name, e, standing)
 	}
 	if banned != nil {
 		return banned
@@ -285,12 +307,12 @@ func (b *scriptCall) spread(key, order, lone string) {
 	if left < 0 {
 		left = 24 * time.Hour
 	}
-	held := m.keys[orderBeside(order, ":records")].waiters[token] == "held"
+	held := b.probation(order, token)
 	for _, kind := range []string{":order", ":shared", ":leases", ":records"} {
 		delete(m.keys, orderBeside(order, kind))
 	}
-	if held {
-		b.hold(orderedEntry{order: order, mode: mode, token: token}, left)
+	if held > 0 {
+		b.hold(orderedEntry{order: order, token: token}, left, held)
 	}
 	member, leases := mode+" "+token, orderBeside(order, ":leases")
 	m.addMember(b.now, setOf(order, mode), member, fence)
@@ -317,8 +339,8 @@ func (b *scriptCall) answerEntry(how string, e orderedEntry, standing bool, befo
 		life = e.lease
 	}
 	b.keep(e, life)
-	if how == "readmit" || how == "renew" {
-		b.hold(e, e.ttl)
+	if why == nil {
+		why = b.mark(how, e, standing)
 	}
 	if inTheWay == "" && why == nil {
 		if bad := b.carry(e, position); bad != nil {

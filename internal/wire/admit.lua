@@ -48,17 +48,16 @@
     return floor
   end
 
-  -- floorOfHolder is floorOf for the entry of a holder, which may stand already. The permits of
-  -- other holders do not matter to it if it leaves them room: they are told nothing anymore.
-  -- Otherwise, of several holders only the last could put its entry back.
+  -- floorOfHolder is floorOf for the entry of a holder, which may stand already. It may go before
+  -- the permits of other holders that do not count here yet, if all have room. Otherwise, of several
+  -- holders only the last could put its entry back. Others may not be passed: an extension may count
+  -- what this master said before, together with what another one says that has lost this entry by
+  -- now.
   local function floorOfHolder(order, mode, member)
-    local front, n, others = foremost(order, mode, true), permitsOf(mode), 0
-    for i = 1, #front, 2 do
-      others = others + (front[i] == member and 0 or 1) --mutant:holder-is-not-before-itself
-    end
+    local front, n = foremost(order, mode, true), permitsOf(mode)
     for i = #front - 1, 1, -2 do
-      local isPassed = n and others < n and --mutant:holders-keep-their-room
-        redis.call('HGET', beside(order, 'records'), string.match(front[i], ' (.*)$')) == 'held' --mutant:only-holders-are-passed
+      local isPassed = n and #front < 2 * n and --mutant:holders-keep-their-room
+        lone().probation(order, string.match(front[i], ' (.*)$')) > 0 --mutant:only-holders-are-passed
       if front[i] ~= member and not isPassed then
         return tonumber(front[i + 1])
       end
@@ -114,10 +113,10 @@
     left = left < 0 and 86400000 or math.max(left, 1) -- somebody may have made the key last forever
     local set, leases, member = setOf(order, mode), beside(order, 'leases'), mode .. ' ' .. token
     local records = beside(order, 'records')
-    local held = redis.pcall('HGET', records, token) == 'held'
+    local held = lone().probation(order, token)
     redis.call('DEL', order, beside(order, 'shared'), leases, records) --mutant:lone-is-alone
-    if held then
-      hold(order, mode, token, left)
+    if held > 0 then
+      lone().hold(order, token, left, held)
     end
     redis.call('ZADD', set, fence, member)
     redis.call('PEXPIRE', set, left)
@@ -204,9 +203,7 @@
       return await(k, a, HELD, inTheWay, fence)
     end
     keep(key, set, beside(order, 'leases'), member, tonumber((inTheWay or why) and ARGV[a + 6] or ARGV[a + 5]), before) --mutant:waiters-lease
-    if how == 'readmit' or how == 'renew' then --mutant:renewal-marks-holders
-      hold(order, mode, ARGV[a + 1], ARGV[a + 5])
-    end
+    why = why or lone().mark(k, a, how, before)
     if fencing and not (inTheWay or why) then
       lone().carry(order, mode, fence, ARGV[a + 10])
     end

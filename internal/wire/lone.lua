@@ -111,14 +111,35 @@ local function lone()
     end
   end
 
-  -- hold records that a permit's entry is that of a holder.
-  local function hold(order, mode, token, life)
-    if string.sub(mode, 1, 1) ~= 'p' then
-      return
-    end
+  -- probation returns for how many more milliseconds the permit of a holder that was admitted again
+  -- does not count.
+  local function probation(order, token)
+    local record = redis.pcall('HGET', beside(order, 'records'), token)
+    local ends = type(record) == 'string' and string.match(record, '^held (%d+)$')
+    return ends and math.max(ends - now, 0) or 0
+  end
+
+  -- hold records for how long a permit does not count. life is the entry's.
+  local function hold(order, token, life, left)
     local records = beside(order, 'records')
-    redis.call('HSET', records, token, 'held')
+    redis.call('HSET', records, token, string.format('held %.0f', now + left))
     rest().lengthen(records, life)
+  end
+
+  -- mark begins the time for which the permit of a holder that was admitted again does not count, so
+  -- that other holders can be admitted before it: until the quarantine is over, or else for its TTL.
+  -- It returns why a permit does not count now, or nil.
+  local function mark(k, a, how, stood)
+    local order, token, ttl, left = KEYS[k + 1], ARGV[a + 1], tonumber(ARGV[a + 5]), 0
+    if string.sub(ARGV[a + 3], 1, 1) ~= 'p' then
+      return nil
+    elseif how == 'readmit' and not stood then --mutant:holders-marked
+      left = rest().quarantine(guard)
+      hold(order, token, ttl, left > 0 and left or ttl)
+    elseif how == 'renew' then
+      left = probation(order, token) --mutant:probation-counts-not
+      return left > 0 and {QUARANTINED, left} or nil
+    end
   end
 
   -- admit admits an entry, or keeps the one that stands. If the client asks for a higher fence than
@@ -179,9 +200,7 @@ local function lone()
       end
       redis.call('SET', key, entryOf(mode, fence, token), 'PX', ttl)
     end
-    if how == 'readmit' then
-      hold(order, mode, token, ttl)
-    end
+    why = why or mark(k, a, how, current) --mutant:lone-marked
     if fencing and not why then
       carry(order, mode, fence, ARGV[a + 10])
     end
@@ -208,7 +227,7 @@ local function lone()
     return HELD
   end
 
-  loneFunctions = {hold = hold, stride = stride, admit = admit, depart = depart, parse = parse, proposed = proposed,
+  loneFunctions = {hold = hold, mark = mark, probation = probation, stride = stride, admit = admit, depart = depart, parse = parse, proposed = proposed,
     positionOf = positionOf, banned = banned, carry = carry, beside = beside}
   return loneFunctions
 end

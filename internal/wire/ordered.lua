@@ -16,7 +16,7 @@
 --   redlock:aux:records{key}  hash by token, of those who wait: their latest question, for how many
 --                             milliseconds their fence is kept, 0 without fencing, their restart
 --                             guard, and the channel that notifies them; 'held' for a permit that
---                             was renewed or repaired
+--                             was admitted again, and until when it does not count, in ms
 --   redlock:aux:readers{key}  with fencing: the highest fence of a shared entry ever admitted. The
 --                             others' is where plain locks have theirs.
 --
@@ -31,7 +31,7 @@ function ordered()
   readTime()
   local budget = 1000 -- entries that one call of the script removes or notifies; nothing else runs meanwhile
 
-  local beside, hold = lone().beside, lone().hold
+  local beside = lone().beside
 
   -- setOf returns the sorted set for entries of a mode.
   local function setOf(order, mode)
