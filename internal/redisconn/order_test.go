@@ -111,8 +111,8 @@ func onProbation(t *testing.T) (s *server, readmit, renew func(token string, fen
 	return s, readmit, renew
 }
 
-// For its TTL, a permit that was admitted again counts for nothing, and the one of another holder is
-// admitted before it.
+// For its TTL, a permit that was admitted again counts for nothing, and the one of another holder
+// is admitted before it.
 func TestPermitOnProbationDoesNotCount(t *testing.T) {
 	t.Parallel() // it waits for a server
 	_, readmit, renew := onProbation(t)
@@ -126,7 +126,8 @@ func TestPermitOnProbationDoesNotCount(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 }
 
-// A request that is repeated does not put a permit on probation again, because it may count by then.
+// A request that is repeated does not put a permit on probation again, because it may count by
+// then.
 func TestProbationBeginsOnce(t *testing.T) {
 	t.Parallel() // it waits for a server
 	_, readmit, renew := onProbation(t)

@@ -49,10 +49,10 @@
   end
 
   -- floorOfHolder is floorOf for the entry of a holder, which may stand already. It may go before
-  -- the permits of other holders that do not count here yet, if all have room. Otherwise, of several
-  -- holders only the last could put its entry back. Others may not be passed: an extension may count
-  -- what this master said before, together with what another one says that has lost this entry by
-  -- now.
+  -- the permits of other holders that do not count here yet, if all have room. Otherwise, of
+  -- several holders only the last could put its entry back. Others may not be passed: an extension
+  -- may count what this master said before, together with what another one says that has lost this
+  -- entry by now.
   local function floorOfHolder(order, mode, member)
     local front, n = foremost(order, mode, true), permitsOf(mode)
     for i = #front - 1, 1, -2 do

@@ -126,9 +126,9 @@ local function lone()
     rest().lengthen(records, life)
   end
 
-  -- mark begins the time for which the permit of a holder that was admitted again does not count, so
-  -- that other holders can be admitted before it: until the quarantine is over, or else for its TTL.
-  -- It returns why a permit does not count now, or nil.
+  -- mark begins the time for which the permit of a holder that was admitted again does not count,
+  -- so that other holders can be admitted before it: until the quarantine is over, or else for its
+  -- TTL. It returns why a permit does not count now, or nil.
   local function mark(k, a, how, stood)
     local order, token, ttl, left = KEYS[k + 1], ARGV[a + 1], tonumber(ARGV[a + 5]), 0
     if string.sub(ARGV[a + 3], 1, 1) ~= 'p' then
