@@ -88,10 +88,11 @@ func TestEntriesThatComeDownDoNotMeet(t *testing.T) {
 	}
 }
 
-// onProbation returns a server on which a permit was admitted again.
-func onProbation(t *testing.T) (s *server, readmit, renew func(token string, fence int64) wire.Answer) {
+// onProbation starts a server on which a permit was admitted again. It returns how to repair and
+// renew permits there.
+func onProbation(t *testing.T) (readmit, renew func(token string, fence int64) wire.Answer) {
 	t.Helper()
-	s = startServer(t, redis.Options{})
+	s := startServer(t, redis.Options{})
 	permit := func(token string, fence int64) wire.Entry {
 		ttl := patience
 		if token == "later" {
@@ -108,14 +109,14 @@ func onProbation(t *testing.T) (s *server, readmit, renew func(token string, fen
 		return s.ask(subject(token, false, 0).Renew(permit(token, fence)))
 	}
 	require.Equal(t, vote.Held, readmit("later", 200).Outcome)
-	return s, readmit, renew
+	return readmit, renew
 }
 
 // For its TTL, a permit that was admitted again counts for nothing, and the one of another holder
 // is admitted before it.
 func TestPermitOnProbationDoesNotCount(t *testing.T) {
 	t.Parallel() // it waits for a server
-	_, readmit, renew := onProbation(t)
+	readmit, renew := onProbation(t)
 	require.Equal(t, vote.Refused, renew("later", 200).Outcome, "the only one")
 	require.Equal(t, vote.Held, readmit("earlier", 100).Outcome)
 	require.Equal(t, vote.Refused, renew("later", 200).Outcome)
@@ -130,7 +131,7 @@ func TestPermitOnProbationDoesNotCount(t *testing.T) {
 // then.
 func TestProbationBeginsOnce(t *testing.T) {
 	t.Parallel() // it waits for a server
-	_, readmit, renew := onProbation(t)
+	readmit, renew := onProbation(t)
 	require.Eventually(t, func() bool { return renew("later", 200).Outcome == vote.Held }, patience, 10*time.Millisecond)
 	readmit("later", 200)
 	assert.Equal(t, vote.Held, renew("later", 200).Outcome)
