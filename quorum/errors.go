@@ -83,8 +83,8 @@ const (
 	// Blocked: the master has the entry of this shared, exclusive or permit lock, but others before
 	// it leave no room.
 	Blocked = Outcome(vote.Blocked)
-	// Overtaken: the master has room for the entry of this lock, but behind others, while a quorum
-	// had not agreed on its place yet.
+	// Overtaken: the master has room for the entry of this lock, but at another place than it is to
+	// have on a quorum, because others came first; or it was admitted again and does not count yet.
 	Overtaken = Outcome(vote.Overtaken)
 )
 

@@ -36,7 +36,7 @@ type Events struct {
 	TermEnded func(TermEndedEvent)
 	// HandedOn: a released lock was handed on to a waiter.
 	HandedOn func(HandedOnEvent)
-	// Repaired: a master that had forgotten a lock stores it again.
+	// Repaired: a master that had forgotten a lock, or had its entry at another place, has it again.
 	Repaired func(RepairedEvent)
 	// Broken: this Manager's Break took a lock from its holder.
 	Broken func(BrokenEvent)
@@ -184,7 +184,8 @@ type HandedOnEvent struct {
 	Time time.Time
 }
 
-// RepairedEvent says that a master stores a lock again that it had forgotten.
+// RepairedEvent says that a master has a lock again that it had forgotten, or of which it had the
+// entry at another place than the other masters.
 type RepairedEvent struct {
 	Acquisition
 	// Time is when the master had confirmed it.

@@ -231,17 +231,15 @@ func (b *scriptCall) hold(e orderedEntry, life time.Duration, left int64) {
 // mark is mark of lone.lua.
 func (b *scriptCall) mark(how string, e orderedEntry, stood bool) any {
 	switch {
-	case permitsOf(e.mode) == 0:
-	case how == "readmit" && !stood:
+	case permitsOf(e.mode) == 0 || how != "readmit" && how != "renew":
+	case !stood:
 		left := b.quarantine(b.guard)
 		if left == 0 {
 			left = e.ttl.Milliseconds()
 		}
 		b.hold(e, e.ttl, left)
-	case how == "renew":
-		if left := b.probation(e.order, e.token); left > 0 {
-			return []any{int64(-2), left}
-		}
+	case b.probation(e.order, e.token) > 0:
+		return int64(-6)
 	}
 	return nil
 }

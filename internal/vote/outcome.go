@@ -27,7 +27,7 @@ const (
 	Blocked
 	// Overtaken means that the master has room for the entry, but with another fence than the
 	// client asked for, because it had admitted others first. A lock that a master forgot is not
-	// admitted again then.
+	// admitted again then. Or it was, but does not count yet.
 	Overtaken
 
 	outcomes

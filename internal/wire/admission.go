@@ -123,7 +123,7 @@ func (c *Call) readEntry(a *Answer, result any) bool {
 			return c.Request.Op != vote.Acquire
 		case codeOvertaken:
 			a.Outcome = vote.Overtaken
-			return c.Request.Op == vote.Repair
+			return c.Request.Op == vote.Repair || c.Request.Op == vote.Extend
 		}
 	case []any:
 		if len(result) > 1 {

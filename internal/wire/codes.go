@@ -16,7 +16,7 @@ const (
 	codeExpired     = -3 // EXPIRED: the operation came after its deadline, and changed nothing
 	codeFailed      = -4 // FAILED: an error; its text follows
 	codeBlocked     = -5 // BLOCKED: the entry stands, but others before it leave no room
-	codeOvertaken   = -6 // OVERTAKEN: others that exclude this entry got room first
+	codeOvertaken   = -6 // OVERTAKEN: others that exclude this entry got room first, or the entry does not count yet
 	codeConflict    = -7 // CONFLICT: the name is in use with another kind of lock
 )
 

@@ -130,15 +130,14 @@ local function lone()
   -- so that other holders can be admitted before it: until the quarantine is over, or else for its
   -- TTL. It returns why a permit does not count now, or nil.
   local function mark(k, a, how, stood)
-    local order, token, ttl, left = KEYS[k + 1], ARGV[a + 1], tonumber(ARGV[a + 5]), 0
-    if string.sub(ARGV[a + 3], 1, 1) ~= 'p' then
+    local order, token, ttl = KEYS[k + 1], ARGV[a + 1], tonumber(ARGV[a + 5])
+    if string.sub(ARGV[a + 3], 1, 1) ~= 'p' or how ~= 'readmit' and how ~= 'renew' then
       return nil
-    elseif how == 'readmit' and not stood then --mutant:holders-marked
-      left = rest().quarantine(guard)
+    elseif not stood then --mutant:holders-marked
+      local left = rest().quarantine(guard)
       hold(order, token, ttl, left > 0 and left or ttl)
-    elseif how == 'renew' then
-      left = probation(order, token) --mutant:probation-counts-not
-      return left > 0 and {QUARANTINED, left} or nil
+    elseif probation(order, token) > 0 then --mutant:probation-counts-not
+      return OVERTAKEN
     end
   end
 
@@ -163,7 +162,7 @@ local function lone()
   --         fence}
   --         {CONFLICT, the mode of the others}, {TAKEN, the token of a plain lock, milliseconds
   --         left}, {QUARANTINED, milliseconds left}, ABSENT, EXPIRED, OVERTAKEN it is not
-  --         readmitted
+  --         readmitted, or was but does not count yet
   local function admit(k, a, how)
     readTime()
     local key, order, mode, wanted, token = KEYS[k], KEYS[k + 1], ARGV[a + 3], ARGV[a + 4], ARGV[a + 1]
