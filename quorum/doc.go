@@ -177,8 +177,8 @@
 // of the masters' clocks, roughly. An entry never goes before one that has room already. If that
 // one came first on some masters only, the entry is moved to the same place on all of them, or on a
 // quorum. On the others, extensions put it right once that one has left; until then, a permit that
-// is held by a bare quorum needs all of it. One that waits
-// is kept for a few seconds, and renewed; one that holds the lock, for its TTL.
+// is held by a bare quorum needs all of it. One that waits is kept for a few seconds, and renewed;
+// one that holds the lock, for its TTL.
 //
 // The steps of the safety argument are those of package internal/admission. Each is tested there,
 // by the simulation, and by these tests: a client counts a quorum on which its entry has one and
@@ -208,6 +208,9 @@
 //
 // While Options.RestartGuard quarantines a master, it counts for no such lock, not even for one
 // that stood there before. So restart one master at a time, and wait for the guard in between.
+// Without the guard, a permit that a master forgot does not count there for another TTL once its
+// renewal has put it back; and if the TTLs of permits differ, a longer one may stay out until the
+// shorter ones have left.
 //
 // # Leadership
 //

@@ -36,7 +36,7 @@ type Events struct {
 	TermEnded func(TermEndedEvent)
 	// HandedOn: a released lock was handed on to a waiter.
 	HandedOn func(HandedOnEvent)
-	// Repaired: a master that had forgotten a lock, or had its entry at another place, has it again.
+	// Repaired: a master has a lock again that it had forgotten, or had at another place.
 	Repaired func(RepairedEvent)
 	// Broken: this Manager's Break took a lock from its holder.
 	Broken func(BrokenEvent)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/quorumlock/redlock/internal/wire"
 	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
 // The last master admits another entry first. By the time it has departed, the holder's entry has
@@ -221,5 +222,27 @@ func TestPermitIsNotPutBeforeOneThatIsBeingExtended(t *testing.T) {
 		assert.False(b, lx.Validity() > 0 && lz.Validity() > 0 && lw.Validity() > 0, "three holders of two permits")
 		cancel()
 		synctest.Wait()
+	})
+}
+
+// Two permits with different TTLs are renewed while one master after another restarts empty. The
+// one with the short TTL is back first, and must not keep the other out.
+func TestPermitsOfTwoTTLsSurviveGuardedRestart(t *testing.T) {
+	opts := quorum.Options{RestartGuard: 40 * time.Second}
+	bubbleWith(t, 3, opts, func(b *testbed) {
+		require.NoError(b, b.Bootstrap(b.Context()))
+		b.warmUp(b.Manager)
+		first, err := b.TryAcquire(b.Context(), name, 30*time.Second, quorum.Permits(2), quorum.AutoRenew(0))
+		require.NoError(b, err)
+		time.Sleep(10 * time.Millisecond)
+		second, err := b.TryAcquire(b.Context(), name, time.Second, quorum.Permits(2), quorum.AutoRenew(0))
+		require.NoError(b, err)
+		time.Sleep(20 * time.Second)
+		for _, m := range b.Masters() {
+			require.NoError(b, m.Restart(quorumtest.LoseMemory))
+			time.Sleep(90 * time.Second)
+		}
+		assert.NoError(b, first.Err())
+		assert.NoError(b, second.Err())
 	})
 }

@@ -90,9 +90,9 @@ func TestEntriesThatComeDownDoNotMeet(t *testing.T) {
 
 // onProbation starts a server on which a permit was admitted again. It returns how to repair and
 // renew permits there.
-func onProbation(t *testing.T) (readmit, renew func(token string, fence int64) wire.Answer) {
+func onProbation(t *testing.T) (s *server, readmit, renew func(token string, fence int64) wire.Answer) {
 	t.Helper()
-	s := startServer(t, redis.Options{})
+	s = startServer(t, redis.Options{})
 	permit := func(token string, fence int64) wire.Entry {
 		ttl := patience
 		if token == "later" {
@@ -109,14 +109,14 @@ func onProbation(t *testing.T) (readmit, renew func(token string, fence int64) w
 		return s.ask(subject(token, false, 0).Renew(permit(token, fence)))
 	}
 	require.Equal(t, vote.Held, readmit("later", 200).Outcome)
-	return readmit, renew
+	return s, readmit, renew
 }
 
 // For its TTL, a permit that was admitted again counts for nothing, and the one of another holder
 // is admitted before it.
 func TestPermitOnProbationDoesNotCount(t *testing.T) {
 	t.Parallel() // it waits for a server
-	readmit, renew := onProbation(t)
+	_, readmit, renew := onProbation(t)
 	require.Equal(t, vote.Overtaken, renew("later", 200).Outcome, "the only one")
 	require.Equal(t, vote.Overtaken, readmit("later", 200).Outcome, "it is no news")
 	require.Equal(t, vote.Held, readmit("earlier", 100).Outcome)
@@ -129,11 +129,12 @@ func TestPermitOnProbationDoesNotCount(t *testing.T) {
 }
 
 // A request that is repeated does not put a permit on probation again, because it may count by
-// then.
+// then. Nor does a clock that is set back: nothing is left of the probation.
 func TestProbationBeginsOnce(t *testing.T) {
 	t.Parallel() // it waits for a server
-	readmit, renew := onProbation(t)
+	s, readmit, renew := onProbation(t)
 	require.Eventually(t, func() bool { return renew("later", 200).Outcome == vote.Held }, patience, 10*time.Millisecond)
+	assert.Equal(t, int64(0), s.do("HEXISTS", "redlock:aux:records{"+lock+"}", "later"))
 	readmit("later", 200)
 	assert.Equal(t, vote.Held, renew("later", 200).Outcome)
 	assert.Equal(t, vote.Overtaken, readmit("earlier", 100).Outcome)

@@ -225,7 +225,7 @@ func (b *scriptCall) probation(order, token string) int64 {
 
 // hold is hold of lone.lua. left is in milliseconds.
 func (b *scriptCall) hold(e orderedEntry, life time.Duration, left int64) {
-	b.record(e, fmt.Sprint("held ", b.model.time(b.now)/1000+left), life)
+	b.record(e, fmt.Sprint("held ", b.model.time(b.now)/1000+left), max(life, time.Duration(left)*time.Millisecond))
 }
 
 // mark is mark of lone.lua.
@@ -240,6 +240,8 @@ func (b *scriptCall) mark(how string, e orderedEntry, stood bool) any {
 		b.hold(e, e.ttl, left)
 	case b.probation(e.order, e.token) > 0:
 		return int64(-6)
+	case strings.HasPrefix(b.model.keys[orderBeside(e.order, ":records")].waiters[e.token], "held "):
+		b.model.removeRecord(e.order, e.token)
 	}
 	return nil
 }

@@ -112,32 +112,38 @@ local function lone()
   end
 
   -- probation returns for how many more milliseconds the permit of a holder that was admitted again
-  -- does not count.
+  -- does not count, and whether it ever did not.
   local function probation(order, token)
     local record = redis.pcall('HGET', beside(order, 'records'), token)
     local ends = type(record) == 'string' and string.match(record, '^held (%d+)$')
-    return ends and math.max(ends - now, 0) or 0
+    return ends and math.max(ends - now, 0) or 0, ends
   end
 
   -- hold records for how long a permit does not count. life is the entry's.
   local function hold(order, token, life, left)
     local records = beside(order, 'records')
     redis.call('HSET', records, token, string.format('held %.0f', now + left))
-    rest().lengthen(records, life)
+    rest().lengthen(records, math.max(life, left)) --mutant:probation-is-kept
   end
 
   -- mark begins the time for which the permit of a holder that was admitted again does not count,
   -- so that other holders can be admitted before it: until the quarantine is over, or else for its
-  -- TTL. It returns why a permit does not count now, or nil.
+  -- TTL. It returns why a permit does not count now, or nil. Once it counts, it does so for good,
+  -- even if this master's clock is set back.
   local function mark(k, a, how, stood)
     local order, token, ttl = KEYS[k + 1], ARGV[a + 1], tonumber(ARGV[a + 5])
     if string.sub(ARGV[a + 3], 1, 1) ~= 'p' or how ~= 'readmit' and how ~= 'renew' then
       return nil
     elseif not stood then --mutant:holders-marked
-      local left = rest().quarantine(guard)
-      hold(order, token, ttl, left > 0 and left or ttl)
-    elseif probation(order, token) > 0 then --mutant:probation-counts-not
+      local quarantined = rest().quarantine(guard)
+      hold(order, token, ttl, quarantined > 0 and quarantined or ttl)
+      return nil
+    end
+    local left, ever = probation(order, token)
+    if left > 0 then --mutant:probation-counts-not
       return OVERTAKEN
+    elseif ever then
+      redis.call('HDEL', beside(order, 'records'), token) --mutant:probation-ends
     end
   end
 
