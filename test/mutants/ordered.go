@@ -76,7 +76,7 @@ var ordered = []mutant{
 	atMaster("lone-probation-counts", "… also if it is the only one",
 		cut("lone-marked"), "TestPermitOnProbationDoesNotCount"),
 	atMaster("probation-resumes", "… nor when the master's clock is set back",
-		sub("probation-ends", `redis\.call`, "local _ ="), "TestProbationBeginsOnce"),
+		sub("probation-ends", `HDEL`, "HEXISTS"), "TestProbationBeginsOnce"),
 	ofKinds("probation-forgotten", "probation lasts as long as the quarantine",
 		sub("probation-is-kept", `math\.max\(life, left\)`, "life"), "TestPermitsOfTwoTTLsSurviveGuardedRestart"),
 	atMaster("probation-begins-anew", "… and its time begins only when it is admitted",
