@@ -133,8 +133,10 @@ func TestPermitOnProbationDoesNotCount(t *testing.T) {
 func TestProbationBeginsOnce(t *testing.T) {
 	t.Parallel() // it waits for a server
 	s, readmit, renew := onProbation(t)
+	records := "redlock:aux:records{" + lock + "}"
+	s.do("PERSIST", records) // as if others were waiting
 	require.Eventually(t, func() bool { return renew("later", 200).Outcome == vote.Held }, patience, 10*time.Millisecond)
-	assert.Equal(t, int64(0), s.do("HEXISTS", "redlock:aux:records{"+lock+"}", "later"))
+	assert.Equal(t, int64(0), s.do("HEXISTS", records, "later"))
 	readmit("later", 200)
 	assert.Equal(t, vote.Held, renew("later", 200).Outcome)
 	assert.Equal(t, vote.Overtaken, readmit("earlier", 100).Outcome)
