@@ -58,6 +58,9 @@ func (m *Manager) Acquire(ctx context.Context, name string, ttl time.Duration, o
 func (m *Manager) begin(ctx context.Context, name string, ttl time.Duration, opts []AcquireOption) (acquireParams, error) {
 	mustHave(ctx)
 	p, err := m.engine.opts.checkAcquire(name, ttl, m.engine.opts.LockDelay, opts)
+	if err == nil {
+		err = p.checkUpgrade(ctx, m.engine, name)
+	}
 	if err == nil && m.engine.enter() != nil {
 		err = errClosedNotAcquired
 	}
@@ -73,6 +76,7 @@ func (m *Manager) acquire(ctx context.Context, p acquireParams) (l *Lock, err er
 		l, err = m.waiters.acquireWithin(ctx, p)
 	}
 	if l == nil {
+		m.engine.explainUpgrade(p, err)
 		m.engine.tellNotAcquired(ctx, p, err)
 	}
 	return l, err

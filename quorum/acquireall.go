@@ -72,6 +72,9 @@ func (m *Manager) beginAll(ctx context.Context, names []string, ttl time.Duratio
 	if err != nil {
 		return nil, acquireError(err, names...)
 	}
+	if err := p.checkUpgrade(ctx, m.engine, names...); err != nil {
+		return nil, err
+	}
 	if m.engine.enter() != nil {
 		return nil, errClosedNotAcquired
 	}

@@ -6,7 +6,7 @@ import "github.com/quorumlock/redlock/internal/wire"
 // asks for Exclusive. See "Shared locks and permits" in the package documentation.
 //
 // A shared lock cannot become an exclusive one. Two readers that both wanted that would wait for
-// each other forever. Release it, and acquire an exclusive one.
+// each other forever. Release it, and acquire an exclusive one; see ErrUpgrade.
 func Shared() AcquireOption { return func(p *acquireParams) { p.setMode(wire.ModeShared) } }
 
 // Exclusive makes the lock a writer's, beside Shared ones of the same name: nobody else holds it at

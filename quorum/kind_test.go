@@ -267,6 +267,46 @@ func TestDoAndLeadTakeKinds(t *testing.T) {
 	})
 }
 
+// A reader that asks to become a writer is told that it cannot. With its lock's context, it would
+// wait for itself.
+func TestUpgradeIsRefused(t *testing.T) {
+	bubble(t, 3, func(b *testbed) {
+		l, err := b.TryAcquire(b.Context(), name, ttl, quorum.Shared())
+		require.NoError(b, err)
+		all, err := b.TryAcquireAll(b.Context(), []string{"a", "b"}, ttl, quorum.Shared())
+		require.NoError(b, err)
+		_, err = b.TryAcquire(b.Context(), name, ttl, quorum.Exclusive())
+		require.ErrorIs(b, err, quorum.ErrTaken)
+		require.ErrorIs(b, err, quorum.ErrUpgrade)
+		_, err = b.Acquire(b.Context(), name, ttl, quorum.Exclusive(), quorum.WaitAtMost(time.Second))
+		require.ErrorIs(b, err, quorum.ErrUpgrade)
+
+		ctx, cancel := l.Context(b.Context())
+		defer cancel()
+		nested, cancelAll := all.Context(ctx)
+		defer cancelAll()
+		for _, n := range []string{name, "a"} {
+			_, err = b.Acquire(nested, n, ttl, quorum.Exclusive())
+			require.ErrorIs(b, err, quorum.ErrUpgrade)
+			require.ErrorIs(b, err, quorum.ErrNotAcquired)
+			_, err = b.AcquireAll(nested, []string{"x", n}, ttl, quorum.Exclusive())
+			require.ErrorIs(b, err, quorum.ErrUpgrade)
+		}
+		_, err = b.TryAcquire(nested, name, ttl, quorum.Shared())
+		require.NoError(b, err)
+		_, err = b.TryAcquire(nested, "another", ttl, quorum.Exclusive())
+		require.NoError(b, err)
+	})
+	bubble(t, 3, func(b *testbed) { // once it has released the shared one, it may
+		l, err := b.TryAcquire(b.Context(), name, ttl, quorum.Shared())
+		require.NoError(b, err)
+		synctest.Wait()
+		require.NoError(b, l.Release(b.Context()))
+		_, err = b.TryAcquire(b.Context(), name, ttl, quorum.Exclusive())
+		require.NoError(b, err)
+	})
+}
+
 // Whenever a waiter gives up, nothing of it stays on the masters.
 func TestWaiterThatGivesUpLeavesNothing(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {

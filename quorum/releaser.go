@@ -47,7 +47,8 @@ func (r *releaser) settle(d ledger.Debt[*claim], o vote.Outcome, sent clock.Inst
 	a := ledger.Answer{
 		Gone:       o == vote.Taken || o == vote.Absent,
 		Sent:       dropped == nil,
-		Final:      errors.Is(dropped, fanout.ErrSuperseded) || errors.Is(dropped, fanout.ErrClosed),
+		Final:      errors.Is(dropped, fanout.ErrSuperseded),
+		Closed:     errors.Is(dropped, fanout.ErrClosed),
 		InDoubt:    inDoubt,
 		DoubtEnds:  until,
 		MayStand:   c.mayStore(r.master),

@@ -32,9 +32,11 @@ type Answer struct {
 	Gone bool
 	// Sent means that the release was sent, whatever its result.
 	Sent bool
-	// Final means that the release was not sent and never will be: another release of the same lock
-	// replaces it, or everything is being closed.
+	// Final means that the release was not sent and never will be, because another release of the
+	// same lock replaces it.
 	Final bool
+	// Closed means that the release was not sent and never will be, because everything is closed.
+	Closed bool
 	// InDoubt means that an earlier request that stores the token may still reach the master.
 	InDoubt bool
 	// DoubtEnds is when no such request can be executed anymore; clock.Never if that is unknown.

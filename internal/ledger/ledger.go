@@ -76,6 +76,8 @@ func (l *Ledger[L]) Settle(d Debt[L], a Answer, now clock.Instant) (
 		return []Ended[L]{{Lock: d.Lock, Gone: a.Gone || expired}}, false
 	case !d.entered && l.owes(d.Lock): // the debt in the ledger serves both
 		return []Ended[L]{{Lock: d.Lock}}, false
+	case a.Closed: //mutant:closed-is-left
+		return l.giveUp(nil, d), false
 	case l.hopeless:
 		ended = l.giveUp(ended, d)
 		return l.giveUpAll(ended), false

@@ -21,6 +21,7 @@ var (
 	doubt  = ledger.Answer{
 		Gone: true, Sent: true, InDoubt: true, DoubtEnds: clock.Never, MayStand: true, MayHaveKey: true, Life: time.Hour,
 	}
+	closed     = ledger.Answer{Closed: true, MayStand: true, MayHaveKey: true, Life: time.Hour}
 	superseded = ledger.Answer{Final: true, MayStand: true, MayHaveKey: true, Life: time.Hour}
 )
 
@@ -106,6 +107,8 @@ func TestAnswersThatEndDebts(t *testing.T) {
 		"failed at its expiry":   {failed, time.Hour, endedAs("a", true), false},
 		"failed just before":     {failed, time.Hour - 1, nil, true},
 		"superseded":             {superseded, time.Minute, endedAs("a", false), false},
+		"closed":                 {closed, time.Minute, []ledger.Ended[string]{{Lock: "a", LeftToExpire: true}}, false},
+		"closed, expired":        {closed, time.Hour, endedAs("a", true), false},
 		"superseded, expired":    {superseded, time.Hour, endedAs("a", true), false},
 		"unsent":                 {ledger.Answer{}, time.Minute, nil, true},
 		"gone, in doubt":         {doubt, time.Minute, nil, true},

@@ -50,6 +50,11 @@ var kinds = []mutant{
 	ofKinds("full-masters-extend-nothing", "… on any kind of lock",
 		cut("keep-without-memory"), "TestFullServersExtendEntries"),
 
+	ofKinds("upgrade-waits-for-itself", "a reader that asks to become a writer is refused at once",
+		cut("upgrade-refused"), "TestUpgradeIsRefused"),
+	ofKinds("upgrade-unexplained", "… or told why it is taken",
+		sub("upgrade-explained", `ok && l\.isShared\(key\)`, "ok && l == nil"), "TestUpgradeIsRefused"),
+
 	// Attempts.
 	ofKinds("overtaken-attempt-fails", "an attempt that others have overtaken moves up",
 		sub("moves-up", `t\.verdict != vote\.Scattered`, "true"), "TestOvertakenAttemptMovesUp", "TestOvertakenAttemptMovesUpWithMasterDown"),

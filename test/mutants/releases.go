@@ -99,6 +99,13 @@ var releases = []mutant{
 		pkg:   quorumPkg, tests: []string{"TestCloseDeliversOwedReleases"},
 	},
 	{
+		name:  "closed-releases-untold",
+		rule:  "… and tells of those that it could not even send",
+		edits: []edit{sub("closed-is-left", `a\.Closed`, "a.Closed && a.Sent")},
+		pkg:   ledgerPkg, tests: []string{"TestAnswersThatEndDebts"},
+		minor: true,
+	},
+	{
 		name:  "close-counts-rejections",
 		rule:  "Close gives up on a master only after releases that were sent in vain",
 		edits: []edit{sub("closing-sent", `\w+\.Sent`, "true")},
