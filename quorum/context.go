@@ -49,8 +49,10 @@ func (c *lockContext) Err() error {
 // Value reads the clock first, because context.Cause calls Value.
 func (c *lockContext) Value(key any) any {
 	c.check() //mutant:context-value
-	if shared, ok := key.(sharedKey); ok && c.endsWithShared(shared) {
-		return c
+	if shared, ok := key.(sharedKey); ok {
+		if l, ok := c.lock.(sharer); ok && l.holdsShared(shared) {
+			return c
+		}
 	}
 	return c.Context.Value(key)
 }

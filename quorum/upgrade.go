@@ -18,38 +18,37 @@ var ErrUpgrade = errors.New("quorum: a shared lock of this name is held here; it
 
 // sharedKey asks a context whether it ends with a shared lock.
 type sharedKey struct {
-	engine *engine
-	name   string
+	manager any // an *engine
+	name    string
+}
+
+// sharer is a Lock, or Locks.
+type sharer interface {
+	// holdsShared reports whether it is, or has, the shared lock that a key asks for.
+	holdsShared(key sharedKey) bool
 }
 
 // checkUpgrade returns an error if ctx ends with a shared lock of a name that is to be locked
 // exclusively.
-func (p *acquireParams) checkUpgrade(ctx context.Context, e *engine, names ...string) error {
+func (p *acquireParams) checkUpgrade(ctx context.Context, manager any, names ...string) error {
 	if p.mode != wire.ModeExclusive {
 		return nil
 	}
 	for _, name := range names {
-		if ctx.Value(sharedKey{e, name}) != nil { //mutant:upgrade-refused
+		if ctx.Value(sharedKey{manager, name}) != nil { //mutant:upgrade-refused
 			return acquireError(ErrUpgrade, name)
 		}
 	}
 	return nil
 }
 
-// endsWithShared reports whether a context's lock is the shared one that a key asks for.
-func (c *lockContext) endsWithShared(key sharedKey) bool {
-	switch l := c.lock.(type) {
-	case *Lock:
-		return l.isShared(key)
-	case *Locks:
-		part := l.Lock(key.name)
-		return part != nil && part.isShared(key)
-	}
-	return false
+func (s *Locks) holdsShared(key sharedKey) bool {
+	part := s.Lock(key.name)
+	return part != nil && part.holdsShared(key)
 }
 
-func (l *Lock) isShared(key sharedKey) bool {
-	return l.engine == key.engine && l.Name() == key.name && l.claim.mode == wire.ModeShared && l.Err() == nil
+func (l *Lock) holdsShared(key sharedKey) bool {
+	return l.engine == key.manager && l.Name() == key.name && l.claim.mode == wire.ModeShared && l.Err() == nil
 }
 
 // explainUpgrade adds ErrUpgrade to why an exclusive lock was taken, if this Manager holds a shared
@@ -61,7 +60,7 @@ func (e *engine) explainUpgrade(p acquireParams, err error) {
 	}
 	key := sharedKey{e, p.name}
 	for _, item := range e.held.all() {
-		if l, ok := item.(*Lock); ok && l.isShared(key) { //mutant:upgrade-explained
+		if l, ok := item.(sharer); ok && l.holdsShared(key) { //mutant:upgrade-explained
 			failure.reasons = append(failure.reasons, ErrUpgrade)
 			return
 		}
