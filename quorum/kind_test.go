@@ -292,6 +292,11 @@ func TestUpgradeIsRefused(t *testing.T) {
 			_, err = b.AcquireAll(nested, []string{"x", n}, ttl, quorum.Exclusive())
 			require.ErrorIs(b, err, quorum.ErrUpgrade)
 		}
+		require.NoError(b, b.Do(b.Context(), "done", ttl, func(ctx context.Context, _ *quorum.Lock) error {
+			_, err := b.Acquire(ctx, "done", ttl, quorum.Exclusive())
+			assert.ErrorIs(b, err, quorum.ErrUpgrade)
+			return nil
+		}, quorum.Shared()))
 		_, err = b.TryAcquire(nested, name, ttl, quorum.Shared())
 		require.NoError(b, err)
 		_, err = b.TryAcquire(nested, "another", ttl, quorum.Exclusive())

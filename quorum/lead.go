@@ -17,8 +17,8 @@ import (
 //
 // At most one candidate leads at any moment, or n with Permits(n); see "What is guaranteed" in the
 // package documentation. With Options.Fencing, which is recommended, the Lock's Fence is the number
-// of the term. It is higher than that of every earlier term of any candidate, except with Permits
-// or Shared. Without fencing it is 0, and a leader that was paused may do harm before it notices
+// of the term. It is higher than that of every earlier term of any candidate, except with Permits.
+// Without fencing it is 0, and a leader that was paused may do harm before it notices
 // that its term is over.
 //
 // The context passed to fn ends when ctx ends, when the lock is lost, and when the Manager is

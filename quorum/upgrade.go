@@ -11,7 +11,7 @@ import (
 // Shared one. A shared lock cannot become an exclusive one: two readers that both wanted that would
 // wait for each other. Release it first.
 //
-// If ctx ends with the shared lock, as those of Do, Lead and Context do, the call fails at once: it
+// If ctx ends with the shared lock, as those of Do and Context do, the call fails at once: it
 // would wait for its own caller. Otherwise somebody else in the process may hold it, so the call
 // goes on, and the error comes with the ErrTaken in which it ends.
 var ErrUpgrade = errors.New("quorum: a shared lock of this name is held here; it cannot become an exclusive one, so release it first")
