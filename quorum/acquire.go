@@ -64,6 +64,7 @@ func (m *Manager) begin(ctx context.Context, name string, ttl time.Duration, opt
 	if err == nil && m.engine.enter() != nil {
 		err = errClosedNotAcquired
 	}
+	m.engine.noteMinHold(p)
 	return p, err
 }
 

@@ -78,6 +78,7 @@ func (m *Manager) beginAll(ctx context.Context, names []string, ttl time.Duratio
 	if m.engine.enter() != nil {
 		return nil, errClosedNotAcquired
 	}
+	m.engine.noteMinHold(p)
 	p.began = m.engine.clock.Now()
 	return newGathering(m.waiters, p, names), nil
 }

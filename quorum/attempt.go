@@ -12,7 +12,10 @@ import (
 )
 
 // acquirer makes attempts to acquire locks.
-type acquirer struct{ engine *engine }
+type acquirer struct {
+	engine  *engine
+	members *members
+}
 
 // maxRepeats is how often an attempt is repeated at once if only this Manager's own retired tokens
 // blocked it.
@@ -22,14 +25,38 @@ const maxRepeats = 2 //mutant:max-repeats
 // that is still being rolled back is no reason to fail: its release is on the way to the same
 // masters, so the attempt is repeated.
 func (a *acquirer) attempt(ctx context.Context, p acquireParams) (*Lock, string, error) {
-	for n := 0; ; n++ {
+	for n, start := 0, a.engine.clock.Now(); ; n++ {
 		c := a.freshClaim(ctx, p)
 		l, err := a.acquireWith(ctx, p, c, a.request(p, c))
 		var failure *AttemptError
-		if n == maxRepeats || !errors.As(err, &failure) || !failure.blockedByRetired || ctx.Err() != nil {
+		if n == maxRepeats || !errors.As(err, &failure) || ctx.Err() != nil || !a.mayRepeat(ctx, start, failure) {
 			return l, c.subject.Token, err
 		}
 	}
+}
+
+// mayRepeat reports whether an attempt may be repeated at once: only this Manager's own retired
+// tokens blocked it, or masters' records that are known by now. It waits for these until
+// AttemptTimeout has passed since the start of the first attempt.
+func (a *acquirer) mayRepeat(ctx context.Context, start clock.Instant, failures ...*AttemptError) bool {
+	settles, until := false, start.Add(a.engine.opts.AttemptTimeout)
+	for _, failure := range failures {
+		switch {
+		case failure.foreign && errors.Is(failure, ErrOtherMasters): // perhaps not anymore
+			return a.members.settle(ctx, until) && a.members.err() == nil //mutant:refused-looks-again
+		case failure.unsettled():
+			settles = true
+		case !failure.blockedByRetired:
+			return false
+		}
+	}
+	return !settles || a.members.settle(ctx, until)
+}
+
+// unsettled reports whether an attempt failed only because it is not known yet whether the masters
+// are used as another set.
+func (e *AttemptError) unsettled() bool {
+	return e.foreign && !errors.Is(e, ErrTaken) && !errors.Is(e, ErrOtherMasters) && !errors.Is(e, ErrConflict)
 }
 
 // freshClaim makes a claim for an attempt of a call whose context is ctx.
@@ -158,7 +185,9 @@ func (a *acquirer) take(t *try) *Lock {
 func (a *acquirer) fail(ctx context.Context, t *try) error {
 	failure := a.failure(ctx, t)
 	a.rollBack(ctx, t) //mutant:roll-back
-	a.engine.tellAttemptFailed(ctx, failure)
+	if !failure.unsettled() {
+		a.engine.tellAttemptFailed(ctx, failure)
+	}
 	if a.engine.closed.Load() {
 		return errClosedNotAcquired
 	}

@@ -22,13 +22,13 @@ func (a *acquirer) attemptAll(ctx context.Context, p acquireParams, names []stri
 		tries[i].params.name = name
 	}
 	pending := pointers(tries)
-	for n := 0; ; n++ {
+	for n, start := 0, a.engine.clock.Now(); ; n++ {
 		a.runAll(ctx, pending)
 		first := 0
 		if pending, failures, first = a.failed(ctx, tries); len(pending) == 0 {
 			return tries, nil
 		}
-		if n < maxRepeats && ctx.Err() == nil && blockedByRetired(failures) {
+		if n < maxRepeats && ctx.Err() == nil && a.mayRepeat(ctx, start, failures...) {
 			a.rollBackAll(ctx, pending, true)
 			continue
 		}
@@ -80,20 +80,11 @@ func (a *acquirer) failed(ctx context.Context, tries []try) (failed []*try, fail
 		}
 		failure := a.failure(ctx, t)
 		failed, failures = append(failed, t), append(failures, failure)
-		a.engine.tellAttemptFailed(ctx, failure)
-	}
-	return failed, failures, first
-}
-
-// blockedByRetired reports whether all tries failed only because of tokens that this Manager has
-// given up.
-func blockedByRetired(failures []*AttemptError) bool {
-	for _, failure := range failures {
-		if !failure.blockedByRetired {
-			return false
+		if !failure.unsettled() {
+			a.engine.tellAttemptFailed(ctx, failure)
 		}
 	}
-	return true
+	return failed, failures, first
 }
 
 // rollBackAll is rollBack for several tries together. It waits for the masters only if told to.

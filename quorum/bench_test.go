@@ -123,14 +123,16 @@ var guarantees = []struct {
 	name string
 	opts quorum.Options
 }{
+	{"any-masters", quorum.Options{AnyMasters: true}},
 	{"plain", quorum.Options{}},
 	{"fencing", quorum.Options{Fencing: true}},
 	{"guard", quorum.Options{RestartGuard: time.Minute}},
 	{"both", quorum.Options{Fencing: true, RestartGuard: time.Minute}},
 }
 
-// BenchmarkGuarantees measures the cost of fencing and of the restart guard. It runs the cycle of
-// BenchmarkCycle with neither, with each and with both.
+// BenchmarkGuarantees measures the cost of fencing, of the restart guard, and of comparing records
+// of the set of masters. It runs the cycle of BenchmarkCycle without all of them, with the records
+// only, and with each of the others and with both.
 func BenchmarkGuarantees(b *testing.B) {
 	masters := redisproc.Start(b, 5)
 	managers := map[string]*quorum.Manager{}

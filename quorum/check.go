@@ -58,6 +58,10 @@ func (m *Manager) diagnose(ctx context.Context, deep bool) (*Diagnosis, error) {
 	}
 	x := newExamination(ctx, e, deep)
 	x.run(ctx)
+	if x.isUnsettled() && m.acquirer.members.settle(ctx, e.clock.Now().Add(e.opts.AttemptTimeout)) { // now more is known about the masters' records
+		x = newExamination(ctx, e, deep)
+		x.run(ctx)
+	}
 	if e.closed.Load() {
 		return nil, ErrClosed
 	}
@@ -81,6 +85,9 @@ func newCheckError(ctx context.Context, d *Diagnosis) *CheckError {
 	e.reasons = noQuorum(ctx)
 	if d.quarantined {
 		e.reasons = append(e.reasons, ErrQuarantined)
+	}
+	if d.otherMasters {
+		e.reasons = append(e.reasons, ErrOtherMasters)
 	}
 	return e
 }

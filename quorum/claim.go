@@ -27,6 +27,8 @@ type claim struct {
 	longest  atomic.Int64 // the longest TTL requested
 	fence    atomic.Int64 // the lock's fence; 0 until it is known, and without fencing
 
+	noted *atomic.Int64 // the longest TTL of all claims; nil if this one asks for nothing
+
 	mode  wire.Mode // of its entry in ordered admission; "" for a plain lock
 	place int64     // of its entry: its fence, also without fencing
 	guess bool      // masters may have replaced place, and are not to move the entry to it
@@ -59,6 +61,17 @@ func (s *masterSet) has(master int) bool { return vote.Set(s.bits.Load()).Has(ma
 // noteTTL records that a request with the TTL is about to be made.
 func (c *claim) noteTTL(ttl time.Duration) {
 	raise(&c.longest, int64(ttl))
+	if c.noted != nil {
+		raise(c.noted, int64(ttl)) //mutant:lease-of-ttl
+	}
+}
+
+// noteMinHold records that masters may keep a lock taken for a minimum hold. It counts from when
+// the lock becomes its user's, which may be up to a TTL after the masters were asked the last time.
+func (e *engine) noteMinHold(p acquireParams) {
+	if p.minHold > 0 {
+		raise(&e.longest, int64(clock.Instant(p.minHold).Add(p.ttl))) //mutant:lease-of-min-hold
+	}
 }
 
 // raise raises a value to at least n.

@@ -1,10 +1,13 @@
 package quorum
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/quorumlock/redlock/internal/diagnosis"
+	"github.com/quorumlock/redlock/internal/vote"
 )
 
 // Severity says how bad a Finding is.
@@ -40,11 +43,13 @@ type Finding struct {
 // Diagnosis is what Diagnose and Check found out about the masters. It may be out of date by the
 // time it is read.
 type Diagnosis struct {
-	Masters  []MasterDiagnosis // in the order they were given to New or Open
+	Masters  []MasterDiagnosis // in the order they were given to New or Open; then those of Options.Joint
 	Findings []Finding         // about no master in particular
-	Quorum   int               // how many masters must grant a lock
+	Quorum   int               // how many masters must grant a lock at least
 
+	system                      vote.System
 	quorate, ready, quarantined bool
+	otherMasters                bool
 }
 
 // MasterDiagnosis is what was found out about one master.
@@ -61,8 +66,13 @@ type MasterDiagnosis struct {
 // newDiagnosis converts the findings about masters.
 func newDiagnosis(e *engine, d diagnosis.Diagnosis) *Diagnosis {
 	all := &Diagnosis{
-		Quorum: e.system.Quorum(), Findings: convertFindings(d.Findings),
+		Quorum: e.system.Quorum(), system: e.system, Findings: convertFindings(d.Findings),
 		quorate: d.Quorate, ready: d.Ready, quarantined: d.Quarantined,
+	}
+	if err := e.set.err(); err != nil {
+		problem := strings.TrimPrefix(err.Error(), "quorum: ")
+		all.otherMasters = errors.Is(err, ErrOtherMasters)
+		all.Findings = append(all.Findings, Finding{Severity: SeverityFault, Problem: problem})
 	}
 	for i, m := range d.Masters {
 		all.Masters = append(all.Masters, MasterDiagnosis{
@@ -130,7 +140,11 @@ func (d Diagnosis) String() string {
 }
 
 func (d Diagnosis) summary() string {
-	return fmt.Sprintf("%d of %d masters can grant locks, and %d must", d.Granting(), len(d.Masters), d.Quorum)
+	must := strconv.Itoa(d.Quorum)
+	if d.system.IsJoint() {
+		must = d.system.String()
+	}
+	return fmt.Sprintf("%d of %d masters can grant locks, and %s must", d.Granting(), len(d.Masters), must)
 }
 
 // String returns sentences.

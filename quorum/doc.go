@@ -47,8 +47,9 @@
 //   - no master forgets a key that it granted until the key's time is up,
 //   - no master's clock gains more on a holder's clock than the drift allows, or jumps ahead,
 //   - nobody breaks its lock, or deletes its keys by hand, and
-//   - all clients of the name use the same set of masters and the same Options.Prefix; see
-//     "Changing the masters".
+//   - all clients of the name use the same Options.Prefix, and the same set of masters, or one of
+//     two sets while others use both. Masters refuse clients of any other set, as far as they can
+//     tell; see "Changing the masters".
 //
 // And no lock is held forever: unreleased locks expire.
 //
@@ -69,10 +70,11 @@
 // highest token it has seen. Without one, make sure that the protected work does no harm when done
 // twice.
 //
-// Fences increase from holder to holder. Two cases also depend on the masters' clocks. If a day, or
-// twice the TTL if that is longer, lies between two holders, a majority of the clocks must agree
+// Fences increase from holder to holder. Three cases also depend on the masters' clocks. If a day,
+// or twice the TTL if that is longer, lies between two holders, a majority of the clocks must agree
 // better than that. Across a master that forgot, the order needs the restart guard, and clocks that
-// agree to within a quarter of the guard.
+// agree to within a quarter of the guard. Across a change to masters that are all new, the clocks
+// must agree to within 20 seconds.
 //
 // Waiters are served roughly in the order in which they queued on the masters, by the masters'
 // clocks. That is fairness, not a guarantee. Lost messages, masters that briefly disagree, and
@@ -315,22 +317,66 @@
 //
 // # Changing the masters
 //
-// The guarantee holds among clients of one set of masters. A rolling deployment that edits the list
-// runs clients of two sets side by side, and a majority of one set need not overlap a majority of
-// the other. Suppose the old masters are A, B and C. An old client may hold A and B, while a new
-// one holds C, D and E of five, or C and D of A, C and D
-// (TestDifferentMastersOrPrefixesDoNotExclude). To change the set, or the prefix:
+// A majority of one set of masters need not overlap a majority of another. Suppose the masters are
+// A, B and C. A client may hold a lock on A and B, while one that was given five masters holds it
+// on C, D and E (TestDifferentMastersOrPrefixesDoNotExclude). So each master has a record of the
+// set that its clients use, and clients of another set are refused with ErrOtherMasters, before
+// they are granted anything (TestManagerOfAnotherSetIsRefused). To change the set while clients
+// run:
 //
-//  1. Stop all clients of the old set.
-//  2. Wait until everything they may hold is over: for the longest TTL, or the longest period of
-//     Once. With Options.Fencing, wait for at least a minute, because the new masters have no
-//     fences yet.
-//  3. Start the clients of the new set.
+//  1. Prepare new masters, which are empty. With Options.RestartGuard, call Bootstrap with a
+//     Manager that is given these alone. Otherwise, they are quarantined, and the others have to
+//     wait for them. For anything else, do not use them alone before step 4.
+//  2. Roll out both sets: the new one to New or Open, and the old one as Options.Joint. A lock then
+//     needs a majority of each. Clients of the old set can go on beside these.
+//  3. When no client uses the old set alone anymore, call DeclareMasters, with a Manager of both
+//     sets. It waits until everything is over that was granted to clients of the old set alone: for
+//     the longest TTL, period of Once or minimum hold that a Manager has asked for since it was
+//     made, with Options.Fencing for a minute at least, and half a minute more. The masters know
+//     how long.
+//  4. Roll out the new set. Then the masters that have left may be switched off.
 //
-// With Options.RestartGuard, masters that are new to the guard are quarantined for its duration.
-// Bootstrap avoids that only if every master of the set is new.
+// Each step is safe beside the one before, in any order, and whoever comes too early or too late is
+// refused (TestSetThatWasGivenUpStaysSo). A step can be taken back: before DeclareMasters by
+// rolling out the old set again; after that by the same steps in the other direction. A master that
+// is dead does not matter, as long as a majority of each set answers. If a majority of the old set
+// is gone for good, stop all clients, wait as long as DeclareMasters would, delete the masters'
+// records (the key redlock:aux:set{prefix}), and start the new set. Clients with different lists
+// beside each other, without any of these steps, do no harm, but get locks only while the others
+// have none (TestIdleMastersAreTakenOver).
+//
+// Why that is safe is in package internal/membership, with the tests. It rests on the following.
+//
+//   - The masters compare the record in the step in which they grant or keep something. It costs
+//     them one command for each call of the script, and no round trip, except for the first
+//     attempts on masters that have no record yet (TestFirstClientRecordsItsSet).
+//   - Each master has a lease for its set, which outlasts everything that it has granted, and tells
+//     when the set is over.
+//   - A master without a record has forgotten it, or is new. It gets that of the others if all that
+//     have one agree. So a master that forgets while the set is changed is one more way to forget.
+//     And clients that find no record at all, because others have only masters that do not answer
+//     now, or none of theirs, cannot know of each other: a set with no master in common is another
+//     deployment. If both lists of such clients are then given to one Manager as two sets,
+//     DeclareMasters leaves the second one, and waits for what it has granted
+//     (TestNewMastersWereTried).
+//   - A master that is in use as another set is not taken from it, unless nobody holds anything
+//     there and the rest of that set is no majority (TestMasterOfOthersIsNotTaken).
+//   - A master that has forgotten what it granted counts with the longest lease that another one
+//     remembers, if the restart guard is on. If the others that know do not answer, and something
+//     is still in force that was granted for longer than the guard, such as a period of Once, then
+//     wait for that long before DeclareMasters (TestChangeWaitsForWhatOneForgot).
+//   - Clients of other Redlock libraries, those with Options.AnyMasters, Cluster and Ring clients,
+//     plain clients of servers in Cluster mode, and those whose user may not read redlock:aux:set*
+//     are not refused. Change their masters while they do not run.
+//
+// The same masters may be known by other addresses to some clients. But a master that has forgotten
+// its record can be told what it was called only by a client that knows it by the same address, or
+// from before. Whoever calls DeclareMasters may know them by other addresses, too
+// (TestChangeByOtherAddresses). Prefixes have records of their own.
 //
 // # The restart guard
+//
+// A period of Once may be longer than the guard: it is a guard of its own; see Once.
 //
 // Options.RestartGuard identifies a master's memory by a marker, which names the IDs of the
 // server's run and of its replication history. A master with another marker, or none, is
@@ -354,9 +400,11 @@
 //
 // On masters with access control lists, each of these lines lists all the rights that a user needs,
 // and no other. The first user can acquire, extend, release and inspect locks. It waits by polling.
-// Without the right to redlock:aux:broken*, its Manager could put back a lock that was broken:
+// Without the right to redlock:aux:broken*, its Manager could put back a lock that was broken.
+// Without that to redlock:aux:set*, nobody notices if it uses another set of masters than others
+// do:
 //
-//	ACL SETUSER plain reset on >password ~app:* ~redlock:aux:broken* +set +get +del +pttl +pexpire +time +eval +evalsha +select
+//	ACL SETUSER plain reset on >password ~app:* ~redlock:aux:broken* ~redlock:aux:set* +set +get +del +pttl +pexpire +time +eval +evalsha +select
 //
 // This user also waits in queues, so that locks are handed on to it:
 //

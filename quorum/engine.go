@@ -3,6 +3,7 @@ package quorum
 import (
 	"cmp"
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,8 @@ type engine struct {
 	newToken func(ctx context.Context, made time.Time, owner string) string
 
 	statuses   []*masterStatus // one per master
+	set        setKeeper
+	longest    atomic.Int64 // how long anything may last that the Manager asks masters for
 	offsets    clockOffsets
 	contention contention
 	retired    retiredTokens
@@ -46,6 +49,16 @@ type engine struct {
 	done   chan struct{} // closed when Close begins
 }
 
+// setKeeper knows whether the masters may be used together; see members.
+type setKeeper interface {
+	// refused tells that a master refused a request because of its record. It returns what to say.
+	refused(master int) error
+	// err returns why no master may be used, or nil.
+	err() error
+	// settle asks the masters for their records; see members.settle.
+	settle(ctx context.Context, until clock.Instant) bool
+}
+
 const (
 	// maxPipelines is how many calls to one master may be in flight at once. With a round trip of 2
 	// ms, 4 performed nearly as well as 8.
@@ -56,10 +69,9 @@ const (
 	maxQueue = 1 << 16
 )
 
-func newEngine(masters []*redisconn.Master, opts Options) *engine {
+func newEngine(masters []*redisconn.Master, system vote.System, opts Options) *engine {
 	e := &engine{
-		opts: opts, clock: opts.Clock, masters: masters,
-		system:   vote.Majority(len(masters)),
+		opts: opts, clock: opts.Clock, masters: masters, system: system,
 		expiry:   newExpiryLoop(opts.Clock),
 		newToken: func(_ context.Context, made time.Time, owner string) string { return token.New(made, owner) },
 		done:     make(chan struct{}),
@@ -178,6 +190,7 @@ func (e *engine) claimWith(name, token string) *claim {
 		name:     name,
 		subject:  wire.NewSubject(e.opts.Prefix+name, token, e.opts.Fencing, e.opts.RestartGuard),
 		sequence: e.lanes.NewSequence(),
+		noted:    &e.longest,
 	}
 }
 
@@ -185,12 +198,17 @@ func (e *engine) claimWith(name, token string) *claim {
 // Every answer to a round or a repair passes through it once.
 func (e *engine) apply(c *claim, call *wire.Call, a *wire.Answer, dropped error) {
 	master := int(call.Master)
+	if a.Foreign {
+		a.Err = e.set.refused(master)
+	}
 	if call.Time != 0 {
 		e.offsets.note(master, call.Time, clock.Instant(call.Sent)) // to read the clock again would cost more than the rest
 	}
 	op := call.Request.Op
 	if !e.deniesProbe(c, a) {
-		e.statuses[master].answered(call, a, dropped)
+		if !errors.Is(a.Err, errNoRecord) { // which says nothing about the master
+			e.statuses[master].answered(call, a, dropped)
+		}
 		c.record(master, vote.EffectOf(op, a.Outcome, a.Late), clock.Instant(call.Closed()))
 	}
 	if op == vote.Release {

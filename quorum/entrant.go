@@ -59,10 +59,17 @@ func (s *waiters) admit(ctx context.Context, p acquireParams) (*Lock, error) {
 		joined()
 		s.locals.leave(key, q)
 	}()
-	for reentries := 0; ; {
+	for reentries, again := 0, 0; ; {
 		l, failure, err := w.enter(ctx, joined)
 		if l != nil || err != nil {
 			return l, err
+		} else if failure.foreign && ctx.Err() == nil {
+			if again++; again <= maxRepeats && s.acquirer.mayRepeat(ctx, e.clock.Now(), failure) {
+				w.leave()
+				continue
+			} else if errors.Is(failure, ErrOtherMasters) {
+				return nil, failure
+			}
 		}
 		if ctx.Err() == nil || last == nil {
 			last = failure

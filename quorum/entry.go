@@ -69,7 +69,7 @@ func (i *Inspection) findHolders(y vote.System) {
 		}
 	}
 	for token, masters := range standing {
-		if y.HasQuorum(masters) {
+		if y.MayHold(masters) {
 			e := found[token]
 			e.TTL = quorumTTL(y, masters, ttls[token])
 			i.Holders = append(i.Holders, e)

@@ -109,12 +109,14 @@ type AttemptError struct {
 	// "check" or "bootstrap".
 	Op      string
 	Name    string         // the lock's name; "" for bootstrap and check
-	Quorum  int            // how many masters were needed
-	Masters []MasterResult // in the order they were given to New or Open
+	Quorum  int            // how many masters were needed at least
+	Masters []MasterResult // in the order they were given to New or Open; then those of Options.Joint
 
+	system  vote.System
 	reasons []error // the sentinel first, then what else ended the attempt
 
 	holder           string // the token that a majority stores, if the caller asked for it
+	foreign          bool   // a master refused because of its record of the set of masters
 	late             bool   // nothing was left of the window when the attempt failed
 	blockedByRetired bool   // tokens that this Manager had given up were in the way
 }
@@ -136,9 +138,17 @@ func (e *AttemptError) Error() string {
 		separator = ": "
 	}
 	if len(e.Masters) > 0 {
-		fmt.Fprintf(&b, " (quorum %d of %d masters: %s)", e.Quorum, len(e.Masters), e.summary())
+		fmt.Fprintf(&b, " (quorum %s: %s)", e.needed(), e.summary())
 	}
 	return b.String()
+}
+
+// needed says how many masters were needed.
+func (e *AttemptError) needed() string {
+	if e.system.IsJoint() && e.Quorum == e.system.Quorum() {
+		return e.system.String()
+	}
+	return fmt.Sprintf("%d of %d masters", e.Quorum, len(e.Masters))
 }
 
 // summary lists how often each outcome occurred, and each master's error. It only counts the
@@ -213,7 +223,7 @@ func (e *AttemptError) classify(y vote.System) {
 // unsentError returns the error of an operation that did not begin because ctx had ended.
 func (e *engine) unsentError(op, name string, ended []error) *AttemptError {
 	failure := &AttemptError{
-		Op: op, Name: name, Quorum: e.system.Quorum(),
+		Op: op, Name: name, Quorum: e.system.Quorum(), system: e.system,
 		reasons: append([]error{ErrNoQuorum}, ended...),
 	}
 	for _, m := range e.masters {

@@ -301,7 +301,7 @@ func TestErrorsHideToken(t *testing.T) {
 				err := checkErrorsHideToken(t, first, answer)
 				if what == "the whole command" {
 					assert.ErrorContains(t, err, "ERR cannot do evalsha ")
-					assert.ErrorContains(t, err, " "+name+" 0 0  acquire "+token.Abbreviate(first)+" ")
+					assert.ErrorContains(t, err, " "+name+" 0 0   acquire "+token.Abbreviate(first)+" ")
 				}
 			})
 		})

@@ -388,6 +388,7 @@ func TestRepairIsTold(t *testing.T) {
 		l := b.acquire()
 		b.Master(1).FlushAll()
 		require.NoError(b, l.Extend(b.Context(), ttl))
+		time.Sleep(100 * time.Millisecond) // it has forgotten its record, too
 		repaired := one[quorum.RepairedEvent](b, r)
 		assert.Equal(b, b.Master(1).Addr(), repaired.Master)
 		assert.Equal(b, name, repaired.Name)

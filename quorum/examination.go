@@ -142,7 +142,7 @@ func (x *examination) survey(ctx context.Context, master int) {
 // not wait for a minority, once a quorum has proved itself.
 func (x *examination) await(ctx context.Context) {
 	e := x.engine
-	end := x.start.Add(e.opts.AttemptTimeout + checkGrace)
+	end := x.end()
 	timer := e.timers.take(end.Sub(x.start))
 	defer e.timers.giveBack(timer)
 	for known := vote.Set(0); known != e.system.All(); {
@@ -163,16 +163,35 @@ func (x *examination) await(ctx context.Context) {
 	}
 }
 
+// isUnsettled reports whether a master refused the probe because nobody has told its record yet.
+func (x *examination) isUnsettled() (unsettled bool) {
+	x.acquire.each(func(_ int, a *wire.Answer) { unsettled = unsettled || isUnsettled(a) })
+	return unsettled
+}
+
 // giveUp releases the probe. It waits for the masters that have granted it, to see whether they let
-// go of it.
+// go of it, until AttemptTimeout has passed since the start.
 func (x *examination) giveUp(ctx context.Context) {
 	e, now := x.engine, x.engine.clock.Now()
 	startRelease(e, x.waiter, wire.Nobody, now, 0, 0)
 	granted := x.acquire.with(vote.Held)
 	x.release = startRelease(e, x.holder, wire.Nobody, now, granted, 0) //mutant:check-releases
-	if granted != 0 {
-		x.release.waitSettled(ctx, x.start)
+	if granted == 0 {
+		return
 	}
+	timer := e.timers.take(x.end().Sub(now)) //mutant:check-waits-for-release
+	defer e.timers.giveBack(timer)
+	select {
+	case <-x.release.settled:
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-e.done:
+	}
+}
+
+// end is when the examination gives up waiting.
+func (x *examination) end() clock.Instant {
+	return x.start.Add(x.engine.opts.AttemptTimeout + checkGrace)
 }
 
 // judge judges what was found out.
@@ -216,7 +235,9 @@ func (x *examination) answers(r *round) []diagnosis.Answer {
 
 // facts converts what a survey found out.
 func (s *surveyed) facts(m *redisconn.Master) diagnosis.Facts {
-	f := diagnosis.Facts{Name: m.Name(), Several: !m.Single(), SurveyErr: s.err, MessagesErr: s.messagesErr}
+	f := diagnosis.Facts{
+		Name: m.Name(), Several: !m.Single(), SurveyErr: s.err, MessagesErr: s.messagesErr, Uncompared: m.Uncompared(),
+	}
 	if !s.over || f.Several {
 		f.SurveyErr = nil
 		return f

@@ -200,6 +200,9 @@ func ExampleAttemptError() {
 	}
 	defer locks.Close()
 
+	if err := locks.Check(context.Background()); err != nil {
+		log.Fatal(err)
+	}
 	for _, m := range masters.Masters()[:3] {
 		m.Full() // out of memory
 	}

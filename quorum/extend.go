@@ -66,6 +66,9 @@ func (l *Lock) endExtend(ctx context.Context, x *extension, verdict vote.Verdict
 		return nil
 	}
 	l.engine.expiry.look(&l.watched, l.windowCloses())
+	if x.round.foreign() && l.engine.set.err() == nil {
+		l.engine.set.settle(ctx, l.engine.timeout(l.engine.clock.Now(), clock.Never)) // so that the error says what the masters' records are
+	}
 	return x.round.failure("extend", noQuorum(ctx)...)
 }
 

@@ -22,7 +22,7 @@ func (m *Manager) String() string {
 	for i, master := range m.engine.masters {
 		names[i] = master.Name()
 	}
-	return fmt.Sprintf("locks by %d of %d masters (%s)", m.engine.system.Quorum(), len(names), strings.Join(names, ", "))
+	return fmt.Sprintf("locks by %v (%s)", m.engine.system, strings.Join(names, ", "))
 }
 
 // Format prints String, whatever the verb.

@@ -149,8 +149,6 @@ func TestTTLsAboveGuardAreRejected(t *testing.T) {
 		assert.ErrorContains(b, err, "TTL 1m0.001s is over the restart guard 1m0s")
 		_, err = b.Acquire(b.Context(), name, over)
 		assert.ErrorContains(b, err, "over the restart guard")
-		_, err = b.Once(b.Context(), name, over, noop)
-		assert.ErrorContains(b, err, "over the restart guard")
 		err = b.Do(b.Context(), name, over, func(context.Context, *quorum.Lock) error { return nil })
 		assert.ErrorContains(b, err, "over the restart guard")
 		_, err = b.AcquireAll(b.Context(), []string{name, "another"}, over)
@@ -382,5 +380,35 @@ func TestGuardDetectsFailoverAndBack(t *testing.T) {
 		assertReason(b, err, quorum.ErrNoQuorum)
 		assert.ErrorIs(b, err, quorum.ErrQuarantined)
 		assert.Positive(b, l.Validity())
+	})
+}
+
+// TestPeriodIsItsOwnGuard: a period may be longer than the guard. Masters that may have forgotten
+// it cast no vote for another one until it is over, although they grant other locks before.
+func TestPeriodIsItsOwnGuard(t *testing.T) {
+	guardedBubble(t, 5, func(b *testbed) {
+		const period = 23 * time.Hour
+		ran, err := b.Once(b.Context(), "report", period, noop)
+		require.NoError(b, err)
+		require.True(b, ran)
+		synctest.Wait()
+		start := time.Now()
+		for _, i := range []int{0, 1, 2} { // a rolling restart
+			b.restartAndReconnect(i, quorumtest.LoseMemory)
+			b.try(b.Manager) // so that the guard sees the restart
+			time.Sleep(guard + time.Second)
+		}
+		l := b.acquireNamed("another")
+		require.NoError(b, l.Release(b.Context()))
+		for time.Since(start) < period-time.Hour {
+			ran, err = b.Once(b.Context(), "report", period, noop)
+			require.ErrorIs(b, err, quorum.ErrQuarantined)
+			require.False(b, ran)
+			time.Sleep(time.Hour)
+		}
+		time.Sleep(time.Hour + 5*time.Minute)
+		ran, err = b.Once(b.Context(), "report", period, noop)
+		require.NoError(b, err)
+		require.True(b, ran, "the period is over, and the masters have been up for as long")
 	})
 }

@@ -343,7 +343,9 @@ func TestMessageCountsForOneMasterOnly(t *testing.T) {
 	}
 	holder, err := quorum.New(databases, patientOptions)
 	require.NoError(t, err)
-	alone, err := quorum.New(databases[:1], patientOptions)
+	unchecked := *patientOptions
+	unchecked.AnyMasters = true
+	alone, err := quorum.New(databases[:1], &unchecked)
 	require.NoError(t, err)
 	waiter, err := quorum.New(databases, patientOptions)
 	require.NoError(t, err)

@@ -199,7 +199,7 @@ func (i *Inspection) conclude(y vote.System) {
 	}
 	undecided := y.HasQuorum(free | silent)
 	for _, masters := range storing {
-		undecided = undecided || y.HasQuorum(masters|silent)
+		undecided = undecided || y.MayHold(masters|silent)
 	}
 	switch {
 	case y.HasQuorum(free):
@@ -208,7 +208,7 @@ func (i *Inspection) conclude(y vote.System) {
 		i.State = StateSplit
 	}
 	for token, masters := range storing {
-		if y.HasQuorum(masters) {
+		if y.MayHold(masters) { //mutant:inspect-holder-of-one-set
 			i.TTL = quorumTTL(y, masters, ttls)
 			i.describe(token, masters)
 		}
@@ -260,7 +260,7 @@ func quorumTTL(y vote.System, masters vote.Set, ttls []time.Duration) time.Durat
 			ttls[n] = forever
 		}
 	}
-	if ttl, _ := vote.Agreed(y, masters, ttls); ttl < forever {
+	if ttl, _ := vote.AgreedByOthers(y, masters, ttls); ttl < forever {
 		return ttl
 	}
 	return -1

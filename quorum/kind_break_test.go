@@ -126,6 +126,7 @@ func TestFailedBreakFreesNoPermit(t *testing.T) {
 			m.Fail("MISCONF it cannot write")
 		}
 		assertReason(b, b.operator().Break(b.Context(), name, first.Token()), quorum.ErrNoQuorum)
+		synctest.Wait()
 		for _, m := range b.Masters()[2:] {
 			m.Heal()
 		}

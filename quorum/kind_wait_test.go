@@ -250,6 +250,7 @@ func TestWaiterIsNotAdmittedAnewWhereItWasForgotten(t *testing.T) {
 	bubble(t, 3, func(b *testbed) {
 		l, err := b.TryAcquire(b.Context(), name, ttl, quorum.Exclusive(), quorum.AutoRenew(0))
 		require.NoError(b, err)
+		synctest.Wait() // otherwise, the waiter may come first on the third master
 		waiter := b.otherManagers(1, quorum.Options{})[0]
 		got := make(chan *quorum.Lock, 1)
 		go func() {

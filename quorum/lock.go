@@ -201,7 +201,7 @@ func (l *Lock) end(why error) {
 // lostError returns the error of an operation on a lock that is over.
 func (l *Lock) lostError(op string, why error) error {
 	return &AttemptError{
-		Op: op, Name: l.Name(), Quorum: l.engine.system.Quorum(),
+		Op: op, Name: l.Name(), Quorum: l.engine.system.Quorum(), system: l.engine.system,
 		reasons: []error{ErrLost, why},
 	}
 }

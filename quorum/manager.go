@@ -23,7 +23,7 @@ type Manager struct {
 	owned    []redis.UniversalClient // the clients that Close closes
 
 	stop  chan struct{}  // closed when the tasks are to end
-	tasks sync.WaitGroup // the expiry loop and the releasers
+	tasks sync.WaitGroup // the expiry loop, the releasers, and what asks masters for their records
 }
 
 // New returns a Manager of locks on the given masters. The masters must be independent: not
@@ -37,16 +37,21 @@ type Manager struct {
 // configures its clients for locking.
 //
 // New makes no connection. It fails if there are no masters, if a client or an address occurs
-// twice, or if opts is invalid.
+// twice, or if opts is invalid. A master that is also in Options.JointMasters must be given by the
+// same client, or by one with the same address, which is then not used.
 func New(masters []redis.UniversalClient, opts *Options) (*Manager, error) {
 	filled, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	if err := redisconn.Check(masters, filled.RestartGuard > 0); err != nil {
+	if len(filled.Joint) > 0 {
+		return nil, errors.New("quorum: options: Joint is for Open; New takes JointMasters")
+	}
+	all, system, err := redisconn.Union(masters, filled.JointMasters, filled.RestartGuard > 0)
+	if err != nil {
 		return nil, err
 	}
-	return start(masters, nil, filled), nil
+	return start(all, nil, system, filled), nil
 }
 
 // Open returns a Manager of locks on the masters at the given URLs. Its clients are its own: they
@@ -60,7 +65,8 @@ func New(masters []redis.UniversalClient, opts *Options) (*Manager, error) {
 // shows, unless the URL has a client_name.
 //
 // Open makes no connection. It fails if there are no URLs, if a URL does not parse or has a setting
-// out of range, if two URLs lead to the same address, or if opts is invalid. The error says what is
+// out of range, if two URLs lead to the same address, or if opts is invalid. A URL that leads to
+// the same address as one in Options.Joint is the same master. The error says what is
 // wrong with each URL. It identifies a URL by its index in urls, and shows no part of it except for
 // the name of a setting.
 func Open(urls []string, opts *Options) (*Manager, error) {
@@ -68,27 +74,33 @@ func Open(urls []string, opts *Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	clients, err := redisconn.Dial(urls, redisconn.Settings{
+	if len(filled.JointMasters) > 0 {
+		return nil, errors.New("quorum: options: JointMasters is for New; Open takes Joint")
+	}
+	set, joint, err := redisconn.Dial(urls, filled.Joint, redisconn.Settings{
 		Timeout: filled.AttemptTimeout, Connections: maxPipelines,
 		TLS: filled.TLS, ClientName: "redlock:" + filled.Owner,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := redisconn.Check(clients, filled.RestartGuard > 0); err != nil {
-		return nil, errors.Join(err, redisconn.Close(clients))
+	all, system, err := redisconn.Union(set, joint, filled.RestartGuard > 0)
+	if err != nil {
+		return nil, errors.Join(err, redisconn.Close(set), redisconn.Close(joint))
 	}
-	return start(clients, clients, filled), nil
+	return start(all, append(set, joint...), system, filled), nil
 }
 
-func start(clients, owned []redis.UniversalClient, opts Options) *Manager {
-	e := newEngine(redisconn.Masters(clients, opts.Clock, opts.AttemptTimeout), opts)
-	a, notifier := &acquirer{e}, newNotifier(e)
+func start(clients, owned []redis.UniversalClient, system vote.System, opts Options) *Manager {
+	e := newEngine(redisconn.Masters(clients, opts.Clock, opts.AttemptTimeout), system, opts)
+	a, notifier := &acquirer{e, newMembers(e)}, newNotifier(e)
+	e.set = a.members
 	m := &Manager{
 		engine: e, acquirer: a, notifier: notifier,
 		waiters: newWaiters(a, notifier), owned: owned, stop: make(chan struct{}),
 	}
 	m.tasks.Go(func() { e.expiry.run(m.stop) })
+	m.tasks.Go(func() { a.members.run(m.stop) })
 	for _, r := range e.releasers {
 		m.tasks.Go(func() { r.run(m.stop) })
 	}

@@ -11,12 +11,12 @@ import (
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
-// This shows the third condition of the guarantee. A rolling deployment that changes the list of
-// masters can have two holders at once, as soon as one master misses one attempt. So can a
-// deployment that changes the prefix.
+// This shows a condition of the guarantee. A rolling deployment that changes the list of masters
+// can have two holders at once, as soon as one master misses one attempt, if it turns off what
+// prevents that. So can a deployment that changes the prefix.
 func TestDifferentMastersOrPrefixesDoNotExclude(t *testing.T) {
 	bubble(t, 5, func(b *testbed) {
-		before, err := quorum.New(b.Clients()[:3], &quorum.Options{Clock: b.clock})
+		before, err := quorum.New(b.Clients()[:3], &quorum.Options{Clock: b.clock, AnyMasters: true})
 		require.NoError(b, err)
 		prefixed := newManager(b.T, b.Cluster, quorum.Options{Clock: b.clock, Prefix: "app:"})
 		defer b.closeAll([]*quorum.Manager{before, prefixed})

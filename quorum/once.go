@@ -3,6 +3,7 @@ package quorum
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
@@ -27,6 +28,12 @@ import (
 // But if a replica crashes or is cut off right after the masters granted it the period, the period
 // stays taken although fn runs nowhere. Work that must not be missed needs its own record of when
 // it was last done.
+//
+// With Options.RestartGuard, a master that may have forgotten casts no vote for a period until it
+// has been up for the period, and until the guard has passed. So a period may be longer than the
+// guard, if all calls with the name have the same one. Restart no more than a minority of the
+// masters within a period. Otherwise, Once fails with ErrQuarantined until a majority has been up
+// for that long: it rather runs fn too late than twice. Give other locks other names.
 //
 // The masters measure period. It must be shorter than the interval at which Once is called, for
 // example 23 hours for a nightly job. A period as long as the interval may still be running at the
@@ -81,10 +88,15 @@ type onceParams struct {
 }
 
 // beginOnce checks the parameters and calls engine.enter. The caller must call engine.exit. Nobody
-// relies on a period's window, so there is no LockDelay.
+// relies on a period's window, so there is no LockDelay. Each period is its own restart guard.
 func (m *Manager) beginOnce(name string, period time.Duration, opts []OnceOption) (p onceParams, err error) {
-	if p.acquireParams, err = m.engine.opts.checkAcquire(name, period, 0, nil); err != nil {
-		return p, err
+	o := &m.engine.opts
+	p.name = name
+	if err := o.checkName(name); err != nil {
+		return p, &notAcquired{fmt.Errorf("quorum: acquire: %w", err)}
+	}
+	if p.lease, err = o.lease(period, 0); err != nil { // whatever the restart guard
+		return p, acquireError(err, name)
 	}
 	p.silent = true
 	for _, opt := range opts {
@@ -135,7 +147,7 @@ func (a *acquirer) takePeriod(ctx context.Context, p acquireParams) (*Lock, erro
 		if err == nil {
 			return l, nil
 		}
-		if !errors.As(err, &failure) {
+		if !errors.As(err, &failure) || errors.Is(err, ErrOtherMasters) {
 			return nil, err
 		}
 		pause := backoff.Pause(a.engine.opts.MinBackoff, a.engine.opts.MaxBackoff, n, token)

@@ -47,6 +47,7 @@ func embedded(t *testing.T, n int) *quorumtest.Cluster {
 	t.Helper()
 	c, err := quorumtest.Start(n)
 	require.NoError(t, err)
+	declare(c, "")
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c
 }

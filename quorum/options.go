@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/testhook"
 	"github.com/quorumlock/redlock/internal/wire"
@@ -95,6 +97,24 @@ type Options struct {
 	// TLS is an error. New ignores it.
 	// Default: the system's authorities, no client certificate, TLS 1.2 or later.
 	TLS *tls.Config
+
+	// Joint is the other set of masters while the set is changed: the old set if Open is given the
+	// new one, or the other way round. A lock then needs a quorum of each set. A master in both
+	// counts in both. So clients that use the old set alone, both, or the new set alone can run
+	// side by side, as long as the first and the last do not. See "Changing the masters" in the
+	// package documentation for the steps. Default: none.
+	Joint []string
+
+	// JointMasters is Joint for New. The caller still owns the clients.
+	// Default: none.
+	JointMasters []redis.UniversalClient
+
+	// AnyMasters makes the Manager use its masters whatever set of masters their other clients use.
+	// Nothing then keeps two clients of different sets from holding a lock at the same time. It is
+	// for those who cannot give the rights to redlock:aux:set*, or who watch over the sets
+	// themselves. With Cluster and Ring clients, it is always so.
+	// Default: a Manager of another set is refused with ErrOtherMasters.
+	AnyMasters bool
 
 	// Clock measures the windows of validity.
 	// Default: clock.Default(), which is the machine's clock, or that of a testing/synctest bubble
@@ -205,14 +225,10 @@ func (o *Options) checkName(name string) error {
 }
 
 // checkTTL returns the lease that a TTL asks for. It truncates the TTL to whole milliseconds. The
-// masters keep the lock for delay longer.
+// masters keep the lock for delay longer, in all no longer than the restart guard.
 func (o *Options) checkTTL(ttl, delay time.Duration) (lease, error) {
-	if ttl < time.Millisecond {
-		return lease{}, fmt.Errorf("TTL %v is under 1ms", ttl)
-	}
-	l := lease{ttl: ttl.Truncate(time.Millisecond)}
-	l.keep = clock.Instant(l.ttl).Add(delay).Sub(0) // saturated //mutant:lock-delay
-	if guard := o.RestartGuard; guard > 0 && l.keep > guard {
+	l, err := o.lease(ttl, delay)
+	if guard := o.RestartGuard; err == nil && guard > 0 && l.keep > guard {
 		raise(o.overGuard, int64(l.keep)) // Diagnose tells
 		what := fmt.Sprintf("TTL %v", l.ttl)
 		if delay > 0 {
@@ -222,6 +238,16 @@ func (o *Options) checkTTL(ttl, delay time.Duration) (lease, error) {
 		}
 		return l, fmt.Errorf("%s over the restart guard %v: a master that forgot the lock could vote again before the lock expires", what, guard)
 	}
+	return l, err
+}
+
+// lease returns the lease that a TTL asks for, whatever the restart guard.
+func (o *Options) lease(ttl, delay time.Duration) (lease, error) {
+	if ttl < time.Millisecond {
+		return lease{}, fmt.Errorf("TTL %v is under 1ms", ttl)
+	}
+	l := lease{ttl: ttl.Truncate(time.Millisecond)}
+	l.keep = clock.Instant(l.ttl).Add(delay).Sub(0)      // saturated //mutant:lock-delay
 	if l.window = o.Drift.Window(l.ttl); l.window <= 0 { //mutant:ttl-window
 		return l, fmt.Errorf("TTL %v leaves no validity after a drift of %v", ttl, o.Drift.Of(l.ttl))
 	}

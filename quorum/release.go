@@ -100,7 +100,7 @@ func (l *Lock) endRelease(ctx context.Context, g givingUp, now clock.Instant, op
 		return g.other.err //mutant:release-other
 	case <-ctx.Done():
 		return &AttemptError{
-			Op: op, Name: l.Name(), Quorum: l.engine.system.Quorum(), reasons: noQuorum(ctx),
+			Op: op, Name: l.Name(), Quorum: l.engine.system.Quorum(), system: l.engine.system, reasons: noQuorum(ctx),
 		}
 	}
 }

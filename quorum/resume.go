@@ -54,8 +54,9 @@ func (l *Lock) Detach(ctx context.Context, ttl time.Duration) (token string, err
 // next holder.
 //
 // The error is ErrNotHeld if no master that answers stores the token, and ErrNoQuorum if too few
-// do. Each is also an ErrNotAcquired. If ctx ended, the error also satisfies errors.Is for ctx's
-// error. After Close it is ErrClosed. An error does not release the lock.
+// do, also ErrOtherMasters if others use the masters as another set. Each is also an
+// ErrNotAcquired. If ctx ended, the error also satisfies errors.Is for ctx's error. After Close it
+// is ErrClosed. An error does not release the lock.
 func (m *Manager) Resume(ctx context.Context, name, token string) (*Lock, error) {
 	mustHave(ctx)
 	e := m.engine
@@ -97,12 +98,9 @@ func (a *acquirer) resume(ctx context.Context, p acquireParams, token string) (*
 	c.recordResumed(found.storing, e.system.All())
 	c.enqueued, c.since = true, found.since
 	c.noteTTL(found.longest)
-	last := r
-	if e.opts.Fencing {
-		last = a.storeFence(ctx, c, found.fence, until)
-		// The masters that count for the window are among those that stored the fence.
-		until, ok = vote.Agreed(e.system, found.storing&last.with(vote.Held), found.terms) //mutant:resume-fence
-	}
+	last := a.confirmResumed(ctx, c, found.fence, until)
+	// Only masters that have confirmed count for the window.
+	until, ok = vote.Agreed(e.system, found.storing&last.with(vote.Held), found.terms) //mutant:resume-fence
 	switch now := e.clock.Now(); {
 	case e.closed.Load():
 		return nil, errClosedNotAcquired
@@ -132,16 +130,27 @@ func (c *claim) recordResumed(storing, all vote.Set) {
 	}
 }
 
-// storeFence makes a quorum of the masters store a resumed lock's fence. Before, this process
-// cannot know which masters have it. The extension itself lengthens nothing.
-func (a *acquirer) storeFence(ctx context.Context, c *claim, fence int64, until clock.Instant) *round {
-	if fence == 0 { // the masters forgot it
-		fence = a.engine.proposal()
+// confirmResumed makes a quorum of the masters confirm a resumed lock. To inspect it was not
+// enough: others may use these masters as another set. It also makes them store the lock's fence,
+// because before, this process cannot know which masters have it. The extension itself lengthens
+// nothing.
+func (a *acquirer) confirmResumed(ctx context.Context, c *claim, fence int64, until clock.Instant) *round {
+	e := a.engine
+	if fence == 0 && e.opts.Fencing { // the masters forgot it
+		fence = e.proposal()
 	}
 	c.fence.Store(fence)
-	r := newRound(a.engine, c, c.subject.Extend(time.Millisecond, fence, c.retention()))
-	r.run(ctx, a.engine.clock.Now(), until)
-	return r
+	for n := 0; ; n++ {
+		r, start := newRound(e, c, c.subject.Extend(time.Millisecond, fence, c.retention())), e.clock.Now()
+		r.awaitAll() // whoever has not confirmed by then does not count
+		verdict := r.run(ctx, start, until)
+		if verdict == vote.Won {
+			r.waitSettled(ctx, start)
+		}
+		if n > 0 || verdict == vote.Won || !r.foreign() || !a.members.settle(ctx, e.timeout(e.clock.Now(), until)) {
+			return r
+		}
+	}
 }
 
 // found is what the masters reported about a token.

@@ -138,7 +138,6 @@ func (r *round) Done(op *redisconn.Op, dropped error) {
 	call := &op.Payload
 	a := call.Read(dropped)
 	r.engine.apply(r.claim, call, &a, dropped)
-
 	decided, verdict := r.count(call, a, dropped)
 	if r.observer != nil {
 		r.observer.answered(int(call.Master), &a, decided, verdict)
@@ -357,10 +356,20 @@ var (
 
 // failure returns the error of a round that did not win.
 func (r *round) failure(op string, reasons ...error) *AttemptError {
-	return &AttemptError{
-		Op: op, Name: r.claim.name, Quorum: r.engine.system.Quorum(),
-		Masters: r.results(), reasons: reasons,
+	foreign := r.foreign()
+	if err := r.engine.set.err(); foreign && err != nil {
+		reasons = append(reasons, err)
 	}
+	return &AttemptError{
+		Op: op, Name: r.claim.name, Quorum: r.engine.system.Quorum(), system: r.engine.system,
+		Masters: r.results(), reasons: reasons, foreign: foreign,
+	}
+}
+
+// foreign reports whether a master refused the request because of its record.
+func (r *round) foreign() (foreign bool) {
+	r.each(func(_ int, a *wire.Answer) { foreign = foreign || a.Foreign })
+	return foreign
 }
 
 // awaitAll makes settled wait for every master. It must be called before submit.

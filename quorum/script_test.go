@@ -30,16 +30,19 @@ func operationsOf(args []string) (operations []operation, fencing bool) {
 		keys = keys[1:] // the marker
 	}
 	fencing = argv[1] == "1"
-	for argv = argv[3:]; len(argv) > 0; {
+	if argv[3] != "" {
+		keys, argv = keys[1:], argv[1:] // the lease
+	}
+	for argv = argv[4:]; len(argv) > 0; {
 		widths := map[string][2]int{
 			"acquire": {1, 4}, "confirm": {2, 4}, "extend": {1, 4}, "repair": {1, 4}, "release": {2, 4}, "drop": {1, 2},
-			"wait": {3, 9}, "inspect": {2, 2}, "peek": {1, 1}, "bootstrap": {1, 3},
+			"wait": {3, 9}, "inspect": {2, 2}, "peek": {1, 1}, "bootstrap": {1, 3}, "members": {1, 5},
 		}[argv[0]]
 		if fencing && slices.Contains([]string{"acquire", "confirm", "extend", "repair"}, argv[0]) {
 			widths[0], widths[1] = widths[0]+1, widths[1]+2
 		}
 		o := operation{name: argv[0], keys: keys[:widths[0]]}
-		if !slices.Contains([]string{"inspect", "peek", "bootstrap"}, o.name) {
+		if !slices.Contains([]string{"inspect", "peek", "bootstrap", "members"}, o.name) {
 			o.token, o.args = argv[1], argv[2:widths[1]]
 		}
 		operations = append(operations, o)

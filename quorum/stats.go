@@ -4,7 +4,7 @@ import "time"
 
 // Stats is a snapshot of a Manager and its masters.
 type Stats struct {
-	Masters []MasterStats // in the order they were given to New or Open
+	Masters []MasterStats // in the order they were given to New or Open; then those of Options.Joint
 
 	Held          int    // locks that this Manager holds; see Held
 	EventsDropped uint64 // events dropped since the start, because handlers were too slow

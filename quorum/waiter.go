@@ -180,7 +180,7 @@ func (w *waiter) contend(ctx context.Context, key string, q *localQueue) (*Lock,
 				last = failure
 				w.waiters.locals.failed(q, failure)
 			}
-			if failure.late && ctx.Err() == nil { //mutant:late-contender
+			if (failure.late || errors.Is(failure, ErrOtherMasters)) && ctx.Err() == nil { //mutant:late-contender
 				return nil, failure
 			}
 		case err != nil:

@@ -303,6 +303,7 @@ func TestQueueAndRepairAreObserved(t *testing.T) {
 		synctest.Wait()
 		m.FlushAll()
 		require.NoError(t, lock.Extend(t.Context(), time.Minute))
+		time.Sleep(time.Second) // it forgot its record, too
 		o.requireSeries(t, map[string]float64{of(m, "repairs"): 1})
 		require.NoError(t, lock.Release(t.Context()))
 	})

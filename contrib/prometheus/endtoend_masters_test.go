@@ -68,6 +68,7 @@ func TestStoppedMasterOfManagerIsCounted(t *testing.T) {
 func TestFullMasterOfManagerDoesNotVote(t *testing.T) {
 	inBubble(t, func(t *testing.T, cluster *quorumtest.Cluster, a, _ observed) {
 		m := cluster.Master(0)
+		a.use(t) // so that the masters have a record of their set
 		m.Full()
 		a.use(t)
 		a.requireSeries(t, map[string]float64{of(m, "answering"): 1, of(m, "votes"): 0, of(m, "stops_total"): 0})
@@ -150,6 +151,7 @@ func TestRepairOfManagerIsCounted(t *testing.T) {
 		synctest.Wait()
 		cluster.Master(0).FlushAll()
 		require.NoError(t, lock.Extend(t.Context(), time.Minute))
+		time.Sleep(time.Second) // it forgot its record, too
 		a.requireSeries(t, map[string]float64{
 			of(cluster.Master(0), "repairs_total"): 1, of(cluster.Master(1), "repairs_total"): 0,
 		})

@@ -39,6 +39,8 @@ type Facts struct {
 	// how much more or less it may be. OffsetKnown is false if the master did not tell its time.
 	Offset, OffsetError time.Duration
 	OffsetKnown         bool
+	// Uncompared says that the user has no right to read the record of the set of masters.
+	Uncompared bool
 	// MessagesErr is why a message from the master does not arrive; nil if it does, or was not
 	// tried.
 	MessagesErr error

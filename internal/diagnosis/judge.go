@@ -33,7 +33,7 @@ func Judge(s Settings, facts []Facts) Diagnosis {
 	if s.OverGuard > 0 {
 		d.Findings = append(d.Findings, newFinding(Risk,
 			"Raise the RestartGuard, or use a Manager without it for such calls, with other names.",
-			"a call asked for a TTL or a period of %v, and was refused because the RestartGuard is %v", s.OverGuard, s.Guard))
+			"a call asked for a TTL of %v, and was refused because the RestartGuard is %v", s.OverGuard, s.Guard))
 	}
 	d.conclude(s)
 	return d
@@ -96,6 +96,10 @@ func (m *Master) judgeUse(f Facts) {
 	}
 	if f.Release.Outcome == vote.Refused {
 		m.refuse(f, "grants locks but does not release them: it ", f.Release.Err)
+	}
+	if f.Uncompared { //mutant:judge-uncompared
+		m.note(Risk, "Grant the user the rights to redlock:aux:set*.",
+			"does not let the user read the record of its set of masters, so it grants locks even if others use another set")
 	}
 	switch {
 	case f.Wait.Outcome == vote.Refused && f.Wait.Quarantine == 0:

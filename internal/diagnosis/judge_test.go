@@ -316,7 +316,7 @@ func TestWritableReplica(t *testing.T) {
 
 func TestRefusedTTLIsReported(t *testing.T) {
 	d := judge(diagnosis.Settings{Guard: time.Minute, OverGuard: 23 * time.Hour}, func(*diagnosis.Facts) {})
-	assert.Equal(t, "risk: a call asked for a TTL or a period of 23h0m0s, and was refused because the RestartGuard is 1m0s. "+
+	assert.Equal(t, "risk: a call asked for a TTL of 23h0m0s, and was refused because the RestartGuard is 1m0s. "+
 		"Raise the RestartGuard, or use a Manager without it for such calls, with other names.", text(d))
 	assert.True(t, d.Ready)
 }

@@ -22,6 +22,9 @@ var refusals = []refusal{
 	{"NOREPLICAS", "has too few replicas to accept writes", "Attach its replicas, or lower min-replicas-to-write."},
 	{"BUSY", "executes a script that does not end", "End it with SCRIPT KILL."},
 	{"CLUSTERDOWN", "is a Cluster that is down", "See CLUSTER INFO and CLUSTER NODES."},
+	{"not used, because of the set", "is not used, and neither are the others", ""},
+	{"has a record of another set", "is not used, because others use it", ""},
+	{"has no record of its set", "has no record of its set of masters yet", "Try again. It gets one once a quorum of the masters has answered."},
 	{"*max number of clients", "accepts no more connections", "Raise its maxclients, or find out who keeps them."},
 	{"*unknown command", "lacks a command", "Do not rename or disable commands for the user of the locks: they need EVAL and EVALSHA."},
 }

@@ -15,9 +15,12 @@ import (
 
 // batch is the calls that one command carries.
 type batch struct {
-	calls     wire.Batch
-	inFull    bool // with the script itself
-	unlimited bool // without the calls' deadlines
+	calls      wire.Batch
+	inFull     bool        // with the script itself
+	unlimited  bool        // without the calls' deadlines
+	compared   int         // how often the master refused it because of its record
+	member     wire.Member // which it was sent with
+	uncompared bool        // without the record: perhaps the user has no right to it, or it is in another slot
 }
 
 // maxCalls bounds the calls that one command carries. A server does nothing else while it executes
@@ -89,6 +92,9 @@ func sameType[T ~string](_ T, text string) T { return T(text) }
 func (m *Master) again(batches []batch) (again []batch) {
 	now := m.clock.Now()
 	for _, b := range batches {
+		if r := &b.calls[0].Reply; b.uncompared && r.Kind == wire.ReplyValue { //mutant:record-forbidden
+			m.forbidden.Store(apartUses)
+		}
 		switch r := &b.calls[0].Reply; {
 		case r.Unknown() && !b.inFull:
 			b.inFull = true
@@ -97,6 +103,8 @@ func (m *Master) again(batches []batch) (again []batch) {
 			for _, c := range b.calls {
 				again = append(again, batch{calls: wire.Batch{c}}.retaken())
 			}
+		case r.Refusal() && b.member.Tag != "": // whether that is why shows when it is sent without it //mutant:without-record
+			again = append(again, batch{calls: b.calls, uncompared: true}.retaken())
 		case r.Refusal(): //mutant:lone-refusal
 			m.apart.add(b.calls[0])
 			if b.calls[0].KeyOnly() {
@@ -104,6 +112,7 @@ func (m *Master) again(batches []batch) (again []batch) {
 			}
 		default:
 			again = append(again, b.expired(now)...)
+			again = append(again, m.accepted(b)...)
 		}
 	}
 	return again
@@ -131,6 +140,26 @@ func (b batch) expired(now clock.Instant) []batch {
 		return nil
 	}
 	return []batch{{calls: calls, unlimited: true}} //mutant:expired-unlimited
+}
+
+// maxCompared is how often calls are repeated because the master had another record than expected.
+// While the set of masters is changed, the record may change several times.
+const maxCompared = 3
+
+// accepted returns the calls that the master refused because of its record, if the Manager accepts
+// that record.
+func (m *Master) accepted(b batch) []batch {
+	var calls wire.Batch
+	var record string
+	for _, c := range b.calls {
+		if r, isForeign := c.ForeignRecord(); isForeign {
+			calls, record = append(calls, c), r
+		}
+	}
+	if calls == nil || b.compared == maxCompared || !m.members.Foreign(m.index, record) {
+		return nil
+	}
+	return []batch{batch{calls: calls, unlimited: b.unlimited, compared: b.compared + 1}.retaken()}
 }
 
 // memory is the memory of one Send: its plan and its commands.
@@ -219,7 +248,7 @@ func (s *memoryPool) take(ops []*Op) *memory {
 }
 
 // headerArgs is how many arguments a command has besides those of its calls.
-const headerArgs = 7
+const headerArgs = 10
 
 func (s *memoryPool) giveBack(m *memory) {
 	clear(m.cmds) // they keep tokens and replies alive

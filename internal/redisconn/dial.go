@@ -20,35 +20,43 @@ type Settings struct {
 	ClientName  string        // the connections' name on the masters
 }
 
-// Dial returns clients for the masters at the given URLs, configured for locking. The error says
-// what is wrong with each URL, and shows no part of it. Dial makes no connection.
-func Dial(urls []string, s Settings) ([]redis.UniversalClient, error) {
-	var all []*redis.Options
-	var errs []error
-	secured := false
+// Dial returns clients for the masters at the given URLs, configured for locking, and for those of
+// another set; see Union. The error says what is wrong with each URL, and shows no part of it. Dial
+// makes no connection.
+func Dial(urls, joint []string, s Settings) (set, other []redis.UniversalClient, err error) {
+	d := dialing{settings: s}
+	set, other = d.clients(urls, "master"), d.clients(joint, "joint master")
+	if s.TLS != nil && !d.secured && len(set) > 0 && len(d.errs) == 0 {
+		d.errs = append(d.errs, errors.New("quorum: options: TLS is set, but no URL begins with rediss://"))
+	}
+	if len(d.errs) > 0 {
+		return nil, nil, errors.Join(append(d.errs, Close(set), Close(other))...)
+	}
+	return set, other, nil
+}
+
+// dialing is a call of Dial.
+type dialing struct {
+	settings Settings
+	secured  bool // some URL begins with rediss://
+	errs     []error
+}
+
+// clients returns clients for the URLs that are right.
+func (d *dialing) clients(urls []string, what string) (all []redis.UniversalClient) {
 	for i, raw := range urls {
 		o, query, problem := parseURL(raw)
 		if problem != "" {
-			errs = append(errs, fmt.Errorf("quorum: the URL of master %d %s", i, problem))
+			d.errs = append(d.errs, fmt.Errorf("quorum: the URL of %s %d %s", what, i, problem))
 			continue
 		}
 		if o.TLSConfig != nil {
-			secured = true
-			o.TLSConfig = secure(s.TLS, o.TLSConfig, query)
+			d.secured = true
+			o.TLSConfig = secure(d.settings.TLS, o.TLSConfig, query)
 		}
-		all = append(all, tune(o, s))
+		all = append(all, redis.NewClient(tune(o, d.settings)))
 	}
-	if s.TLS != nil && !secured && len(all) > 0 && len(errs) == 0 {
-		errs = append(errs, errors.New("quorum: options: TLS is set, but no URL begins with rediss://"))
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	clients := make([]redis.UniversalClient, len(all))
-	for i, o := range all {
-		clients[i] = redis.NewClient(o)
-	}
-	return clients, nil
+	return all
 }
 
 // Close closes clients.

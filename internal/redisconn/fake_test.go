@@ -36,6 +36,7 @@ const maxRounds = 50
 type command struct {
 	inFull       bool
 	guard, ahead string
+	tag          string
 	keys         []string
 	ops          []operation
 }
@@ -146,7 +147,10 @@ func parse(args []any) (c command) {
 	if c.guard != "0" {
 		keys = keys[1:]
 	}
-	for words = words[3:]; len(words) > 0; {
+	if c.tag = words[3]; c.tag != "" {
+		keys, words = keys[1:], words[1:]
+	}
+	for words = words[4:]; len(words) > 0; {
 		shape := shapes[words[0]]
 		o := operation{name: words[0], key: keys[0], args: words[1:shape.args]}
 		if shape.args > 1 {

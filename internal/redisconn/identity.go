@@ -23,6 +23,7 @@ type identity struct {
 	name      string   // as shown in errors and reports
 	addresses []string // where it connects to, as far as it shows
 	password  string
+	database  int
 }
 
 // sentinelAddr is the address that go-redis reports if Sentinel determines the real one.
@@ -32,7 +33,7 @@ func identify(client redis.UniversalClient, index int) identity {
 	id := identity{name: fmt.Sprintf("master %d", index)}
 	switch c := client.(type) {
 	case *redis.Client:
-		id.password = c.Options().Password
+		id.password, id.database = c.Options().Password, c.Options().DB
 		if addr := c.Options().Addr; addr == sentinelAddr {
 			id.name = fmt.Sprintf("master %d (by Sentinel)", index)
 		} else {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ type Op = fanout.Op[wire.Call]
 // use.
 type Master struct {
 	client   redis.UniversalClient
+	index    int
 	identity identity
 	clock    clock.Clock
 	timeout  time.Duration  // of a call
@@ -30,6 +32,9 @@ type Master struct {
 	memory   memoryPool
 	apart    apart
 	ahead    ahead
+	members  Membership
+
+	forbidden atomic.Int32 // how many more times to rely on it that the record cannot be compared; see apart
 
 	asides     chan struct{}         // a semaphore; see aside
 	deniedInfo atomic.Pointer[error] // why the master denied INFO; see Survey
@@ -42,12 +47,54 @@ func Masters(clients []redis.UniversalClient, c clock.Clock, timeout time.Durati
 	masters := make([]*Master, len(clients))
 	for i, client := range clients {
 		masters[i] = &Master{
-			client: client, identity: identify(client, i), clock: c, timeout: timeout,
+			client: client, index: i, identity: identify(client, i), clock: c, timeout: timeout,
 			asides: make(chan struct{}, maxAside),
 		}
 	}
 	return masters
 }
+
+// Membership knows which masters belong to the Manager's set; see package membership. It is safe
+// for concurrent use.
+type Membership interface {
+	// Member returns which record the Manager accepts of a master.
+	Member(master int) wire.Member
+	// Foreign tells of a record because of which a master refused something. It reports whether the
+	// Manager accepts the record, so that the request may be repeated.
+	Foreign(master int, record string) (accepted bool)
+}
+
+// Join makes the master compare its record with the one that s accepts. It must be called before
+// the first Send.
+func (m *Master) Join(s Membership) { m.members = s }
+
+// HasRecord reports whether the master has a record of its set. A Cluster and a Ring have not: one
+// record cannot be in every lock's slot.
+func (m *Master) HasRecord() bool { return m.identity.kind == plain }
+
+// Address returns the address by which the Manager knows the master, or "" if its client does not
+// show any. Another database than 0 is a part of it.
+func (m *Master) Address() string {
+	if len(m.identity.addresses) == 0 {
+		return ""
+	}
+	if n := m.identity.database; n != 0 { //mutant:address-database
+		return m.identity.addresses[0] + "/" + strconv.Itoa(n)
+	}
+	return m.identity.addresses[0]
+}
+
+// member returns the record that the Manager accepts now.
+func (m *Master) member() wire.Member {
+	if m.members == nil || m.forbidden.Load() > 0 && m.forbidden.Add(-1) >= 0 {
+		return wire.Member{}
+	}
+	return m.members.Member(m.index)
+}
+
+// Uncompared reports whether the client's user has no right to the record of the set of masters, as
+// far as the last calls say.
+func (m *Master) Uncompared() bool { return m.forbidden.Load() > 0 }
 
 // Name returns the master's name for errors and reports: its address, never with its credentials.
 func (m *Master) Name() string { return m.identity.name }
@@ -107,7 +154,7 @@ func (m *Master) sendAll(ctx context.Context, memory *memory, ops []*Op) (answer
 // send sends one command for each batch, and splits the replies.
 func (m *Master) send(ctx context.Context, memory *memory, batches []batch) {
 	sent := m.clock.Now()
-	limit := m.ahead.load(sent)
+	limit, member := m.ahead.load(sent), m.member()
 	cmds := memory.commands(len(batches))
 	for i := range batches {
 		b := &batches[i]
@@ -118,8 +165,11 @@ func (m *Master) send(ctx context.Context, memory *memory, batches []batch) {
 		for _, c := range b.calls {
 			c.Sent = time.Duration(sent)
 		}
+		if b.member = member; b.uncompared {
+			b.member = wire.Member{}
+		}
 		n := len(memory.args)
-		memory.args = b.calls.Command(memory.args, ahead, b.inFull)
+		memory.args = b.calls.Command(memory.args, ahead, b.member, b.inFull)
 		cmds[i] = *redis.NewCmd(context.Background(), memory.args[n:len(memory.args):len(memory.args)]...)
 	}
 	err := sheltered(func() error { return m.exec(ctx, cmds) })

@@ -32,7 +32,7 @@ func BenchmarkScript(b *testing.B) {
 		} {
 			b.Run(fmt.Sprintf("batch=%d/%s", size, g.name), func(b *testing.B) {
 				run := func(batch wire.Batch, inFull bool) []any {
-					reply, err := c.Do(b.Context(), batch.Command(nil, wire.Ahead{Known: true}, inFull)...).Slice()
+					reply, err := c.Do(b.Context(), batch.Command(nil, wire.Ahead{Known: true}, wire.Member{}, inFull)...).Slice()
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -183,7 +183,7 @@ func (d *database) store(key, value string) {
 // run executes a batch with a script, and returns the reply.
 func (d *database) run(b drawn, script string) any {
 	d.t.Helper()
-	args := b.make().Command(nil, b.ahead, true)
+	args := b.make().Command(nil, b.ahead, wire.Member{}, true)
 	args[1] = script
 	reply, err := d.Do(d.t.Context(), args...).Result()
 	require.NoError(d.t, err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/quorumlock/redlock/internal/vote"
 	"github.com/quorumlock/redlock/quorum"
 )
 
@@ -163,8 +164,13 @@ func (k *apiCall) checkError(ctx context.Context, who string, err error) {
 		w.violation("%s: not an AttemptError: %v", who, err)
 		return
 	}
-	taken, majority := errors.Is(err, quorum.ErrTaken), w.cfg.Masters/2+1
-	if enough := failure.Count(quorum.Taken)+failure.Count(quorum.Blocked) > w.cfg.Masters-majority; taken != enough {
+	taken, in := errors.Is(err, quorum.ErrTaken), vote.Set(0)
+	for i, m := range failure.Masters {
+		if m.Outcome == quorum.Taken || m.Outcome == quorum.Blocked {
+			in |= vote.Only(k.client.members[i])
+		}
+	}
+	if taken != k.client.system.Blocks(in) {
 		w.violation("%s: errors.Is(err, ErrTaken) is %v, but: %v", who, taken, err)
 	}
 	if taken == errors.Is(err, quorum.ErrNoQuorum) {
@@ -173,9 +179,9 @@ func (k *apiCall) checkError(ctx context.Context, who string, err error) {
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		w.violation("%s: reports the end of a context that has not ended: %v", who, err)
 	}
-	for i, m := range w.masters {
-		if o := failure.Masters[i].Outcome; !k.justifies(m, o) {
-			w.violation("%s: outcome %v is not justified on master %d at any instant since %v: %v", who, o, i, k.waitedSince, err)
+	for i, at := range k.client.members {
+		if o := failure.Masters[i].Outcome; !k.justifies(w.masters[at], o) {
+			w.violation("%s: outcome %v is not justified on master %d at any instant since %v: %v", who, o, at, k.waitedSince, err)
 		}
 	}
 }
@@ -184,19 +190,19 @@ func (k *apiCall) checkError(ctx context.Context, who string, err error) {
 // leaves the period to that client.
 func (k *apiCall) checkSkipped(who string) {
 	w := k.client.world
-	on := map[string]int{}
-	for _, m := range w.masters {
+	on := map[string]vote.Set{}
+	for i, m := range w.masters {
 		seen := map[string]bool{}
 		m.hadToken(k.name, k.from, k.to, func(token string) bool {
 			if !seen[token] && k.mayBeForeign(token) {
 				seen[token] = true
-				on[token]++
+				on[token] |= vote.Only(i)
 			}
 			return false
 		})
 	}
-	for _, n := range on {
-		if n > w.cfg.Masters/2 {
+	for _, masters := range on {
+		if k.client.system.MayHold(masters) {
 			return
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/testhook"
+	"github.com/quorumlock/redlock/internal/vote"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
@@ -20,6 +22,11 @@ import (
 type client struct {
 	world   *world
 	index   int
+	phase   phase
+	system  vote.System   // of its masters, by their index in the world
+	members []int         // the masters in the order in which the Manager has them
+	until   time.Duration // when it stops
+	closing sync.Once
 	clock   rateClock
 	manager *quorum.Manager
 	redis   []*redis.Client
@@ -32,44 +39,67 @@ type client struct {
 	refusals  [][]time.Duration     // by master: when it refused a request
 }
 
-func (w *world) newClient(index int) *client {
+func (w *world) newClient(index int, p phase) *client {
 	r := newRandom(w.seed, w.actor("client", index))
 	c := &client{
-		world: w, index: index, creators: map[string][]*apiCall{}, refusals: make([][]time.Duration, len(w.masters)),
+		world: w, index: index, phase: p, system: w.systemOf(p), until: w.cfg.Length, creators: map[string][]*apiCall{}, refusals: make([][]time.Duration, len(w.masters)),
 		clock: rateClock{world: w, rate: 1 - w.cfg.Drift/2*r.Float64(), start: r.between(0, time.Hour), skew: r.between(-w.cfg.ClientSkew, w.cfg.ClientSkew)},
 	}
-	retries := -1
-	if w.cfg.Repeat > 0 {
-		retries = 1 // the links repeat requests; this tells the library
-	}
-	var clients []redis.UniversalClient
-	for _, m := range w.masters {
-		rc := redis.NewClient(&redis.Options{
-			Addr: fmt.Sprintf("127.0.%d.%d:6379", index, m.index), MaxRetries: retries, Protocol: 2, PipelinePoolSize: -1,
-			DialerRetries: 1, DisableIdentity: true,
-		})
-		rc.AddHook(&link{client: c, master: m, patient: w.cfg.Patient,
-			draw: newRandom(w.seed, w.actor("link", index, m.index)),
-			push: newRandom(w.seed, w.actor("push", index, m.index))})
-		clients = append(clients, rc)
-		c.redis = append(c.redis, rc)
-	}
+	clients := c.connect()
 	opts := quorum.Options{
 		Clock: c.clock, Owner: fmt.Sprintf("client-%d", index),
 		AttemptTimeout: callTimeout, CloseTimeout: 3 * patience,
 		MinBackoff: 5 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
-		Fencing: w.cfg.Fencing, RestartGuard: w.cfg.Guard, LockDelay: w.cfg.Delay,
+		Fencing: w.cfg.Fencing, RestartGuard: w.cfg.Guard, LockDelay: w.cfg.Delay, AnyMasters: w.cfg.Change.Unchecked,
 	}
 	testhook.Set(&opts, testhook.Hooks{
 		Token: tokenSource{newRandom(w.seed, w.actor("token", index)), c}.next,
 		Wall:  c.clock.wall, Quiesce: c.quiesce,
 	})
-	manager, err := quorum.New(clients, &opts)
+	set, other := w.members(p)
+	masters := c.pick(clients, set)
+	opts.JointMasters = c.pick(clients, other)
+	manager, err := quorum.New(masters, &opts)
 	if err != nil {
 		panic(fmt.Sprintf("sim: %v", err))
 	}
 	c.manager = manager
 	return c
+}
+
+// connect makes a client of each master.
+func (c *client) connect() []redis.UniversalClient {
+	w, retries, host := c.world, -1, c.index
+	if w.cfg.Repeat > 0 {
+		retries = 1 // the links repeat requests; this tells the library
+	}
+	if w.cfg.SameNames {
+		host = 0
+	}
+	clients := make([]redis.UniversalClient, len(w.masters))
+	for _, m := range w.masters {
+		rc := redis.NewClient(&redis.Options{
+			Addr: fmt.Sprintf("127.0.%d.%d:6379", host, m.index), MaxRetries: retries, Protocol: 2, PipelinePoolSize: -1,
+			DialerRetries: 1, DisableIdentity: true,
+		})
+		rc.AddHook(&link{client: c, master: m, patient: w.cfg.Patient,
+			draw: newRandom(w.seed, w.actor("link", c.index, m.index)),
+			push: newRandom(w.seed, w.actor("push", c.index, m.index))})
+		clients[m.index] = rc
+		c.redis = append(c.redis, rc)
+	}
+	return clients
+}
+
+// pick returns the clients of some masters, and records the order in which the Manager has them.
+func (c *client) pick(clients []redis.UniversalClient, s vote.Set) (picked []redis.UniversalClient) {
+	for i := range s.Each() {
+		picked = append(picked, clients[i])
+		if !slices.Contains(c.members, i) {
+			c.members = append(c.members, i)
+		}
+	}
+	return picked
 }
 
 // quiesce lets everything that happens at this instant finish before the client looks at the queue
@@ -78,18 +108,41 @@ func (w *world) newClient(index int) *client {
 // at the same time.
 func (c *client) quiesce(master int) {
 	masters := len(c.world.masters)
-	lanes := (c.world.cfg.Clients + 1) * masters // endFaults makes one more client
-	turn := c.index*masters + master
+	lanes := (3*c.world.cfg.Clients + 1) * masters // three phases, and one more client at a time
+	turn := c.index*masters + c.members[master]
 	now := int(c.world.now())
 	time.Sleep(time.Duration(1 + ((turn-now-1)%lanes+lanes)%lanes))
 	c.world.quiesce() // something else may happen at that nanosecond
 }
 
 func (c *client) close() {
-	_ = c.manager.Close() // the keys of a crashed client stay until they expire
-	for _, rc := range c.redis {
-		_ = rc.Close()
+	c.closing.Do(func() {
+		_ = c.manager.Close() // the keys of a crashed client stay until they expire
+		for _, rc := range c.redis {
+			_ = rc.Close()
+		}
+	})
+}
+
+// run runs the client's workers during its life.
+func (c *client) run() {
+	c.live()
+	var all sync.WaitGroup
+	for i := range c.world.cfg.Workers {
+		all.Go(func() { c.work(i) })
 	}
+	all.Wait()
+	c.runLastJob()
+	c.stop()
+}
+
+// peer draws a client of the same phase. One that another client may outlive is its own peer.
+func (c *client) peer(r random) *client {
+	n := c.world.cfg.Clients
+	if c.phase == old || c.phase == joint {
+		return c
+	}
+	return c.world.clients[c.index/n*n+r.IntN(n)]
 }
 
 // work acquires, uses and releases locks until the history is over.
@@ -98,8 +151,8 @@ func (c *client) work(worker int) {
 	r := newRandom(w.seed, w.actor("worker", c.index, worker))
 	tokens := newRandom(w.seed, w.actor("tokens", c.index, worker))
 	r.tokens = &tokens
-	who := fmt.Sprintf("client %d worker %d", c.index, worker)
-	for w.now() < w.cfg.Length && !c.gone.Load() {
+	who := fmt.Sprintf("%vclient %d worker %d", c.phase, c.index, worker)
+	for w.now() < c.until && !c.gone.Load() {
 		c.sleep(r, r.between(time.Microsecond, 50*time.Millisecond))
 		name := w.lockName(r.IntN(w.cfg.Names))
 		ttl := r.between(w.cfg.TTL/2, w.cfg.TTL*3/2).Truncate(time.Millisecond)
@@ -214,7 +267,7 @@ func (c *client) giveAway(r random, h *hold, ttl time.Duration) {
 		c.release(r, h)
 		return
 	}
-	to := w.clients[r.IntN(w.cfg.Clients)]
+	to := c.peer(r)
 	c.sleep(r, r.between(time.Microsecond, ttl/4))
 	ctx, cancel := r.timeout(r.between(time.Millisecond, ttl))
 	defer cancel()
@@ -241,7 +294,7 @@ func (c *client) giveAway(r random, h *hold, ttl time.Duration) {
 func (c *client) hang(r random, h *hold, ttl time.Duration) {
 	w := c.world
 	h.finish()
-	operator := w.clients[r.IntN(w.cfg.Clients)]
+	operator := c.peer(r)
 	ctx, cancel := r.timeout(r.between(time.Millisecond, 2*ttl))
 	defer cancel()
 	err := operator.manager.Break(ctx, h.lock.Name(), h.lock.Token())
@@ -368,7 +421,7 @@ func (c *client) useLead(r random, who, name string, ttl time.Duration) {
 		c.world.violation("%s: after %d terms, Lead failed with %v", who, terms, err)
 	}
 	over := err == nil && done || errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil
-	if !over && !errors.Is(err, quorum.ErrConflict) {
+	if !over && !errors.Is(err, quorum.ErrConflict) && !errors.Is(err, quorum.ErrOtherMasters) {
 		c.world.violation("%s: Lead returned too early: %v", who, err)
 	}
 }
@@ -405,15 +458,15 @@ func (k *apiCall) recordPeriod(who string, period time.Duration) {
 	if now >= end {
 		return
 	}
-	stored := 0
-	for _, m := range w.masters {
+	var stored vote.Set
+	for i, m := range w.masters {
 		if m.hadToken(k.name, end, end, k.mayOwn) {
-			stored++
+			stored |= vote.Only(i)
 		}
 	}
-	if stored <= w.cfg.Masters/2 && !w.cfg.Forget {
-		w.violation("%s has the period of %s until %v, but only %d of %d masters store its token until then",
-			who, k.name, end, stored, w.cfg.Masters)
+	if !k.client.system.HasQuorum(stored) && !w.cfg.Forget {
+		w.violation("%s has the period of %s until %v, but only masters %v store its token until then; a quorum is %v",
+			who, k.name, end, stored, k.client.system)
 	}
 	w.history.Add(quorumtest.Hold{Name: k.name, Holder: who + " by Once", From: now, To: end})
 }

@@ -40,6 +40,12 @@ type Config struct {
 	// Several is the probability that a worker acquires several locks together.
 	Several float64
 
+	// Change is a change of the set of masters; with it, there are so many clients of each phase.
+	Change Change
+
+	// SameNames says that all clients know the masters by the same addresses.
+	SameNames bool
+
 	Fencing    bool
 	Guard      time.Duration // quorum.Options.RestartGuard; 0 turns the guard off
 	Skew       time.Duration // maximum difference between the wall clocks of two masters
@@ -52,8 +58,7 @@ func Random(seed uint64) Config {
 	pick := func(of ...int) int { return of[r.IntN(len(of))] }
 	cfg := Config{
 		Masters: pick(1, 2, 3, 3, 3, 4, 5, 5, 5, 6, 7, 9),
-		Clients: pick(1, 2, 3, 4), Workers: pick(1, 2, 3), Names: pick(1, 1, 2, 3, 4),
-		TTL:     r.between(100*time.Millisecond, 2*time.Second),
+		Clients: pick(1, 2, 3, 4), Workers: pick(1, 2, 3), Names: pick(1, 1, 2, 3, 4), TTL: r.between(100*time.Millisecond, 2*time.Second),
 		Length:  r.between(2*time.Second, 5*time.Second),
 		Drift:   0.0099 * r.Float64(),
 		Latency: r.between(100*time.Microsecond, 20*time.Millisecond),
@@ -69,13 +74,14 @@ func Random(seed uint64) Config {
 	cfg.Abandon = float64(pick(0, 0, 0, 5)) / 100
 	cfg.Ordered, cfg.Mixed = float64(pick(0, 0, 50, 100))/100, float64(pick(0, 0, 10))/100
 	cfg.skewKinds(seed)
+	cfg.drawChange(seed)
 	if r.chance(0.2) {
 		cfg.Delay = r.between(time.Millisecond, cfg.TTL).Truncate(time.Millisecond)
 	}
 	if cfg.Names > 1 {
 		cfg.Several = float64(pick(0, 20, 50, 80)) / 100
 	}
-	if r.chance(0.15) {
+	if r.chance(0.15) && !cfg.Change.Exists() {
 		// The TTL is so long that any key left unreleased blocks the lock for the whole history.
 		cfg.Tidy, cfg.TTL, cfg.ClientFaults = true, 20*time.Minute, 0
 		cfg.Late, cfg.Repeat = float64(pick(1, 5))/100, float64(pick(0, 5, 20))/100
@@ -87,8 +93,28 @@ func Random(seed uint64) Config {
 		// Across a master that forgot, fences stay ordered only if clocks agree better than the
 		// guard.
 		cfg.Forget, cfg.Skew = r.chance(0.7), min(cfg.Skew, cfg.Guard/4)
+		cfg.SameNames = cfg.SameNames || cfg.Forget // who else could tell what a master was called?
 	}
+	cfg.Change.Wait = cfg.LongestTTL() + cfg.Skew + 2*cfg.ClientSkew
 	return cfg
+}
+
+// drawChange draws a change of masters for some histories.
+func (c *Config) drawChange(seed uint64) {
+	c.SameNames = newRandom(seed, "names").chance(0.6)
+	r := newRandom(seed, "change")
+	if c.Masters < 2 || !r.chance(0.2) {
+		return
+	}
+	c.Change.Old = 1 + r.IntN(c.Masters)
+	c.Change.From = r.IntN(c.Change.Old + 1)
+	c.Change.Unchecked = r.chance(0.2)
+	if c.Change.From == c.Masters {
+		c.Change.From--
+	}
+	c.Clients, c.Workers, c.Length = min(c.Clients, 3), min(c.Workers, 2), 2*c.Length
+	// New masters have no fences. The clocks keep the order if they agree better than the wait.
+	c.Skew, c.ClientSkew = min(c.Skew, time.Second), min(c.ClientSkew, time.Second)
 }
 
 // skewKinds draws the skew of clocks if locks of an ordered kind are all for which it matters.

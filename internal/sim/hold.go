@@ -2,9 +2,11 @@ package sim
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/quorumlock/redlock/clock"
+	"github.com/quorumlock/redlock/internal/vote"
 	"github.com/quorumlock/redlock/internal/wire"
 	"github.com/quorumlock/redlock/quorum"
 	"github.com/quorumlock/redlock/quorum/quorumtest"
@@ -18,6 +20,7 @@ type hold struct {
 	lock      *quorum.Lock
 	kind      kind
 	from      time.Duration
+	granted   time.Duration // not after from: a call for several locks may have had this one before
 	until     time.Duration // the end of the window, in true time
 	confirmed time.Duration // start of the last extension that succeeded
 	rests     time.Duration // until when a minimum hold keeps the lock taken
@@ -30,7 +33,8 @@ type hold struct {
 
 func (c *client) hold(r random, who string, l *quorum.Lock, k kind, renewed bool) *hold {
 	c.waitIfFrozen(r)
-	h := &hold{client: c, draw: r, who: who, lock: l, kind: k, from: c.world.now(), renewed: renewed}
+	now := c.world.now()
+	h := &hold{client: c, draw: r, who: who, lock: l, kind: k, from: now, granted: now, renewed: renewed}
 	h.checkWindow()
 	return h
 }
@@ -45,19 +49,19 @@ func (h *hold) checkWindow() {
 	end := w.now() + h.client.clock.toTrueTime(left)
 	h.until = max(h.until, end)
 	delayed := end + h.client.clock.toTrueTime(clock.DefaultDrift.Window(w.cfg.Delay))
-	stored := 0
-	for _, m := range w.masters {
+	var stored vote.Set
+	for i, m := range w.masters {
 		if m.storedUntil(h.storedAt(), h.lock.Token()) > max(end, delayed) && m.fence(h.lock.Name(), h.kind) >= h.lock.Fence() {
-			stored++
+			stored |= vote.Only(i)
 		}
 	}
 	if (h.lock.Fence() > 0) != w.cfg.Fencing {
 		w.violation("%s: Fence returned %d", h.who, h.lock.Fence())
 	}
-	if stored <= w.cfg.Masters/2 && !w.cfg.Forget && !h.reported {
+	if !h.client.system.HasQuorum(stored) && !w.cfg.Forget && !h.reported {
 		h.reported = true
-		w.violation("%s holds %s for another %v, but only %d of %d masters store its token and fence that long",
-			h.who, h.lock.Name(), left, stored, w.cfg.Masters)
+		w.violation("%s holds %s for another %v, but only masters %v store its token and fence that long; a quorum is %v",
+			h.who, h.lock.Name(), left, stored, h.client.system)
 	}
 }
 
@@ -110,13 +114,13 @@ func (h *hold) storedAt() string {
 func (h *hold) recordRest() {
 	w, now := h.client.world, h.client.world.now()
 	left := clock.DefaultDrift.Window(h.rests - now)
-	stored := 0
-	for _, m := range w.masters {
+	var stored vote.Set
+	for i, m := range w.masters {
 		if m.storedUntil(h.lock.Name(), wire.Released+h.lock.Token()) > now {
-			stored++
+			stored |= vote.Only(i)
 		}
 	}
-	if left > 0 && stored > w.cfg.Masters/2 {
+	if left > 0 && h.client.system.HasQuorum(stored) {
 		w.history.Add(quorumtest.Hold{Name: h.lock.Name(), Holder: h.who + " rests", From: now, To: now + left})
 	}
 }
@@ -127,6 +131,30 @@ func (h *hold) letExpire() {
 		h.use(h.client.clock.toTrueTime(h.lock.Validity()) + time.Nanosecond)
 	}
 	h.finish()
+}
+
+// wasGranted returns when a quorum of the masters had stored the token.
+func (h *hold) wasGranted() time.Duration {
+	var firsts []time.Duration
+	first := map[int]time.Duration{}
+	for i, m := range h.client.world.masters {
+		if at, stored := m.storedFrom(h.storedAt(), h.lock.Token()); stored {
+			first[i], firsts = at, append(firsts, at)
+		}
+	}
+	slices.Sort(firsts)
+	for _, at := range firsts {
+		var stored vote.Set
+		for i, from := range first {
+			if from <= at {
+				stored |= vote.Only(i)
+			}
+		}
+		if h.client.system.HasQuorum(stored) {
+			return at
+		}
+	}
+	return h.from
 }
 
 // checkLoss checks that a lock reported as lost is lost.
@@ -140,15 +168,15 @@ func (h *hold) checkLoss(err error) {
 		return
 	}
 	// The request that was denied may be older than the last confirmed extension.
-	since, lacking := max(h.from, h.confirmed-callTimeout-patience-w.cfg.longestFreeze()), 0
-	for _, m := range w.masters {
+	since, lacking := max(h.granted, h.confirmed-callTimeout-patience-w.cfg.longestFreeze()), vote.Set(0)
+	for i, m := range w.masters {
 		if m.lackedToken(h.storedAt(), since, now, func(token string) bool { return token == h.lock.Token() }) || h.preceded(m, since, now) {
-			lacking++
+			lacking |= vote.Only(i)
 		}
 	}
-	if lacking <= w.cfg.Masters/2 {
-		w.violation("%s: denied, but since %v only %d of %d masters lacked its token: %v",
-			h.who, since, lacking, w.cfg.Masters, err)
+	if !h.client.system.MayHold(lacking) {
+		w.violation("%s: denied, but since %v only masters %v lacked its token; a quorum is %v: %v",
+			h.who, since, lacking, h.client.system, err)
 	}
 }
 

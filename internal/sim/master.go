@@ -5,6 +5,8 @@ import (
 	"maps"
 	"sync"
 	"time"
+
+	"github.com/quorumlock/redlock/internal/wire"
 )
 
 // master is a simulated Redis master: a model, a clock with its own rate, and a state.
@@ -129,7 +131,7 @@ func (m *master) keys(after time.Duration) int {
 	defer m.mu.Unlock()
 	n := 0
 	for key := range m.model.keys {
-		if _, ok := m.model.get(m.now()+after, key); ok && key != "redlock:aux:marker" {
+		if _, ok := m.model.get(m.now()+after, key); ok && key != wire.MarkerKey && key != wire.SetKey("") {
 			n++
 		}
 	}

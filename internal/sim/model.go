@@ -87,7 +87,7 @@ func (b *scriptCall) acquire(o operation) any {
 	b.readTime()
 	m, now := b.model, b.now
 	key, token, ttl := o.keys[0], o.args[0], milliseconds(o.args[2])
-	late, left := b.isLate(o.args[1]), b.quarantine(b.guard)
+	late, left := b.isLate(o.args[1]), b.quarantineFor(b.guard, ttl)
 	storedToken, there := m.get(now, key)
 	switch {
 	case there && storedToken != token:

@@ -13,10 +13,13 @@ type scriptCall struct {
 	guard   time.Duration
 	fencing bool
 	ahead   string
-	timed   bool // it has read the time
+	need    time.Duration // for how long the lease must last
+	lease   string        // has to be lengthened at the end; "" if not
+	refused any           // the result of operations that grant or keep something; nil if they are carried out
+	timed   bool          // it has read the time
 
 	considered time.Duration // see guard.lua
-	left       int64
+	left, age  int64
 }
 
 // operation is one operation of a scriptCall. args are its arguments after its name.
@@ -36,6 +39,7 @@ func (m *model) batch(now time.Duration, words []string) any {
 			m.executed(o.keys[0])
 		}
 	}
+	b.lengthenLease()
 	if b.timed {
 		reply[0] = m.time(now)
 	}
@@ -50,8 +54,16 @@ func (m *model) parse(now time.Duration, words []string) (*scriptCall, []operati
 	if b.guard > 0 {
 		keys = keys[1:]
 	}
+	tag := argv[3]
+	if argv = argv[4:]; tag != "" {
+		b.need = milliseconds(argv[0])
+		if !b.hasLease(keys[0]) {
+			b.refused = b.refusal(keys[0], tag)
+		}
+		keys, argv = keys[1:], argv[1:]
+	}
 	var operations []operation
-	for argv = argv[3:]; len(argv) > 0; {
+	for len(argv) > 0 {
 		w := b.width(argv[0])
 		operations = append(operations, operation{name: argv[0], keys: keys[:w.keys], args: argv[1:w.args]})
 		keys, argv = keys[w.keys:], argv[w.args:]
@@ -65,7 +77,7 @@ type width struct{ keys, args int }
 func (b *scriptCall) width(name string) width {
 	w := map[string]width{
 		"acquire": {1, 4}, "confirm": {2, 4}, "extend": {1, 4}, "repair": {1, 4}, "release": {2, 4}, "drop": {1, 2},
-		"wait": {3, 9}, "inspect": {2, 2}, "peek": {1, 1}, "bootstrap": {1, 3},
+		"wait": {3, 9}, "inspect": {2, 2}, "peek": {1, 1}, "bootstrap": {1, 3}, "members": {1, 5},
 		"dated": {2, 6}, "tombstone": {1, 3}, "leave": {2, 3}, "break": {3, 5},
 		"admit": {2, 10}, "remain": {2, 10}, "renew": {2, 10}, "readmit": {2, 10}, "depart": {2, 3},
 	}[name]
@@ -87,6 +99,11 @@ func (b *scriptCall) run(o operation) (result any) {
 		}
 	}()
 	defer catch(&bad)
+	if b.refused != nil {
+		if result := b.refuse(o); result != nil {
+			return result
+		}
+	}
 	switch o.name {
 	case "acquire", "confirm":
 		return b.acquire(o)
@@ -112,6 +129,8 @@ func (b *scriptCall) run(o operation) (result any) {
 		return b.wait(o)
 	case "inspect", "peek":
 		return b.inspect(o)
+	case "members":
+		return b.members(o)
 	}
 	return b.bootstrap(o)
 }

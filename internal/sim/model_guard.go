@@ -37,11 +37,16 @@ func (k marker) String() string {
 // quarantine is quarantine of guard.lua. It returns for how many more milliseconds the master is
 // quarantined.
 func (b *scriptCall) quarantine(guard time.Duration) (left int64) {
+	return b.quarantineFor(guard, 0)
+}
+
+// quarantineFor is quarantine for a lock that is asked for that long.
+func (b *scriptCall) quarantineFor(guard, lease time.Duration) (left int64) {
 	switch {
 	case guard == 0:
 		return 0
 	case guard <= b.considered:
-		return b.left
+		return max(b.left, lease.Milliseconds()-b.age)
 	}
 	m, ms := b.model, b.model.time(b.now)/1000
 	k := m.marker(b.now)
@@ -53,8 +58,9 @@ func (b *scriptCall) quarantine(guard time.Duration) (left int64) {
 	if k != old {
 		m.keys[wire.MarkerKey] = entry{value: k.String()}
 	}
-	b.considered, b.left = guard, max(k.since+k.longest-ms, 0)
-	return b.left
+	b.considered, b.age = guard, ms-k.since
+	b.left = max(k.longest-b.age, 0)
+	return max(b.left, lease.Milliseconds()-b.age)
 }
 
 // mayBeQuarantined reports whether the master is quarantined, or has something else than a marker.

@@ -194,6 +194,7 @@ func (d *differential) plantList(key string) {
 const (
 	markerKey = "redlock:aux:marker"
 	permitKey = "redlock:aux:permit"
+	setKey    = "redlock:aux:set{}"
 )
 
 func (d *differential) fenceKey() string {
@@ -216,7 +217,12 @@ func (d *differential) command(micros int64) []any {
 	if guard != "0" {
 		keys = append(keys, markerKey)
 	}
-	argv := []any{guard, map[bool]string{true: "1", false: "0"}[fencing], ahead}
+	argv := []any{guard, map[bool]string{true: "1", false: "0"}[fencing], ahead, ""}
+	if d.r.IntN(3) == 0 {
+		tag := []string{"tagA", "tagA", "tagB"}[d.r.IntN(3)]
+		keys = append(keys, setKey+":"+tag)
+		argv = append(argv[:3], tag, []string{"1000000", "2000000"}[d.r.IntN(2)])
+	}
 	for range 1 + d.r.IntN(4) {
 		moreKeys, moreArgs := d.operation(micros, fencing)
 		keys, argv = append(keys, moreKeys...), append(argv, moreArgs...)
@@ -233,7 +239,7 @@ func (d *differential) operation(micros int64, fencing bool) (keys, args []any) 
 	lock, token := fmt.Sprint("lock-", d.r.IntN(3)), fmt.Sprint("token-", d.r.IntN(3))
 	name := []string{"acquire", "acquire", "acquire", "confirm", "extend", "repair", "release", "release", "drop", "wait", "wait", "wait",
 		"inspect", "inspect", "peek", "bootstrap", "dated", "tombstone", "leave", "break", "admit", "admit", "admit", "admit", "renew",
-		"readmit", "depart", "depart", "depart", "remain"}[d.r.IntN(30)]
+		"readmit", "depart", "depart", "depart", "remain", "members"}[d.r.IntN(31)]
 	keys, args = []any{lock}, []any{name, token}
 	fence := strconv.FormatInt(max(micros+int64(d.r.IntN(5)-2)*50_000_000, 0), 10)
 	deadline := []any{-60_000_000, 60_000_000, ""}[d.r.IntN(3)]
@@ -273,6 +279,11 @@ func (d *differential) operation(micros int64, fencing bool) (keys, args []any) 
 		keys, args = append(keys, queueKey(lock)), args[:2]
 	case "peek":
 		args = args[:1]
+	case "members":
+		versions := []string{"", "tagA 1", "tagB 2", "tagA 3"}
+		record := []string{"", "tagA 1 a a,b -", "tagB 2 a a,b c", "tagA 3 a a,b -"}[d.r.IntN(4)]
+		keys = []any{setKey}
+		args = []any{name, []string{"", "", "id-1", "id-2"}[d.r.IntN(4)], versions[d.r.IntN(4)], record, []string{"", "1"}[d.r.IntN(2)]}
 	case "bootstrap":
 		keys, args = []any{permitKey}, []any{name, []string{"a word", ""}[d.r.IntN(2)], "nonsense\n" + d.permits}
 	}
@@ -343,6 +354,10 @@ func sameReply(want, got any) bool {
 		others[3] = fields[3]
 		return slices.Equal(fields, others)
 	}
+	if record, ok := want.(string); ok && recordReport.MatchString(record) {
+		other, _ := got.(string)
+		return recordReport.MatchString(other) && sameRecord(record, other)
+	}
 	m, ok1 := want.(int64)
 	n, ok2 := got.(int64)
 	if ok1 && ok2 && m > 1000 {
@@ -354,6 +369,18 @@ func sameReply(want, got any) bool {
 		return sameError(string(f), string(g))
 	}
 	return assert.ObjectsAreEqual(want, got)
+}
+
+// recordReport is a record of the set of masters.
+var recordReport = regexp.MustCompile(`^tag\S+ \d+ \S+ \S+ \S+ \d+$`)
+
+// sameRecord compares records. When the lease was over may differ by the duration of the test.
+func sameRecord(want, got string) bool {
+	a, b := strings.Fields(want), strings.Fields(got)
+	if len(a) != len(b) || max(number(a[5])-number(b[5]), number(b[5])-number(a[5])) > 60_000 {
+		return false
+	}
+	return slices.Equal(a[:5], b[:5])
 }
 
 var entryReport = regexp.MustCompile(`^\S+ \d+ \S+ \d+ [01]$`)
@@ -413,6 +440,10 @@ func compareKeys(t *testing.T, client *redis.Client, m *model) {
 			continue
 		}
 		value := client.Get(context.Background(), key).Val()
+		if key == setKey && recordReport.MatchString(e.value) {
+			assert.True(t, sameRecord(e.value, value), "%s: %s, %s", key, e.value, value)
+			continue
+		}
 		if fields := strings.Fields(e.value); key == markerKey && len(fields) > 1 {
 			others := strings.Fields(value)
 			require.Len(t, others, len(fields))
@@ -472,7 +503,7 @@ func compareQueue(t *testing.T, client *redis.Client, key string, e entry) {
 func TestModelKeyExpires(t *testing.T) {
 	m := newModel("", 0)
 	acquire := func(at time.Duration, token string) any {
-		reply := m.execute(at, []any{"eval", wire.Script, 1, "k", "0", "0", "", "acquire", token, "", 100})
+		reply := m.execute(at, []any{"eval", wire.Script, 1, "k", "0", "0", "", "", "acquire", token, "", 100})
 		return reply.([]any)[1]
 	}
 	assert.Equal(t, int64(1), acquire(0, "a"))

@@ -72,6 +72,17 @@ func (m *master) lackedToken(key string, from, to time.Duration, match func(toke
 	})
 }
 
+// storedFrom returns when the master first stored token under key, if it has.
+func (m *master) storedFrom(key, token string) (from time.Duration, stored bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := slices.IndexFunc(m.history[key], func(i interval) bool { return i.token == token })
+	if i < 0 {
+		return 0, false
+	}
+	return m.history[key][i].from, true
+}
+
 // storedUntil returns until when the master stores token under key, as of now. It returns 0 if it
 // does not store it.
 func (m *master) storedUntil(key, token string) time.Duration {

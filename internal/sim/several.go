@@ -49,7 +49,7 @@ func (c *client) useSeveral(r random, who string, ttl time.Duration) {
 	s := &several{client: c, who: who, locks: locks}
 	for _, l := range locks.All() {
 		h := c.hold(r, who, l, k, renewed)
-		h.rests = calls[l.Name()].from + minHold
+		h.rests, h.granted = calls[l.Name()].from+minHold, h.wasGranted()
 		s.holds = append(s.holds, h)
 	}
 	for range r.IntN(4) {

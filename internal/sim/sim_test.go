@@ -84,27 +84,66 @@ func TestHistories(t *testing.T) {
 var variants = map[string]func(*sim.Config){
 	"": func(*sim.Config) {},
 	// These break an assumption of the guarantee.
-	"forget": func(c *sim.Config) { c.Forget, c.Guard, c.MasterFaults = true, 0, 1 },
+	"forget": forgetMuch,
 	"drift":  func(c *sim.Config) { c.Drift = 0.5 },
 	"forget-entries": func(c *sim.Config) {
-		c.Forget, c.Guard, c.MasterFaults = true, 0, 1
-		c.Ordered, c.Several = 1, 0
+		forgetMuch(c)
+		c.Ordered = 1
 	},
 	"drift-entries": func(c *sim.Config) { c.Drift, c.Ordered, c.Several = 0.5, 1, 0 },
+	"change-abruptly": func(c *sim.Config) {
+		changeMasters(c)
+		c.Change.Abrupt, c.Change.Unchecked = true, true
+	},
+	"change-without-wait": func(c *sim.Config) {
+		changeMasters(c)
+		c.Change.Wait, c.Change.Unchecked = 0, true
+	},
 	// These restore the guarantee.
+	"change-jointly": func(c *sim.Config) {
+		changeMasters(c)
+		c.Change.Unchecked = true
+	},
+	"change-abruptly-checked": func(c *sim.Config) {
+		changeMasters(c)
+		c.Change.Abrupt = true
+	},
+	"change-declared": changeMasters,
 	"forget-guarded": func(c *sim.Config) {
-		c.Forget, c.Guard, c.MasterFaults = true, c.LongestTTL(), 1
+		forgetMuch(c)
+		c.Guard = c.LongestTTL()
 		c.Skew = min(c.Skew, c.Guard/4)
 	},
 	"forget-entries-guarded": func(c *sim.Config) {
-		c.Forget, c.Guard, c.MasterFaults = true, c.LongestTTL(), 1
+		forgetMuch(c)
+		c.Guard = c.LongestTTL()
 		c.Skew = min(c.Skew, c.Guard/4)
-		c.Ordered, c.Several = 1, 0
+		c.Ordered = 1
 	},
 	"skew": func(c *sim.Config) {
 		c.Fencing, c.Forget, c.Guard = true, false, 0
 		c.Skew, c.ClientSkew = 10*time.Hour, 10*time.Hour
 	},
+}
+
+// forgetMuch lets few masters forget what a few clients want, and nothing else goes wrong as often.
+func forgetMuch(c *sim.Config) {
+	c.Forget, c.Guard, c.MasterFaults, c.Loss = true, 0, 1, 0
+	c.Masters, c.Clients, c.Workers, c.Names, c.Change = 3, 2, 1, 1, sim.Change{}
+	c.Several, c.Ordered = 0, 0
+}
+
+// changeMasters makes the history go through a change of masters.
+func changeMasters(c *sim.Config) {
+	if !c.Change.Exists() {
+		c.Masters, c.Change.Old, c.Change.From = 5, 3, 0
+	}
+	c.Clients, c.Names, c.Several, c.Ordered, c.TTL = 2, 1, 0, 0, 3*time.Second
+	if c.Guard > 0 {
+		c.Guard = c.LongestTTL()
+	}
+	c.Length = max(c.Length, 5*time.Second)
+	c.Change.Wait = c.LongestTTL() + c.Skew + 2*c.ClientSkew
 }
 
 func config(t *testing.T, seed uint64, variant string) sim.Config {
@@ -159,6 +198,8 @@ func TestBrokenAssumptionAllowsSecondHolder(t *testing.T) {
 		"masters remember their grants":                      "forget",
 		"clock rates differ by at most the drift":            "drift",
 		"masters remember their entries":                     "forget-entries",
+		"all clients use one set of masters":                 "change-abruptly",
+		"what the old set alone granted is over":             "change-without-wait",
 		"clock rates of entries differ by at most the drift": "drift-entries",
 	} {
 		t.Run(assumption, func(t *testing.T) {
@@ -181,6 +222,20 @@ func TestRestartGuardPreventsSecondHolder(t *testing.T) {
 		for _, without := range secondHolders(t, variant, 4) {
 			r := run(t, without.Seed, config(t, without.Seed, variant+"-guarded"))
 			require.NoError(t, r.Violations, "%s", replay(r, variant+"-guarded"))
+			holds += r.Holds
+		}
+		assert.Positive(t, holds)
+	}
+}
+
+// TestJointQuorumsPreventSecondHolder replays histories in which clients that use two sets of
+// masters let a second holder in. With clients in between that use both, and a wait, there is none.
+func TestJointQuorumsPreventSecondHolder(t *testing.T) {
+	for _, variant := range []string{"change-abruptly", "change-without-wait"} {
+		holds := 0
+		for _, without := range secondHolders(t, variant, 4) {
+			r := run(t, without.Seed, config(t, without.Seed, "change-jointly"))
+			require.NoError(t, r.Violations, "%s", replay(r, "change-jointly"))
 			holds += r.Holds
 		}
 		assert.Positive(t, holds)

@@ -44,6 +44,7 @@ type world struct {
 	origin  time.Time
 	masters []*master
 	clients []*client
+	change  change
 
 	calm      atomic.Bool    // the faults are over
 	inFlight  sync.WaitGroup // messages
@@ -95,7 +96,7 @@ func (w *world) quiesce() {
 // Run runs one history. It must be called inside a testing/synctest bubble. All goroutines that it
 // starts have ended when it returns.
 func Run(seed uint64, cfg Config) Report {
-	w := &world{seed: seed, cfg: cfg, origin: time.Now(), quiescing: make(chan struct{}, 1)}
+	w := &world{seed: seed, cfg: cfg, origin: time.Now(), quiescing: make(chan struct{}, 1), change: change{Change: cfg.Change, declared: make(chan struct{})}}
 	for i := range cfg.Masters {
 		r := newRandom(seed, w.actor("master", i))
 		w.masters = append(w.masters, &master{
@@ -107,10 +108,16 @@ func Run(seed uint64, cfg Config) Report {
 		w.masters[i].model = newModel(w.masters[i].runID(), epoch+skew.Microseconds())
 		w.masters[i].model.listeners, w.masters[i].model.executed = w.masters[i].listeners, w.masters[i].record
 	}
-	for i := range cfg.Clients {
-		w.clients = append(w.clients, w.newClient(i))
+	for _, p := range w.phases() {
+		for range cfg.Clients {
+			w.clients = append(w.clients, w.newClient(len(w.clients), p))
+		}
+		if p == old {
+			w.change.olds.Add(cfg.Clients)
+		}
 	}
 	w.bootstrap()
+	w.record()
 	w.run()
 	w.endFaults()
 	if w.cfg.Tidy {
@@ -134,24 +141,48 @@ func (w *world) bootstrap() {
 		return
 	}
 	w.calm.Store(true)
-	if err := w.clients[0].manager.Bootstrap(context.Background()); err != nil {
-		w.violation("cannot bootstrap new masters: %v", err)
+	setUp := []*client{w.clients[0]}
+	if set, _ := w.members(added); w.change.Exists() && set != 0 {
+		setUp = append(setUp, w.newClient(len(w.clients), added))
+		defer setUp[1].close()
+	}
+	for _, c := range setUp {
+		if err := c.manager.Bootstrap(context.Background()); err != nil {
+			w.violation("cannot bootstrap new masters: %v", err)
+		}
 	}
 	w.calm.Store(false)
+}
+
+// record lets the first client make the records of its set, before there are faults, if the clients
+// know the masters by different names. Others could not complete a set of which only some masters
+// have told their names.
+func (w *world) record() {
+	if w.cfg.SameNames || w.change.Unchecked {
+		return
+	}
+	w.calm.Store(true)
+	defer w.calm.Store(false)
+	l, err := w.clients[0].manager.Acquire(context.Background(), "first", w.cfg.TTL)
+	if err != nil {
+		w.violation("cannot acquire the first lock: %v", err)
+		return
+	}
+	_ = l.Release(context.Background())
+	time.Sleep(100 * time.Millisecond)
 }
 
 // run runs the workers and injects faults until the configured length is over.
 func (w *world) run() {
 	var all sync.WaitGroup
 	for _, c := range w.clients {
-		for i := range w.cfg.Workers {
-			all.Go(func() { c.work(i) })
-		}
+		all.Go(c.run)
 		all.Go(c.injectClientFaults)
 	}
 	for _, m := range w.masters {
 		all.Go(func() { w.injectMasterFaults(m) })
 	}
+	all.Go(w.declare)
 	all.Wait()
 }
 
@@ -166,7 +197,7 @@ func (w *world) endFaults() {
 			m.start(rememberAll)
 		}
 	}
-	c := w.newClient(len(w.clients))
+	c := w.newClient(len(w.clients), w.clients[len(w.clients)-1].phase)
 	w.clients = append(w.clients, c)
 	for i := range w.cfg.Names {
 		c.mustAcquire(w.lockName(i))

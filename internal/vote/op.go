@@ -24,13 +24,15 @@ const (
 	Bootstrap
 	// Break releases another client's token, and bars it from the key.
 	Break
+	// Members reads or replaces the record of the set that the master belongs to.
+	Members
 
 	ops
 )
 
 // String returns the kind's name in lower case.
 func (o Op) String() string {
-	names := [ops]string{"acquire", "extend", "repair", "release", "wait", "inspect", "bootstrap", "break"}
+	names := [ops]string{"acquire", "extend", "repair", "release", "wait", "inspect", "bootstrap", "break", "members"}
 	if o < ops {
 		return names[o]
 	}

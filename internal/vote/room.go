@@ -4,10 +4,10 @@ package vote
 // at once: permits. Each master names the entries that are before it there.
 //
 // Another entry counts if it may hold a permit: if the masters that name it, together with those
-// that have not reported, contain a quorum. An entry stands on a quorum while it holds a permit,
-// and each of these masters names it. So neither the largest number that a master names would do,
-// nor an average. The union would, but where permits change hands faster than messages travel, it
-// has many entries in it that are gone already.
+// that have not reported, contain a quorum of its client's; see System.MayHold. An entry stands on
+// a quorum while it holds a permit, and each of these masters names it. So neither the largest
+// number that a master names would do, nor an average. The union would, but where permits change
+// hands faster than messages travel, it has many entries in it that are gone already.
 //
 // The zero value has room everywhere. It is for locks of which each master decides by itself
 // whether there is room.
@@ -72,7 +72,7 @@ func (r *Room) Suffices(y System, masters Set) bool {
 	}
 	silent, ahead := y.All()&^masters, 0
 	for token, by := range r.naming {
-		if by &= masters; by != 0 && !r.gone[token] && y.HasQuorum(by|silent) { //mutant:may-hold-permit
+		if by &= masters; by != 0 && !r.gone[token] && y.MayHold(by|silent) { //mutant:may-hold-permit
 			ahead++
 		}
 	}

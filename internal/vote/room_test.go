@@ -95,7 +95,10 @@ func TestNobodyIsNamedWithoutPermits(t *testing.T) {
 func TestRoomAgainstBruteForce(t *testing.T) {
 	for seed := range uint64(20000) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		y := vote.Majority(1 + r.IntN(7))
+		y, others := vote.Majority(1+r.IntN(7)), []vote.System{}
+		if r.IntN(3) == 0 {
+			y, others = randomJoint(r)
+		}
 		permits, holding := 1+r.IntN(4), 0
 		named := make([][]string, y.Masters())
 		for i := range named {
@@ -106,7 +109,7 @@ func TestRoomAgainstBruteForce(t *testing.T) {
 			for i := range stands.Each() {
 				named[i] = append(named[i], fmt.Sprint("token-", n))
 			}
-			if y.HasQuorum(stands) {
+			if slices.ContainsFunc(append(others, y), func(o vote.System) bool { return o.HasQuorum(stands) }) {
 				holding++
 			}
 		}
@@ -117,14 +120,25 @@ func TestRoomAgainstBruteForce(t *testing.T) {
 			}
 		}
 		room, _, masters := reports(permits, named...)
-		got := room.Suffices(y, masters)
+		got := y.HasQuorum(masters) && room.Suffices(y, masters)
 		if got {
 			require.Less(t, holding, permits, "seed %d: %v", seed, named)
 		}
-		if !slices.ContainsFunc(named, func(list []string) bool { return list == nil }) {
+		if y.HasQuorum(masters) && !slices.ContainsFunc(named, func(list []string) bool { return list == nil }) {
 			require.Equal(t, holding < permits, got, "seed %d: %v", seed, named)
 		}
 	}
+}
+
+// randomJoint returns a joint system, and those of clients that use one of its sets alone.
+func randomJoint(r *rand.Rand) (y vote.System, alone []vote.System) {
+	all := vote.Majority(1 + r.IntN(7)).All()
+	a := vote.Set(r.Uint64())&all | vote.Only(0)
+	b := vote.Set(r.Uint64())&all | all&^a
+	if b == 0 {
+		b = a
+	}
+	return vote.Joint(a, b), []vote.System{vote.Joint(a, a), vote.Joint(b, b)}
 }
 
 // The verdict on a permit counts what all the masters name together.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/quorumlock/redlock/internal/vote"
 )
@@ -42,6 +43,94 @@ func TestQuorumsIntersect(t *testing.T) {
 	}
 }
 
+// During a change of masters, some clients use the old set, some the new one, and some both. Any
+// quorums of two of them meet, except for those of the old set and the new one. That is what joint
+// quorums are for.
+func TestJointQuorumsMeetThoseOfBothSets(t *testing.T) {
+	const masters = 5
+	all := vote.Majority(masters).All()
+	met := 0
+	for a := vote.Set(1); a <= all; a++ {
+		for b := vote.Set(1); b <= all; b++ {
+			if (a | b) != all {
+				continue
+			}
+			joint, old, young := vote.Joint(a, b), vote.Joint(a, a), vote.Joint(b, b)
+			for s := range all + 1 {
+				both := isMajority(a, s) && isMajority(b, s)
+				require.Equal(t, both, joint.HasQuorum(s), "%v %v: %v", a, b, s)
+				require.Equal(t, isMajority(a, s), old.HasQuorum(s))
+				require.Equal(t, isMajority(a, s) || isMajority(b, s), joint.MayHold(s), "%v %v: %v", a, b, s)
+				require.Equal(t, !joint.HasQuorum(all&^s), joint.Blocks(s))
+				if !both {
+					continue
+				}
+				for other := range all + 1 {
+					if (s & other) == 0 {
+						met++
+						require.False(t, old.HasQuorum(other) || young.HasQuorum(other) || joint.HasQuorum(other),
+							"%v %v: %v and %v", a, b, s, other)
+					}
+				}
+			}
+		}
+	}
+	assert.NotZero(t, met)
+}
+
+// isMajority counts one master at a time.
+func isMajority(of, s vote.Set) bool {
+	n, all := 0, 0
+	for i := range vote.MaxMasters {
+		if of.Has(i) {
+			all++
+			if s.Has(i) {
+				n++
+			}
+		}
+	}
+	return 2*n > all
+}
+
+func FuzzJoint(f *testing.F) {
+	f.Add(uint16(0b111), uint16(0b11100), uint16(0b01110))
+	f.Add(uint16(0b11), uint16(0b11), uint16(0b11))
+	f.Fuzz(func(t *testing.T, a, b, s uint16) {
+		if a == 0 || b == 0 {
+			return
+		}
+		y := vote.Joint(vote.Set(a), vote.Set(b))
+		masters, quorum := vote.Set(s)&y.All(), y.Quorum()
+		both := isMajority(vote.Set(a), masters) && isMajority(vote.Set(b), masters)
+		require.Equal(t, both, y.HasQuorum(masters))
+		require.Equal(t, a != b, y.IsJoint())
+		require.Equal(t, vote.Set(a|b).Len(), y.Masters())
+		if both {
+			require.GreaterOrEqual(t, masters.Len(), quorum, "no quorum is smaller")
+		}
+		require.True(t, y.HasQuorum(smallestQuorum(vote.Set(a), vote.Set(b))))
+		require.Equal(t, quorum, smallestQuorum(vote.Set(a), vote.Set(b)).Len())
+	})
+}
+
+// smallestQuorum takes masters of both sets first.
+func smallestQuorum(a, b vote.Set) (s vote.Set) {
+	for _, preferred := range []vote.Set{a & b, a, b} {
+		for i := range preferred.Each() {
+			if a.Has(i) && !isMajority(a, s) || b.Has(i) && !isMajority(b, s) {
+				s |= vote.Only(i)
+			}
+		}
+	}
+	return s
+}
+
+func TestSystemString(t *testing.T) {
+	assert.Equal(t, "3 of 5 masters", vote.Majority(5).String())
+	assert.Equal(t, "2 of 3 and 3 of 5 masters", vote.Joint(0b111, 0b11111).String())
+	assert.Equal(t, "2 of 3 masters", vote.Joint(0b111, 0b111).String())
+}
+
 func TestHolder(t *testing.T) {
 	for _, test := range []struct {
 		stored []string
@@ -63,6 +152,7 @@ func TestHolder(t *testing.T) {
 		assert.Equal(t, test.want, y.Holder(test.stored), "%q", test.stored)
 	}
 	assert.Empty(t, vote.Majority(5).Holder([]string{"a", "a"}), "two of five are no quorum")
+	assert.Equal(t, "a", vote.Joint(0b111, 0b11100).Holder([]string{"a", "a", "b", "", ""}), "its client may use one set alone")
 }
 
 func TestSet(t *testing.T) {
@@ -91,7 +181,7 @@ func TestNames(t *testing.T) {
 		name  func(uint8) fmt.Stringer
 	}{
 		{
-			[]string{"acquire", "extend", "repair", "release", "wait", "inspect", "bootstrap", "break", "Op(8)"},
+			[]string{"acquire", "extend", "repair", "release", "wait", "inspect", "bootstrap", "break", "members", "Op(9)"},
 			func(i uint8) fmt.Stringer { return vote.Op(i) },
 		},
 		{

@@ -105,7 +105,7 @@ func (t *Tally) Usurped() Set { return t.usurped }
 //   - Wait: every report is a vote.
 //   - Break: every master that answers is a vote. It does not store the token, and never will
 //     again.
-//   - Inspect, Bootstrap: the verdict is Undecided until every master has answered.
+//   - Inspect, Bootstrap, Members: the verdict is Undecided until every master has answered.
 func (t *Tally) Verdict(y System, op Op) Verdict {
 	pending := y.All() &^ t.settled //mutant:pending
 	gone := t.by[Taken] | t.by[Absent]
@@ -122,7 +122,7 @@ func (t *Tally) Verdict(y System, op Op) Verdict {
 		if t.crowded(y) {
 			return judgeCrowd(pending, Failed) // it has room for the rest of its window //mutant:crowded-is-not-lost
 		}
-		return judge(y, t.by[Held], pending, gone|t.by[Blocked], y.HasQuorum) //mutant:extend-verdict
+		return judge(y, t.by[Held], pending, gone|t.by[Blocked], y.MayHold) //mutant:extend-verdict
 	case Release:
 		return t.release(y, gone, pending)
 	case Wait, Break:
@@ -157,11 +157,11 @@ func judgeCrowd(pending Set, last Verdict) Verdict {
 func (t *Tally) release(y System, gone, pending Set) Verdict {
 	enough := y.HasQuorum(gone | t.untouched)
 	switch {
-	case y.HasQuorum(t.usurped): //mutant:usurped
+	case y.MayHold(t.usurped): //mutant:usurped
 		return LostToRival
 	case enough && !y.HasQuorum(gone) && pending != 0:
 		return Tentative
-	case enough && t.usurped != 0 && y.HasQuorum(t.usurped|pending): //mutant:may-be-usurped
+	case enough && t.usurped != 0 && y.MayHold(t.usurped|pending): //mutant:may-be-usurped
 		return Tentative
 	case enough:
 		return Won

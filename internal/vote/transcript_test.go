@@ -9,8 +9,9 @@ import (
 )
 
 // A command is a kind of request. Its arguments are the ballots, in order of arrival, that of
-// master 0 first. masters=N sets the number of masters. The output is the verdict before the first
-// ballot and after each one.
+// master 0 first. masters=N sets the number of masters. joint=01/123 makes the system a joint one,
+// of masters 0 and 1 and of masters 1, 2 and 3. The output is the verdict before the first ballot
+// and after each one.
 //
 // A ballot is an outcome, "untouched" or "usurped". "untouched" is Unsent from a master that was
 // never sent anything. "usurped" is Taken from a first release that found another token.
@@ -23,11 +24,14 @@ func TestTranscripts(t *testing.T) {
 func verdicts(cmd *transcript.Command) string {
 	var op vote.Op
 	for op.String() != cmd.Name {
-		if op++; op > vote.Break {
+		if op++; op > vote.Members {
 			cmd.Fatalf("unknown kind of request")
 		}
 	}
 	system := vote.Majority(cmd.Int("masters", 5))
+	if a, b, ok := strings.Cut(cmd.Option("joint", ""), "/"); ok {
+		system = vote.Joint(setOf(a), setOf(b))
+	}
 	var tally vote.Tally
 	steps := []string{tally.Verdict(system, op).String()}
 	for i, name := range cmd.Args {
@@ -40,6 +44,14 @@ func verdicts(cmd *transcript.Command) string {
 		steps = append(steps, tally.Verdict(system, op).String())
 	}
 	return strings.Join(steps, ", ")
+}
+
+// setOf returns the set of the masters whose indexes are the digits of text.
+func setOf(text string) (s vote.Set) {
+	for _, digit := range text {
+		s |= vote.Only(int(digit - '0'))
+	}
+	return s
 }
 
 func ballotOf(name string) (vote.Ballot, bool) {

@@ -18,7 +18,7 @@ local function acquire(k, a, isWaiter)
   local key, token, ttl = KEYS[k], ARGV[a + 1], ARGV[a + 3]
   local late, left, current = isLate(ARGV[a + 2]), 0, nil
   if guard > 0 then --mutant:acquire-guarded
-    left = rest().quarantine(guard)
+    left = rest().quarantine(guard, tonumber(ttl))
   end
   if late or left > 0 then
     current = redis.call('GET', key)

@@ -61,7 +61,7 @@ func TestQuarantineOfEntryTellsWhenItEnds(t *testing.T) {
 // argsOf returns the arguments of a request's call to one master.
 func argsOf(request wire.Request, master uint8) []any {
 	call := &wire.Call{Request: &request, Master: master}
-	return (wire.Batch{call}).Command(nil, wire.Ahead{}, false)
+	return (wire.Batch{call}).Command(nil, wire.Ahead{}, wire.Member{}, false)
 }
 
 // Each master notifies a waiter on a channel of its own.

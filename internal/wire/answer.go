@@ -17,6 +17,7 @@ type Answer struct {
 	SentOnce bool // the client wrote the call exactly once
 
 	Quarantined bool // acquire and wait: the restart guard lets the master grant nothing yet
+	Foreign     bool // the master belongs to another set than the client's, or its record is not known yet
 	Anew        bool // acquire: Fence is the proposed one, and this call stored it; of an entry: this call made the master admit it
 	HandedOn    bool // release: a waiter has the key now
 	Unheard     bool // wait: nobody listens on the channel
@@ -28,6 +29,16 @@ type Answer struct {
 	Rank   int64         // wait: how many waiters are ahead of this one; of an entry: how many entries
 	Before []string      // of a permit that has room: the tokens before it
 	Report *Report       // inspect
+	Member *MemberReport // members
+}
+
+// MemberReport is what a master answers to Members.
+type MemberReport struct {
+	Record     string        // "" for none
+	Lease      time.Duration // what it has left
+	Quarantine time.Duration
+	ID         string // the master's name, if it was asked for
+	Forgot     bool   // the restart guard knows that the master may have, however long ago
 }
 
 // Report is what a master answers to Inspect.
@@ -124,7 +135,13 @@ func (c *Call) readValue(a *Answer) bool {
 			return a.readRelease(result)
 		}
 	case []any:
+		if _, isForeign := c.ForeignRecord(); isForeign {
+			a.Outcome, a.Foreign = vote.Refused, true
+			return true
+		}
 		switch op {
+		case vote.Members:
+			return a.readMember(result)
 		case vote.Acquire, vote.Extend, vote.Repair:
 			if c.Request.ordered {
 				return c.readEntry(a, result)
@@ -317,6 +334,26 @@ func (a *Answer) readInspect(parts []any) bool {
 	a.Outcome = vote.Absent
 	if left != noKey {
 		a.Outcome, a.Report.Token, a.Report.TTL = vote.Taken, token, lifetime(left)
+	}
+	return true
+}
+
+// readMember reads members.lua's {code, record, lease, quarantine, name, forgot}.
+func (a *Answer) readMember(parts []any) bool {
+	if len(parts) != 6 || parts[0] != any(int64(codeHeld)) {
+		return false
+	}
+	record, ok1 := parts[1].(string)
+	lease, ok2 := parts[2].(int64)
+	quarantine, ok3 := parts[3].(int64)
+	id, ok4 := parts[4].(string)
+	forgot, ok5 := parts[5].(int64)
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 {
+		return false
+	}
+	a.Outcome = vote.Held
+	a.Member = &MemberReport{
+		Record: record, Lease: lifetime(max(lease, 0)), Quarantine: lifetime(max(quarantine, 0)), ID: id, Forgot: forgot != 0,
 	}
 	return true
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -19,9 +20,18 @@ type Ahead struct {
 	Known bool
 }
 
+// Member says which record of the set of masters the client accepts, so that a master can tell
+// whether it may grant anything to it; see package membership. Without a Tag, the master does not
+// compare.
+type Member struct {
+	Key  string        // of the record; see SetKey
+	Tag  string        // of the record
+	Need time.Duration // for how long something may last that the client asks for
+}
+
 // Command appends the arguments of the batch's command to args. inFull makes the command load the
 // script, for a master that does not have it.
-func (b Batch) Command(args []any, ahead Ahead, inFull bool) []any {
+func (b Batch) Command(args []any, ahead Ahead, member Member, inFull bool) []any {
 	s := b[0].Request.Subject
 	if inFull {
 		args = append(args, evalArg, scriptArg)
@@ -34,11 +44,20 @@ func (b Batch) Command(args []any, ahead Ahead, inFull bool) []any {
 	if guarded {
 		args = append(args, markerArg)
 	}
+	compared := member.Tag != "" && slices.ContainsFunc(b, (*Call).binds)
+	if compared {
+		args = append(args, member.Key+":"+member.Tag)
+	}
 	for _, c := range b {
 		args = append(args, c.keys()...)
 	}
 	args[count] = len(args) - count - 1
 	args = append(args, guardArg(s, guarded), fencingArg(s), ahead.arg())
+	if compared {
+		args = append(args, member.Tag, member.Need.Milliseconds())
+	} else {
+		args = append(args, none)
+	}
 	for _, c := range b {
 		c.limit(ahead)
 		args = c.appendArgs(args)
@@ -136,6 +155,10 @@ func ForbidsKey(err error) bool {
 func (r *Reply) ofWhole() bool {
 	return r.Kind == ReplyError && !r.own //mutant:whole-reply
 }
+
+// binds reports whether the call's operation grants or keeps something, so that the master must
+// belong to the client's set of masters.
+func (c *Call) binds() bool { return c.Request.binds() }
 
 // Grants reports whether the call's operation may store something new. A master that has run out of
 // memory refuses such operations as long as the same script has not written anything.

@@ -1,4 +1,14 @@
-local reply, k, a = {0}, guard > 0 and 2 or 1, 4
+local reply, k, a, refused, general = {0}, guard > 0 and 2 or 1, 5, nil, nil
+if ARGV[4] ~= '' then
+  if redis.call('PTTL', KEYS[k]) < need then --mutant:lease-needed
+    refused, general = rest().refusal(KEYS[k], ARGV[4])
+    if general then
+      return general
+    end
+    lease = not refused and KEYS[k]
+  end
+  k, a = k + 1, 6
+end
 while ARGV[a] do
   local name, run, how, keys, args = ARGV[a], acquire, false, 1 + more, 4 + 2 * more -- see operation
   if name == 'release' then
@@ -14,9 +24,11 @@ while ARGV[a] do
   elseif name ~= 'acquire' then
     run, how, keys, args = rest().operation(name, k)
   end
-  local ok, result = pcall(run, k, a, how) --mutant:errors-apart
+  local ok, result = true, refused and rest().refuse(name, KEYS[k], refused)
+  if not result then
+    ok, result = pcall(run, k, a, how) --mutant:errors-apart
+  end
   if not ok then
-    local general
     result, general = rest().failed(result)
     if general then
       return general
@@ -24,6 +36,9 @@ while ARGV[a] do
   end
   reply[#reply + 1] = result
   k, a = k + keys, a + args
+end
+if lease then
+  rest().lengthen(lease, string.format('%.0f', need + 10000)) --mutant:lease-lengthened
 end
 reply[1] = micros
 return reply

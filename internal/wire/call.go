@@ -62,7 +62,14 @@ func (c *Call) keys() []any {
 }
 
 // Args returns how many arguments the call adds to its command, or a few more.
-func (c *Call) Args() int { return len(c.Request.keys) + 2 + len(c.Request.args) }
+func (c *Call) Args() int { return len(c.Request.keys) + 5 + len(c.Request.args) }
+
+func (w *Write) idleArg() any {
+	if w.Idle {
+		return oneArg
+	}
+	return none
+}
 
 // appendArgs appends the name and the arguments of the call's operation. The call itself takes the
 // place of the token; see MarshalBinary.
@@ -71,6 +78,9 @@ func (c *Call) appendArgs(args []any) []any {
 	switch {
 	case r.Op == vote.Bootstrap:
 		return append(append(args, r.name), r.args...)
+	case r.Op == vote.Members:
+		w := r.writes[c.Master]
+		return append(args, r.name, w.ID, w.Expect, w.Record, w.idleArg())
 	case r.Op == vote.Inspect && c.keyOnly:
 		return append(args, namePeek)
 	case r.Op == vote.Inspect:
@@ -121,7 +131,7 @@ func (c *Call) mayComeLater(a *Answer) bool {
 	case vote.Unknown:
 		return true
 	case vote.Refused: // an impossible reply may mean anything
-		return c.Reply.Kind == ReplyValue && !a.Quarantined || c.repeated() //mutant:refused-late
+		return c.Reply.Kind == ReplyValue && !a.Quarantined && !a.Foreign || c.repeated() //mutant:refused-late
 	}
 	return c.repeated() //mutant:answered-late
 }
@@ -172,6 +182,17 @@ func (r *Reply) hasPrefix(prefix string) bool {
 // WasTooLate reports whether the master refused the call because its deadline had passed.
 func (c *Call) WasTooLate() bool {
 	return c.Reply.Kind == ReplyValue && c.Reply.Value == any(int64(codeExpired)) && c.Request.Expires()
+}
+
+// ForeignRecord returns the record because of which the master refused the call: the client does
+// not accept it. isForeign is false if that is not why.
+func (c *Call) ForeignRecord() (record string, isForeign bool) {
+	parts, ok := c.Reply.Value.([]any)
+	if !ok || c.Reply.Kind != ReplyValue || len(parts) != 2 || parts[0] != any(int64(codeForeign)) || !c.binds() {
+		return "", false
+	}
+	record, ok = parts[1].(string)
+	return record, ok
 }
 
 // HasTime reports whether the call's deadline has yet to come at an instant of the client's clock.

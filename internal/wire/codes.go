@@ -18,6 +18,7 @@ const (
 	codeBlocked     = -5 // BLOCKED: the entry stands, but others before it leave no room
 	codeOvertaken   = -6 // OVERTAKEN: others that exclude this entry got room first, or the entry does not count yet
 	codeConflict    = -7 // CONFLICT: the name is in use with another kind of lock
+	codeForeign     = -8 // FOREIGN: the client does not accept this master's record of the set that it belongs to
 )
 
 // codes replaces the names of the codes in the script, and those of other constants. As variables
@@ -26,7 +27,7 @@ var codes = strings.NewReplacer(
 	"HELD", strconv.Itoa(codeHeld), "STORED", strconv.Itoa(codeStored), "HANDED_ON", strconv.Itoa(codeHandedOn),
 	"ABSENT", strconv.Itoa(codeAbsent), "TAKEN", strconv.Itoa(codeTaken), "QUARANTINED", strconv.Itoa(codeQuarantined),
 	"EXPIRED", strconv.Itoa(codeExpired), "FAILED", strconv.Itoa(codeFailed), "BLOCKED", strconv.Itoa(codeBlocked), "OVERTAKEN", strconv.Itoa(codeOvertaken),
-	"CONFLICT", strconv.Itoa(codeConflict), "ORDERED", "'"+Ordered+"'", "LONE", "'"+Ordered+" '", "AUX", "'"+AuxPrefix+"'", "MARKER", "'"+MarkerKey+"'",
+	"CONFLICT", strconv.Itoa(codeConflict), "FOREIGN", strconv.Itoa(codeForeign), "ORDERED", "'"+Ordered+"'", "LONE", "'"+Ordered+" '", "AUX", "'"+AuxPrefix+"'", "MARKER", "'"+MarkerKey+"'",
 	"RELEASED", "'"+Released+"'", "BROKEN", "'"+AuxPrefix+"broken'",
 )
 

@@ -20,17 +20,19 @@ end
 -- forgotten some grants. It returns 0 if the master may grant.
 --
 -- guard is how long a quarantine lasts, in milliseconds; 0 for no guard. A longer one that another
--- client asked for prevails, because its locks can be older.
+-- client asked for prevails, because its locks can be older. lease is for how long the lock is
+-- asked for; nil if it is for no longer than the guard. A period of Once may be longer. As all
+-- clients of its name ask for as much, the master may have forgotten one that is that old.
 --
 -- If the marker has another identity, or there is none, the server was restarted (with its old keys
 -- or with none), flushed, or replaced. Its quarantine begins now. It never begins before an earlier
 -- marker's time, even if the clock was set back.
-local considered, left = 0, 0
-local function quarantine(guard)
+local considered, left, age = 0, 0, 0
+local function quarantine(guard, lease)
   if guard == 0 then
     return 0
   elseif guard <= considered then
-    return left
+    return math.max(left, (lease or 0) - age)
   end
   local marker, seen, since, longest, first = marked()
   local own, before = identity(), longest
@@ -43,6 +45,7 @@ local function quarantine(guard)
   if longest ~= before then
     redis.call('SET', MARKER, string.format('%s %.0f %.0f%s', own, since, longest, first))
   end
-  considered, left = guard, math.max(since + longest - now, 0) --mutant:quarantine-left
-  return left
+  considered, age = guard, now - since
+  left = math.max(longest - age, 0) --mutant:quarantine-left
+  return math.max(left, (lease or 0) - age) --mutant:quarantine-of-period
 end

@@ -2,17 +2,21 @@
 -- most operations do, so a whole pipeline becomes one call. An operation that fails does not affect
 -- the others.
 --
--- KEYS      with the restart guard: the marker; then the keys of each operation
+-- KEYS      with the restart guard: the marker; with a tag: the lease; then the keys of each
+--           operation
 -- ARGV[1]   the restart guard in milliseconds, '0' without it
 -- ARGV[2]   '1' with fencing, '0' without
 -- ARGV[3]   by how many microseconds this master's clock is ahead of the client's; '' if unknown
--- ARGV[4..] the name and the arguments of each operation; see batch.lua
+-- ARGV[4]   the tag of the record that the client accepts, '' if none is compared; see members.lua
+-- ARGV[5]   with a tag: for how many milliseconds the lease must last
+-- ARGV[..]  the name and the arguments of each operation; see batch.lua
 -- Reply     {this master's time in microseconds, 0 if no operation needed it; the result of each
 --           operation}
-local guard, fencing, ahead = tonumber(ARGV[1]), ARGV[2] == '1', tonumber(ARGV[3])
+local guard, fencing, ahead, need = tonumber(ARGV[1]), ARGV[2] == '1', tonumber(ARGV[3]), tonumber(ARGV[5])
 local more = fencing and 1 or 0 -- keys, and half as many arguments, of most operations
 
 local release, ordered -- functions; see release.lua and ordered.lua
+local lease -- the key of the lease, if it has to be lengthened at the end of the call
 
 -- readTime reads this master's time, in microseconds and in milliseconds. Releases hardly ever need
 -- it.

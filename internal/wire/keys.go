@@ -12,6 +12,10 @@ const MarkerKey = AuxPrefix + "marker"
 // that master before.
 const MarkerFirst = " first"
 
+// SetKey returns the key of the record that says which masters are used together, by clients of the
+// locks whose keys begin with prefix; see members.lua.
+func SetKey(prefix string) string { return AuxPrefix + "set{" + prefix + "}" }
+
 // permitKey is the key of the permit of a Bootstrap in progress.
 const permitKey = AuxPrefix + "permit"
 

@@ -20,6 +20,8 @@ local function operation(name, k)
     return inspect, KEYS[k + 1], 2, 2
   elseif name == 'peek' then
     return inspect, nil, 1, 1
+  elseif name == 'members' then
+    return members, nil, 1, 5
   end
   return bootstrap, nil, 1, 3
 end

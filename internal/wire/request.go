@@ -41,6 +41,7 @@ type Request struct {
 	ordered  bool     // it is about an entry of ordered admission
 	place    int64    // the fence of the entry
 	channels []string // that notify the waiter with the entry, by master
+	writes   []Write  // members: by master
 }
 
 // Proposal returns the fence that an acquire request proposes, or 0 without fencing.
@@ -68,6 +69,15 @@ func (r *Request) SetDeadline(deadline time.Duration) {
 	}
 }
 
+// binds reports whether the request grants or keeps something.
+func (r *Request) binds() bool {
+	switch r.Op {
+	case vote.Acquire, vote.Extend, vote.Repair, vote.Wait:
+		return true
+	}
+	return false
+}
+
 // Heir says to whom a master may hand on a released lock: Anyone in the queue, Nobody, or the
 // waiters with a lower ticket.
 type Heir string
@@ -93,6 +103,7 @@ var (
 	nameInspect   any = "inspect"
 	namePeek      any = "peek"
 	nameBootstrap any = "bootstrap"
+	nameMembers   any = "members"
 	nameDated     any = "dated"
 	nameTombstone any = "tombstone"
 	nameLeave     any = "leave"
@@ -237,6 +248,20 @@ func (s *Subject) Inspect() Request {
 	return Request{
 		Subject: s, Op: vote.Inspect, name: nameInspect, keys: []any{s.keyArg, queueKey(s.Key)}, args: []any{s.Token},
 	}
+}
+
+// Write is a new record of the set that one master belongs to. The zero value is none.
+type Write struct {
+	ID     string // a name for the master if it has none; "" not to ask for its name
+	Expect string // the tag and the generation of the record that is replaced; "" for none
+	Record string
+	Idle   bool // only if the lease is over
+}
+
+// Members asks masters for the record with the given key, and may write another one; see package
+// membership. writes is by master.
+func (s *Subject) Members(key string, writes []Write) Request {
+	return Request{Subject: s, Op: vote.Members, name: nameMembers, keys: []any{key}, writes: writes}
 }
 
 // Bootstrap asks masters to declare themselves empty. The first request carries a word that was

@@ -26,7 +26,7 @@ var luaFiles embed.FS
 func scriptParts() []string {
 	var parts []string
 	for _, name := range []string{
-		"head", "fence", "lazy", "common", "guard", "queue", "extend", "wait", "inspect", "tombstone", "break", "bootstrap", "operation",
+		"head", "fence", "lazy", "common", "guard", "queue", "extend", "wait", "inspect", "tombstone", "break", "bootstrap", "members", "operation",
 		"rest", "lone", "ordered", "entries", "admit", "depart", "acquire", "release", "batch",
 	} {
 		source, err := luaFiles.ReadFile(name + ".lua")

@@ -97,7 +97,7 @@ func (s *scene) start(cmd *transcript.Command) string {
 	ahead := wire.Ahead{By: cmd.Duration("ahead", 0), Error: cmd.Duration("error", 0)}
 	ahead.Known = ahead != wire.Ahead{}
 	var words []string
-	for _, arg := range s.batch.Command(nil, ahead, inFull) {
+	for _, arg := range s.batch.Command(nil, ahead, wire.Member{}, inFull) {
 		words = append(words, word(arg))
 	}
 	return strings.Join(words, " ") + "\n"

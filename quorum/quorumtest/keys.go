@@ -1,6 +1,10 @@
 package quorumtest
 
-import "time"
+import (
+	"slices"
+	"strings"
+	"time"
+)
 
 // Get returns the string stored under key in database 0. It returns false if the key does not exist
 // or holds another type.
@@ -21,11 +25,13 @@ func (m *Master) TTL(key string) time.Duration {
 	return left
 }
 
-// Keys returns the keys of database 0, sorted.
+// Keys returns the keys of database 0, sorted. It leaves out the record of the set that the master
+// belongs to, redlock:aux:set{prefix}, and its lease: a client that locks makes them, and the
+// record stays.
 func (m *Master) Keys() []string {
 	var keys []string
 	m.engine.exclusively(func() { keys = m.engine.redis.Keys() })
-	return keys
+	return slices.DeleteFunc(keys, func(key string) bool { return strings.HasPrefix(key, "redlock:aux:set{") })
 }
 
 // Set stores a string under key in database 0, replacing any value. The key expires after ttl, or

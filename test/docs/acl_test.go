@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/quorumlock/redlock/internal/membership"
 	"github.com/quorumlock/redlock/internal/redisproc"
 	"github.com/quorumlock/redlock/internal/wire"
 	"github.com/quorumlock/redlock/quorum"
@@ -36,6 +37,7 @@ var uses = map[string][]use{
 		{"acquire, extend, inspect, release, wait", (*user).usePlainly},
 		{"a client that Open did not make", (*user).useUnconfiguredClient},
 		{"leave a broken lock broken", (*user).staysBroken},
+		{"notice that others use another set of masters", (*user).comparesSets},
 	},
 	"queue": {
 		{"acquire, extend, inspect, release, wait", (*user).usePlainly},
@@ -425,12 +427,35 @@ func (u *user) staysBroken(ctx context.Context) error {
 		opts := *u.opts
 		opts.DB = 1 // as in the URLs
 		client := redis.NewClient(&opts)
-		reply, err := client.Eval(ctx, wire.Script, []string{u.prefix + "broken"}, 0, 0, "", "repair", l.Token(), "", 1000).Slice()
+		reply, err := client.Eval(ctx, wire.Script, []string{u.prefix + "broken"}, 0, 0, "", "", "repair", l.Token(), "", 1000).Slice()
 		if err == nil && !slices.Equal(reply[1:], []any{int64(-1)}) {
 			err = fmt.Errorf("the reply to a repair was %v", reply)
 		}
 		return errors.Join(err, client.Close())
 	})
+}
+
+// comparesSets is refused on masters that others use as another set.
+func (u *user) comparesSets(ctx context.Context) error {
+	opts := *u.opts
+	opts.DB = 1 // as in the URLs
+	client := redis.NewClient(&opts)
+	other := membership.Record{Generation: 9, Name: "other", Set: membership.SetOf([]string{"other", "another"})}
+	name := opts.Addr + "/1"
+	own := membership.Record{Name: name, Set: membership.SetOf([]string{name})}
+	err := client.Set(ctx, wire.SetKey(u.prefix), other.Text()+" 0", 0).Err()
+	if err == nil {
+		err = client.Del(ctx, wire.SetKey(u.prefix)+":"+own.Tag()).Err() // as if others had replaced it
+	}
+	if err == nil {
+		err = u.withManagers(quorum.Options{}, [2]string{u.url, u.adminURL}, func(m, _ *quorum.Manager) error {
+			if _, err := m.TryAcquire(ctx, "compared", lockTTL); !errors.Is(err, quorum.ErrOtherMasters) {
+				return fmt.Errorf("not refused: %w", err)
+			}
+			return nil
+		})
+	}
+	return errors.Join(err, client.Del(ctx, wire.SetKey(u.prefix)).Err(), client.Close())
 }
 
 // list lists the locks of others.

@@ -105,9 +105,15 @@ type chaosManager struct {
 }
 
 // open opens a Manager with the options of the client.
+//
+// Each process reaches the masters through links of its own. Clients of New give the masters the
+// same addresses nevertheless, so that a master that forgets its set's record gets it back. Open
+// cannot do that, so those processes do not look at the records.
 func (s chaosSetup) open(j *journal) (o chaosManager, err error) {
 	if s.Client == (chaosClientOptions{}) {
-		o.locks, err = quorum.Open(s.URLs, s.options())
+		opts := s.options()
+		opts.AnyMasters = true
+		o.locks, err = quorum.Open(s.URLs, opts)
 		return o, err
 	}
 	for i, url := range s.URLs {
@@ -121,6 +127,11 @@ func (s chaosSetup) open(j *journal) (o chaosManager, err error) {
 		if s.Client.Retries {
 			settings.ReadTimeout, settings.MaxRetries = chaosAttemptTimeout/5, 2
 			settings.MinRetryBackoff, settings.MaxRetryBackoff = -1, -1
+		}
+		link := settings.Addr
+		settings.Addr = fmt.Sprintf("master-%d:6379", i)
+		settings.Dialer = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{Timeout: chaosAttemptTimeout}).DialContext(ctx, "tcp", link)
 		}
 		client := redis.NewClient(settings)
 		if s.Client.AbandonsCalls {

@@ -133,7 +133,7 @@ func TestExtendRestoresAndKeepsFence(t *testing.T) {
 	requireStored(t, admins, "job", "")
 	for _, admin := range admins {
 		require.NoError(t, admin.PExpire(t.Context(), fenceKey("job"), time.Millisecond).Err())
-		require.Eventually(t, func() bool { return len(admin.Keys(t.Context(), "*").Val()) == 0 }, waitLimit, time.Millisecond)
+		require.Eventually(t, func() bool { return len(admin.Keys(t.Context(), "redlock:aux:fence*").Val()) == 0 }, waitLimit, time.Millisecond)
 	}
 	next, err := others.TryAcquire(t.Context(), "job", time.Minute)
 	require.NoError(t, err)

@@ -101,6 +101,13 @@ var operators = []mutant{
 		minor: true,
 	},
 	{
+		name:  "check-misses-slow-refusal",
+		rule:  "Check waits until it knows whether the masters let go of its lock",
+		edits: []edit{sub("check-waits-for-release", `x\.end\(\)\.Sub\(now\)`, "checkGrace")},
+		pkg:   quorumPkg, tests: []string{"TestCheckWaitsForRelease"},
+		minor: true,
+	},
+	{
 		name:  "probe-tells-of-other-names",
 		rule:  "that Check's own name is forbidden says nothing of the names in use",
 		edits: []edit{sub("probed-name", `return .*`, "return false")},

@@ -9,6 +9,7 @@ const (
 	diagnosisPkg  = "internal/diagnosis"
 	fanoutPkg     = "internal/fanout"
 	ledgerPkg     = "internal/ledger"
+	membershipPkg = "internal/membership"
 	queuePkg      = "internal/queue"
 	quorumPkg     = "quorum"
 	quorumtestPkg = "quorum/quorumtest"
@@ -20,4 +21,4 @@ const (
 
 // table lists all mutants. If two lines of the library guard the same rule, a mutant breaks both,
 // because breaking one would change nothing.
-var table = slices.Concat(votes, releases, lanes, scripts, guarantees, audits, waiting, doubts, batches, operators, oncall, opening, leadership, several, ordered, kinds)
+var table = slices.Concat(votes, releases, lanes, scripts, guarantees, audits, waiting, doubts, batches, operators, oncall, opening, leadership, several, ordered, kinds, memberships)

@@ -6,13 +6,13 @@ var votes = []mutant{
 	{
 		name:  "quorum-half",
 		rule:  "a quorum is N/2+1 of all masters",
-		edits: []edit{sub("quorum", `(\w+\.masters)/2 \+ 1`, "max($1/2, 1)")},
+		edits: []edit{sub("quorum", `(s\.Len\(\))/2 \+ 1`, "max($1/2, 1)")},
 		pkg:   quorumPkg, tests: []string{"TestAttemptNeedsMajority"},
 	},
 	{
 		name:  "quorum-half-of-even",
 		rule:  "a quorum is N/2+1 of all masters, also for even N",
-		edits: []edit{sub("quorum", `(\w+\.masters)/2 \+ 1`, "($1 + 1) / 2")},
+		edits: []edit{sub("quorum", `(s\.Len\(\))/2 \+ 1`, "($1 + 1) / 2")},
 		pkg:   quorumPkg, tests: []string{"TestAttemptNeedsMajority"},
 		minor: true,
 	},
@@ -212,13 +212,13 @@ var votes = []mutant{
 	{
 		name:  "denial-ignored",
 		rule:  "a lock ends if a majority answers that it stores no token or another one",
-		edits: []edit{sub("extend-verdict", `[^,]+, \w+\.HasQuorum\)$`, "0, never)")},
+		edits: []edit{sub("extend-verdict", `[^,]+, \w+\.MayHold\)$`, "0, never)")},
 		pkg:   quorumPkg, tests: []string{"TestExtendReportsLossOnlyIfMajorityDenies", "TestDenyingMajorityEndsRenewedLock"},
 	},
 	{
 		name:  "minority-denies",
 		rule:  "only a majority can deny a lock; with fewer denials nobody else can hold it",
-		edits: []edit{sub("extend-verdict", `(\w+)\.HasQuorum`, "$1.Blocks")},
+		edits: []edit{sub("extend-verdict", `(\w+)\.MayHold`, "$1.Blocks")},
 		pkg:   quorumPkg, tests: []string{"TestExtendReportsLossOnlyIfMajorityDenies"},
 		minor: true,
 	},
