@@ -72,7 +72,7 @@ const (
 func newEngine(masters []*redisconn.Master, system vote.System, opts Options) *engine {
 	e := &engine{
 		opts: opts, clock: opts.Clock, masters: masters, system: system,
-		expiry:   newExpiryLoop(opts.Clock),
+		expiry:   newExpiryLoop(opts.Clock, opts.hooks.Settle),
 		newToken: func(_ context.Context, made time.Time, owner string) string { return token.New(made, owner) },
 		done:     make(chan struct{}),
 	}
@@ -104,7 +104,8 @@ func (e *engine) laneConfig() fanout.Config[wire.Call] {
 		Changed: func(lane int) { e.statuses[lane].tell() },
 		Quiesce: e.opts.hooks.Quiesce,
 		Order: func(a, b *wire.Call) int {
-			return cmp.Compare(a.Request.Subject.Token, b.Request.Subject.Token)
+			x, y := a.Request, b.Request
+			return cmp.Or(cmp.Compare(x.Subject.Token, y.Subject.Token), cmp.Compare(x.Subject.Key, y.Subject.Key), cmp.Compare(x.Op, y.Op))
 		},
 	}
 }

@@ -15,8 +15,9 @@ import (
 // machine sleeps, but the clock does not. A lock that expires during that sleep must not count as
 // held for the rest of its timer.
 type expiryLoop struct {
-	clock clock.Clock
-	wake  signal
+	clock  clock.Clock
+	settle func() // see testhook.Hooks
+	wake   signal
 
 	mu      sync.Mutex // guards all below, and every watched
 	watched watchedHeap
@@ -43,8 +44,11 @@ type expiring interface {
 	end(why error)
 }
 
-func newExpiryLoop(c clock.Clock) *expiryLoop {
-	return &expiryLoop{clock: c, wake: newSignal()}
+func newExpiryLoop(c clock.Clock, settle func()) *expiryLoop {
+	if settle == nil {
+		settle = func() {}
+	}
+	return &expiryLoop{clock: c, settle: settle, wake: newSignal()}
 }
 
 // look schedules w to be looked at, at the given time or earlier. If the loop is already closed,
@@ -86,12 +90,14 @@ func (x *expiryLoop) forget(w *watched) {
 // run looks at locks until stop is closed.
 func (x *expiryLoop) run(stop <-chan struct{}) {
 	loop(stop, x.wake, func() time.Duration {
+		x.settle()
 		now := x.clock.Now()
 		for _, w := range x.due(now) {
 			if next, again := w.item.tick(now); again {
 				x.look(w, max(next, now.Add(minLook)))
 			}
 		}
+		x.settle()
 		return x.untilNext(now)
 	})
 }

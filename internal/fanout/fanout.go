@@ -59,11 +59,11 @@ type Config[P any] struct {
 	// results by then. The group holds no lock meanwhile. Changed must not block.
 	Changed func(lane int)
 
-	// Quiesce, if set, is called before a lane looks at its queue, and between telling the owners
-	// of two operations of a call. Simulations use it to let everything else happen first that
+	// Quiesce, if set, is called before a lane looks at its queue, and after it has told an
+	// operation's owner (telling). Simulations use it to let everything else happen first that
 	// happens at this instant. Order then sorts the queued operations. Together they give the same
 	// history the same batches each time. Order must be set if Quiesce is.
-	Quiesce func(lane int)
+	Quiesce func(lane int, telling bool)
 	Order   func(a, b *P) int
 }
 

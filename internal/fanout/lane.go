@@ -249,7 +249,7 @@ func (l *lane[P]) take(batch []*Op[P], settled bool) ([]*Op[P], time.Duration) {
 func (l *lane[P]) quiesce() {
 	if l.cfg.Quiesce != nil && l.queue.len > 0 {
 		l.mu.Unlock()
-		l.cfg.Quiesce(l.index)
+		l.cfg.Quiesce(l.index, false)
 		l.mu.Lock()
 		l.queue.sort(l.cfg.Order)
 	}
@@ -286,11 +286,11 @@ func (l *lane[P]) settle(batch []*Op[P], sent time.Duration, err error) {
 	changed := l.changed(now)
 	l.mu.Unlock()
 	settleDropped(dropped)
-	for i, op := range batch { //mutant:lane-tells-owners
-		if i > 0 && l.cfg.Quiesce != nil {
-			l.cfg.Quiesce(l.index)
-		}
+	for _, op := range batch { //mutant:lane-tells-owners
 		op.Owner.Done(op, nil)
+		if l.cfg.Quiesce != nil {
+			l.cfg.Quiesce(l.index, true)
+		}
 	}
 	if changed { //mutant:lane-tells-change
 		l.tell()

@@ -30,7 +30,8 @@ type client struct {
 	clock   rateClock
 	manager *quorum.Manager
 	redis   []*redis.Client
-	gone    atomic.Bool // it crashed: it sends and receives nothing
+	gone    atomic.Bool    // it crashed: it sends and receives nothing
+	told    []atomic.Int64 // by master of the Manager: how many results its lane has told
 
 	mu        sync.Mutex    // guards the fields below
 	frozen    chan struct{} // closed when the client resumes; nil while it runs
@@ -42,7 +43,7 @@ type client struct {
 func (w *world) newClient(index int, p phase) *client {
 	r := newRandom(w.seed, w.actor("client", index))
 	c := &client{
-		world: w, index: index, phase: p, system: w.systemOf(p), until: w.cfg.Length, creators: map[string][]*apiCall{}, refusals: make([][]time.Duration, len(w.masters)),
+		world: w, index: index, phase: p, system: w.systemOf(p), until: w.cfg.Length, creators: map[string][]*apiCall{}, told: make([]atomic.Int64, len(w.masters)), refusals: make([][]time.Duration, len(w.masters)),
 		clock: rateClock{world: w, rate: 1 - w.cfg.Drift/2*r.Float64(), start: r.between(0, time.Hour), skew: r.between(-w.cfg.ClientSkew, w.cfg.ClientSkew)},
 	}
 	clients := c.connect()
@@ -54,7 +55,7 @@ func (w *world) newClient(index int, p phase) *client {
 	}
 	testhook.Set(&opts, testhook.Hooks{
 		Token: tokenSource{newRandom(w.seed, w.actor("token", index)), c}.next,
-		Wall:  c.clock.wall, Quiesce: c.quiesce,
+		Wall:  c.clock.wall, Quiesce: c.quiesce, Settle: c.world.quiesce,
 	})
 	set, other := w.members(p)
 	masters := c.pick(clients, set)
@@ -105,15 +106,23 @@ func (c *client) pick(clients []redis.UniversalClient, s vote.Set) (picked []red
 // quiesce lets everything that happens at this instant finish before the client looks at the queue
 // of a master's lane, or goes on telling results. Virtual time advances only when all goroutines
 // are blocked. Each lane of the history goes on at nanoseconds of its own, so no two of them go on
-// at the same time.
-func (c *client) quiesce(master int) {
+// at the same time. Nor do the goroutines of a lane, except those that look at the queue: it does
+// not matter which of these comes first.
+func (c *client) quiesce(master int, telling bool) {
 	masters := len(c.world.masters)
 	lanes := (3*c.world.cfg.Clients + 1) * masters // three phases, and one more client at a time
 	turn := c.index*masters + c.members[master]
+	if telling {
+		turn += lanes * (1 + int(c.told[master].Add(1)-1)%tellers)
+	}
+	turns := lanes * (1 + tellers)
 	now := int(c.world.now())
-	time.Sleep(time.Duration(1 + ((turn-now-1)%lanes+lanes)%lanes))
+	time.Sleep(time.Duration(1 + ((turn-now-1)%turns+turns)%turns))
 	c.world.quiesce() // something else may happen at that nanosecond
 }
+
+// tellers is at least how many goroutines of a lane tell results at once.
+const tellers = 8
 
 func (c *client) close() {
 	c.closing.Do(func() {

@@ -15,10 +15,13 @@ type Hooks struct {
 	Token func(ctx context.Context, made time.Time, owner string) string
 	// Wall returns this process's time of day.
 	Wall func() time.Time
-	// Quiesce is called before a master's lane looks at its queue, and between telling two callers
-	// their results. A simulation uses it to let everything else at that instant happen first, and
+	// Quiesce is called before a master's lane looks at its queue, and after it has told a caller
+	// its result (telling). A simulation uses it to let everything else at that instant happen first, and
 	// the lanes take turns, so that a history always has the same batches.
-	Quiesce func(master int)
+	Quiesce func(master int, telling bool)
+	// Settle is called before the loop that looks at locks does so, and before it decides how long
+	// to sleep. A simulation uses it to let everything else at that instant happen first.
+	Settle func()
 }
 
 // Set sets the hooks of a *quorum.Options. Package quorum fills it in.
