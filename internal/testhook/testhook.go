@@ -16,8 +16,8 @@ type Hooks struct {
 	// Wall returns this process's time of day.
 	Wall func() time.Time
 	// Quiesce is called before a master's lane looks at its queue, and after it has told a caller
-	// its result (telling). A simulation uses it to let everything else at that instant happen first, and
-	// the lanes take turns, so that a history always has the same batches.
+	// its result (telling). A simulation uses it to let everything else at that instant happen
+	// first, and the lanes take turns, so that a history always has the same batches.
 	Quiesce func(master int, telling bool)
 	// Settle is called before the loop that looks at locks does so, and before it decides how long
 	// to sleep. A simulation uses it to let everything else at that instant happen first.
