@@ -96,6 +96,7 @@ type extension struct {
 	lock    atomic.Pointer[Lock] // nil until a waiter's lock is confirmed
 	until   clock.Instant        // when the window closes if a majority confirms
 	expires clock.Instant        // the earliest time at which the masters' keys expire
+	renewal *renewal             // of which this is a try; nil if there is none
 }
 
 // newExtension makes an extension that observes r, which must not have been submitted yet.

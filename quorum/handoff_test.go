@@ -16,6 +16,7 @@ import (
 	"github.com/quorumlock/redlock/clock"
 	"github.com/quorumlock/redlock/internal/redisproc"
 	"github.com/quorumlock/redlock/quorum"
+	"github.com/quorumlock/redlock/quorum/quorumtest"
 )
 
 // handOff hands the lock from one Manager to a waiter of another, and returns the waiter's lock. It
@@ -130,6 +131,35 @@ func TestHandedOnLockIsExtendedOnce(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		assert.True(b, isLost(l))
 		assertReason(b, l.Release(b.Context()), quorum.ErrLost)
+	})
+}
+
+// Masters may be so slow, or the TTL so short, that the next try of the extension is always under
+// way before the one before is confirmed. The lock is still extended once, and then ends.
+func TestHandedOnLockIsExtendedOnceBySlowMasters(t *testing.T) {
+	const short = 100 * time.Millisecond
+	bubble(t, 3, func(b *testbed) {
+		waiter := b.otherManagers(1, quorum.Options{})[0]
+		defer b.closeAll([]*quorum.Manager{waiter})
+		holder := b.acquire()
+		synctest.Wait()
+		handedOn := make(chan *quorum.Lock, 1)
+		go func() {
+			l, err := waiter.Acquire(b.Context(), name, short)
+			assert.NoError(b, err)
+			handedOn <- l
+		}()
+		time.Sleep(10 * time.Millisecond)
+		require.NoError(b, holder.Release(b.Context()))
+		l := <-handedOn
+		require.NotNil(b, l)
+		b.delayReplies(15*time.Millisecond, quorumtest.Always)
+		time.Sleep(short)
+		assert.False(b, isLost(l), "otherwise it was not extended")
+		time.Sleep(short)
+		assert.True(b, isLost(l))
+		time.Sleep(short)
+		assert.Equal(b, 3, b.vacantMasters())
 	})
 }
 

@@ -23,11 +23,11 @@ func AutoRenew(maxHold time.Duration) AcquireOption {
 // renewal is the plan that keeps a lock alive. The lock's mu guards it.
 type renewal struct {
 	lease
-	period time.Duration // from one confirmed extension to the next
-	next   clock.Instant // when to extend, or to try again
-	once   bool          // the first confirmed extension is the last; see acquirer.hold
-	last   clock.Instant // when the keys expire that the latest try asked for; 0 before the first
-	trying *round        // the latest try, until it has succeeded; nil if nobody listens to failures
+	period    time.Duration // from one confirmed extension to the next
+	next      clock.Instant // when to extend, or to try again
+	once      bool          // the first confirmed extension is the last; see acquirer.hold
+	confirmed clock.Instant // when the keys expire that the latest confirmed try asked for
+	trying    *round        // the latest try, until one has succeeded; nil if nobody listens to failures
 }
 
 // renewGrid is the grid to which renewals are rounded, so that the lanes send the renewals of many
@@ -72,11 +72,11 @@ func (l *Lock) renew(now clock.Instant) {
 		l.unlock()
 		return
 	}
-	n := l.renewal //mutant:renew-again
-	n.next = now.Add(n.retryPause(l.engine.opts.AttemptTimeout, l.closes().Sub(now)))
-	l.asked = max(l.asked, now.Add(n.keep)) //mutant:renew-asked
+	n := l.renewal
+	n.next = now.Add(n.retryPause(l.engine.opts.AttemptTimeout, l.closes().Sub(now))) //mutant:renew-again
+	l.asked = max(l.asked, now.Add(n.keep))                                           //mutant:renew-asked
 	x := l.extension(now, n.lease)
-	n.last = x.expires
+	x.renewal = n
 	failed := n.try(x.round, l.engine.events)
 	deadline := min(n.next, l.closes())
 	l.unlock()
@@ -86,17 +86,18 @@ func (l *Lock) renew(now clock.Instant) {
 	}
 }
 
-// renewed plans the next renewal once the last try has succeeded. It recognizes that try by its
-// time: a reference to its round would keep the round in memory for as long as the lock is held.
+// renewed plans the next renewal once a try has succeeded. That need not be the latest one: if the
+// masters take longer to answer than retryPause, the next try is always under way already.
 func (l *Lock) renewed(x *extension) {
 	l.mu.Lock()
 	n := l.renewal
-	current := n != nil && n.last == x.expires && l.ended == nil
+	current := n != nil && n == x.renewal && n.confirmed < x.expires && l.ended == nil //mutant:renewed-late
 	switch {
 	case !current:
 	case n.once: //mutant:fill-once
 		l.renewal = nil
 	default:
+		n.confirmed = x.expires
 		n.trying = nil
 		n.schedule(x.expires.Add(-n.keep))
 	}

@@ -198,7 +198,7 @@ var votes = []mutant{
 	{
 		name:  "failed-renewal-is-final",
 		rule:  "a failed renewal is retried while the window is open",
-		edits: []edit{after("renew-again", "\tif n.last > l.kept {\n\t\tl.mu.Unlock()\n\t\treturn\n\t}")},
+		edits: []edit{after("renew-again", "\tif l.asked > l.kept {\n\t\tl.mu.Unlock()\n\t\treturn\n\t}")},
 		pkg:   quorumPkg, tests: []string{"TestFailedRenewalIsRetriedUntilWindowCloses"},
 		minor: true,
 	},

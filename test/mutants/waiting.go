@@ -354,6 +354,13 @@ var waiting = []mutant{
 		minor: true,
 	},
 	{
+		name:  "only-the-latest-extension-counts",
+		rule:  "slow masters do not keep a lock alive that is to be extended once",
+		edits: []edit{sub("renewed-late", `n\.confirmed < x\.expires`, "l.asked == x.expires")},
+		pkg:   quorumPkg, tests: []string{"TestHandedOnLockIsExtendedOnceBySlowMasters"},
+		minor: true,
+	},
+	{
 		name:  "extension-tried-once",
 		rule:  "the extension after a hand-off is tried again while the grants stand",
 		edits: []edit{sub("fill-retry", `min\(pause, [^\n]*\)`, "pause")},
