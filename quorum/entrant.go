@@ -100,12 +100,12 @@ func (w *entrant) enter(ctx context.Context, joined func()) (*Lock, *AttemptErro
 	c := w.waiters.acquirer.freshClaim(ctx, p)
 	config := w.waiters.admissionConfig(p)
 	n := &waitingEntry{entrant: w, claim: c, state: admission.NewEntry(config, c.subject.Token, c.place, c.guess)}
-	var err error
-	if n.channels, err = w.waiters.notifier.register(n); err != nil {
-		return nil, nil, err
-	}
 	start := e.clock.Now() // before anything is sent: the window counts from here
 	n.state.AskedAll(start)
+	var err error
+	if n.channels, err = w.waiters.notifier.register(n); err != nil { // from now on, mu guards the state
+		return nil, nil, err
+	}
 	w.mu.Lock()
 	w.entry = n
 	w.mu.Unlock()

@@ -30,3 +30,10 @@ func EndUntold(l *Lock, why error) {
 	l.told = true
 	l.finish(why)
 }
+
+// AskSoon makes every waiter ask a master, as a new subscription does, but at once.
+func AskSoon(m *Manager, master int) {
+	for _, w := range m.notifier.byJitter() {
+		w.askSoon(master)
+	}
+}

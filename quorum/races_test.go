@@ -99,3 +99,35 @@ func TestLocalWaitersMayModifyTheirErrors(t *testing.T) {
 		require.NoError(b, waiters.Wait())
 	})
 }
+
+// A subscription that is confirmed makes every waiter ask the master, also one that is just about
+// to enter.
+func TestEntrantIsToldToAskWhileItEnters(t *testing.T) {
+	t.Parallel() // it waits in real time
+	m := open(t, quorum.Options{}, embedded(t, 3).URLs()...)
+	ctx, cancel := context.WithCancel(t.Context())
+	var told errgroup.Group
+	told.Go(func() error {
+		for ctx.Err() == nil {
+			quorum.AskSoon(m, 0)
+		}
+		return nil
+	})
+	var readers errgroup.Group
+	for range 4 {
+		readers.Go(func() error {
+			for range 25 {
+				l, err := m.Acquire(ctx, name, ttl, quorum.Shared())
+				if err != nil {
+					return err
+				} else if err := l.Release(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, readers.Wait())
+	cancel()
+	require.NoError(t, told.Wait())
+}

@@ -226,7 +226,7 @@ func (w *waiter) act(ctx context.Context, next queue.Action) (*Lock, error) {
 // time has passed meanwhile.
 func (w *waiter) hold() *Lock {
 	e := w.takeEntry()
-	until, fence := e.state.Window() // nobody else uses the state anymore
+	until, fence := e.state.Window() // only Step changes it
 	return w.waiters.acquirer.hold(w.params, e.claim, until, fence, true)
 }
 
