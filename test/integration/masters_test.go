@@ -27,8 +27,8 @@ const (
 )
 
 // actionTimeout bounds each action on a master. All of them take well under a second on an idle
-// machine.
-const actionTimeout = 20 * time.Second
+// machine, but on a busy one the engine has taken more than 20 seconds to start a container.
+const actionTimeout = time.Minute
 
 // A Master is a Redis server in a container. Its host port stays the same in all faults. Its
 // methods are safe for concurrent use, but the result of concurrent actions on one master is up to
@@ -196,10 +196,13 @@ func (m *Master) heal(ctx context.Context) error {
 func (m *Master) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
+	var last error // not that of an attempt that ctx ended
 	for try := 1; ; try++ {
 		err := m.Ping(ctx, time.Second)
 		if err == nil {
 			return nil
+		} else if ctx.Err() == nil || last == nil {
+			last = err
 		}
 		if try%20 == 0 {
 			if state, err := m.inspect(ctx); err == nil && !state.State.Running {
@@ -208,7 +211,7 @@ func (m *Master) ready(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not ready: %w: %w", ctx.Err(), err)
+			return fmt.Errorf("not ready: %w: %w", ctx.Err(), last)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

@@ -4,6 +4,7 @@
 //
 //	go run ./test/mutants               # all mutants
 //	go run ./test/mutants -run lua -v   # matching names only, with the output of the tests
+//	go run ./test/mutants -part 3/16    # the fourth of sixteen parts
 //
 // An anchor in the source marks where a mutant differs. It is a comment at the end of a line, such
 // as //mutant:quorum in Go and --mutant:quorum in Lua. It marks everything that begins with the
@@ -40,17 +41,19 @@ func main() {
 	pattern := flag.String("run", "", "run only mutants whose name matches this `regexp`")
 	verbose := flag.Bool("v", false, "print each mutant's rule and the output of its tests")
 	short := flag.Bool("short", false, "skip minor mutants: another one breaks nearly the same rule")
+	of := part{0, 1}
+	flag.Var(&of, "part", "run only `i/n`: every n-th mutant, from number i on, which is less than n")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *pattern, *verbose, *short); err != nil {
+	if err := run(ctx, *pattern, of, *verbose, *short); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, pattern string, verbose, short bool) error {
+func run(ctx context.Context, pattern string, of part, verbose, short bool) error {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
@@ -62,7 +65,7 @@ func run(ctx context.Context, pattern string, verbose, short bool) error {
 	if err := check(src, table); err != nil {
 		return err
 	}
-	selected, err := choose(pattern, short)
+	selected, err := choose(pattern, of, short)
 	if err != nil {
 		return err
 	}
@@ -90,7 +93,7 @@ func moduleRoot(ctx context.Context) (string, error) {
 	return filepath.Dir(strings.TrimSpace(string(mod))), nil
 }
 
-func choose(pattern string, short bool) (selected []*mutant, err error) {
+func choose(pattern string, of part, short bool) (selected []*mutant, err error) {
 	re, err := regexp.Compile(pattern)
 	if err != nil {
 		return nil, err
@@ -100,6 +103,7 @@ func choose(pattern string, short bool) (selected []*mutant, err error) {
 			selected = append(selected, m)
 		}
 	}
+	selected = of.choose(selected)
 	if len(selected) == 0 {
 		return nil, errors.New("no mutant selected")
 	}
