@@ -2,5 +2,4 @@
 
 package sim_test
 
-// standardHistories is the default number of histories in TestHistories.
-const standardHistories = 1000
+const share = 1

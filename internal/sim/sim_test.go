@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	histories = flag.Int("sim.histories", 0, "number of histories that TestHistories runs (default 1000, or 150 with -race)")
+	histories = flag.Int("sim.histories", 0, "number of histories that TestHistories runs (default 1000, or 166 with -race)")
 	firstSeed = flag.Uint64("sim.first", 0, "seed of the first history")
 	soak      = flag.Duration("sim.soak", 0, "run histories for this long instead")
 	oneSeed   = flag.Int64("sim.seed", -1, "run only the history of this seed, and print it")
@@ -52,7 +52,7 @@ func TestHistories(t *testing.T) {
 	}
 	n := uint64(*histories)
 	if n == 0 {
-		n = standardHistories
+		n = 1000 / share
 	}
 	var next, done, holds, operations, faults atomic.Uint64
 	start := time.Now()
@@ -169,7 +169,7 @@ func replay(r sim.Report, variant string) string {
 }
 
 func TestSameSeedGivesSameHistory(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(30 / share) {
 		first, second := run(t, seed, sim.Random(seed)), run(t, seed, sim.Random(seed))
 		require.NotEmpty(t, first.Trace)
 		require.Equal(t, first.Trace, second.Trace, "seed %d", seed)
@@ -219,7 +219,7 @@ func TestBrokenAssumptionAllowsSecondHolder(t *testing.T) {
 func TestRestartGuardPreventsSecondHolder(t *testing.T) {
 	for _, variant := range []string{"forget", "forget-entries"} {
 		holds := 0
-		for _, without := range secondHolders(t, variant, 4) {
+		for _, without := range secondHolders(t, variant, max(1, 4/share)) {
 			r := run(t, without.Seed, config(t, without.Seed, variant+"-guarded"))
 			require.NoError(t, r.Violations, "%s", replay(r, variant+"-guarded"))
 			holds += r.Holds
@@ -233,7 +233,7 @@ func TestRestartGuardPreventsSecondHolder(t *testing.T) {
 func TestJointQuorumsPreventSecondHolder(t *testing.T) {
 	for _, variant := range []string{"change-abruptly", "change-without-wait"} {
 		holds := 0
-		for _, without := range secondHolders(t, variant, 4) {
+		for _, without := range secondHolders(t, variant, max(1, 4/share)) {
 			r := run(t, without.Seed, config(t, without.Seed, "change-jointly"))
 			require.NoError(t, r.Violations, "%s", replay(r, "change-jointly"))
 			holds += r.Holds
@@ -246,7 +246,7 @@ func TestJointQuorumsPreventSecondHolder(t *testing.T) {
 // test/mutants.
 func TestFencesIncreaseDespiteClockSkew(t *testing.T) {
 	holds := 0
-	for seed := range uint64(100) {
+	for seed := range uint64(100 / share) {
 		r := run(t, seed, config(t, seed, "skew"))
 		require.NoError(t, r.Violations, "%s", replay(r, "skew"))
 		holds += r.Holds
