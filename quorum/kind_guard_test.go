@@ -73,6 +73,7 @@ func TestQuarantinedMastersTellNoWaiter(t *testing.T) {
 		require.NoError(b, b.Bootstrap(b.Context()))
 		l, err := b.TryAcquire(b.Context(), name, ttl, quorum.Exclusive())
 		require.NoError(b, err)
+		synctest.Wait() // the third master's answer
 		waiter := b.otherManagers(1, quorum.Options{RestartGuard: shortGuard})[0]
 		got := make(chan *quorum.Lock, 1)
 		go func() {
