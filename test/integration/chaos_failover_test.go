@@ -16,11 +16,7 @@ type replication struct {
 	client *redis.Client
 }
 
-func replicationOf(m *Master) *replication {
-	return &replication{m, redis.NewClient(&redis.Options{
-		Addr: m.Addr(), ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
-	})}
-}
+func replicationOf(m *Master) *replication { return &replication{m, m.patientClient()} }
 
 func (r *replication) close() { _ = r.client.Close() }
 

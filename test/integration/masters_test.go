@@ -118,16 +118,25 @@ func (m *Master) Reconnect() error {
 	return m.wrapErr("reconnect", m.pool.Client.ConnectNetwork(m.network.Network.ID, opts))
 }
 
+// patientClient returns a client for actions on the master. It waits as long as the context of a
+// call says, and for actionTimeout at most. By default, go-redis waits for a few seconds, and a
+// busy machine may take longer.
+func (m *Master) patientClient() *redis.Client {
+	return redis.NewClient(&redis.Options{
+		Addr:                  m.Addr(),
+		ContextTimeoutEnabled: true,
+		DialTimeout:           actionTimeout,
+		ReadTimeout:           actionTimeout,
+		MaxRetries:            -1,
+		DialerRetries:         1,
+	})
+}
+
 // Wipe makes a responsive master forget all keys and scripts, as if it were new.
 func (m *Master) Wipe() error {
 	ctx, cancel := context.WithTimeout(context.Background(), actionTimeout)
 	defer cancel()
-	c := redis.NewClient(&redis.Options{
-		Addr:                  m.Addr(),
-		ContextTimeoutEnabled: true,
-		MaxRetries:            -1,
-		DialerRetries:         1,
-	})
+	c := m.patientClient()
 	defer func() { _ = c.Close() }()
 	return m.wrapErr("wipe", errors.Join(c.FlushAll(ctx).Err(), c.ScriptFlush(ctx).Err()))
 }
