@@ -34,6 +34,7 @@ type fakeServer struct {
 	mu       sync.Mutex // guards the fields below
 	commands [][]string
 	conns    []net.Conn
+	closed   bool // no more connections are served
 	serving  sync.WaitGroup
 	ended    chan struct{} // receives a value for each connection that ends
 }
@@ -67,6 +68,7 @@ func isSetup(args []string) bool {
 
 func (f *fakeServer) close() {
 	f.mu.Lock()
+	f.closed = true
 	for _, c := range f.conns {
 		_ = c.Close() // the client may have closed it already
 	}
@@ -93,10 +95,16 @@ func (f *fakeServer) client(addr string, change func(*redis.Options)) *redis.Cli
 	return redis.NewClient(opts)
 }
 
+// serve replies to the client at the other end of c. After close it closes c: a client dials in the
+// background, and may do so after it was closed itself.
 func (f *fakeServer) serve(c net.Conn) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		_ = c.Close() // which the client notices
+		return
+	}
 	f.conns = append(f.conns, c)
-	f.mu.Unlock()
 	// A client writes its whole pipeline before it reads. A net.Pipe has no buffer, so the replies
 	// need one.
 	replies := make(chan string, 1<<12)
