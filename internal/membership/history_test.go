@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quorumlock/redlock/internal/membership"
+	"github.com/quorumlock/redlock/internal/seedshare"
 	"github.com/quorumlock/redlock/internal/vote"
 )
 
@@ -259,7 +260,7 @@ func names(s vote.Set) membership.Set {
 // are under way at the same time.
 func TestSetsExcludeEachOther(t *testing.T) {
 	held := map[string]int{}
-	for seed := range uint64(3000) {
+	for seed := range uint64(3000 / seedshare.Share) {
 		h, actors := newHistory(seed)
 		if h.old == h.young {
 			continue

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quorumlock/redlock/internal/leaktest"
+	"github.com/quorumlock/redlock/internal/seedshare"
 	"github.com/quorumlock/redlock/internal/sim"
 )
 
@@ -52,7 +53,7 @@ func TestHistories(t *testing.T) {
 	}
 	n := uint64(*histories)
 	if n == 0 {
-		n = 1000 / share
+		n = 1000 / seedshare.Share
 	}
 	var next, done, holds, operations, faults atomic.Uint64
 	start := time.Now()
@@ -169,7 +170,7 @@ func replay(r sim.Report, variant string) string {
 }
 
 func TestSameSeedGivesSameHistory(t *testing.T) {
-	for seed := range uint64(30 / share) {
+	for seed := range uint64(30 / seedshare.Share) {
 		first, second := run(t, seed, sim.Random(seed)), run(t, seed, sim.Random(seed))
 		require.NotEmpty(t, first.Trace)
 		require.Equal(t, first.Trace, second.Trace, "seed %d", seed)
@@ -219,7 +220,7 @@ func TestBrokenAssumptionAllowsSecondHolder(t *testing.T) {
 func TestRestartGuardPreventsSecondHolder(t *testing.T) {
 	for _, variant := range []string{"forget", "forget-entries"} {
 		holds := 0
-		for _, without := range secondHolders(t, variant, max(1, 4/share)) {
+		for _, without := range secondHolders(t, variant, max(1, 4/seedshare.Share)) {
 			r := run(t, without.Seed, config(t, without.Seed, variant+"-guarded"))
 			require.NoError(t, r.Violations, "%s", replay(r, variant+"-guarded"))
 			holds += r.Holds
@@ -233,7 +234,7 @@ func TestRestartGuardPreventsSecondHolder(t *testing.T) {
 func TestJointQuorumsPreventSecondHolder(t *testing.T) {
 	for _, variant := range []string{"change-abruptly", "change-without-wait"} {
 		holds := 0
-		for _, without := range secondHolders(t, variant, max(1, 4/share)) {
+		for _, without := range secondHolders(t, variant, max(1, 4/seedshare.Share)) {
 			r := run(t, without.Seed, config(t, without.Seed, "change-jointly"))
 			require.NoError(t, r.Violations, "%s", replay(r, "change-jointly"))
 			holds += r.Holds
@@ -246,7 +247,7 @@ func TestJointQuorumsPreventSecondHolder(t *testing.T) {
 // test/mutants.
 func TestFencesIncreaseDespiteClockSkew(t *testing.T) {
 	holds := 0
-	for seed := range uint64(100 / share) {
+	for seed := range uint64(100 / seedshare.Share) {
 		r := run(t, seed, config(t, seed, "skew"))
 		require.NoError(t, r.Violations, "%s", replay(r, "skew"))
 		holds += r.Holds

@@ -1,0 +1,6 @@
+//go:build !race
+
+package seedshare
+
+// Share divides the number of seeds that a test runs.
+const Share = 1
