@@ -1,4 +1,4 @@
-// Package seedshare tells tests of pure code which part of their seeds to run. The race detector
-// makes histories six times slower, and has nothing to find where one goroutine runs. So with it
-// they run a part of their seeds, and .ci/run also runs all of them without it.
+// Package seedshare tells tests that replay many seeds which part of them to run. The race detector
+// makes these tests six times slower. So with it they run a part of their seeds, and .ci/run also
+// runs all of them without it.
 package seedshare
